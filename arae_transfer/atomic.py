@@ -1,0 +1,107 @@
+"""Files that are complete or absent: written under a temporary name, synchronised, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from arae_transfer.errors import AraeError
+
+
+def explain_write_failure(path: Path, error: OSError) -> AraeError:
+    """Turn an operating-system failure while writing into an error that a user can act on."""
+    reason = error.strerror or str(error)
+    return AraeError(
+        f"cannot write {path}: {reason}", "choose another place, or free space and check the permissions."
+    )
+
+
+def synchronise_directory(directory: Path) -> None:
+    """Make renames inside a directory durable, where the platform can."""
+    with suppress(OSError):  # Windows cannot open directories; some file systems refuse to sync them
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def open_atomically(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a file for writing that appears under its name only when the block ends without an exception.
+
+    Args:
+        path: The final name. Its folder is created when missing.
+        mode: ``"wb"`` or ``"w"`` (UTF-8, line feeds kept as they are).
+
+    Raises:
+        AraeError: The file cannot be written (no space, no permission, a folder of that name).
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        temporary = Path(name)
+        text = "b" not in mode
+        with os.fdopen(
+            descriptor, mode, encoding="utf-8" if text else None, newline="\n" if text else None
+        ) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; a result has ordinary permissions
+        temporary.replace(path)
+        temporary = None
+        synchronise_directory(path.parent)
+    except BrokenPipeError:
+        raise  # the reader of our answers has gone: not a failure of this file
+    except OSError as error:
+        raise explain_write_failure(path, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file atomically."""
+    with open_atomically(path, "w") as file:
+        file.write(text)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a binary file atomically."""
+    with open_atomically(path, "wb") as file:
+        file.write(content)
+
+
+def replace_directory(staged: Path, final: Path) -> None:
+    """Put a finished directory under its final name, replacing an older one of that name.
+
+    Both must lie on one file system. A reader sees the old directory or the new one; only between the two renames
+    does the name not exist.
+
+    Raises:
+        AraeError: The rename fails.
+    """
+    old: Path | None = None
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if final.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".old", dir=final.parent))
+            final.replace(old / final.name)
+        staged.replace(final)
+        synchronise_directory(final.parent)
+    except OSError as error:
+        if old is not None and not final.exists():
+            (old / final.name).replace(final)
+        raise explain_write_failure(final, error) from error
+    finally:
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)

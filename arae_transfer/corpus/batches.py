@@ -1,0 +1,145 @@
+"""Token ids of labelled sentences, and batches of them as a pure function of seed and step.
+
+Because the batch of a step depends on nothing but the seed and the step's number, a resumed run sees exactly the
+batches that an uninterrupted one would have seen, and no position needs to be stored but that number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from arae_transfer.errors import AraeError
+from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
+
+IntegerArray = npt.NDArray[np.int64]
+
+# Batches that are cut from one pool of sentences sorted by length: enough that a batch holds equal lengths, few
+# enough that pools differ from epoch to epoch.
+BATCHES_PER_POOL = 64
+_ENCODING_CHUNK = 50_000
+
+
+@dataclass(frozen=True)
+class TokenizedSentences:
+    """Sentences of one class as one flat array of ids.
+
+    Attributes:
+        ids: All tokens one after the other, int32, without begin and end ids.
+        starts: (sentences + 1,) where each sentence begins; the last entry is the end of the last sentence.
+        too_long: How many sentences were left out because they have too many tokens.
+    """
+
+    ids: npt.NDArray[np.int32]
+    starts: IntegerArray
+    too_long: int = 0
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> IntegerArray:
+        """The number of tokens of each sentence."""
+        return np.diff(self.starts)
+
+    def padded(self, indices: IntegerArray) -> tuple[IntegerArray, IntegerArray]:
+        """Return sentences as (batch, time) ids with the pad id at the right, and (batch,) lengths.
+
+        The end id is not included.
+        """
+        lengths = self.starts[indices + 1] - self.starts[indices]  # (batch,)
+        columns = np.arange(int(lengths.max()))  # (time,)
+        real = columns < lengths[:, None]  # (batch, time)
+        places = np.where(real, self.starts[indices][:, None] + columns, 0)  # (batch, time)
+        return np.where(real, self.ids[places], PAD_ID).astype(np.int64), lengths
+
+
+def tokenize(lines: Sequence[str], tokenizer: Tokenizer, maximum_tokens: int) -> TokenizedSentences:
+    """Tokenize lines, leaving out those of more tokens than ``maximum_tokens`` (end id included) or of none."""
+    pieces: list[npt.NDArray[np.int32]] = []
+    lengths: list[int] = []
+    too_long = 0
+    for start in range(0, len(lines), _ENCODING_CHUNK):
+        for ids in tokenizer.encode_lines(lines[start : start + _ENCODING_CHUNK]):
+            if len(ids) + 1 > maximum_tokens:
+                too_long += 1
+            elif ids:
+                pieces.append(np.asarray(ids, dtype=np.int32))
+                lengths.append(len(ids))
+    starts = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=starts[1:])
+    flat = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int32)
+    return TokenizedSentences(flat, starts, too_long)
+
+
+def with_end(tokens: IntegerArray, lengths: IntegerArray) -> tuple[IntegerArray, IntegerArray]:
+    """Append the end id to each row: (batch, time) and (batch,) to (batch, time + 1) and (batch,)."""
+    batch = len(tokens)
+    longer = np.concatenate([tokens, np.full((batch, 1), PAD_ID, dtype=np.int64)], axis=1)
+    longer[np.arange(batch), lengths] = END_ID
+    return longer[:, : int(lengths.max()) + 1], lengths + 1
+
+
+class BatchSchedule:
+    """The batches of a training run, one of each class per step and all of about the same length.
+
+    Sentences of each class come in a fresh random order per epoch of that class, so a small class is repeated more
+    often and classes stay balanced. Pools of ``BATCHES_PER_POOL`` batches are sorted by length and cut, and the
+    batches of a pool come in random order.
+    """
+
+    def __init__(self, sentences: Mapping[str, TokenizedSentences], batch_size: int, seed: int) -> None:
+        for name, corpus in sentences.items():
+            if len(corpus) == 0:
+                raise AraeError(
+                    f"class {name!r} has no sentence that fits",
+                    "raise data.maximum_tokens, or give other data.",
+                )
+        self._sentences = list(sentences.values())
+        self._batch_size = batch_size
+        self._seed = seed
+        self._pool_number = -1
+        self._pool: list[list[IntegerArray]] = []
+        self._orders: dict[tuple[int, int], IntegerArray] = {}
+
+    def indices(self, step: int) -> list[IntegerArray]:
+        """Return the sentence numbers of a step's batch, one array (batch_size,) per class."""
+        number, place = divmod(step, BATCHES_PER_POOL)
+        if number != self._pool_number:
+            self._pool = self._build_pool(number)
+            self._pool_number = number
+        return self._pool[place]
+
+    def _build_pool(self, number: int) -> list[list[IntegerArray]]:
+        by_class = []
+        for index, sentences in enumerate(self._sentences):
+            size = BATCHES_PER_POOL * self._batch_size
+            members = self._stream(index, number * size, size)
+            ties = np.random.default_rng([self._seed, index, number, 1]).random(size)
+            by_class.append(members[np.lexsort((ties, sentences.lengths[members]))])
+        order = np.random.default_rng([self._seed, number, 2]).permutation(BATCHES_PER_POOL)
+        cuts = [slice(place * self._batch_size, (place + 1) * self._batch_size) for place in order]
+        return [[members[cut] for members in by_class] for cut in cuts]
+
+    def _stream(self, index: int, start: int, size: int) -> IntegerArray:
+        """Read ``size`` places of the endless concatenation of a class's shuffled epochs."""
+        count = len(self._sentences[index])
+        places = np.arange(start, start + size)
+        epochs = places // count
+        result = np.empty(size, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            chosen = epochs == epoch
+            result[chosen] = self._order(index, int(epoch))[places[chosen] - epoch * count]
+        return result
+
+    def _order(self, index: int, epoch: int) -> IntegerArray:
+        key = (index, epoch)
+        if key not in self._orders:
+            # Only the latest orders are kept; a pool reads one epoch, or two at its seam (more for tiny classes).
+            self._orders = {old: order for old, order in self._orders.items() if old[0] != index or old[1] == epoch - 1}
+            generator = np.random.default_rng([self._seed, index, epoch, 0])
+            self._orders[key] = generator.permutation(len(self._sentences[index]))
+        return self._orders[key]

@@ -1,0 +1,217 @@
+"""Which files a split needs, and their lines in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from arae_transfer.corpus.holdout import HELD_OUT_PARTS, HeldOutSize
+from arae_transfer.corpus.report import Reason, Tally
+from arae_transfer.corpus.sources import (
+    SPLITS,
+    TRAIN,
+    ClassFile,
+    Source,
+    Table,
+    check_class_name,
+    nearest,
+    normalize_split,
+    resolve_sources,
+)
+from arae_transfer.corpus.tables import NO_SPLIT_COLUMN, Columns, clean_text, iterate_rows
+from arae_transfer.corpus.text_files import TextFile
+from arae_transfer.errors import AraeError
+
+ALL = "all"
+
+_ROWS_PER_BATCH = 4096
+# A label column with more values than this is a column of something else.
+_MAXIMUM_CLASSES = 1000
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How labelled text is read.
+
+    Attributes:
+        text_column: The column (key, in JSON Lines) that holds the text.
+        label_column: The column that holds the class.
+        split_column: The column that holds the split; a table without it is wholly ``train``.
+        maximum_characters: A longer line is skipped and counted.
+        minimum_lines: A class with fewer lines in ``train`` is refused (in other splits: with none).
+        minimum_classes: Data with fewer classes is refused.
+        held_out: How much of ``train`` is held out for a part that the data does not have.
+    """
+
+    text_column: str = "text"
+    label_column: str = "label"
+    split_column: str = "split"
+    maximum_characters: int = 2000
+    minimum_lines: int = 2
+    minimum_classes: int = 2
+    held_out: HeldOutSize = field(default_factory=HeldOutSize)
+
+
+class Batch(NamedTuple):
+    """Lines of one class that stand near each other in one file."""
+
+    source: Source
+    label: str
+    texts: list[str]
+    numbers: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What must be read for one split.
+
+    Attributes:
+        split: The split that was asked for.
+        sources: The files to read.
+        wanted: The splits whose lines count; None stands for lines whose split is not said.
+        held_out_parts: The parts that are held out of these lines.
+        part: The part that is wanted of them.
+    """
+
+    split: str
+    sources: tuple[Source, ...]
+    wanted: frozenset[str | None]
+    held_out_parts: tuple[str, ...]
+    part: str
+
+    def place(self) -> str:
+        """Name the files, shortly."""
+        paths = [str(source.path) for source in self.sources]
+        return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+
+
+class ReadingPlan:
+    """The files behind ``--data``, and which of them a split needs."""
+
+    def __init__(self, data: Sequence[str], options: ReadingOptions) -> None:
+        self.options = options
+        self.sources = resolve_sources(data)
+        self._table_splits = {
+            source.path: self._scan_splits(source) for source in self.sources if isinstance(source, Table)
+        }
+        found: set[str | None] = set()
+        for source in self.sources:
+            found |= self._splits_of(source)
+        self._found = found
+        self.named_splits = sorted(
+            (split for split in found if split is not None),
+            key=lambda split: (SPLITS.index(split) if split in SPLITS else len(SPLITS), split),
+        )
+
+    @property
+    def _columns(self) -> Columns:
+        return Columns(self.options.text_column, self.options.label_column, self.options.split_column)
+
+    def _scan_splits(self, table: Table) -> frozenset[str | None]:
+        """Return the splits in a table: only a table with a split column is read to its end for it."""
+        splits: set[str | None] = set()
+        for row in iterate_rows(TextFile(table.path, Tally()), table.format, self._columns):
+            if row.split == NO_SPLIT_COLUMN:
+                return frozenset({None})
+            if row.split is not None:
+                splits.add(normalize_split(row.split))
+        return frozenset(splits or {None})
+
+    def _splits_of(self, source: Source) -> frozenset[str | None]:
+        if isinstance(source, ClassFile):
+            return frozenset({source.split})
+        return self._table_splits[source.path]
+
+    def has(self, split: str) -> bool:
+        """Say whether a split is there or can be held out."""
+        if split in self._found or split == ALL:
+            return True
+        return split in SPLITS and bool(self._found & {TRAIN, None})
+
+    def pool(self, split: str) -> Pool:
+        """Return what must be read for a split.
+
+        Raises:
+            AraeError: The data has no such split, and none can be held out.
+        """
+        if not self.has(split):
+            named = ", ".join(self.named_splits) or "none by name"
+            raise AraeError(
+                f"the data has no {split!r} part{nearest(split, self.named_splits)}",
+                f"its parts are: {named}; valid and test are held out of train where there is a train part.",
+            )
+        missing = tuple(part for part in HELD_OUT_PARTS if part not in self._found)
+        wanted: frozenset[str | None]
+        parts: tuple[str, ...] = ()
+        if split == ALL:
+            wanted = frozenset({None, *SPLITS})
+        elif split == TRAIN or split in missing:
+            wanted, parts = frozenset({None, TRAIN}), missing
+        else:
+            wanted = frozenset({split})
+        sources = tuple(source for source in self.sources if self._splits_of(source) & wanted)
+        return Pool(split, sources, wanted, parts, split if split in missing else TRAIN)
+
+    def file_classes(self, pool: Pool) -> list[str]:
+        """Return the classes that have a file of their own, even an empty one."""
+        return list(dict.fromkeys(source.label for source in pool.sources if isinstance(source, ClassFile)))
+
+    def batches(self, pool: Pool, tally: Tally, progress: Progress | None) -> Iterator[Batch]:
+        """Yield the lines of a pool."""
+        total = sum(source.path.stat().st_size for source in pool.sources)
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            if progress is not None:
+                progress(done, max(total, done))
+
+        for source in pool.sources:
+            file = TextFile(source.path, tally, advance)
+            if isinstance(source, ClassFile):
+                for texts, numbers in file.lines(self.options.maximum_characters):
+                    if texts:
+                        yield Batch(source, source.label, texts, numbers)
+            else:
+                yield from self._table_batches(source, file, pool)
+
+    def _table_batches(self, table: Table, file: TextFile, pool: Pool) -> Iterator[Batch]:
+        gathered: dict[str, tuple[list[str], list[int]]] = {}
+        known: set[str] = set()
+        rows = 0
+        for row in iterate_rows(file, table.format, self._columns):
+            if row.split is None:
+                tally_reason = Reason.NO_SPLIT
+            elif (None if row.split == NO_SPLIT_COLUMN else normalize_split(row.split)) not in pool.wanted:
+                continue
+            elif row.label is None:
+                tally_reason = Reason.NO_LABEL
+            else:
+                text = clean_text(file, row, self.options.maximum_characters)
+                if text is None:
+                    continue
+                if row.label not in known:
+                    known.add(row.label)
+                    check_class_name(row.label, f"{table.path}:{row.line}")
+                    if len(known) > _MAXIMUM_CLASSES:
+                        raise AraeError(
+                            f"{table.path}: the column {self.options.label_column!r} has more than "
+                            f"{_MAXIMUM_CLASSES:,} different values",
+                            "is it the right label_column?",
+                        )
+                texts, numbers = gathered.setdefault(row.label, ([], []))
+                texts.append(text)
+                numbers.append(row.line)
+                rows += 1
+                if rows % _ROWS_PER_BATCH == 0:
+                    for label, (texts, numbers) in gathered.items():
+                        yield Batch(table, label, texts, numbers)
+                    gathered = {}
+                continue
+            file.tally.note(file.path, tally_reason, row.line)
+        for label, (texts, numbers) in gathered.items():
+            yield Batch(table, label, texts, numbers)

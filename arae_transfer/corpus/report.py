@@ -1,0 +1,119 @@
+"""What reading met on its way: every line that was changed, skipped or repeated is counted here."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class Reason(enum.Enum):
+    """Why a line was changed, skipped or remarked upon.
+
+    The value is what a report says, ``{}`` being the count of lines.
+    """
+
+    INVALID_UTF8 = "{} with invalid UTF-8; each bad byte sequence became U+FFFD (is the file Latin-1?)"
+    NUL = "{} with NUL characters, which were removed"
+    LINE_BREAK = "{} with line breaks inside the text, which became blanks"
+    EMPTY = "{} without text skipped"
+    OVERLONG = "{} over-long skipped"
+    NO_LABEL = "{} without a label skipped"
+    NO_SPLIT = "{} without a split skipped"
+    OTHER_CLASS = "{} of classes that were not asked for skipped"
+    DUPLICATE = "{} already seen in the same class, kept"
+
+    @property
+    def skips(self) -> bool:
+        """Whether such a line is left out of the corpus."""
+        return self in _SKIPPING
+
+
+_SKIPPING = frozenset({Reason.EMPTY, Reason.OVERLONG, Reason.NO_LABEL, Reason.NO_SPLIT, Reason.OTHER_CLASS})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One reason in one file.
+
+    Attributes:
+        path: The file.
+        reason: What was found.
+        count: The number of lines (of rows, in a table).
+        first_line: The number of the first such line, from 1.
+    """
+
+    path: Path
+    reason: Reason
+    count: int
+    first_line: int
+
+    def __str__(self) -> str:
+        lines = "1 line" if self.count == 1 else f"{self.count:,} lines"
+        return f"{self.path}: {self.reason.value.format(lines)} (first: line {self.first_line:,})"
+
+
+@dataclass(frozen=True)
+class ReadingReport:
+    """What reading a corpus met.
+
+    Attributes:
+        findings: One entry per file and reason, in the order of reading.
+        maximum_characters: The length over which a line was skipped.
+        held_out: For each part that the data does not bring itself (``valid``, ``test``): class -> number of
+            lines that were held out of ``train`` for it.
+        in_several_classes: The number of distinct texts that stand in more than one class.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    maximum_characters: int = 0
+    held_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    in_several_classes: int = 0
+
+    @property
+    def total_skipped(self) -> int:
+        """The number of lines that were left out."""
+        return sum(finding.count for finding in self.findings if finding.reason.skips)
+
+    def count(self, reason: Reason) -> int:
+        """Return the number of lines with this reason, over all files."""
+        return sum(finding.count for finding in self.findings if finding.reason is reason)
+
+    def lines(self) -> list[str]:
+        """Return what a user should know, one short sentence each; nothing remarkable gives an empty list."""
+        sentences = [str(finding) for finding in self.findings]
+        if self.count(Reason.OVERLONG):
+            sentences.append(
+                f"a line is over-long when it has more than {self.maximum_characters:,} characters"
+            )
+        if self.in_several_classes == 1:
+            sentences.append("1 text stands in more than one class, kept in each")
+        elif self.in_several_classes > 1:
+            sentences.append(f"{self.in_several_classes:,} texts stand in more than one class, kept in each")
+        for part, counts in self.held_out.items():
+            shares = ", ".join(f"{count:,} {label}" for label, count in counts.items())
+            sentences.append(f"the data has no {part} part: lines held out of train for it: {shares}")
+        return sentences
+
+
+class Tally:
+    """Collects findings while files are read."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[Path, Reason], tuple[int, int]] = {}
+
+    def note(self, path: Path, reason: Reason, line: int, count: int = 1) -> None:
+        """Count ``count`` lines of a file; ``line`` is the number of the first of them."""
+        total, first = self._counts.get((path, reason), (0, line))
+        self._counts[path, reason] = (total + count, first)
+
+    def has(self, path: Path, reason: Reason) -> bool:
+        """Say whether a file has such lines already."""
+        return (path, reason) in self._counts
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what was counted, in the order in which it was met first."""
+        return tuple(
+            Finding(path, reason, count, first) for (path, reason), (count, first) in self._counts.items()
+        )

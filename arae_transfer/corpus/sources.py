@@ -1,0 +1,248 @@
+"""What the user gave with ``--data``: which files, which class and which split each one holds."""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from arae_transfer.corpus.text_files import explain_read_failure, require_regular_file
+from arae_transfer.errors import AraeError
+
+TRAIN = "train"
+VALID = "valid"
+TEST = "test"
+SPLITS = (TRAIN, VALID, TEST)
+_SPLIT_ALIASES = {"dev": VALID, "val": VALID, "validation": VALID, "training": TRAIN, "testing": TEST}
+
+MAXIMUM_CLASS_NAME_CHARACTERS = 100
+
+TableFormat = Literal["csv", "tsv", "jsonl"]
+_TABLE_FORMATS: dict[str, TableFormat] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl"}
+_COMPRESSED = frozenset({".gz", ".bz2", ".xz", ".zst", ".zip"})
+
+_FORMS = "give CLASS=FILE for each class, a folder of SPLIT.CLASS.txt, or a .tsv, .csv or .jsonl file."
+
+
+@dataclass(frozen=True)
+class ClassFile:
+    """A text file of one class, one sentence per line.
+
+    Attributes:
+        path: The file.
+        label: Its class.
+        split: Its split, or None when the data does not say.
+    """
+
+    path: Path
+    label: str
+    split: str | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file with a text and a label on each row."""
+
+    path: Path
+    format: TableFormat
+
+
+Source = ClassFile | Table
+
+
+def normalize_split(name: str) -> str:
+    """Return the name that a split has here: ``dev``, ``val`` and ``validation`` are ``valid``, and so on."""
+    return _SPLIT_ALIASES.get(name.strip().lower(), name.strip())
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """Return ``", did you mean X?"`` for the names most like ``name``, or an empty string."""
+    found = difflib.get_close_matches(name, names, n=2)
+    return f", did you mean {' or '.join(found)}?" if found else ""
+
+
+def check_class_name(name: str, where: str) -> None:
+    """Refuse a class name that cannot be part of a file name.
+
+    Raises:
+        AraeError: The name is empty, too long, or has a slash, a control character or blanks at its ends.
+    """
+    problem = None
+    if not name:
+        problem = "is empty"
+    elif len(name) > MAXIMUM_CLASS_NAME_CHARACTERS:
+        problem = f"has {len(name):,} characters, {MAXIMUM_CLASS_NAME_CHARACTERS} is the limit"
+    elif "/" in name or "\\" in name:
+        problem = "has a slash"
+    elif any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
+        problem = "has a control character or a line break"
+    elif name != name.strip():
+        problem = "begins or ends with a blank"
+    if problem is not None:
+        shown = name if len(name) <= 40 else name[:40] + "…"
+        raise AraeError(
+            f"{where}: the class name {shown!r} {problem}",
+            "class names become parts of file names: letters, digits, '-', '_' and blanks inside will do.",
+        )
+
+
+def resolve_sources(data: Sequence[str]) -> list[Source]:
+    """Find the files behind ``--data`` values, in the order given.
+
+    Args:
+        data: Each value is ``CLASS=FILE``, a folder of ``SPLIT.CLASS.txt`` files, or a ``.tsv``, ``.csv`` or
+            ``.jsonl`` file.
+
+    Raises:
+        AraeError: A value has no known form, a file is missing, or one file is given twice.
+    """
+    if not data:
+        raise AraeError("no data was given", _FORMS)
+    sources: list[Source] = []
+    for value in data:
+        sources += _resolve(value)
+    _refuse_repetition(sources)
+    return sources
+
+
+def _resolve(value: str) -> list[Source]:
+    if not value.strip():
+        raise AraeError("--data is empty", _FORMS)
+    label, equals, name = value.partition("=")
+    # A path may have "=" in it: what exists under the whole value is meant, unless CLASS=FILE fits as well.
+    whole = Path(value).expanduser()
+    if equals and not (_exists(whole) and not (name and _exists(Path(name).expanduser()))):
+        return [_class_file(value, label, name)]
+    if not _exists(whole):
+        raise AraeError(f"no file or folder {value}{_nearest_file(whole)}", _FORMS)
+    if whole.is_dir():
+        return list(_folder(whole))
+    suffix = whole.suffix.lower()
+    if suffix in _TABLE_FORMATS:
+        require_regular_file(whole)
+        return [Table(whole, _TABLE_FORMATS[suffix])]
+    if suffix in _COMPRESSED:
+        raise AraeError(f"{value} is compressed", "unpack it first, and give the unpacked file.")
+    if suffix == ".json":
+        raise AraeError(
+            f"{value} is a .json file; tables are read from .jsonl (one object per line), .csv and .tsv",
+            f"convert it, for example: jq -c '.[]' {value} > {whole.with_suffix('.jsonl').name}",
+        )
+    raise AraeError(f"{value}: which class does this file hold?", f"write --data CLASS={value}; or {_FORMS}")
+
+
+def _class_file(value: str, label: str, name: str) -> ClassFile:
+    if not label.strip() or not name.strip():
+        missing = "class name before" if not label.strip() else "file after"
+        raise AraeError(f"--data {value}: there is no {missing} the '='", "write --data CLASS=FILE.")
+    check_class_name(label, f"--data {value}")
+    path = Path(name).expanduser()
+    if not _exists(path):
+        raise AraeError(
+            f"--data {value}: no file {name}{_nearest_file(path)}",
+            "give an existing UTF-8 text file, one sentence per line.",
+        )
+    if path.is_dir():
+        raise AraeError(
+            f"--data {value}: {name} is a folder",
+            f"give one file, or a folder of SPLIT.CLASS.txt files without a class: --data {name}",
+        )
+    require_regular_file(path)
+    return ClassFile(path, label, None)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise explain_read_failure(path, error) from error
+
+
+def _nearest_file(path: Path) -> str:
+    """Say what lies near a missing file: similar names in its folder, or the folder that is missing."""
+    parent = path.parent
+    if not _exists(parent):
+        return f" (there is no folder {parent})"
+    names = sorted(entry.name for entry in _entries(parent)) if parent.is_dir() else []
+    return nearest(path.name, names)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise explain_read_failure(folder, error) from error
+
+
+def _folder(folder: Path) -> list[ClassFile]:
+    entries = [entry for entry in _entries(folder) if not entry.name.startswith(".")]
+    files: dict[tuple[str, str], Path] = {}
+    for path in entries:
+        split, first_dot, rest = path.name.partition(".")
+        label, last_dot, suffix = rest.rpartition(".")
+        if not (first_dot and last_dot and suffix == "txt") or path.is_dir():
+            continue
+        check_class_name(label, str(path))
+        require_regular_file(path)
+        split = normalize_split(split)
+        if (split, label) in files:
+            raise AraeError(
+                f"{files[split, label]} and {path} are both the {split} part of class {label!r}",
+                "keep one of them.",
+            )
+        files[split, label] = path
+    if not files:
+        raise AraeError(
+            f"{folder}: {_contents(entries)}, but no SPLIT.CLASS.txt", _folder_hint(folder, entries)
+        )
+    return [ClassFile(path, label, split) for (split, label), path in files.items()]
+
+
+def _contents(entries: list[Path]) -> str:
+    """Describe what a folder holds: ``it holds 12 .png and 1 .json files and 2 folders``."""
+    kinds = Counter("folders" if entry.is_dir() else entry.suffix or "nameless-type" for entry in entries)
+    folders = kinds.pop("folders", 0)
+    parts = [f"{count} {kind}" for kind, count in kinds.most_common(3)]
+    described = f"{' and '.join(parts)} file{'s' if kinds.total() != 1 else ''}" if parts else ""
+    if folders:
+        described += f"{' and ' if described else ''}{folders} folder{'s' if folders != 1 else ''}"
+    return f"it holds {described}" if described else "it is empty"
+
+
+def _folder_hint(folder: Path, entries: list[Path]) -> str:
+    tables = [entry for entry in entries if entry.suffix.lower() in _TABLE_FORMATS]
+    texts = [entry for entry in entries if entry.suffix == ".txt" and not entry.is_dir()]
+    if tables:
+        return f"give the table itself: --data {tables[0]}"
+    if texts:
+        return "name each file's class: " + " ".join(f"--data {path.stem}={path}" for path in texts[:2])
+    for entry in entries:
+        if entry.is_dir() and any(entry.glob("train.*.txt")):
+            return f"there are such files one level deeper: --data {entry}"
+    return f"put train.CLASS.txt files for two or more classes there, or {_FORMS}"
+
+
+def _refuse_repetition(sources: list[Source]) -> None:
+    """Refuse one file that is given twice, under one name or several (links)."""
+    seen: dict[tuple[int, int], Source] = {}
+    for source in sources:
+        try:
+            status = source.path.stat()
+        except OSError as error:
+            raise explain_read_failure(source.path, error) from error
+        earlier = seen.setdefault((status.st_dev, status.st_ino), source)
+        if earlier is source:
+            continue
+        if isinstance(earlier, ClassFile) and isinstance(source, ClassFile):
+            if earlier.label != source.label:
+                raise AraeError(
+                    f"{source.path} is given for two classes, {earlier.label!r} and {source.label!r}",
+                    "give each class its own file.",
+                )
+            if earlier.split != source.split:
+                continue  # a test part that is also the valid part: the user's own choice
+        raise AraeError(f"{source.path} is given twice", "name each file once.")

@@ -1,0 +1,241 @@
+"""Bytes of a text file to numbered lines, block by block, so that a file of any size can be read."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from arae_transfer.corpus.report import Reason, Tally
+from arae_transfer.errors import AraeError
+
+BLOCK_BYTES = 1 << 20
+# A line that does not end within this many bytes is dropped while it is read: a file without line feeds
+# must not fill the memory.
+MAXIMUM_LINE_BYTES = 1 << 24
+# Text in another 8-bit encoding has a few bad bytes and is repaired; past this share it is no UTF-8 text at
+# all (random bytes: about 0.45; Cyrillic in an 8-bit encoding: about 0.8; UTF-16 without its mark: about
+# 0.5).
+MAXIMUM_BAD_SHARE = 0.3
+# A block smaller than this is judged together with all that came before it.
+MINIMUM_JUDGED_BYTES = 4096
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SIGNATURES = (
+    (b"\x1f\x8b", "gzip data", "unpack it first: gunzip -k {}"),
+    (b"PK\x03\x04", "a zip archive", "unpack it first: unzip {}"),
+    (b"BZh91AY&SY", "bzip2 data", "unpack it first: bunzip2 -k {}"),
+    (b"\xfd7zXZ\x00", "xz data", "unpack it first: unxz -k {}"),
+    (b"\x28\xb5\x2f\xfd", "zstandard data", "unpack it first: unzstd {}"),
+    (b"\xff\xfe", "UTF-16 text", "convert it to UTF-8: iconv -f UTF-16 -t UTF-8 {} > new.txt"),
+    (b"\xfe\xff", "UTF-16 text", "convert it to UTF-8: iconv -f UTF-16 -t UTF-8 {} > new.txt"),
+    (b"\x89PNG\r\n", "a PNG image", "give UTF-8 text, one sentence per line."),
+    (b"\xff\xd8\xff", "a JPEG image", "give UTF-8 text, one sentence per line."),
+    (b"%PDF-", "a PDF document", "give UTF-8 text, one sentence per line."),
+    (b"PAR1\x15", "a Parquet table", "save it as CSV or JSON Lines."),
+    (b"SQLite format 3\x00", "an SQLite database", "save the table as CSV or JSON Lines."),
+)
+
+
+class Block(NamedTuple):
+    """Whole lines of a file: their bytes without the last line feed, and the number of the first line."""
+
+    content: bytes
+    first_line: int
+
+
+class NumberedLines(NamedTuple):
+    """Texts and the line numbers (from 1) at which they stand."""
+
+    texts: list[str]
+    numbers: Sequence[int]
+
+
+def explain_read_failure(path: Path, error: OSError) -> AraeError:
+    """Turn an operating-system failure while reading into an error that a user can act on."""
+    reason = error.strerror or str(error)
+    return AraeError(f"cannot read {path}: {reason}", "check the name and the permissions (ls -l).")
+
+
+def require_regular_file(path: Path) -> None:
+    """Refuse what cannot be read twice: pipes and devices.
+
+    Raises:
+        AraeError: The path is missing, unreadable or no regular file.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        failure = error if isinstance(error, OSError) else OSError(str(error))
+        raise explain_read_failure(path, failure) from error
+    if not stat.S_ISREG(mode):
+        raise AraeError(
+            f"{path} is not a regular file",
+            "data is read more than once, so pipes and devices do not do: write the text to a file first.",
+        )
+
+
+class TextFile:
+    """One text file that is read from its start to its end.
+
+    Only a line feed, with or without one carriage return before it, ends a line: other characters that some
+    programs take for line ends (U+2028, U+0085, form feed, a lone carriage return) stay inside their line.
+
+    Args:
+        path: The file.
+        tally: Counts what is repaired or skipped.
+        advance: Called with the number of bytes of each piece that was read, about 1 MiB each.
+    """
+
+    def __init__(self, path: Path, tally: Tally, advance: Callable[[int], None] | None = None) -> None:
+        self.path = path
+        self.tally = tally
+        self._advance = advance
+        self._bytes = 0
+        self._bad_bytes = 0
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the file in blocks of whole lines of about 1 MiB.
+
+        A line longer than ``MAXIMUM_LINE_BYTES`` is counted as over-long and left out; the numbers stay
+        right.
+
+        Raises:
+            AraeError: The file cannot be read, or its first bytes say that it is no UTF-8 text.
+        """
+        require_regular_file(self.path)
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                yield from self._blocks(file)
+        except OSError as error:
+            raise explain_read_failure(self.path, error) from error
+
+    def _blocks(self, file: BinaryIO) -> Iterator[Block]:
+        line = 1
+        rest = b""
+        dropping = False
+        at_start = True
+        while chunk := file.read(BLOCK_BYTES):
+            if self._advance is not None:
+                self._advance(len(chunk))
+            if at_start:
+                self._refuse_known_formats(chunk)
+                chunk = chunk.removeprefix(_BYTE_ORDER_MARK)
+                at_start = False
+            if dropping:
+                _, found, chunk = chunk.partition(b"\n")
+                if not found:
+                    continue
+                dropping = False
+                line += 1
+            content, found, rest = (rest + chunk).rpartition(b"\n")
+            if found:
+                yield Block(content, line)
+                line += content.count(b"\n") + 1
+            if len(rest) > MAXIMUM_LINE_BYTES:
+                self._judge(rest, rest.count(b"\0") + _count_replaced(rest), line)
+                self.tally.note(self.path, Reason.OVERLONG, line)
+                dropping = True
+                rest = b""
+        if rest:
+            yield Block(rest, line)
+
+    def decode(self, block: Block) -> list[str]:
+        """Return the lines of a block as text, one entry for each line, in order.
+
+        Invalid UTF-8 becomes U+FFFD and NUL is removed; both are counted.
+
+        Raises:
+            AraeError: So much is invalid that the file is no UTF-8 text.
+        """
+        content = block.content
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError:
+            return self._repair(block)
+        if "\0" in text:
+            return self._repair(block)
+        self._bytes += len(content)
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").removesuffix("\r")
+        return text.split("\n")
+
+    def _repair(self, block: Block) -> list[str]:
+        texts = []
+        bad = block.content.count(b"\0")
+        for number, line in enumerate(block.content.split(b"\n"), block.first_line):
+            try:
+                text = line.decode("utf-8")
+            except UnicodeDecodeError:
+                text = line.decode("utf-8", errors="replace")
+                bad += text.count("\ufffd") - line.count("\ufffd".encode())
+                self.tally.note(self.path, Reason.INVALID_UTF8, number)
+            if "\0" in text:
+                text = text.replace("\0", "")
+                self.tally.note(self.path, Reason.NUL, number)
+            texts.append(text.removesuffix("\r"))
+        self._judge(block.content, bad, block.first_line)
+        return texts
+
+    def _judge(self, content: bytes, bad: int, first_line: int) -> None:
+        """Refuse the file when this block, or all that was read so far, is mostly not UTF-8 text."""
+        self._bytes += len(content)
+        self._bad_bytes += bad
+        shares = [self._bad_bytes / self._bytes]
+        if len(content) >= MINIMUM_JUDGED_BYTES:
+            shares.append(bad / len(content))
+        if max(shares) > MAXIMUM_BAD_SHARE:
+            raise AraeError(
+                f"{self.path}: from line {first_line:,} on, {max(shares):.0%} of the bytes are NUL or "
+                "invalid UTF-8: a binary file, or text in another encoding",
+                "give UTF-8 text; to convert it, name its encoding: iconv -f WINDOWS-1251 -t UTF-8 OLD > NEW",
+            )
+
+    def _refuse_known_formats(self, start: bytes) -> None:
+        for signature, what, remedy in _SIGNATURES:
+            if start.startswith(signature):
+                raise AraeError(f"{self.path} is {what}, not UTF-8 text", remedy.format(self.path))
+
+    def lines(self, maximum_characters: int) -> Iterator[NumberedLines]:
+        """Yield the sentences of a file that has one per line, in blocks.
+
+        Blanks and tabs at the ends of a line are removed. Lines without text and over-long lines are skipped
+        and counted.
+
+        Args:
+            maximum_characters: The length over which a line is over-long.
+
+        Raises:
+            AraeError: The file cannot be read or is no UTF-8 text.
+        """
+        for block in self.blocks():
+            texts = [text.strip(" \t") for text in self.decode(block)]
+            # Nearly every block is clean, and looking at it as a whole is several times faster than line by
+            # line.
+            if (
+                all(texts)
+                and len(max(texts, key=len)) <= maximum_characters
+                and not any(map(str.isspace, texts))
+            ):
+                yield NumberedLines(texts, range(block.first_line, block.first_line + len(texts)))
+            else:
+                yield self._select(texts, block.first_line, maximum_characters)
+
+    def _select(self, texts: list[str], first_line: int, maximum_characters: int) -> NumberedLines:
+        kept: list[str] = []
+        numbers: list[int] = []
+        for number, text in enumerate(texts, first_line):
+            if not text or text.isspace():
+                self.tally.note(self.path, Reason.EMPTY, number)
+            elif len(text) > maximum_characters:
+                self.tally.note(self.path, Reason.OVERLONG, number)
+            else:
+                kept.append(text)
+                numbers.append(number)
+        return NumberedLines(kept, numbers)
+
+
+def _count_replaced(content: bytes) -> int:
+    """Return how many replacement characters decoding makes out of invalid bytes."""
+    return content.decode("utf-8", errors="replace").count("\ufffd") - content.count("\ufffd".encode())

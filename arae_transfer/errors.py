@@ -1,0 +1,23 @@
+"""The one exception for what a user can fix."""
+
+from __future__ import annotations
+
+
+class AraeError(Exception):
+    """A failure that the user can fix.
+
+    The command line prints it as one or two lines on standard error and exits with status 1; any other exception
+    is a bug and shows its traceback.
+
+    Attributes:
+        message: What is wrong, in one line.
+        hint: What exists and what to type, in one line, or None.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\n{self.hint}"

@@ -1,0 +1,109 @@
+"""A small builder for ONNX graphs: named values, weights stored once in fp32 or fp16, reproducible bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+Storage = Literal["fp16", "fp32"]
+Float32 = npt.NDArray[np.float32]
+
+# Both are older than every onnxruntime that is supported here, and nothing newer is needed.
+OPSET = 17
+IR_VERSION = 8
+
+
+class Graph:
+    """Nodes, weights and constants of one graph, or of the body of a loop inside it.
+
+    A body refers to values of the graph around it by name, so its weights and constants are put into the outermost
+    graph: there they exist once, and onnxruntime can prepare them when it opens the file.
+    """
+
+    def __init__(self, storage: Storage = "fp32", parent: Graph | None = None) -> None:
+        self.storage: Storage = storage if parent is None else parent.storage
+        self._root = self if parent is None else parent._root
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: dict[str, onnx.TensorProto] = {}
+
+    def body(self) -> Graph:
+        """Return an empty graph for the body of a loop inside this one."""
+        return Graph(parent=self)
+
+    def node(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        """Append a node of one output and return the output's name."""
+        self.nodes(operator, inputs, [output], **attributes)
+        return output
+
+    def nodes(self, operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> None:
+        """Append a node of any number of outputs; an empty name leaves an optional one out."""
+        name = next(output for output in outputs if output)
+        self._nodes.append(
+            helper.make_node(operator, list(inputs), list(outputs), name=f"{name}/{operator}", **attributes)
+        )
+
+    def weight(self, name: str, values: Float32) -> str:
+        """Store a trained matrix and return the name of its fp32 value.
+
+        With fp16 storage it is stored as fp16 and cast to fp32, once, when the file is opened. Biases weigh nothing:
+        store them as fp32 constants.
+
+        Raises:
+            ValueError: Storing would change a value, because the model was not rounded to the storage first.
+        """
+        root = self._root
+        if root.storage == "fp32":
+            root._store(name, values)
+            return name
+        halves = values.astype(np.float16)
+        if not np.array_equal(halves.astype(np.float32), values):
+            raise ValueError(f"{name} is not representable in {root.storage}: round the model first")
+        root._store(f"{name}.fp16", halves)
+        return root.node("Cast", [f"{name}.fp16"], name, to=TensorProto.FLOAT)
+
+    def constant(self, name: str, values: npt.ArrayLike, dtype: npt.DTypeLike = np.int64) -> str:
+        """Store a constant, once for each name, and return the name."""
+        self._root._store(name, np.asarray(values, dtype=dtype))
+        return name
+
+    def build(
+        self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
+    ) -> onnx.GraphProto:
+        """Return the graph with the given inputs and outputs."""
+        return helper.make_graph(
+            self._nodes, name, list(inputs), list(outputs), initializer=list(self._initializers.values())
+        )
+
+    def _store(self, name: str, values: npt.NDArray[Any]) -> None:
+        tensor = numpy_helper.from_array(np.ascontiguousarray(values), name)
+        stored = self._initializers.setdefault(name, tensor)
+        if stored is not tensor and stored != tensor:
+            raise ValueError(f"two different values are named {name}")
+
+
+def value(name: str, element_type: int, shape: Sequence[str | int] | None) -> onnx.ValueInfoProto:
+    """Describe an input or an output; strings name dynamic axes, None leaves even the rank open."""
+    return helper.make_tensor_value_info(name, element_type, None if shape is None else list(shape))
+
+
+def make_model(graph: onnx.GraphProto, metadata: Mapping[str, str], description: str) -> onnx.ModelProto:
+    """Wrap a graph as a checked model that carries its metadata.
+
+    The bytes depend on the arguments alone, so exporting the same model twice gives the same file.
+    """
+    model: onnx.ModelProto = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="arae",
+        producer_version=metadata.get("arae_version", ""),
+        doc_string=description,
+    )
+    helper.set_model_props(model, dict(metadata))
+    onnx.checker.check_model(model, full_check=True)
+    return model

@@ -1,0 +1,99 @@
+"""Capitals: what a typed line says about them, and their place in the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+SENTENCE_ENDS = frozenset(".!?")
+# Marks that leave the beginning of a sentence where it is.
+_TRANSPARENT = frozenset(("``", "''", "'", '"', "(", ")", "[", "]", "-", "--", "*"))
+# "It's" begins a sentence with a capital and is no name; "Joe's" is one.
+_NO_NAMES = frozenset(
+    "it that there he she what who here how where when let this everything everyone everybody nothing nobody no "
+    "someone somebody something anyone one today food service".split()
+)
+_FEWEST_SHOUTED_LETTERS = 4
+_FEWEST_TITLE_WORDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Casing:
+    """How a line uses capitals.
+
+    Attributes:
+        shouts: The whole line is in capitals.
+        title: Every Word Begins With One.
+        capitals: The line has a capital at all: its writer uses them, and "i" is "I".
+        sentences: Sentences begin with one.
+        names: Words that have capitals wherever they stand, such as "joe" -> "Joe".
+    """
+
+    shouts: bool
+    title: bool
+    capitals: bool
+    sentences: bool
+    names: Mapping[str, str]
+
+    @classmethod
+    def of(cls, words: Sequence[str], surfaces: Sequence[str]) -> Casing:
+        """Read the casing of a line in pieces: the corpus's words and how each was typed."""
+        names: dict[str, str] = {}
+        first = ""
+        letters = spelled = capitalised = 0
+        capitals = shouts = False
+        starts = True
+        for index, (word, surface) in enumerate(zip(words, surfaces, strict=True)):
+            if surface[0].isalpha():
+                first = first or surface
+                spelled += 1
+                letters += len(surface)
+                if surface != word or surface != surface.lower():
+                    capitals = True
+                    simple = surface[0].isupper() and surface[1:].islower()
+                    capitalised += simple or len(surface) == 1
+                    ordinary = starts and simple and not _owns(words, index)
+                    if len(word) > 1 and "'" not in word and not ordinary:
+                        names[word] = surface
+                starts = False
+            elif word in SENTENCE_ENDS:
+                starts = True
+            elif word not in _TRANSPARENT:
+                starts = False
+        if capitals:
+            shouts = letters >= _FEWEST_SHOUTED_LETTERS and " ".join(surfaces).isupper()
+        title = spelled >= _FEWEST_TITLE_WORDS and capitalised == spelled
+        # "12 dollars was what Joe's charged": the first word could not show it, so the others do.
+        begins = surfaces[0][0].isdecimal() if surfaces else False
+        sentences = capitals and (begins or first != first.lower())
+        return cls(shouts, title, capitals, sentences, {} if shouts or title else names)
+
+    def spell(self, word: str, starts: bool) -> str:
+        """Return the word of a lower-case corpus as this line's writer would type it.
+
+        Args:
+            word: A word of the answer.
+            starts: Whether it begins a sentence.
+        """
+        if not self.capitals:
+            return word
+        if self.shouts:
+            return word.upper()
+        if word in self.names:
+            return self.names[word]
+        if word == "i" or ((self.title or (starts and self.sentences)) and _takes_capital(word)):
+            return word[0].upper() + word[1:]
+        return word
+
+
+def begins_next(word: str, starts: bool) -> bool:
+    """Say whether the word after this one begins a sentence, given whether this one did."""
+    return word in SENTENCE_ENDS or (starts and word in _TRANSPARENT)
+
+
+def _owns(words: Sequence[str], index: int) -> bool:
+    return words[index + 1 : index + 2] == ["'s"] and words[index] not in _NO_NAMES
+
+
+def _takes_capital(word: str) -> bool:
+    return word[0].isalpha() and word != "n't" and "." not in word and "@" not in word and "/" not in word

@@ -1,0 +1,44 @@
+"""How a corpus is written: the ``[form]`` section of a recipe and of an exported model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from arae_transfer.errors import AraeError
+
+Separation = Literal["plain", "penn-treebank"]
+FormChoice = Literal["auto", "ordinary", "corpus"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """The way in which a corpus is written; the default is ordinary writing, left as it is.
+
+    Raises:
+        AraeError: ``tokens`` is unknown or ``number`` contains a blank.
+    """
+
+    lower_case: bool = field(default=False, metadata={"help": "The corpus is written in lower case."})
+    tokens: Separation = field(
+        default="plain",
+        metadata={
+            "help": "How words and punctuation are separated: plain (as people write) or penn-treebank (was n't .)."
+        },
+    )
+    number: str = field(
+        default="",
+        metadata={"help": "The placeholder that stands for numbers; empty when numbers stand as they are."},
+    )
+
+    def __post_init__(self) -> None:
+        if self.tokens not in get_args(Separation):
+            raise AraeError(
+                f"form.tokens = {self.tokens!r} is unknown",
+                f"use one of: {', '.join(get_args(Separation))}.",
+            )
+        if self.number.split() not in ([], [self.number]) or self.number.isspace():
+            raise AraeError(
+                f"form.number = {self.number!r} contains a blank",
+                'use one word, such as "_num_", or "" when the corpus keeps its numbers.',
+            )

@@ -1,0 +1,193 @@
+"""Cut a typed line into pieces: the corpus's words, how each was typed, and the blanks between them.
+
+The rules are those of the Penn Treebank as review corpora apply them: contractions and possessives are cut
+(``was n't``, ``joe 's``, ``can not``), punctuation stands alone except inside a word (``p.m.``, ``check-in``,
+``and/or``), double quotes have a direction, and a run of sentence marks is one mark (``!!!`` is ``!``). One
+left-to-right pass keeps every position, so that a line can be put together again exactly as it was typed. The
+expressions cannot backtrack far: running time is linear in the length of the line.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import NamedTuple
+
+from arae_transfer.form.description import Form
+
+# Line breaks of any kind and other controls become blanks; a tab is a blank already.
+_CONTROLS = {code: " " for code in (*range(9), *range(10, 32), *range(127, 160), 0x2028, 0x2029)}
+# What keyboards and phones type for the corpus's characters, one for one, so that positions stay.
+_PLAIN_CHARACTERS = str.maketrans("‘’ʼ′“”„«»″–‐‑£€¥", "''''\"\"\"\"\"\"---$$$")
+_SYMBOLS = "\u2190-\u2bff\ufe0f\u200d\U0001f000-\U0001faff"
+_WORD_CHARACTERS = rf"""[^\s\-,;:?!()\[\]{{}}<>"'`@\#$%&.…—{_SYMBOLS}]"""
+CLITICS = "s|m|re|ve|ll|d|n"
+
+_SCANNER = rf"""
+  (?P<quote>   " | `` | '' )
+| (?P<web>     (?:https?://|www\.) [^\s<>"]* [^\s<>"'.,!?;:)\]}}]
+             | [\w.+-]{{1,64}}+ @ [\w-]{{1,63}}+ (?:\.[\w-]{{1,63}}+){{1,8}}+ )
+| (?P<dots>    \.{{2,}} | … )
+| (?P<end>     [!?]+ )
+| (?P<dash>    -{{2,}} | — )
+| (?P<clitic>  ' (?i: (?:{CLITICS}|em|til|till|cause|bout|burgh) (?!\w) | t (?=(?:is|was)\b) ) )
+| (?P<symbol>  [{_SYMBOLS}]+ )
+| (?P<word>    (?: (?<!\w) \. (?=\d) )?+
+               (?: {_WORD_CHARACTERS}++
+                 | - (?!-)
+                 | (?<=\w) ' (?=\w)
+                 | (?<=\w) \. (?=\w) (?! [A-Z] (?<=[a-z]{{2}}\.[A-Z]) )    # two sentences in "cold.The"
+                 | (?<=\d) [,:] (?=\d) )++ )
+| (?P<mark>    \S )
+"""
+_RUNS = {"dots": "...", "dash": "--"}
+_CLITIC_AT_END = re.compile(rf"(?i)(?<=\w)(?:n't|'(?:{CLITICS}))\Z")
+# Two words that people write as one, and where the Treebank cuts them.
+MERGED_WORDS = {"cannot": 3, "gonna": 3, "gotta": 3, "wanna": 3, "gimme": 3, "lemme": 3}
+MERGED_PAIRS = frozenset(
+    {("'t", "is"), ("'t", "was")} | {(word[:length], word[length:]) for word, length in MERGED_WORDS.items()}
+)
+# Amounts, times, ranges, dates with a year; "1/2", "24/7", "10/10", "2nd", "80s" and "5-star" are words.
+_NUMBER = re.compile(r"\.?\d+(?:[.,:-]\d+)*+|\d+/\d+/\d+")
+_HALF_DAY = re.compile(r"(?i)(?<=\d)[ap]\.?m\Z")
+_TITLES = frozenset(("mr", "mrs", "ms", "dr", "prof", "st", "mt", "vs"))
+_ABBREVIATIONS = frozenset(
+    ("approx", "ave", "blvd", "co", "corp", "dept", "etc", "hwy", "inc", "jr", "ltd", "rd", "sr")
+)
+_DOTTED = re.compile(r"(?:[a-z]\.){1,4}[a-z]")
+_NEXT = re.compile(r"(\s*+)(\S?)")
+
+
+class Pieces(NamedTuple):
+    """A line in pieces; joining gaps and surfaces in turn gives the line again.
+
+    Attributes:
+        words: The corpus's words, one per piece.
+        surfaces: What was typed for each.
+        gaps: The blanks before each piece, and those after the last: one more than there are pieces.
+    """
+
+    words: list[str]
+    surfaces: list[str]
+    gaps: list[str]
+
+
+def without_controls(line: str) -> str:
+    """Return the line with line breaks and other control characters turned into blanks."""
+    return line if line.isprintable() else line.translate(_CONTROLS)
+
+
+def is_number(word: str) -> bool:
+    """Say whether a placeholder stands for this word in a corpus that has one."""
+    return _NUMBER.fullmatch(word) is not None
+
+
+def cut(line: str, form: Form) -> Pieces:
+    """Cut a line into pieces, each with the word that the corpus writes for it.
+
+    Args:
+        line: Any text; control characters count as blanks.
+        form: How the corpus is written. With plain tokens only the case and the numbers of a piece change.
+    """
+    line = without_controls(line)
+    text = line if line.isascii() else line.translate(_PLAIN_CHARACTERS)
+    treebank = form.tokens == "penn-treebank"
+    # In a plain corpus marks stand as they are typed, curly ones too.
+    source = text if treebank else line
+    words: list[str] = []
+    surfaces: list[str] = []
+    gaps: list[str] = []
+    quote_open = False
+    end = 0
+    for found in _scanner(form.number).finditer(text):
+        kind = found.lastgroup
+        start, stop = found.span()
+        gap = line[end:start]
+        end = stop
+        if kind == "word":
+            for middle in _cuts(found.group(), start, form):
+                words.append(_written(source[start:middle], form))
+                surfaces.append(line[start:middle])
+                gaps.append(gap)
+                start, gap = middle, ""
+            word = _written(source[start:stop], form)
+        elif kind == "mark":
+            word = source[start:stop]
+            if word == "." and words and not gap and _keeps_period(words[-1], text, stop):
+                words[-1] += word
+                surfaces[-1] += word
+                continue
+        elif kind == "placeholder":
+            word = form.number
+        elif not treebank:
+            word = _written(source[start:stop], form)
+        elif kind == "quote":
+            quote_open = _opens_quote(line, start, stop, quote_open)
+            word = "``" if quote_open else "''"
+        elif kind == "end":
+            word = "?" if "?" in found.group() else "!"
+        else:
+            word = _RUNS.get(kind or "") or _written(found.group(), form)
+        words.append(word)
+        surfaces.append(line[start:stop])
+        gaps.append(gap)
+    gaps.append(line[end:])
+    return Pieces(words, surfaces, gaps)
+
+
+@cache
+def _scanner(number: str) -> re.Pattern[str]:
+    placeholder = rf"(?P<placeholder>{re.escape(number)}) |" if number else ""
+    return re.compile(placeholder + _SCANNER, re.VERBOSE)
+
+
+def _written(typed: str, form: Form) -> str:
+    if form.number and (typed[0].isdecimal() or typed[0] == ".") and is_number(typed):
+        return form.number
+    return typed.lower() if form.lower_case else typed
+
+
+def _cuts(word: str, start: int, form: Form) -> list[int]:
+    """Return the positions inside a word, which begins at ``start``, where the Treebank cuts it."""
+    if word.isalpha():
+        length = MERGED_WORDS.get(word.lower())
+        return [] if length is None else [start + length]
+    cuts: list[int] = []
+    end = len(word)
+    if "'" in word:
+        for _ in range(2):  # "shouldn't've": no word has more, and a bound keeps the time linear
+            clitic = _CLITIC_AT_END.search(word, 0, end)
+            if clitic is None:
+                break
+            end = clitic.start()
+            cuts.insert(0, start + end)
+    elif form.number and word[0].isdecimal():
+        half_day = _HALF_DAY.search(word)
+        # The hour is a number, so that "10pm" can be carried through the model.
+        if half_day and is_number(word[: half_day.start()]):
+            cuts.append(start + half_day.start())
+    return cuts
+
+
+def _keeps_period(word: str, text: str, stop: int) -> bool:
+    """Say whether the period after a word belongs to it; the last one of a line never does."""
+    following = _NEXT.match(text, stop)
+    if following is None or not following[2] or not (following[1] or following[2] in ",:;"):
+        return False
+    word = word.lower()
+    if word in _TITLES or (len(word) == 1 and word.isalpha() and word not in "ai"):
+        return True
+    return (word in _ABBREVIATIONS or _DOTTED.fullmatch(word) is not None) and not following[2].isupper()
+
+
+def _opens_quote(line: str, start: int, stop: int, quote_open: bool) -> bool:
+    """Say whether a double quote opens a quotation, by its shape or by what stands around it."""
+    typed = line[start:stop]
+    if typed in ("“", "„", "«", "``"):
+        return True
+    if typed in ("”", "»", "''"):
+        return False
+    before, after = line[start - 1 : start], line[stop : stop + 1]
+    if not before or before.isspace() or before in "([{<-—/":
+        return not quote_open if not after or after.isspace() else True
+    return not quote_open and before in ",.:;!?" and after.isalnum()

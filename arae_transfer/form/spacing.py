@@ -1,0 +1,63 @@
+"""Blanks of ordinary English between words that a treebank corpus writes apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from arae_transfer.form.pieces import CLITICS, MERGED_PAIRS
+
+QUOTES = frozenset(("``", "''"))
+CONTRACTED = frozenset(("n't", *(f"'{clitic}" for clitic in CLITICS.split("|") if clitic != "n")))
+# Marks that stand close to the word before them.
+CLOSE_MARKS = frozenset(". , ! ? ; : ) ] } % ...".split())
+_OPENING = frozenset("([{")
+_PREFIXES = frozenset("$#")
+
+
+def blanks(words: Sequence[str], number: str) -> list[str]:
+    """Return the blank, one or none, that stands before each word in ordinary writing.
+
+    Args:
+        words: Words of a treebank corpus.
+        number: The corpus's placeholder of numbers; "$" and "#" stand close to it.
+    """
+    gaps: list[str] = []
+    quotes_left = sum(word in QUOTES for word in words)
+    closing_left = sum(word == ")" for word in words)
+    quote_open = apostrophe_open = False
+    brackets_open = 0
+    previous, close = "", True
+    for index, word in enumerate(words):
+        following = words[index + 1] if index + 1 < len(words) else ""
+        joins_before = close or (previous, word) in MERGED_PAIRS
+        joins_after = False
+        if word in CLOSE_MARKS:
+            joins_before = True
+            if word == ")":
+                closing_left -= 1
+                brackets_open = max(0, brackets_open - 1)
+            elif (word in ":;") and (
+                (following == ")" and not brackets_open) or (following == "(" and not closing_left)
+            ):
+                joins_before, joins_after = close, True  # ":)" and ":("
+        elif word in CONTRACTED:
+            joins_before = close or previous[-1:].isalnum() or previous[-1:] == "_"
+        elif word in QUOTES:
+            quotes_left -= 1
+            opens = not quote_open and (word == "``" or (quotes_left > 0 and previous != number))
+            quote_open = opens
+            joins_before, joins_after = close or not opens, opens
+        elif word == "'":
+            if apostrophe_open or previous.endswith("s") or "'" not in words[index + 1 : index + 30]:
+                joins_before, apostrophe_open = True, False  # "the kids' menu", "friggin'"
+            else:
+                joins_after = apostrophe_open = True
+        elif word in _OPENING:
+            joins_after = True
+            brackets_open += word == "("
+        elif word in _PREFIXES:
+            joins_after = following in (number, word) if following else False
+            joins_after = joins_after or following[:1].isdecimal()
+        gaps.append("" if joins_before else " ")
+        previous, close = word, joins_after
+    return gaps

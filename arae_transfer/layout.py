@@ -1,0 +1,231 @@
+"""The one place that spells file names: what lies in a run, in an exported model, and where models and recipes are."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import quote
+
+from arae_transfer.errors import AraeError
+
+PACKAGE = Path(__file__).resolve().parent
+DEFAULT_MODEL = "yelp-sentiment"
+MODEL_VARIABLE = "ARAE_MODEL"
+DEFAULT_RECIPE_VARIANT = "recipe"
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """The files of a training run.
+
+    Attributes:
+        root: The folder of the run, ``runs/RECIPE/TIME``.
+    """
+
+    MODEL: ClassVar[str] = "model.safetensors"
+    AVERAGE: ClassVar[str] = "average.safetensors"
+    OPTIMIZERS: ClassVar[str] = "optimizers.safetensors"
+    STATE: ClassVar[str] = "state.json"
+
+    root: Path
+
+    @property
+    def recipe(self) -> Path:
+        """Return the path of the resolved recipe."""
+        return self.root / "recipe.toml"
+
+    @property
+    def environment(self) -> Path:
+        """Return the path of the record of machine and library versions."""
+        return self.root / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Return the path of the metrics, one JSON object per line."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        """Return the path of the sample rewrites."""
+        return self.root / "samples.txt"
+
+    @property
+    def tokenizer(self) -> Path:
+        """Return the path of the SentencePiece model."""
+        return self.root / "tokenizer.model"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Return the folder of the checkpoints."""
+        return self.root / "checkpoints"
+
+    @property
+    def latest(self) -> Path:
+        """Return the path of the pointer to the latest checkpoint."""
+        return self.root / "latest.json"
+
+    @property
+    def best(self) -> Path:
+        """Return the path of the pointer to the best checkpoint."""
+        return self.root / "best.json"
+
+    def checkpoint(self, step: int) -> Path:
+        """Return the folder of the checkpoint of a step; names sort by step."""
+        return self.checkpoints / f"{step:08d}"
+
+
+@dataclass(frozen=True)
+class ExportLayout:
+    """The files of an exported model.
+
+    Attributes:
+        root: The folder of the model, ``exported/NAME``.
+    """
+
+    CONFIG: ClassVar[str] = "config.json"
+
+    root: Path
+
+    @property
+    def encoder(self) -> Path:
+        """Return the path of the encoder's graph."""
+        return self.root / "encoder.onnx"
+
+    @property
+    def tokenizer(self) -> Path:
+        """Return the path of the SentencePiece model."""
+        return self.root / "tokenizer.model"
+
+    @property
+    def config(self) -> Path:
+        """Return the path of the description that all readers start from."""
+        return self.root / self.CONFIG
+
+    @property
+    def card(self) -> Path:
+        """Return the path of the model card."""
+        return self.root / "README.md"
+
+    def decoder(self, class_name: str) -> Path:
+        """Return the path of a class's decoder; what a file name cannot hold is percent-encoded."""
+        return self.root / f"decoder.{quote(class_name, safe='')}.onnx"
+
+
+def _beside_the_package(folder: str) -> Path | None:
+    """Return a folder of the checkout that this package is installed from in editable mode, or None."""
+    checkout = PACKAGE.parent
+    return checkout / folder if (checkout / "pyproject.toml").is_file() else None
+
+
+def model_directories() -> list[Path]:
+    """Return the folders that are searched for exported models, first match first."""
+    checkout = _beside_the_package("exported")
+    candidates = [Path("exported"), *([checkout] if checkout else []), PACKAGE / "exported"]
+    distinct: dict[Path, Path] = {}
+    for candidate in candidates:
+        distinct.setdefault(candidate.absolute(), candidate)
+    return list(distinct.values())
+
+
+def list_models() -> dict[str, Path]:
+    """Return every exported model that can be named, with its folder, sorted by name."""
+    found: dict[str, Path] = {}
+    for directory in model_directories():
+        for config in _glob(directory, f"*/{ExportLayout.CONFIG}"):
+            found.setdefault(config.parent.name, config.parent)
+    return dict(sorted(found.items()))
+
+
+def find_model(wish: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder of a model.
+
+    Args:
+        wish: A name or a path; None: the environment variable ``ARAE_MODEL``, else the shipped default. What holds a
+            path separator is a path; anything else is a name first and a path second.
+
+    Raises:
+        AraeError: There is no such model; the hint lists those that exist.
+    """
+    variable = os.environ.get(MODEL_VARIABLE) if wish is None else None
+    text = os.fspath(wish) if wish is not None else variable or DEFAULT_MODEL
+    origin = f" ({MODEL_VARIABLE} says so)" if variable else ""
+    separators = [separator for separator in (os.sep, os.altsep) if separator]
+    models = list_models()
+    if text in models and not isinstance(wish, Path):
+        return models[text]
+    path = Path(text).expanduser()
+    if (path / ExportLayout.CONFIG).is_file():
+        return path
+    if path.name == ExportLayout.CONFIG and path.is_file():
+        return path.parent
+    if path.is_dir():
+        raise AraeError(
+            f"{path} is not an exported model: it has no {ExportLayout.CONFIG}",
+            f"export a run into it with `arae export`, or choose: {_names(models)}.",
+        )
+    if any(separator in text for separator in separators):
+        raise AraeError(f"there is no model at {path}{origin}", f"give another path, or a name: {_names(models)}.")
+    raise AraeError(f"there is no model called {text!r}{origin}", _suggest(text, models, "models", "a path"))
+
+
+def recipes_directory() -> Path:
+    """Return the folder of the recipes: beside the package in a checkout, inside it when installed."""
+    checkout = _beside_the_package("recipes")
+    return checkout if checkout is not None else PACKAGE / "recipes"
+
+
+def list_recipes() -> dict[str, Path]:
+    """Return the recipes by name: ``FOLDER`` for ``recipe.toml`` and ``FOLDER/VARIANT`` for the others."""
+    root = recipes_directory()
+    recipes = {}
+    for path in _glob(root, "*/*.toml"):
+        name = path.parent.name if path.stem == DEFAULT_RECIPE_VARIANT else f"{path.parent.name}/{path.stem}"
+        recipes[name] = path
+    return dict(sorted(recipes.items()))
+
+
+def find_recipe(wish: str | os.PathLike[str]) -> Path:
+    """Return the path of a recipe, given its name, its file, or a folder that holds ``recipe.toml``.
+
+    Raises:
+        AraeError: There is no such recipe; the hint lists those that exist.
+    """
+    text = os.fspath(wish)
+    recipes = list_recipes()
+    path = Path(text).expanduser()
+    if path.is_file():
+        return path
+    if (path / f"{DEFAULT_RECIPE_VARIANT}.toml").is_file():
+        return path / f"{DEFAULT_RECIPE_VARIANT}.toml"
+    if text in recipes:
+        return recipes[text]
+    raise AraeError(f"there is no recipe called {text!r}", _suggest(text, recipes, "recipes", "a file"))
+
+
+def nearest(text: str, names: Iterable[str]) -> str | None:
+    """Return the name most like a text, whatever the case, or None when none is alike."""
+    by_folded = {name.casefold(): name for name in names}
+    matches = difflib.get_close_matches(text.casefold(), by_folded, n=1)
+    return by_folded[matches[0]] if matches else None
+
+
+def _glob(directory: Path, pattern: str) -> list[Path]:
+    """Return what matches, sorted; a folder that is missing or unreadable holds nothing."""
+    try:
+        return sorted(directory.glob(pattern))
+    except OSError:
+        return []
+
+
+def _names(things: Mapping[str, Path]) -> str:
+    return ", ".join(things) or "none found"
+
+
+def _suggest(text: str, things: Mapping[str, Path], kind: str, alternative: str) -> str:
+    likely = nearest(text, things)
+    question = f"did you mean {likely}? " if likely else ""
+    return f"{question}{kind}: {_names(things)}; or give {alternative}."

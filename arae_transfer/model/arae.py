@@ -1,0 +1,91 @@
+"""The adversarially regularized autoencoder that owns the players."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from arae_transfer.model.code_space import AttributeClassifier, Critic, Generator, StyleScorer
+from arae_transfer.model.decoder import Decoder
+from arae_transfer.model.encoder import Encoder
+from arae_transfer.recipe import Recipe
+from arae_transfer.tokenizer import PAD_ID
+
+
+class ARAE(nn.Module):
+    """All players of one recipe (Zhao et al. 2018, Figure 1 and Algorithm 2).
+
+    Attributes:
+        encoder: Sentences to codes, shared by all classes.
+        decoders: One decoder per class, in the order of ``classes``.
+        generator: Noise to codes.
+        critic: Codes to scores.
+        classifier: Codes to classes.
+        scorer: Sentences to classes; only weighs pairs in the cycle.
+    """
+
+    def __init__(self, recipe: Recipe, classes: tuple[str, ...], vocabulary_size: int) -> None:
+        super().__init__()
+        model = recipe.model
+        self.classes = classes
+        self.vocabulary_size = vocabulary_size
+        # A denoised or rewritten sentence may grow, and the end id takes a place.
+        self.maximum_vectors = recipe.data.maximum_tokens + recipe.cycle.extra_tokens + 1
+        embedding: nn.Embedding | None = None
+        if model.shared_embeddings:
+            embedding = nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
+        self.encoder = Encoder(vocabulary_size, model, embedding)
+        decoders: list[Decoder] = []
+        for _ in classes:
+            # The output layer is one for all classes, as in the reference code.
+            decoders.append(
+                Decoder(vocabulary_size, model, embedding, decoders[0].output if decoders else None)
+            )
+        self.decoders = nn.ModuleList(decoders)
+        self.generator = Generator(model, recipe.adversary, self.maximum_vectors)
+        self.critic = Critic(model, recipe.adversary, self.maximum_vectors)
+        self.classifier = AttributeClassifier(model, recipe.attribute, len(classes), self.maximum_vectors)
+        self.scorer = StyleScorer(vocabulary_size, len(classes))
+        self._initialize(recipe.training.initialization, embedding)
+
+    def _initialize(self, scheme: str, embedding: nn.Embedding | None) -> None:
+        autoencoder = [*self.encoder.parameters(), *self.decoders.parameters()]
+        with torch.no_grad():
+            if scheme == "uniform":
+                for parameter in autoencoder:
+                    parameter.uniform_(-0.1, 0.1)
+            else:
+                for module in [*self.encoder.modules(), *self.decoders.modules()]:
+                    if isinstance(module, nn.Embedding):
+                        # With tied output weights this keeps the first logits near zero.
+                        module.weight.normal_(0.0, module.embedding_dim**-0.5)
+            for module in [*self.encoder.modules(), *self.decoders.modules()]:
+                if isinstance(module, nn.Embedding):
+                    module.weight[PAD_ID] = 0.0
+
+    def autoencoder_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of encoder and decoders, shared ones once."""
+        unique = dict.fromkeys([*self.encoder.parameters(), *self.decoders.parameters()])
+        return list(unique)
+
+    def decoder(self, index: int) -> Decoder:
+        """Return the decoder of a class by its index."""
+        decoder = self.decoders[index]
+        assert isinstance(decoder, Decoder)
+        return decoder
+
+    @torch.no_grad()
+    def rewrite(self, tokens: Tensor, lengths: Tensor, target: int, maximum_length: int) -> Tensor:
+        """Encode sentences and decode them greedily with the decoder of another class.
+
+        Args:
+            tokens: (batch, time) ids with end ids.
+            lengths: (batch,).
+            target: The index of the class.
+            maximum_length: The greatest number of tokens of a rewrite, the end id included.
+
+        Returns:
+            (batch, steps) ids, padded after the end id.
+        """
+        code, mask = self.encoder(tokens, lengths)
+        return self.decoder(target).greedy(code, mask, maximum_length)

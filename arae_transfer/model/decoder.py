@@ -1,0 +1,179 @@
+"""The decoder of one class: a code to a sentence, in training with the sentence given, otherwise greedily."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from arae_transfer.recipe import Model
+from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
+
+
+def mean_of_code(code: Tensor, mask: Tensor) -> Tensor:
+    """Average the real vectors of a code: (batch, vectors, size) and (batch, vectors) to (batch, size)."""
+    weights = mask.to(code.dtype)  # (batch, vectors)
+    return (code * weights[:, :, None]).sum(1) / weights.sum(1, keepdim=True)
+
+
+class Decoder(nn.Module):
+    """An LSTM language model that reads the code at each step (paper, Section 4: p_psi(x | c, y), one psi per y).
+
+    The first layer reads the preceding token and the mean of the code. With a code of several vectors, the states of
+    the first layer then attend to them, and further layers and the output read what they found; attention does not
+    feed back into the first layer, so that training runs over whole sentences at once. With a single code vector
+    there is nothing to choose, and further layers read that vector.
+    """
+
+    def __init__(
+        self, vocabulary_size: int, model: Model, embedding: nn.Embedding | None, output: nn.Linear | None
+    ) -> None:
+        super().__init__()
+        self.attends = model.code == "sequence"
+        self.embedding = embedding or nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
+        self.dropout = nn.Dropout(model.dropout)
+        self.first = nn.LSTM(model.embedding_size + model.code_size, model.hidden_size, batch_first=True)
+        self.upper = nn.ModuleList(
+            nn.LSTM(model.hidden_size + model.code_size, model.hidden_size, batch_first=True)
+            for _ in range(model.decoder_layers - 1)
+        )
+        self.query = nn.Linear(model.hidden_size, model.code_size, bias=False) if self.attends else None
+        read_size = model.hidden_size + (model.code_size if self.attends else 0)
+        if model.shared_embeddings:
+            # Logits are products with the embeddings; the states are first brought to their size.
+            self.bridge: nn.Module = nn.Linear(read_size, model.embedding_size)
+            self.output = output or nn.Linear(model.embedding_size, vocabulary_size)
+            self.output.weight = self.embedding.weight
+        else:
+            self.bridge = nn.Identity()
+            self.output = output or nn.Linear(read_size, vocabulary_size)
+
+    def attend(self, states: Tensor, code: Tensor, mask: Tensor) -> Tensor:
+        """Read the code: states (batch, time, hidden), code (batch, vectors, size) to (batch, time, size)."""
+        if self.query is None:
+            return code.expand(-1, states.size(1), -1)
+        scores = self.query(states) @ code.transpose(1, 2)  # (batch, time, vectors)
+        scores = scores.masked_fill(~mask[:, None, :], torch.finfo(scores.dtype).min)
+        return scores.softmax(2) @ code  # (batch, time, size)
+
+    def features(self, previous: Tensor, code: Tensor, mask: Tensor) -> Tensor:
+        """Return what the output layer reads, for every position of given sentences.
+
+        Args:
+            previous: (batch, time) the token before each position; the first is the begin id.
+            code: (batch, vectors, size).
+            mask: (batch, vectors), true at real vectors.
+
+        Returns:
+            (batch, time, features).
+        """
+        embedded = self.dropout(self.embedding(previous))  # (batch, time, embedding)
+        summary = mean_of_code(code, mask)[:, None, :].expand(-1, previous.size(1), -1)  # (batch, time, size)
+        states, _ = self.first(torch.cat([embedded, summary], dim=2))  # (batch, time, hidden)
+        context = self.attend(states, code, mask)  # (batch, time, size)
+        for layer in self.upper:
+            higher, _ = layer(torch.cat([self.dropout(states), context], dim=2))  # (batch, time, hidden)
+            states = states + higher  # residual: the upper layer refines what the first one knows
+        read = torch.cat([states, context], dim=2) if self.attends else states
+        result: Tensor = self.bridge(self.dropout(read))
+        return result
+
+    def forward(
+        self,
+        targets: Tensor,
+        code: Tensor,
+        mask: Tensor,
+        word_dropout: float = 0.0,
+        candidates: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Predict given sentences (teacher forcing), over real positions only.
+
+        Args:
+            targets: (batch, time) ids with the end id, padded at the right.
+            code: (batch, vectors, size).
+            mask: (batch, vectors).
+            word_dropout: The probability that a preceding token is hidden.
+            candidates: (candidates,) sorted ids that hold every target; only they get logits. None: all ids.
+
+        Returns:
+            Logits (real positions, vocabulary or candidates) and the columns of their targets (real positions,), row
+            by row.
+        """
+        begin = torch.full_like(targets[:, :1], BEGIN_ID)
+        previous = torch.cat([begin, targets[:, :-1]], dim=1)  # (batch, time)
+        if word_dropout > 0:
+            hidden = torch.rand(previous.shape, device=previous.device) < word_dropout
+            previous = previous.masked_fill(hidden & (previous != BEGIN_ID), UNKNOWN_ID)
+        features = self.features(previous, code, mask)  # (batch, time, features)
+        real = targets != PAD_ID  # (batch, time)
+        if candidates is None:
+            logits: Tensor = self.output(features[real])  # (real positions, vocabulary)
+            return logits, targets[real]
+        weight, bias = self.output.weight[candidates], self.output.bias[candidates]
+        logits = functional.linear(features[real], weight, bias)  # (real positions, candidates)
+        return logits, torch.searchsorted(candidates, targets[real])
+
+    @torch.no_grad()
+    def greedy(
+        self, code: Tensor, mask: Tensor, maximum_length: int, candidates: Tensor | None = None
+    ) -> Tensor:
+        """Decode greedily, one most probable token after the other.
+
+        Args:
+            code: (batch, vectors, size).
+            mask: (batch, vectors).
+            maximum_length: The greatest number of tokens, the end id included.
+            candidates: (candidates,) the ids to choose among, the end id and no other special id with them. None:
+                all ids that have text.
+
+        Returns:
+            (batch, steps) ids; each row is filled with the pad id after its end id, and ``steps`` ends with the
+            longest row.
+        """
+        batch = code.size(0)
+        token = torch.full((batch,), BEGIN_ID, dtype=torch.long, device=code.device)
+        ended = torch.zeros(batch, dtype=torch.bool, device=code.device)
+        summary = mean_of_code(code, mask)  # (batch, size)
+        layers = [self.first, *self.upper]
+        hidden = [code.new_zeros(batch, layer.hidden_size) for layer in layers]
+        cell = [code.new_zeros(batch, layer.hidden_size) for layer in layers]
+        weight, bias = self.output.weight, self.output.bias
+        if candidates is not None:
+            weight, bias = weight[candidates], bias[candidates]
+        steps: list[Tensor] = []
+        for _ in range(maximum_length):
+            embedded = self.dropout(self.embedding(token))  # (batch, embedding)
+            hidden[0], cell[0] = _lstm_step(
+                self.first, torch.cat([embedded, summary], dim=1), hidden[0], cell[0]
+            )
+            states = hidden[0]  # (batch, hidden)
+            context = self.attend(states[:, None, :], code, mask)[:, 0]  # (batch, size)
+            for number, layer in enumerate(self.upper, start=1):
+                read = torch.cat([self.dropout(states), context], dim=1)
+                hidden[number], cell[number] = _lstm_step(layer, read, hidden[number], cell[number])
+                states = states + hidden[number]
+            read = torch.cat([states, context], dim=1) if self.attends else states
+            logits = functional.linear(self.bridge(self.dropout(read)), weight, bias)  # (batch, vocabulary)
+            if candidates is None:
+                # Never produced: padding, the unknown id and the begin id have no text.
+                logits[:, [PAD_ID, UNKNOWN_ID, BEGIN_ID]] = torch.finfo(logits.dtype).min
+                best = logits.argmax(1)  # (batch,)
+            else:
+                best = candidates[logits.argmax(1)]
+            token = best.masked_fill(ended, PAD_ID)
+            steps.append(token)
+            ended = ended | (token == END_ID)
+            if bool(ended.all()):
+                break
+        return torch.stack(steps, dim=1)  # (batch, steps)
+
+
+def _lstm_step(layer: nn.Module, read: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Advance a one-layer LSTM by one step on (batch, size) inputs, without the sequence machinery."""
+    assert isinstance(layer, nn.LSTM)
+    gates = functional.linear(read, layer.weight_ih_l0, layer.bias_ih_l0) + functional.linear(
+        hidden, layer.weight_hh_l0, layer.bias_hh_l0
+    )  # (batch, 4 x hidden)
+    into, forget, candidate, out = gates.chunk(4, dim=1)
+    cell = forget.sigmoid() * cell + into.sigmoid() * candidate.tanh()
+    return out.sigmoid() * cell.tanh(), cell

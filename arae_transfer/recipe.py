@@ -1,0 +1,410 @@
+"""Recipes: everything that decides a training run, as frozen dataclasses that read and write TOML.
+
+Precedence: the defaults below < the recipe file < ``--set section.key=value``. The resolved recipe is written into the
+run and travels into the export. Each field is documented once, here; help texts, written files and error messages all
+take that text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from arae_transfer.errors import AraeError
+from arae_transfer.form import Form
+
+
+def _setting(default: Any, help: str, *, minimum: float = -math.inf, maximum: float = math.inf) -> Any:
+    """Declare a recipe field with its one documentation and the range that makes sense."""
+    metadata = {"help": help, "minimum": minimum, "maximum": maximum}
+    if isinstance(default, tuple):
+        return field(default_factory=lambda: default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which text is read."""
+
+    classes: tuple[str, ...] = _setting((), "The classes in order; empty: every class found, sorted by name.")
+    text_column: str = _setting("text", "The column of the text in TSV, CSV and JSONL files.")
+    label_column: str = _setting("label", "The column of the class in TSV, CSV and JSONL files.")
+    maximum_tokens: int = _setting(
+        40,
+        "Sentences of more tokens are left out of training, counted; a longer input is cut there.",
+        minimum=2,
+        maximum=1000,
+    )
+
+
+@dataclass(frozen=True)
+class Tokenization:
+    """How lines become ids."""
+
+    vocabulary_size: int = _setting(
+        8000, "The number of pieces, 260 special and byte pieces included.", minimum=261, maximum=200_000
+    )
+    model: str = _setting("", "A SentencePiece model file to use; empty: one is trained on the corpus.")
+
+
+@dataclass(frozen=True)
+class InputNoise:
+    """How the input of the encoder is damaged in training; the target stays whole (denoising autoencoder)."""
+
+    drop: float = _setting(
+        0.0, "The probability that a token is dropped from the input.", minimum=0, maximum=1
+    )
+    shuffle: float = _setting(
+        0.0, "Tokens move by up to about this many places in the input; 0 keeps the order.", minimum=0
+    )
+    style_share: float = _setting(
+        0.0, "The share of sentences whose style-bearing tokens are damaged too.", minimum=0, maximum=1
+    )
+    style_drop: float = _setting(
+        0.0, "The probability that a fully style-bearing token is dropped.", minimum=0, maximum=1
+    )
+    style_replace: float = _setting(
+        0.0,
+        "The probability that a fully style-bearing token is replaced by one of another class.",
+        minimum=0,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True)
+class Model:
+    """The encoder, the decoders and the code between them."""
+
+    code: Literal["single", "sequence"] = _setting(
+        "single",
+        "The code of a sentence: one vector (the paper), or one per token that the decoders attend to.",
+    )
+    code_size: int = _setting(128, "The dimensions of a code vector.", minimum=2)
+    code_noise: float = _setting(
+        0.1, "The standard deviation of the Gaussian noise added to each code dimension.", minimum=0
+    )
+    code_noise_decay: float = _setting(
+        0.9995, "The factor on the code noise every 100 steps.", minimum=0, maximum=1
+    )
+    embedding_size: int = _setting(128, "The dimensions of token embeddings.", minimum=2)
+    hidden_size: int = _setting(128, "The dimensions of the LSTM states, each direction.", minimum=2)
+    encoder_layers: int = _setting(1, "The layers of the encoder's LSTM.", minimum=1, maximum=8)
+    bidirectional: bool = _setting(False, "Whether the encoder reads in both directions.")
+    decoder_layers: int = _setting(1, "The LSTM layers of each decoder.", minimum=1, maximum=8)
+    shared_embeddings: bool = _setting(
+        False, "Whether encoder, decoders and output layer share one embedding table."
+    )
+    dropout: float = _setting(
+        0.0, "The drop-out on embeddings and between layers.", minimum=0, maximum=0.95
+    )
+    word_dropout: float = _setting(
+        0.0, "The probability that a decoder does not see the preceding token.", minimum=0, maximum=1
+    )
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """Generator and Wasserstein critic, which shape the code space (paper, Section 3)."""
+
+    weight: float = _setting(
+        1.0,
+        "Lambda 1, the weight of the critic's term in the encoder's loss; 0: no generator, no critic, a plain autoencoder.",
+        minimum=0,
+    )
+    noise_size: int = _setting(32, "The dimensions of the generator's input z.", minimum=1)
+    generator_layers: tuple[int, ...] = _setting((128, 128), "The hidden sizes of the generator.")
+    critic_layers: tuple[int, ...] = _setting((128, 128), "The hidden sizes of the critic.")
+    constraint: Literal["clip", "gradient-penalty"] = _setting(
+        "gradient-penalty",
+        "How the critic is kept Lipschitz: weight clipping (the paper) or a gradient penalty (the authors' later choice).",
+    )
+    clip: float = _setting(0.01, "The bound of the critic's weights when clipping.", minimum=1e-6)
+    penalty: float = _setting(
+        10.0, "The weight of the gradient penalty, per-sample norm towards 1.", minimum=0
+    )
+    critic_updates: int = _setting(
+        5, "The critic's updates per step of the alternating schedule.", minimum=1, maximum=100
+    )
+    learning_rate: float = _setting(1e-4, "The learning rate of generator and critic (Adam).", minimum=0)
+    beta1: float = _setting(0.5, "Adam's first decay rate for generator and critic.", minimum=0, maximum=0.999)
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """The classifier on the code, which the encoder learns to fool (paper, Section 4)."""
+
+    weight: float = _setting(
+        1.0, "Lambda 2, the weight of the fooled classifier in the encoder's loss; 0: no classifier.", minimum=0
+    )
+    layers: tuple[int, ...] = _setting((128, 128), "The hidden sizes of the classifier.")
+    learning_rate: float = _setting(1e-4, "The learning rate of the classifier (Adam).", minimum=0)
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """Rewrite, encode the rewrite, reconstruct the original with its own decoder."""
+
+    weight: float = _setting(
+        0.0, "The weight of the cycle's reconstruction; 0: no cycle, no rewrites in training.", minimum=0
+    )
+    start: float = _setting(
+        0.3, "The share of the training after which the cycle begins.", minimum=0, maximum=1
+    )
+    extra_tokens: int = _setting(
+        4, "A rewrite in training may be this many tokens longer than its source.", minimum=0
+    )
+    doubt: float = _setting(
+        0.0,
+        "The least weight of a pair whose rewrite the style scorer rejects (a pair weighs what the scorer believes).",
+        minimum=0,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True)
+class Training:
+    """The loop."""
+
+    sentences: int = _setting(
+        5_000_000, "The number of training sentences seen in all, classes together.", minimum=1
+    )
+    batch_size: int = _setting(64, "The sentences of each class in a step.", minimum=1)
+    schedule: Literal["alternating", "joint"] = _setting(
+        "alternating",
+        "One update per player and batch, as the paper's algorithms state it, or one shared encoding and one joint update.",
+    )
+    optimizer: Literal["sgd", "adam"] = _setting("sgd", "The optimizer of encoder and decoders.")
+    learning_rate: float = _setting(1.0, "The learning rate of encoder and decoders.", minimum=0)
+    warmup: float = _setting(
+        0.0, "The share of the training in which the learning rate rises from zero.", minimum=0, maximum=1
+    )
+    decay: Literal["none", "linear"] = _setting(
+        "none", "How the learning rate of encoder and decoders falls to its end."
+    )
+    gradient_clip: float = _setting(
+        1.0, "The greatest gradient norm of encoder and decoders.", minimum=1e-6
+    )
+    label_smoothing: float = _setting(0.0, "The label smoothing of reconstruction.", minimum=0, maximum=0.9)
+    candidates: int = _setting(
+        0,
+        "The tokens over which a step's softmax runs: its targets, frequent and random ones; 0: the whole vocabulary.",
+        minimum=0,
+    )
+    averaging: float = _setting(
+        0.0,
+        "The decay of the exponential moving average of weights used to validate and export; 0: none.",
+        minimum=0,
+        maximum=0.99999,
+    )
+    initialization: Literal["uniform", "scaled"] = _setting(
+        "uniform", "Uniform(-0.1, 0.1) as in the reference code, or PyTorch's own scaled to each layer."
+    )
+    precision: Literal["auto", "fp32", "bf16"] = _setting(
+        "auto", "The precision of encoder and decoders; auto: bf16 on GPUs of capability 8.0 and later."
+    )
+    seed: int = _setting(1111, "The seed of everything random.", minimum=0, maximum=2**31 - 1)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What is looked at while training."""
+
+    every: int = _setting(200_000, "Training sentences between validations.", minimum=1)
+    sentences: int = _setting(500, "Held-out sentences per class used for scores.", minimum=1)
+    probes: int = _setting(3, "Fixed held-out sentences per class that are shown.", minimum=0, maximum=100)
+    checkpoint_minutes: float = _setting(5.0, "Minutes between checkpoints.", minimum=0)
+    log_every: int = _setting(50, "Steps between lines of metrics.", minimum=1)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A complete recipe. Each field is a section of the TOML file."""
+
+    name: str = _setting("custom", "The name of the recipe, of its runs and of its export.")
+    description: str = _setting("", "What the recipe is for, in a sentence.")
+    data_source: str = _setting("", "Where the data come from and under which terms; goes into the model card.")
+    data: Data = field(default_factory=Data)
+    form: Form = field(default_factory=Form)
+    tokenizer: Tokenization = field(default_factory=Tokenization)
+    noise: InputNoise = field(default_factory=InputNoise)
+    model: Model = field(default_factory=Model)
+    adversary: Adversary = field(default_factory=Adversary)
+    attribute: Attribute = field(default_factory=Attribute)
+    cycle: Cycle = field(default_factory=Cycle)
+    training: Training = field(default_factory=Training)
+    validation: Validation = field(default_factory=Validation)
+
+
+def load_recipe(path: Path, overrides: typing.Sequence[str] = ()) -> Recipe:
+    """Read a recipe file and apply ``section.key=value`` overrides.
+
+    Raises:
+        AraeError: The file is missing or no TOML, a key does not exist, or a value is impossible; the message names
+            the key and the nearest valid one.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise AraeError(f"cannot read the recipe {path}: {error.strerror or error}") from error
+    try:
+        table = tomllib.loads(content.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise AraeError(f"{path} is not a TOML file: {error}") from error
+    table.setdefault("name", path.parent.name if path.stem == "recipe" else f"{path.parent.name}-{path.stem}")
+    return recipe_from_table(table, overrides, source=str(path))
+
+
+def recipe_from_table(
+    table: dict[str, Any], overrides: typing.Sequence[str] = (), *, source: str = "the recipe"
+) -> Recipe:
+    """Build a recipe from a nested mapping; see ``load_recipe``."""
+    table = {key: dict(value) if isinstance(value, dict) else value for key, value in table.items()}
+    for override in overrides:
+        _apply_override(table, override)
+    recipe: Recipe = _build(Recipe, table, "", source)
+    return recipe
+
+
+def recipe_to_table(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as nested mappings of TOML and JSON types."""
+    table: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    return table
+
+
+def recipe_to_toml(recipe: Recipe) -> str:
+    """Write a recipe as TOML, every key with its documentation."""
+    top: list[str] = []
+    sections: list[str] = []
+    for item in dataclasses.fields(recipe):
+        value = getattr(recipe, item.name)
+        if dataclasses.is_dataclass(value):
+            sections.append(f"\n[{item.name}]")
+            for inner in dataclasses.fields(value):
+                sections.append(f"# {inner.metadata.get('help', '')}")
+                sections.append(f"{inner.name} = {_toml_value(getattr(value, inner.name))}")
+        else:
+            top.append(f"# {item.metadata.get('help', '')}")
+            top.append(f"{item.name} = {_toml_value(value)}")
+    return "\n".join(top + sections) + "\n"
+
+
+def recipe_keys() -> dict[str, tuple[str, Any]]:
+    """Return every ``section.key`` with its documentation and its default."""
+    keys: dict[str, tuple[str, Any]] = {}
+    default = Recipe()
+    for item in dataclasses.fields(default):
+        value = getattr(default, item.name)
+        if dataclasses.is_dataclass(value):
+            for inner in dataclasses.fields(value):
+                keys[f"{item.name}.{inner.name}"] = (
+                    inner.metadata.get("help", ""),
+                    getattr(value, inner.name),
+                )
+        else:
+            keys[item.name] = (item.metadata.get("help", ""), value)
+    return keys
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        # A JSON string is a TOML basic string, except that TOML forbids a raw DEL.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    return repr(value)
+
+
+def _apply_override(table: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    key = key.strip()
+    if not separator or not key:
+        raise AraeError(f"--set {override!r} is not of the form section.key=value")
+    if key not in recipe_keys():
+        raise _unknown_key(key, list(recipe_keys()), "--set")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word is a string: --set training.optimizer=adam
+    section, dot, name = key.partition(".")
+    if dot:
+        table.setdefault(section, {})
+        if not isinstance(table[section], dict):
+            raise AraeError(f"{section} must be a section")
+        table[section][name] = value
+    else:
+        table[key] = value
+
+
+def _unknown_key(key: str, known: list[str], source: str) -> AraeError:
+    name = key.rpartition(".")[2]
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    same_name = [candidate for candidate in known if candidate.rpartition(".")[2] == name]
+    nearest = (same_name or close or [None])[0]
+    hint = f"the nearest key is {nearest}." if nearest else f"the keys are {', '.join(known)}."
+    return AraeError(f"{source}: there is no key {key}", hint)
+
+
+def _build(kind: Any, table: dict[str, Any], prefix: str, source: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    for key in table:
+        if key not in fields:
+            known = list(recipe_keys()) if prefix or not isinstance(table[key], dict) else list(fields)
+            raise _unknown_key(prefix + key, known, source)
+    values: dict[str, Any] = {}
+    for name, item in fields.items():
+        if name not in table:
+            continue
+        value, hint, key = table[name], hints[name], prefix + name
+        if dataclasses.is_dataclass(hint):
+            if not isinstance(value, dict):
+                raise AraeError(f"{source}: {key} must be a section, not {value!r}", f"write [{key}].")
+            values[name] = _build(hint, value, key + ".", source)
+        else:
+            values[name] = _check(value, hint, key, item, source)
+    return kind(**values)
+
+
+def _check(value: Any, hint: Any, key: str, item: dataclasses.Field[Any], source: str) -> Any:
+    documentation = item.metadata.get("help", "")
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        choices = [str(choice) for choice in typing.get_args(hint)]
+        if value not in choices:
+            close = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.3)
+            nearest = f"; the nearest is {close[0]!r}" if close else ""
+            raise AraeError(
+                f"{source}: {key} = {value!r} is none of {', '.join(map(repr, choices))}{nearest}", documentation
+            )
+        return value
+    if origin is tuple:
+        element = typing.get_args(hint)[0]
+        if not isinstance(value, list | tuple) or not all(type(entry) is element for entry in value):
+            wanted = "numbers" if element is int else "strings"
+            raise AraeError(f"{source}: {key} = {value!r} must be a list of {wanted}", documentation)
+        if element is int and any(entry < 1 for entry in value):
+            raise AraeError(f"{source}: {key} = {value!r} must hold positive numbers", documentation)
+        return tuple(value)
+    if isinstance(hint, types.UnionType):
+        raise TypeError(f"{key}: union types are not supported in recipes")
+    if hint is float and type(value) is int:
+        value = float(value)
+    if type(value) is not hint:
+        kinds = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
+        raise AraeError(f"{source}: {key} = {value!r} must be {kinds[hint]}", documentation)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        low, high = item.metadata.get("minimum", -math.inf), item.metadata.get("maximum", math.inf)
+        if not low <= value <= high:  # also refuses nan
+            bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+            raise AraeError(f"{source}: {key} = {value!r} must be {bounds}", documentation)
+    return value

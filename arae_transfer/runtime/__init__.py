@@ -1,0 +1,1 @@
+"""Using an exported model: numpy, sentencepiece and onnxruntime, never torch."""

@@ -1,0 +1,203 @@
+"""An exported model's folder: what its ``config.json`` promises, and files that are checked before they are used.
+
+This module needs the standard library alone, so that listing models and completing class names costs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import ExportLayout, find_model, nearest
+
+FORMAT = "arae-export"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What a file must be, byte for byte.
+
+    Attributes:
+        sha256: The hexadecimal digest.
+        size: The number of bytes.
+    """
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """An exported model as its ``config.json`` describes it.
+
+    Attributes:
+        root: The folder.
+        name: The model's name.
+        classes: The classes that it can rewrite to, in order.
+        maximum_tokens: The longest input that it was trained for, in tokens, the end id included.
+        encoder: The file name of the encoder's graph.
+        decoders: The file name of each class's decoder.
+        tokenizer: The file name of the SentencePiece model.
+        files: What each file must be.
+        form: The settings of the corpus's form of writing.
+    """
+
+    root: Path
+    name: str
+    classes: tuple[str, ...]
+    maximum_tokens: int
+    encoder: str
+    decoders: Mapping[str, str]
+    tokenizer: str
+    files: Mapping[str, FileRecord]
+    form: Mapping[str, Any]
+
+    @classmethod
+    def find(cls, wish: str | Path | None = None) -> ModelFolder:
+        """Find a model by name or path and read its description.
+
+        Raises:
+            AraeError: There is no such model, or its description is damaged or too new.
+        """
+        return cls.read(find_model(wish))
+
+    @classmethod
+    def read(cls, root: Path) -> ModelFolder:
+        """Read the description of the model in a folder.
+
+        Raises:
+            AraeError: The description is missing, damaged, incomplete or of a newer format.
+        """
+        path = ExportLayout(root).config
+        try:
+            config = json.loads(path.read_bytes())
+        except OSError as error:
+            raise AraeError(
+                f"cannot read {path}: {error.strerror or error}", "give the folder of an exported model."
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise _damaged(path, "is not valid JSON") from error
+        if not isinstance(config, dict) or config.get("format") != FORMAT:
+            raise AraeError(
+                f'{path} does not describe an exported model: it lacks "format": "{FORMAT}"',
+                "give the folder that `arae export` wrote.",
+            )
+        version = config.get("format_version")
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise AraeError(
+                f"{path} has format version {version}; this arae reads up to {FORMAT_VERSION}",
+                "upgrade arae: pip install --upgrade arae-transfer",
+            )
+        try:
+            folder = cls._from_config(root, config)
+        except KeyError as error:
+            raise _damaged(path, f"lacks {error}") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise _damaged(path, f"is damaged ({error})") from error
+        return folder
+
+    @classmethod
+    def _from_config(cls, root: Path, config: Mapping[str, Any]) -> ModelFolder:
+        """Check and convert the parsed description.
+
+        Raises:
+            KeyError: A key is missing.
+            TypeError, ValueError, AttributeError: A value makes no sense.
+        """
+        classes = tuple(_text(name) for name in config["classes"])
+        if not classes or len(set(classes)) != len(classes):
+            raise ValueError("classes must be distinct and at least one")
+        files = {
+            _plain_name(name): FileRecord(_text(record["sha256"]), int(record["bytes"]))
+            for name, record in config["files"].items()
+        }
+        decoders = {name: _plain_name(config["decoders"][name]) for name in classes}
+        folder = cls(
+            root=root,
+            name=_text(config["name"]),
+            classes=classes,
+            maximum_tokens=int(config["maximum_tokens"]),
+            encoder=_plain_name(config["encoder"]),
+            decoders=decoders,
+            tokenizer=_plain_name(config["tokenizer"]),
+            files=files,
+            form=dict(config["form"]),
+        )
+        if folder.maximum_tokens < 2:
+            raise ValueError(f"maximum_tokens = {folder.maximum_tokens}")
+        for name in (folder.encoder, folder.tokenizer, *decoders.values()):
+            if name not in files:
+                raise KeyError(f"files.{name}")
+        return folder
+
+    def read_file(self, name: str) -> bytes:
+        """Return the content of one of the model's files, checked against its size and SHA-256.
+
+        Raises:
+            AraeError: The file is missing, unreadable or not the one that was exported.
+        """
+        path = self.root / name
+        record = self.files[name]
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError as error:
+            raise AraeError(f"the model {self.name} is incomplete: {path} is missing", _RESTORE) from error
+        except OSError as error:
+            raise AraeError(f"cannot read {path}: {error.strerror or error}", _RESTORE) from error
+        if len(content) != record.size:
+            raise AraeError(f"{path} is damaged: it has {len(content):,} of {record.size:,} bytes", _RESTORE)
+        if hashlib.sha256(content).hexdigest() != record.sha256:
+            raise AraeError(f"{path} is damaged: its SHA-256 is not the exported one", _RESTORE)
+        return content
+
+    def match_class(self, wish: str) -> str:
+        """Return the class that a user means: its name, or the start of one, in upper or lower case.
+
+        Raises:
+            AraeError: No class or several classes match.
+        """
+        if wish in self.classes:
+            return wish
+        folded = wish.casefold()
+        whole = [name for name in self.classes if name.casefold() == folded]
+        starting = [name for name in self.classes if name.casefold().startswith(folded)]
+        matches = whole or starting
+        if len(matches) == 1:
+            return matches[0]
+        known = ", ".join(self.classes)
+        if matches:
+            raise AraeError(
+                f"{wish!r} may mean {' or '.join(matches)}", f"write more of it; classes of {self.name}: {known}."
+            )
+        likely = nearest(wish, self.classes)
+        question = f"did you mean {likely}? " if likely else ""
+        raise AraeError(
+            f"the model {self.name} has no class {wish!r}", f"{question}classes of {self.name}: {known}."
+        )
+
+
+_RESTORE = "copy the model folder again, or run `arae export` again."
+
+
+def _damaged(path: Path, what: str) -> AraeError:
+    return AraeError(f"{path} {what}", _RESTORE)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{value!r} is not a text")
+    return value
+
+
+def _plain_name(value: object) -> str:
+    """Return a file name, refusing any that leads out of the model's folder."""
+    name = _text(value)
+    if name in (".", "..") or any(character in name for character in "/\\\0"):
+        raise ValueError(f"{name!r} is not a plain file name")
+    return name

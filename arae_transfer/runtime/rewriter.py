@@ -1,0 +1,301 @@
+"""Rewriting: lines in, lines out, in order, by an exported model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from arae_transfer.errors import AraeError
+from arae_transfer.runtime.model_folder import ModelFolder
+from arae_transfer.runtime.sessions import Device, Int64, Sessions
+from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
+
+if TYPE_CHECKING:
+    from arae_transfer.form import Writer
+
+FORMS = ("auto", "ordinary", "corpus")
+BATCH_SIZE = 64
+BATCHES_PER_CHUNK = 16
+"""A chunk is what is sorted by length together: more makes fuller batches, fewer makes earlier answers."""
+
+CHARACTERS_PER_TOKEN = 16
+"""No piece of a tokenizer made here is longer, so text of this many characters a token is always long enough."""
+
+# Control characters, line and paragraph separators: inside a line they would break it, or drive a terminal.
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """One line and its answer.
+
+    Attributes:
+        source: The line as it was given.
+        output: The answer: one line, blank when the source is blank.
+        to: The class that it was rewritten to.
+        tokens: The number of tokens of the source that the model read, the end id not counted.
+        truncated: Whether the source was longer than the model can read, so that its end was left out.
+        unfinished: Whether the answer reached the model's greatest length before its end.
+    """
+
+    source: str
+    output: str
+    to: str
+    tokens: int
+    truncated: bool
+    unfinished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A line as the encoder reads it."""
+
+    source: str
+    ids: list[int]
+    memory: Any
+    truncated: bool
+
+
+class Rewriter:
+    """A model that is ready to rewrite.
+
+    It can be pickled (it is loaded again from its path, by name where it goes) and used from several threads.
+    """
+
+    def __init__(self, folder: ModelFolder, sessions: Sessions, tokenizer: Tokenizer) -> None:
+        self.folder = folder
+        self._sessions = sessions
+        self._tokenizer = tokenizer
+        self._writers: dict[str, Writer] = {}
+        self._arguments: tuple[Path, str, int | None] = (folder.root.absolute(), "auto", None)
+
+    @classmethod
+    def load(
+        cls, model: str | Path | None = None, *, device: str = "auto", threads: int | None = None
+    ) -> Rewriter:
+        """Load an exported model. Its graphs are opened when they are first used.
+
+        Args:
+            model: A name or a path; None: the environment variable ``ARAE_MODEL``, else the shipped model.
+            device: ``"auto"`` (a usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+            threads: The number of CPU threads; None: the processors that this process may use.
+
+        Raises:
+            AraeError: There is no such model or device, or the model is damaged.
+        """
+        folder = ModelFolder.find(model)
+        sessions = Sessions(folder, device, threads)
+        rewriter = cls(folder, sessions, _load_tokenizer(folder))
+        rewriter._arguments = (folder.root.absolute(), device, threads)
+        return rewriter
+
+    def __reduce__(self) -> tuple[Callable[..., Rewriter], tuple[Path, str, int | None]]:
+        return _reload, self._arguments
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the classes that the model can rewrite to."""
+        return self.folder.classes
+
+    @property
+    def device(self) -> Device:
+        """Return the device that the model runs on."""
+        return self._sessions.device
+
+    @property
+    def fallback(self) -> str | None:
+        """Return why ``auto`` did not take the GPU that is there, or None."""
+        return self._sessions.fallback
+
+    def prepare(self, to: str, form: str = "auto") -> str:
+        """Open what rewriting to a class needs, so that the first line is as fast as the others.
+
+        Args:
+            to: A class, or the unique start of one.
+            form: As in ``transfer``.
+
+        Returns:
+            The name of the class.
+
+        Raises:
+            AraeError: There is no such class or form, the model is damaged, or the device cannot be used.
+        """
+        class_name = self.folder.match_class(to)
+        self._writer(form)
+        self._sessions.open(class_name)
+        return class_name
+
+    def transfer(
+        self, lines: Iterable[str], to: str, *, batch_size: int = BATCH_SIZE, form: str = "auto"
+    ) -> Iterator[str]:
+        """Rewrite lines, lazily: this returns at once, and the work is done as the answers are taken.
+
+        One answer per line, in order, whatever the line; a blank line has a blank answer, and no answer holds a line
+        break. The batch size changes the speed and nothing else. ``lines`` is read up to 16 batches ahead of the
+        answers; with ``batch_size=1`` it is not read ahead at all.
+
+        Args:
+            lines: The lines. What a model cannot read whole is cut at its ``maximum_tokens``.
+            to: A class of the model, or the unique start of one, in upper or lower case.
+            batch_size: The most lines that are rewritten at once.
+            form: How the lines are written: ``"ordinary"`` writing, the ``"corpus"``'s own form, or ``"auto"``.
+
+        Raises:
+            AraeError: There is no such class or form; later, the model is damaged or onnxruntime fails.
+        """
+        return (rewrite.output for rewrite in self.rewrites(lines, to, batch_size=batch_size, form=form))
+
+    def rewrites(
+        self, lines: Iterable[str], to: str, *, batch_size: int = BATCH_SIZE, form: str = "auto"
+    ) -> Iterator[Rewrite]:
+        """Rewrite lines as ``transfer`` does, and yield everything that is known of each answer."""
+        if isinstance(lines, str):
+            raise TypeError("lines is one string: give a list of lines, such as [line]")
+        class_name = self.folder.match_class(to)
+        self._writer(form)
+        if batch_size < 1:
+            raise AraeError(f"a batch of {batch_size} lines cannot work", "use a batch size of 1 or more.")
+        return self._stream(iter(lines), class_name, batch_size, form)
+
+    def _stream(self, lines: Iterator[str], to: str, batch_size: int, form: str) -> Iterator[Rewrite]:
+        ahead = 1 if batch_size == 1 else batch_size * BATCHES_PER_CHUNK
+        while chunk := list(islice(lines, ahead)):
+            yield from self.rewrite_chunk(chunk, to, batch_size=batch_size, form=form)
+
+    def rewrite_chunk(
+        self, lines: Sequence[str], to: str, *, batch_size: int = BATCH_SIZE, form: str = "auto"
+    ) -> list[Rewrite]:
+        """Rewrite lines at once, sorted by length into batches and back into their order.
+
+        Args:
+            lines: The lines.
+            to: The exact name of a class of the model.
+            batch_size: The most lines in a batch.
+            form: As in ``transfer``.
+
+        Raises:
+            AraeError: The model is damaged or onnxruntime fails.
+        """
+        prepared = self._prepare_lines(lines, form)
+        rewrites = [Rewrite(line.source, "", to, 0, line.truncated, False) for line in prepared]
+        for batch in _batches([len(line.ids) for line in prepared], batch_size):
+            answers = self._run([prepared[number].ids for number in batch], to)
+            for number, answer in zip(batch, answers, strict=True):
+                line = prepared[number]
+                text = self._writer(form).from_corpus(self._tokenizer.decode(answer), line.memory)
+                rewrites[number] = Rewrite(
+                    source=line.source,
+                    output=one_line(text).strip(),
+                    to=to,
+                    tokens=len(line.ids) - 1,
+                    truncated=line.truncated,
+                    unfinished=END_ID not in answer,
+                )
+        return rewrites
+
+    def _prepare_lines(self, lines: Sequence[str], form: str) -> list[_Prepared]:
+        """Turn lines into the ids that the encoder reads; a blank line has none."""
+        writer = self._writer(form)
+        most = self.folder.maximum_tokens
+        texts: list[str] = []
+        memories: list[Any] = []
+        cuts: list[bool] = []
+        for line in lines:
+            text, cut = _bound(one_line(line), most * CHARACTERS_PER_TOKEN)
+            memory: Any = None
+            if not text.isspace() and text:
+                text, memory = writer.to_corpus(text)
+            texts.append(text)
+            memories.append(memory)
+            cuts.append(cut)
+        prepared = []
+        for source, ids, memory, cut in zip(
+            lines, self._tokenizer.encode_lines(texts), memories, cuts, strict=True
+        ):
+            row = [*ids[: most - 1], END_ID] if ids else []
+            prepared.append(_Prepared(source, row, memory, cut or len(ids) >= most))
+        return prepared
+
+    def _run(self, rows: Sequence[Sequence[int]], to: str) -> list[list[int]]:
+        """Return the decoder's ids for rows of ids that end with the end id."""
+        lengths: Int64 = np.array([len(row) for row in rows], dtype=np.int64)
+        tokens: Int64 = np.full((len(rows), int(lengths.max())), PAD_ID, dtype=np.int64)
+        for place, row in enumerate(rows):
+            tokens[place, : len(row)] = row
+        answers: list[list[int]] = self._sessions.run(tokens, lengths, to, self.folder.maximum_tokens).tolist()
+        if len(answers) != len(rows):
+            raise AraeError(
+                f"the model {self.folder.name} gave {len(answers)} answers for {len(rows)} lines",
+                "export it again: its decoder does not fit its encoder.",
+            )
+        return answers
+
+    def _writer(self, form: str) -> Writer:
+        """Return the converter between the given form of writing and the corpus's own."""
+        writer = self._writers.get(form)
+        if writer is None:
+            writer = self._writers[form] = _make_writer(self.folder, form)
+        return writer
+
+
+def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
+    serialized = folder.read_file(folder.tokenizer)
+    try:
+        return Tokenizer(serialized)
+    except RuntimeError as error:
+        raise AraeError(
+            f"{folder.root / folder.tokenizer} is not a SentencePiece model", "export the model again."
+        ) from error
+
+
+def _make_writer(folder: ModelFolder, form: str) -> Writer:
+    if form not in FORMS:
+        raise AraeError(f"unknown form {form!r}", f"use {', '.join(FORMS)}.")
+    from arae_transfer.form import Form, Writer
+
+    try:
+        settings = Form(**folder.form)
+    except (TypeError, ValueError) as error:
+        raise AraeError(
+            f"the form of writing of the model {folder.name} is not understood: {error}",
+            "upgrade arae, or export the model again.",
+        ) from error
+    return Writer(settings, form)
+
+
+def _reload(root: Path, device: str, threads: int | None) -> Rewriter:
+    return Rewriter.load(root, device=device, threads=threads)
+
+
+def one_line(text: str) -> str:
+    """Replace what would break a line, and what cannot be written as UTF-8."""
+    return _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", text))
+
+
+def _bound(text: str, limit: int) -> tuple[str, bool]:
+    """Cut a text that is far too long, so that it costs no more than one that is just too long.
+
+    Runs of blanks, which the tokenizer joins anyway, count as one character.
+
+    Returns:
+        The text, and whether anything but blanks was left out.
+    """
+    if len(text) <= limit:
+        return text, False
+    words = text.split(None, limit)  # the last of them is all that follows the others
+    joined = " ".join(words[:limit])
+    return joined[:limit], len(joined) > limit or len(words) > limit
+
+
+def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Group the numbers of the rows that are not empty: the longest first, rows of like length together."""
+    order = sorted((number for number, length in enumerate(lengths) if length), key=lambda number: -lengths[number])
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]

@@ -1,0 +1,260 @@
+"""onnxruntime sessions: which device, how many threads, opened when first needed and only from checked files."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from arae_transfer.errors import AraeError
+from arae_transfer.runtime.model_folder import ModelFolder
+
+logger = logging.getLogger(__name__)
+
+Int64 = npt.NDArray[np.int64]
+Result = TypeVar("Result")
+
+# "Fatal": onnxruntime says what goes wrong by exceptions too, and its own lines on stderr are no use to a user.
+_SILENT = 4
+_SEARCH_REMEDY = (
+    "install the CUDA libraries with `pip install 'arae-transfer[gpu]'` and check `nvidia-smi`, or use --device cpu."
+)
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a model runs.
+
+    Attributes:
+        kind: ``"cpu"`` or ``"cuda"``.
+        index: The number of the CUDA device.
+    """
+
+    kind: str
+    index: int = 0
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
+
+
+CPU = Device("cpu")
+
+
+def default_threads() -> int:
+    """Return the number of processors that this process may use.
+
+    onnxruntime's own default pins threads to every processor of the machine, which fails or stalls inside containers
+    and batch systems that allow only some of them.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def choose_device(wish: str) -> tuple[Device, str | None]:
+    """Return the device to use and, when ``auto`` has to fall back to the CPU, why.
+
+    Args:
+        wish: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+
+    Raises:
+        AraeError: The wish is none of these, or CUDA is asked for and this onnxruntime has no CUDA in it.
+    """
+    match = re.fullmatch(r"(auto|cpu|cuda)(?::([0-9]+))?", wish)
+    if match is None or (match[2] and match[1] != "cuda"):
+        raise AraeError(f"unknown device {wish!r}", "use auto, cpu, cuda or cuda:N.")
+    if match[1] == "cpu" or (match[1] == "auto" and not _gpu_visible()):
+        return CPU, None
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        if match[1] == "auto":
+            return CPU, "there is a GPU, but this onnxruntime is built without CUDA"
+        raise AraeError(
+            "this onnxruntime is built without CUDA",
+            "pip uninstall onnxruntime && pip install --force-reinstall onnxruntime-gpu; or use --device cpu.",
+        )
+    return Device("cuda", int(match[2] or 0)), None
+
+
+def _gpu_visible() -> bool:
+    """Tell whether a CUDA driver is there, without the seconds that asking CUDA itself would take."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return False
+    if sys.platform == "win32":
+        return Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "nvcuda.dll").exists()
+    return any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/dxg"))
+
+
+class Sessions:
+    """The encoder and the decoders of one model, opened when first needed.
+
+    Attributes:
+        folder: The model.
+        device: Where it runs; with ``auto``, known for certain once the encoder is open.
+        fallback: Why ``auto`` did not take the GPU that is there, or None.
+    """
+
+    def __init__(self, folder: ModelFolder, device: str = "auto", threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise AraeError(f"{threads} threads cannot work", "use --threads 1 or more.")
+        onnxruntime.set_default_logger_severity(_SILENT)
+        self.folder = folder
+        self.threads = threads or default_threads()
+        self._automatic = device == "auto"
+        self.device, self.fallback = choose_device(device)
+        if self.device.kind == "cuda":
+            _load_cuda_libraries()
+        self._encoder: onnxruntime.InferenceSession | None = None
+        self._decoders: dict[str, onnxruntime.InferenceSession] = {}
+        self._lock = threading.Lock()
+
+    def open(self, class_name: str) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]:
+        """Return the sessions of the encoder and of a class's decoder, opening both at once when neither is.
+
+        Raises:
+            AraeError: A file is missing or damaged, or the device cannot be used.
+        """
+        with self._lock:
+            encoder, decoder = self._encoder, self._decoders.get(class_name)
+            if encoder is None and self._automatic and self.device.kind == "cuda":
+                encoder = self._open(self.folder.encoder)  # settles the device before the decoder is opened
+            pending: list[Callable[[], Any]] = []
+            if encoder is None:
+                pending.append(lambda: self._open(self.folder.encoder))
+            if decoder is None:
+                pending.append(lambda: self._open(self.folder.decoders[class_name]))
+            opened = _all_at_once(pending)
+            decoder = opened.pop() if decoder is None else decoder
+            encoder = opened.pop() if encoder is None else encoder
+            self._encoder, self._decoders[class_name] = encoder, decoder
+        return encoder, decoder
+
+    def run(self, tokens: Int64, lengths: Int64, class_name: str, maximum_length: int) -> Int64:
+        """Rewrite a padded batch; the code stays on the device between the encoder and the decoder.
+
+        Args:
+            tokens: Padded ids, each row ended by the end id, of shape (batch, time).
+            lengths: The number of ids of each row, of shape (batch,).
+            class_name: The class to rewrite to.
+            maximum_length: The most ids that the decoder may write.
+
+        Returns:
+            Ids of shape (batch, steps), padded after each row's end id.
+
+        Raises:
+            AraeError: onnxruntime fails, for want of memory for example.
+        """
+        encoder, decoder = self.open(class_name)
+        kind, index = self.device.kind, self.device.index
+        try:
+            encoding = encoder.io_binding()
+            encoding.bind_cpu_input("tokens", tokens)
+            encoding.bind_cpu_input("lengths", lengths)
+            encoding.bind_output("code", kind, index)
+            encoding.bind_output("code_mask", kind, index)
+            encoder.run_with_iobinding(encoding)
+            code, mask = encoding.get_outputs()
+            decoding = decoder.io_binding()
+            decoding.bind_ortvalue_input("code", code)
+            decoding.bind_ortvalue_input("code_mask", mask)
+            decoding.bind_cpu_input("maximum_length", np.array(maximum_length, dtype=np.int64))
+            decoding.bind_output("tokens", "cpu")
+            decoder.run_with_iobinding(decoding)
+            answers: Int64 = decoding.get_outputs()[0].numpy()
+        except Exception as error:  # onnxruntime's exceptions share no base class but this one
+            raise AraeError(
+                f"onnxruntime failed on {self.device}: {_first_line(error)}",
+                "if memory is short, use a smaller --batch-size; otherwise try --device cpu.",
+            ) from error
+        return answers
+
+    def _open(self, name: str) -> onnxruntime.InferenceSession:
+        content = self.folder.read_file(name)
+        session = self._create(name, content, self.device)
+        if self.device.kind == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
+            # Asked for CUDA, onnxruntime answers with a session on the CPU and no error.
+            if not self._automatic:
+                raise AraeError(f"onnxruntime cannot use {self.device} on this machine", _SEARCH_REMEDY)
+            self.fallback = "there is a GPU, but onnxruntime cannot use it"
+            self.device = CPU
+        return session
+
+    def _create(self, name: str, content: bytes, device: Device) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _SILENT
+        # Patterns are remembered for each new shape of a batch: memory that grows for nothing in a stream of lines.
+        options.enable_mem_pattern = False
+        # Encoder and decoder take turns: the threads of one must not spin while the other works.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        providers: list[Any] = ["CPUExecutionProvider"]
+        if device.kind == "cuda":
+            # TensorFloat-32 rounds differently with the size of the batch.
+            providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index, "use_tf32": 0}))
+        try:
+            session = onnxruntime.InferenceSession(content, options, providers=providers)
+        except Exception as error:  # as above
+            if device.kind == "cuda" and self._automatic:
+                self.fallback = f"there is a GPU, but onnxruntime cannot use it ({_first_line(error)})"
+                self.device = CPU
+                return self._create(name, content, CPU)
+            if device.kind == "cuda":
+                raise AraeError(
+                    f"onnxruntime cannot use {device}: {_first_line(error)}", _SEARCH_REMEDY
+                ) from error
+            raise AraeError(
+                f"onnxruntime {onnxruntime.__version__} cannot open {self.folder.root / name}: {_first_line(error)}",
+                "upgrade onnxruntime, or export the model again.",
+            ) from error
+        return session
+
+
+def _load_cuda_libraries() -> None:
+    """Load CUDA and cuDNN from their Python packages; what is missing shows when a session is created."""
+    noise = io.StringIO()
+    with contextlib.redirect_stdout(noise), contextlib.suppress(Exception):
+        onnxruntime.preload_dlls()  # prints its failures on stdout, among the answers
+    for line in noise.getvalue().splitlines():
+        logger.debug("%s", line)
+
+
+def _all_at_once(tasks: list[Callable[[], Result]]) -> list[Result]:
+    """Run tasks side by side and return their results in order; the first task's exception comes first."""
+    results: list[Any] = [None] * len(tasks)
+    errors: list[BaseException | None] = [None] * len(tasks)
+
+    def work(number: int) -> None:
+        try:
+            results[number] = tasks[number]()
+        except BaseException as error:
+            errors[number] = error
+
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(1, len(tasks))]
+    for thread in threads:
+        thread.start()
+    if tasks:
+        work(0)
+    for thread in threads:
+        thread.join()
+    for error in errors:
+        if error is not None:
+            raise error
+    return results
+
+
+def _first_line(error: BaseException) -> str:
+    """Return the first line of an exception's text, or its type when it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,209 @@
+"""A stream of lines: a thread that reads, so that a person is answered at once and a file in full batches.
+
+A line ends at a line feed and nowhere else. The carriage return before it belongs to the line end, all other line
+breaks of Unicode belong to the text.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from arae_transfer.errors import AraeError
+
+BLOCK_SIZE = 1 << 16
+LONGEST_LINE = 1 << 20
+"""Bytes of a line that are kept; the rest of a longer one is read and dropped, and the line counts as truncated."""
+
+WAITING_LINES = 4096
+WAITING_BYTES = 8 << 20
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_REPLACEMENT = "\ufffd"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of input.
+
+    Attributes:
+        text: The text, without its line end.
+        size: The number of bytes that it took in the input, its line end included.
+        repaired: The number of places where bytes that are no UTF-8 were replaced.
+        overlong: Whether its end was dropped because it is longer than any line can be.
+    """
+
+    text: str
+    size: int
+    repaired: int
+    overlong: bool
+
+
+class BlockReader(Protocol):
+    """What a source of bytes must do."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Return what has arrived, up to a size; nothing at the end; None when nothing has arrived yet."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place to read lines from.
+
+    Attributes:
+        name: What error messages call it.
+        open: Returns the bytes, unbuffered: a read must return what has arrived and not wait for more.
+    """
+
+    name: str
+    open: Callable[[], AbstractContextManager[BlockReader]]
+
+    @classmethod
+    def from_path(cls, path: Path) -> Source:
+        """Return a file as a source.
+
+        Raises:
+            AraeError: It does not exist, is a folder or may not be read.
+        """
+        if path.is_dir():
+            raise AraeError(f"cannot read {path}: it is a folder", "name the files in it.")
+        if not path.exists():
+            raise AraeError(f"cannot read {path}: there is no such file")
+        if not os.access(path, os.R_OK):
+            raise AraeError(f"cannot read {path}: permission denied")
+        return cls(str(path), lambda: path.open("rb", buffering=0))
+
+
+class LineReader:
+    """Reads the lines of sources, one source after the other, in a thread of its own.
+
+    What waits to be taken is bounded, in lines and in bytes, so that an endless input costs no more memory than a
+    long one. The thread is a daemon: a program may end while it waits for input that never comes.
+    """
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+        self._waiting: deque[Line] = deque()
+        self._bytes = 0
+        self._ended = False
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, name="arae-line-reader", daemon=True)
+
+    def chunks(self, most: int) -> Iterator[list[Line]]:
+        """Yield lines as they come: waits for one, then takes those that already wait, up to a number.
+
+        Raises:
+            AraeError: A source cannot be read, after the lines before the failure were yielded.
+        """
+        self._thread.start()
+        try:
+            while chunk := self._take(most):
+                yield chunk
+        finally:
+            self._end(None)
+
+    def _take(self, most: int) -> list[Line]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._ended)
+            if not self._waiting and self._error is not None:
+                raise self._error
+            chunk = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+            self._bytes -= sum(line.size for line in chunk)
+            self._changed.notify_all()
+        return chunk
+
+    def _read(self) -> None:
+        source: Source | None = None
+        try:
+            for source in self._sources:
+                with source.open() as stream:
+                    for lines in _split(stream):
+                        if not self._put(lines):
+                            return
+        except OSError as error:
+            self._end(AraeError(f"cannot read {source.name if source else '?'}: {error.strerror or error}"))
+        except BaseException as error:  # whatever it is, the thread that takes the lines must hear of it
+            self._end(error)
+        else:
+            self._end(None)
+
+    def _put(self, lines: list[Line]) -> bool:
+        """Hand lines over when there is room, and tell whether anyone still wants them."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._ended or (len(self._waiting) < WAITING_LINES and self._bytes < WAITING_BYTES)
+            )
+            if self._ended:
+                return False
+            self._waiting.extend(lines)
+            self._bytes += sum(line.size for line in lines)
+            self._changed.notify_all()
+        return True
+
+    def _end(self, error: BaseException | None) -> None:
+        with self._changed:
+            self._ended = True
+            self._error = error
+            self._changed.notify_all()
+
+
+def _split(stream: BlockReader) -> Iterator[list[Line]]:
+    """Yield the lines of a stream, those of each block together, the last one with or without a line feed."""
+    begun = b""
+    dropped = 0
+    first = True
+    while block := _read_block(stream):
+        pieces = block.split(b"\n")
+        lines = []
+        for number, piece in enumerate(pieces):
+            room = LONGEST_LINE - len(begun)
+            begun += piece[:room]
+            dropped += max(0, len(piece) - room)
+            if number < len(pieces) - 1:
+                lines.append(_line(begun, dropped, first, ended=True))
+                begun, dropped, first = b"", 0, False
+        if lines:
+            yield lines
+    if begun:
+        yield [_line(begun, dropped, first, ended=False)]
+
+
+def _read_block(stream: BlockReader) -> bytes:
+    """Return the next bytes, or none at the end; wait where a stream is set not to."""
+    while (block := stream.read(BLOCK_SIZE)) is None:
+        select.select([stream], [], [])
+    return block
+
+
+def _line(raw: bytes, dropped: int, first: bool, *, ended: bool) -> Line:
+    size = len(raw) + dropped + ended
+    overlong = dropped > 0
+    if overlong:
+        raw = _whole_characters(raw)
+    elif ended:
+        raw = raw.removesuffix(b"\r")
+    if first:
+        raw = raw.removeprefix(_BYTE_ORDER_MARK)
+    try:
+        return Line(raw.decode("utf-8"), size, 0, overlong)
+    except UnicodeDecodeError:
+        text = raw.decode("utf-8", errors="replace")
+        genuine = raw.count(_REPLACEMENT.encode())
+        return Line(text, size, text.count(_REPLACEMENT) - genuine, overlong)
+
+
+def _whole_characters(raw: bytes) -> bytes:
+    """Drop the beginning of a character from the end of bytes that were cut anywhere."""
+    for back in range(1, min(4, len(raw)) + 1):
+        byte = raw[-back]
+        if byte & 0b1100_0000 != 0b1000_0000:  # not a continuation: the last character begins here
+            length = 1 if byte < 0x80 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return raw[:-back] if length > back else raw
+    return raw

@@ -1,0 +1,154 @@
+"""Lines to ids and back: a SentencePiece model with byte fall-back, so that no character is unknown."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import sentencepiece
+
+from arae_transfer.atomic import write_bytes
+from arae_transfer.errors import AraeError
+
+PAD_ID = 0
+UNKNOWN_ID = 1
+BEGIN_ID = 2
+END_ID = 3
+SPECIAL_IDS = {"pad": PAD_ID, "unknown": UNKNOWN_ID, "begin": BEGIN_ID, "end": END_ID}
+
+# 4 special ids and 256 byte pieces come before the first learned piece.
+MINIMUM_VOCABULARY = 4 + 256 + 1
+
+
+class Tokenizer:
+    """A SentencePiece tokenizer with the special ids that every model here uses.
+
+    Policy for unknown text: a character outside the vocabulary becomes its UTF-8 bytes, one piece each, so the
+    unknown id is never produced and every valid string without NUL survives ``decode(encode(line))``, up to blanks at
+    its ends and runs of blanks, which the tokenizer trims and joins.
+    """
+
+    def __init__(self, serialized: bytes) -> None:
+        self.serialized = serialized
+        self._processor = sentencepiece.SentencePieceProcessor(model_proto=serialized)
+        self.vocabulary_size: int = self._processor.vocab_size()
+        ids = (
+            self._processor.pad_id(),
+            self._processor.unk_id(),
+            self._processor.bos_id(),
+            self._processor.eos_id(),
+        )
+        if ids != (PAD_ID, UNKNOWN_ID, BEGIN_ID, END_ID):
+            raise AraeError(
+                f"the tokenizer's special ids are pad, unknown, begin, end = {ids}, but {tuple(SPECIAL_IDS.values())} are needed",
+                "train it with --pad_id=0 --unk_id=1 --bos_id=2 --eos_id=3, or let `arae train` make one.",
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> Tokenizer:
+        """Read a SentencePiece model file.
+
+        Raises:
+            AraeError: The file is missing, damaged or has other special ids.
+        """
+        try:
+            serialized = path.read_bytes()
+        except OSError as error:
+            raise AraeError(f"cannot read the tokenizer {path}: {error.strerror or error}") from error
+        try:
+            return cls(serialized)
+        except (RuntimeError, OSError) as error:
+            raise AraeError(
+                f"the tokenizer {path} is damaged or is not a SentencePiece model",
+                "export the model again, or give another file.",
+            ) from error
+
+    @classmethod
+    def train(
+        cls, lines: Iterable[str], vocabulary_size: int, *, whole: Sequence[str] = (), threads: int = 2
+    ) -> Tokenizer:
+        """Train a byte-pair-encoding model with byte fall-back on lines.
+
+        A corpus too small for the wished vocabulary gets the largest that it can fill.
+
+        Args:
+            lines: Text in the corpus's own form, one sentence each.
+            vocabulary_size: The wished number of pieces, special and byte pieces included.
+            whole: Words that always are one piece, such as a placeholder for numbers.
+            threads: The number of threads of the trainer.
+
+        Raises:
+            AraeError: ``vocabulary_size`` is too small for the special and byte pieces.
+        """
+        if vocabulary_size < MINIMUM_VOCABULARY:
+            raise AraeError(
+                f"tokenizer.vocabulary_size = {vocabulary_size} is too small: 4 special and 256 byte pieces come first",
+                f"use at least {MINIMUM_VOCABULARY + 100}.",
+            )
+        sentences = list(lines)
+        model = io.BytesIO()
+        common = {
+            "model_writer": model,
+            "model_type": "bpe",
+            "character_coverage": 1.0,
+            "byte_fallback": True,
+            "normalization_rule_name": "identity",
+            # Blanks alone split words: "n't" and "_num_" are words, not letters beside punctuation.
+            "split_by_unicode_script": False,
+            "user_defined_symbols": [f"\u2581{word}" for word in whole],
+            "pad_id": PAD_ID,
+            "unk_id": UNKNOWN_ID,
+            "bos_id": BEGIN_ID,
+            "eos_id": END_ID,
+            "num_threads": threads,
+            "max_sentence_length": 1_000_000,
+            "input_sentence_size": 2_000_000,
+            "shuffle_input_sentence": True,
+            "minloglevel": 2,
+        }
+        size = vocabulary_size
+        while True:
+            try:
+                sentencepiece.SentencePieceTrainer.train(
+                    sentence_iterator=iter(sentences), vocab_size=size, **common
+                )
+                break
+            except RuntimeError as error:
+                # The trainer says how far it could go: "... Please set it to a value <= 1234."
+                _, separator, limit = str(error).rpartition("<= ")
+                digits = limit.strip().rstrip(".")
+                if not separator or not digits.isdigit() or int(digits) >= size:
+                    raise AraeError(f"cannot train a tokenizer on this corpus: {error}") from error
+                size = int(digits)
+                model.seek(0)
+                model.truncate()
+        return cls(model.getvalue())
+
+    def save(self, path: Path) -> None:
+        """Write the SentencePiece model file atomically."""
+        write_bytes(path, self.serialized)
+
+    def encode(self, line: str) -> list[int]:
+        """Return the piece ids of a line, without begin and end ids."""
+        ids: list[int] = self._processor.encode(line)
+        return ids
+
+    def encode_lines(self, lines: Sequence[str]) -> list[list[int]]:
+        """Return the piece ids of many lines."""
+        ids: list[list[int]] = self._processor.encode(list(lines))
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of piece ids; special ids are left out and reading stops at the end id."""
+        text: str = self._processor.decode(list(_until_end(ids)))
+        return text
+
+
+def _until_end(ids: Iterable[int]) -> Iterator[int]:
+    for identifier in ids:
+        number = int(identifier)
+        if number == END_ID:
+            return
+        if number not in (PAD_ID, UNKNOWN_ID, BEGIN_ID):
+            yield number

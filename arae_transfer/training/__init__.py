@@ -1,0 +1,1 @@
+"""Learning: losses, players, the loop and its checkpoints (torch)."""

@@ -1,0 +1,244 @@
+"""Checkpoints: safetensors and JSON, complete or absent, with everything that an exact continuation needs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from arae_transfer.atomic import explain_write_failure, replace_directory, synchronise_directory, write_text
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import RunLayout
+from arae_transfer.model.arae import ARAE
+from arae_transfer.recipe import Recipe, load_recipe
+from arae_transfer.tokenizer import Tokenizer
+from arae_transfer.training.players import Optimizers
+
+CHECKPOINT_FORMAT = 1
+
+
+@dataclass
+class State:
+    """Where a run stands. Noise level, learning rate and data position all follow from the step.
+
+    Attributes:
+        step: Finished steps.
+        minutes: Minutes of training so far, over all its sittings.
+        best_score: The best validation score so far.
+        best_step: The step of that score.
+        scores: The latest validation's figures.
+        classes: The classes in order.
+        corpus: A fingerprint of the training data, so that a run is not continued on other data.
+    """
+
+    step: int = 0
+    minutes: float = 0.0
+    best_score: float = -1.0
+    best_step: int = 0
+    scores: dict[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    corpus: str = ""
+
+
+def model_tensors(model: ARAE) -> dict[str, Tensor]:
+    """Return parameters and buffers by name, shared ones once."""
+    named = dict(model.named_parameters())
+    named.update({name: buffer for name, buffer in model.named_buffers()})
+    return {name: tensor.detach().contiguous() for name, tensor in named.items()}
+
+
+def load_model_tensors(model: ARAE, tensors: dict[str, Tensor], source: Path) -> None:
+    """Copy tensors into a model; every name must be there with its shape."""
+    own = model_tensors(model)
+    missing = sorted(set(own) - set(tensors))
+    wrong = [name for name in own if name in tensors and own[name].shape != tensors[name].shape]
+    if missing or wrong:
+        raise AraeError(
+            f"{source} does not fit the recipe beside it: {(missing + wrong)[0]} is missing or has another shape",
+            "the run was changed by hand or damaged; use another checkpoint.",
+        )
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
+
+
+def _optimizer_tensors(optimizers: Optimizers) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for player, optimizer in optimizers.by_name().items():
+        for index, values in optimizer.state_dict()["state"].items():
+            for key, value in values.items():
+                tensors[f"{player}.{index}.{key}"] = torch.as_tensor(value).detach().contiguous()
+    return tensors
+
+
+def _restore_optimizers(optimizers: Optimizers, tensors: dict[str, Tensor]) -> None:
+    for player, optimizer in optimizers.by_name().items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            owner, index, key = name.split(".", 2)
+            if owner == player:
+                state.setdefault(int(index), {})[key] = tensor
+        current = optimizer.state_dict()
+        optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
+
+
+def save_checkpoint(
+    layout: RunLayout, state: State, model: ARAE, average: ARAE | None, optimizers: Optimizers, *, best: bool
+) -> None:
+    """Write a checkpoint and point ``latest`` (and ``best``) to it; then remove those that nothing points to.
+
+    Raises:
+        AraeError: It cannot be written (disk full, no permission); earlier checkpoints stay as they are.
+    """
+    final = layout.checkpoint(state.step)
+    staged: Path | None = None
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=".writing-", dir=final.parent))
+        save_file(model_tensors(model), staged / layout.MODEL)
+        if average is not None:
+            save_file(model_tensors(average), staged / layout.AVERAGE)
+        tensors = _optimizer_tensors(optimizers)
+        tensors["random.cpu.state"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random.cuda.state"] = torch.cuda.get_rng_state()
+        save_file(tensors, staged / layout.OPTIMIZERS)
+        write_text(
+            staged / layout.STATE,
+            json.dumps({"format": CHECKPOINT_FORMAT, **asdict(state)}, indent=1, sort_keys=True) + "\n",
+        )
+        synchronise_directory(staged)
+        staged.chmod(0o755)
+        replace_directory(staged, final)
+    except (OSError, SafetensorError) as error:
+        # safetensors wraps a full disk in an error of its own
+        cause = error if isinstance(error, OSError) else OSError(str(error))
+        raise explain_write_failure(final, cause) from error
+    finally:
+        if staged is not None:
+            shutil.rmtree(staged, ignore_errors=True)
+    write_text(layout.latest, json.dumps({"step": state.step}) + "\n")
+    if best:
+        write_text(layout.best, json.dumps({"step": state.step}) + "\n")
+    kept = {layout.checkpoint(step).name for step in (_pointed(layout.latest), _pointed(layout.best)) if step is not None}
+    for directory in final.parent.iterdir():
+        if directory.name not in kept:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _pointed(pointer: Path) -> int | None:
+    try:
+        return int(json.loads(pointer.read_text("utf-8"))["step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def find_checkpoint(layout: RunLayout, which: Literal["latest", "best"]) -> Path:
+    """Return the directory of a run's checkpoint.
+
+    Raises:
+        AraeError: The run or the checkpoint does not exist.
+    """
+    pointer = layout.latest if which == "latest" else layout.best
+    step = _pointed(pointer)
+    if step is None or not layout.checkpoint(step).is_dir():
+        if not layout.recipe.exists():
+            raise AraeError(f"{layout.root} is not a run", "give the folder of a run, such as runs/quickstart/20260131-120000.")
+        raise AraeError(
+            f"the run {layout.root} has no {which} checkpoint yet",
+            "let it train until its first validation, or continue it with --resume.",
+        )
+    return layout.checkpoint(step)
+
+
+def _load_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise AraeError(
+            f"the checkpoint file {path} is missing or damaged: {error}",
+            "use the other checkpoint of the run, latest or best.",
+        ) from error
+    return tensors
+
+
+def load_state(checkpoint: Path, layout: RunLayout) -> State:
+    """Read a checkpoint's state.
+
+    Raises:
+        AraeError: It is damaged or of a newer format.
+    """
+    path = checkpoint / layout.STATE
+    try:
+        table = json.loads(path.read_text("utf-8"))
+        version = table.pop("format")
+        if version > CHECKPOINT_FORMAT:
+            raise AraeError(f"{path} was written by a newer arae (format {version})", "upgrade arae.")
+        table["classes"] = tuple(table["classes"])
+        return State(**table)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AraeError(
+            f"the checkpoint file {path} is missing or damaged", "use the other checkpoint of the run."
+        ) from error
+
+
+def restore(
+    layout: RunLayout, checkpoint: Path, model: ARAE, average: ARAE | None, optimizers: Optimizers
+) -> State:
+    """Put a checkpoint's weights, optimizers and random state in place, and return its state."""
+    state = load_state(checkpoint, layout)
+    load_model_tensors(model, _load_tensors(checkpoint / layout.MODEL), checkpoint / layout.MODEL)
+    if average is not None:
+        load_model_tensors(average, _load_tensors(checkpoint / layout.AVERAGE), checkpoint / layout.AVERAGE)
+    tensors = _load_tensors(checkpoint / layout.OPTIMIZERS)
+    torch.set_rng_state(tensors.pop("random.cpu.state"))
+    cuda = tensors.pop("random.cuda.state", None)
+    if cuda is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(cuda)
+    _restore_optimizers(optimizers, tensors)
+    return state
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A trained model with what belongs to it.
+
+    Attributes:
+        recipe: The resolved recipe of the run.
+        classes: The classes in order.
+        tokenizer: The run's tokenizer.
+        model: The model in evaluation mode, with averaged weights where the recipe averages.
+        state: Where the run stood.
+    """
+
+    recipe: Recipe
+    classes: tuple[str, ...]
+    tokenizer: Tokenizer
+    model: ARAE
+    state: State
+
+
+def load_run(run: Path, which: Literal["latest", "best"] = "best") -> LoadedRun:
+    """Load a run's checkpoint for use.
+
+    Raises:
+        AraeError: The run or the checkpoint does not exist or is damaged.
+    """
+    layout = RunLayout(run)
+    checkpoint = find_checkpoint(layout, which)
+    recipe = load_recipe(layout.recipe)
+    state = load_state(checkpoint, layout)
+    tokenizer = Tokenizer.load(layout.tokenizer)
+    model = ARAE(recipe, state.classes, tokenizer.vocabulary_size)
+    name = layout.AVERAGE if recipe.training.averaging > 0 else layout.MODEL
+    load_model_tensors(model, _load_tensors(checkpoint / name), checkpoint / name)
+    model.eval()
+    return LoadedRun(recipe, state.classes, tokenizer, model, state)

@@ -1,0 +1,269 @@
+"""What each player does with a batch: its loss, its update, its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from arae_transfer.errors import AraeError
+from arae_transfer.model.arae import ARAE
+from arae_transfer.recipe import Recipe
+from arae_transfer.tokenizer import END_ID, PAD_ID
+from arae_transfer.training import losses
+from arae_transfer.training.batch import Batch
+
+Metrics = dict[str, float]
+
+
+class TrainingDiverged(AraeError):
+    """A loss or gradient is no longer a finite number."""
+
+
+@dataclass
+class Optimizers:
+    """One optimizer per player."""
+
+    autoencoder: torch.optim.Optimizer
+    generator: torch.optim.Optimizer
+    critic: torch.optim.Optimizer
+    classifier: torch.optim.Optimizer
+    scorer: torch.optim.Optimizer
+
+    @classmethod
+    def build(cls, model: ARAE, recipe: Recipe) -> Optimizers:
+        """Make the optimizers that a recipe asks for."""
+        training, adversary = recipe.training, recipe.adversary
+        autoencoder: torch.optim.Optimizer
+        if training.optimizer == "sgd":
+            autoencoder = torch.optim.SGD(model.autoencoder_parameters(), lr=training.learning_rate)
+        else:
+            autoencoder = torch.optim.Adam(
+                model.autoencoder_parameters(), lr=training.learning_rate, betas=(0.9, 0.98), fused=True
+            )
+        betas = (adversary.beta1, 0.999)
+        return cls(
+            autoencoder,
+            torch.optim.Adam(model.generator.parameters(), lr=adversary.learning_rate, betas=betas),
+            torch.optim.Adam(model.critic.parameters(), lr=adversary.learning_rate, betas=betas),
+            torch.optim.Adam(model.classifier.parameters(), lr=recipe.attribute.learning_rate),
+            torch.optim.Adam(model.scorer.parameters(), lr=1e-3),
+        )
+
+    def by_name(self) -> dict[str, torch.optim.Optimizer]:
+        """Return the optimizers under the names that checkpoints use."""
+        return {
+            "autoencoder": self.autoencoder,
+            "generator": self.generator,
+            "critic": self.critic,
+            "classifier": self.classifier,
+            "scorer": self.scorer,
+        }
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Let gradients flow through a player without collecting any for it."""
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in module.parameters():
+            parameter.requires_grad_(True)
+
+
+class Players:
+    """The players of a run with their optimizers; schedules call them in turn.
+
+    Attributes:
+        code_noise: The standard deviation of the noise on the code at the current step.
+        rewriting: The model that rewrites for the cycle (the moving average where there is one).
+    """
+
+    def __init__(self, model: ARAE, recipe: Recipe, optimizers: Optimizers, device: torch.device) -> None:
+        self.model = model
+        self.recipe = recipe
+        self.optimizers = optimizers
+        self.device = device
+        self.code_noise = recipe.model.code_noise
+        self.rewriting = model
+        self._autoencoder_parameters = model.autoencoder_parameters()
+
+    # --- encoder and decoders ---------------------------------------------------------------------------------
+
+    def encode(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode without noise on the code; see ``Encoder.forward``."""
+        code, mask = self.model.encoder(tokens, lengths)
+        return code, mask
+
+    def with_code_noise(self, code: Tensor, mask: Tensor) -> Tensor:
+        """Add Gaussian noise to real code vectors (paper, Section 3: smoothing the discrete space)."""
+        if self.code_noise == 0.0:
+            return code
+        return code + torch.randn_like(code) * self.code_noise * mask[:, :, None]
+
+    def reconstruct(
+        self, code: Tensor, mask: Tensor, batch: Batch, sentence_weights: Tensor | None = None
+    ) -> Tensor:
+        """Decode each sentence with its own class's decoder: mean loss over tokens and classes."""
+        training, total = self.recipe.training, code.new_zeros(())
+        for index in range(len(self.model.classes)):
+            rows = batch.rows_of(index)
+            # A class's own longest row bounds its work.
+            time = int(batch.lengths[rows].max())
+            targets = batch.tokens[rows, :time]  # (rows, time)
+            logits, wanted = self.model.decoder(index)(
+                targets, code[rows], mask[rows], self.recipe.model.word_dropout, batch.candidates
+            )
+            weights = None
+            if sentence_weights is not None:
+                weights = sentence_weights[rows][:, None].expand(-1, time)[targets != PAD_ID]
+            total = total + losses.reconstruction_loss(logits, wanted, weights, training.label_smoothing)
+        return total / len(self.model.classes)
+
+    def update_autoencoder(self, loss: Tensor) -> float:
+        """Step encoder and decoders; return the gradient norm before clipping."""
+        if not torch.isfinite(loss):
+            raise TrainingDiverged(
+                "the loss of the encoder and decoders is no longer a number",
+                "lower training.learning_rate or adversary.weight; the last good checkpoint is kept.",
+            )
+        self.optimizers.autoencoder.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = float(
+            nn.utils.clip_grad_norm_(self._autoencoder_parameters, self.recipe.training.gradient_clip)
+        )
+        if not math.isfinite(norm):
+            raise TrainingDiverged(
+                "the gradient of the encoder and decoders is no longer a number",
+                "lower training.learning_rate or training.gradient_clip; the last good checkpoint is kept.",
+            )
+        self.optimizers.autoencoder.step()
+        return norm
+
+    # --- generator and critic ---------------------------------------------------------------------------------
+
+    def generate(self, mask: Tensor) -> Tensor:
+        """Generate codes of the same shape as real ones: (batch, vectors) to (batch, vectors, size)."""
+        noise = torch.randn(mask.size(0), self.recipe.adversary.noise_size, device=mask.device)
+        code: Tensor = self.model.generator(noise, mask)
+        return code
+
+    def update_critic(self, real: Tensor, mask: Tensor) -> Metrics:
+        """Raise real codes over generated ones, under the Lipschitz constraint."""
+        adversary = self.recipe.adversary
+        real = real.detach().float()
+        with torch.no_grad():
+            generated = self.generate(mask)
+        loss = losses.critic_loss(self.model.critic(real, mask), self.model.critic(generated, mask))
+        metrics = {"critic": float(loss.detach())}
+        if adversary.constraint == "gradient-penalty":
+            mixture = torch.rand(real.size(0), device=real.device)
+            penalty = losses.gradient_penalty(self.model.critic, real, generated, mask, mixture)
+            metrics["penalty"] = float(penalty.detach())
+            loss = loss + adversary.penalty * penalty
+        self._update(loss, self.optimizers.critic, "critic", "adversary.learning_rate")
+        if adversary.constraint == "clip":
+            losses.clip_weights(self.model.critic, adversary.clip)
+        return metrics
+
+    def update_generator(self, mask: Tensor) -> Metrics:
+        """Raise generated codes."""
+        with frozen(self.model.critic):
+            generated = self.generate(mask)
+            loss = losses.generator_loss(self.model.critic(generated, mask))
+            self._update(loss, self.optimizers.generator, "generator", "adversary.learning_rate")
+        return {"generator": float(loss.detach()), **code_statistics("generated", generated.detach(), mask)}
+
+    def adversarial_term(self, code: Tensor, mask: Tensor) -> Tensor:
+        """Return the critic's term in the encoder's loss, without its weight."""
+        with frozen(self.model.critic):
+            return losses.encoder_adversarial_loss(self.model.critic(code, mask))
+
+    # --- attribute classifier ---------------------------------------------------------------------------------
+
+    def update_classifier(self, code: Tensor, mask: Tensor, classes: Tensor) -> Metrics:
+        """Learn to tell the class from the code."""
+        logits = self.model.classifier(code.detach(), mask)
+        loss = losses.classifier_loss(logits, classes)
+        self._update(loss, self.optimizers.classifier, "classifier", "attribute.learning_rate")
+        accuracy = (logits.argmax(1) == classes).float().mean()
+        return {"classifier": float(loss.detach()), "classifier_accuracy": float(accuracy)}
+
+    def confusion_term(self, code: Tensor, mask: Tensor, classes: Tensor) -> Tensor:
+        """Return the fooled classifier's term in the encoder's loss, without its weight."""
+        with frozen(self.model.classifier):
+            return losses.classifier_confusion_loss(self.model.classifier(code, mask), classes)
+
+    # --- the cycle --------------------------------------------------------------------------------------------
+
+    def update_scorer(self, batch: Batch) -> Metrics:
+        """Teach the style scorer on real sentences."""
+        mask = (batch.tokens != PAD_ID) & (batch.tokens != END_ID)
+        logits = self.model.scorer(batch.tokens, mask)
+        loss = losses.classifier_loss(logits, batch.classes)
+        self._update(loss, self.optimizers.scorer, "style scorer", "training.batch_size")
+        return {"scorer_accuracy": float((logits.argmax(1) == batch.classes).float().mean())}
+
+    @torch.no_grad()
+    def rewrites(self, batch: Batch, shift: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Rewrite each class into the class ``shift`` places on.
+
+        Returns:
+            Tokens (rows, time) without end ids, lengths (rows,) of at least 1, and the scorer's belief (rows,) that
+            the rewrite has its class.
+        """
+        number = len(self.model.classes)
+        was_training = self.rewriting.training
+        self.rewriting.eval()
+        parts: list[Tensor] = []
+        code, mask = self.rewriting.encoder(batch.tokens, batch.lengths)
+        for index in range(number):
+            rows = batch.rows_of(index)
+            bound = int(batch.lengths[rows].max()) + self.recipe.cycle.extra_tokens
+            bound = min(bound, self.model.maximum_vectors - 1)
+            decoder = self.rewriting.decoder((index + shift) % number)
+            parts.append(decoder.greedy(code[rows], mask[rows], bound, batch.candidates))
+        self.rewriting.train(was_training)
+        time = max(part.size(1) for part in parts)
+        tokens = torch.cat(
+            [nn.functional.pad(part, (0, time - part.size(1)), value=PAD_ID) for part in parts]
+        )  # (rows, time)
+        tokens = tokens.masked_fill(tokens == END_ID, PAD_ID)
+        lengths = (tokens != PAD_ID).sum(1)
+        # An empty rewrite stands as one unknown token, because the encoder reads at least one.
+        empty = lengths == 0
+        tokens[empty, 0] = 1
+        lengths = lengths.clamp(min=1)
+        self.model.scorer.eval()
+        scores = self.model.scorer(tokens, tokens != PAD_ID).softmax(1)  # (rows, classes)
+        self.model.scorer.train()
+        wanted = (batch.classes + shift) % number
+        return tokens, lengths, scores.gather(1, wanted[:, None])[:, 0]
+
+    # ----------------------------------------------------------------------------------------------------------
+
+    def _update(self, loss: Tensor, optimizer: torch.optim.Optimizer, player: str, key: str) -> None:
+        if not torch.isfinite(loss):
+            raise TrainingDiverged(
+                f"the loss of the {player} is no longer a number",
+                f"lower {key}; the last good checkpoint is kept.",
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+
+@torch.no_grad()
+def code_statistics(name: str, code: Tensor, mask: Tensor) -> Metrics:
+    """Return the mean L2 norm and the summed variance over dimensions of code vectors (paper, Figure 2)."""
+    vectors = code[mask].float()  # (real vectors, size)
+    return {
+        f"{name}_norm": float(vectors.norm(dim=1).mean()),
+        f"{name}_variance": float(vectors.var(dim=0).sum()) if len(vectors) > 1 else 0.0,
+    }

@@ -1,0 +1,136 @@
+"""In which order the players move.
+
+``alternating`` is the paper's Algorithm 2: every player takes its own batch, its own forward pass and its own update.
+``joint`` encodes a batch once, gives that code to every player and updates encoder and decoders once with the sum of
+their terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from arae_transfer.corpus.style_tokens import StyleTokens
+from arae_transfer.tokenizer import PAD_ID
+from arae_transfer.training.batch import Batch
+from arae_transfer.training.input_noise import add_input_noise
+from arae_transfer.corpus.batches import with_end
+from arae_transfer.training.players import Metrics, Players, code_statistics
+
+# Draws a further batch, for the players that take fresh ones.
+DrawBatch = Callable[[], Batch]
+
+
+def alternating_step(players: Players, batch: Batch, draw: DrawBatch) -> Metrics:
+    """Move every player once as Algorithm 2 states it; the critic ``critic_updates`` times.
+
+    Differences from the reference code, each a repair: the critic sees all classes in each of its updates (there, class
+    1 in three of five), and its gradient reaches the encoder from all classes (there, from class 1 alone).
+    """
+    recipe = players.recipe
+    # (1) Reconstruct.
+    code, mask = players.encode(batch.noised_tokens, batch.noised_lengths)
+    loss = players.reconstruct(players.with_code_noise(code, mask), mask, batch)
+    metrics = {"reconstruction": float(loss.detach()), **code_statistics("real", code.detach(), mask)}
+    metrics["gradient_norm"] = players.update_autoencoder(loss)
+    if recipe.attribute.weight > 0:
+        # (2b) The classifier learns the class from the code, then (3b) the encoder learns to hide it.
+        with torch.no_grad():
+            code, mask = players.encode(batch.tokens, batch.lengths)
+        metrics |= players.update_classifier(code, mask, batch.classes)
+        code, mask = players.encode(batch.tokens, batch.lengths)
+        confusion = players.confusion_term(code, mask, batch.classes)
+        players.update_autoencoder(recipe.attribute.weight * confusion)
+        metrics["confusion"] = float(confusion.detach())
+    if recipe.adversary.weight > 0:
+        # (2) The critic learns, on fresh batches.
+        for _ in range(recipe.adversary.critic_updates):
+            other = draw()
+            with torch.no_grad():
+                code, mask = players.encode(other.tokens, other.lengths)
+            metrics |= players.update_critic(code, mask)
+        # (3) Generator and encoder move towards each other.
+        other = draw()
+        code, mask = players.encode(other.tokens, other.lengths)
+        metrics |= players.update_generator(mask)
+        adversarial = players.adversarial_term(code, mask)
+        players.update_autoencoder(recipe.adversary.weight * adversarial)
+        metrics["adversarial"] = float(adversarial.detach())
+    return metrics
+
+
+def joint_step(
+    players: Players, batch: Batch, style: StyleTokens | None, generator: np.random.Generator, cycling: bool
+) -> Metrics:
+    """Encode once, let every player use that code, and update encoder and decoders once.
+
+    Args:
+        players: The players.
+        batch: Sentences of all classes.
+        style: The style-bearing tokens, for noise on rewrites.
+        generator: The source of randomness for that noise and for the direction of the cycle.
+        cycling: Whether the cycle has begun.
+    """
+    recipe = players.recipe
+    code, mask = players.encode(batch.noised_tokens, batch.noised_lengths)
+    loss = players.reconstruct(players.with_code_noise(code, mask), mask, batch)
+    metrics = {"reconstruction": float(loss.detach()), **code_statistics("real", code.detach(), mask)}
+    if recipe.attribute.weight > 0:
+        confusion = players.confusion_term(code, mask, batch.classes)
+        loss = loss + recipe.attribute.weight * confusion
+        metrics["confusion"] = float(confusion.detach())
+    if recipe.adversary.weight > 0:
+        adversarial = players.adversarial_term(code, mask)
+        loss = loss + recipe.adversary.weight * adversarial
+        metrics["adversarial"] = float(adversarial.detach())
+    if recipe.cycle.weight > 0:
+        metrics |= players.update_scorer(batch)
+        if cycling:
+            cycle, cycle_metrics = _cycle_term(players, batch, style, generator)
+            loss = loss + recipe.cycle.weight * cycle
+            metrics |= cycle_metrics
+    metrics["gradient_norm"] = players.update_autoencoder(loss)
+    if recipe.attribute.weight > 0:
+        metrics |= players.update_classifier(code, mask, batch.classes)
+    if recipe.adversary.weight > 0:
+        for _ in range(recipe.adversary.critic_updates):
+            metrics |= players.update_critic(code, mask)
+        metrics |= players.update_generator(mask)
+    return metrics
+
+
+def _cycle_term(
+    players: Players, batch: Batch, style: StyleTokens | None, generator: np.random.Generator
+) -> tuple[torch.Tensor, Metrics]:
+    """Rewrite, encode the rewrite, and reconstruct the original with its own class's decoder.
+
+    A pair counts as much as the scorer believes its rewrite: a rewrite that kept its style would teach copying.
+    """
+    recipe, number = players.recipe, len(players.model.classes)
+    shift = int(generator.integers(1, number))
+    tokens, lengths, belief = players.rewrites(batch, shift)
+    wanted = (batch.classes + shift) % number
+    noised, noised_lengths = add_input_noise(
+        tokens.cpu().numpy(),
+        lengths.cpu().numpy(),
+        wanted.cpu().numpy(),
+        recipe.noise,
+        style,
+        generator,
+    )
+    read, read_lengths = (
+        torch.from_numpy(array).to(players.device) for array in with_end(noised, noised_lengths)
+    )
+    code, mask = players.encode(read, read_lengths)
+    weights = belief.clamp(min=recipe.cycle.doubt)
+    loss = players.reconstruct(players.with_code_noise(code, mask), mask, batch, weights)
+    time = min(tokens.size(1), batch.tokens.size(1))
+    unpadded = batch.tokens.masked_fill(batch.tokens == 3, PAD_ID)
+    same = (tokens[:, :time] == unpadded[:, :time]).all(1) & (lengths == batch.lengths - 1)
+    return loss, {
+        "cycle": float(loss.detach()),
+        "rewrite_belief": float(belief.mean()),
+        "rewrite_copies": float(same.float().mean()),
+    }
