@@ -16,9 +16,7 @@ from arae_transfer.errors import AraeError
 def explain_write_failure(path: Path, error: OSError) -> AraeError:
     """Turn an operating-system failure while writing into an error that a user can act on."""
     reason = error.strerror or str(error)
-    return AraeError(
-        f"cannot write {path}: {reason}", "choose another place, or free space and check the permissions."
-    )
+    return AraeError(f"cannot write {path}: {reason}", "choose another place, or free space and check the permissions.")
 
 
 def synchronise_directory(directory: Path) -> None:
@@ -48,9 +46,7 @@ def open_atomically(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         temporary = Path(name)
         text = "b" not in mode
-        with os.fdopen(
-            descriptor, mode, encoding="utf-8" if text else None, newline="\n" if text else None
-        ) as file:
+        with os.fdopen(descriptor, mode, encoding="utf-8" if text else None, newline="\n" if text else None) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -1,4 +1,6 @@
-"""The one place that spells file names: what lies in a run, in an exported model, and where models and recipes are."""
+"""The one place that spells file names: what lies in a run, in an exported model, and where models and
+recipes are.
+"""
 
 from __future__ import annotations
 
@@ -144,8 +146,8 @@ def find_model(wish: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder of a model.
 
     Args:
-        wish: A name or a path; None: the environment variable ``ARAE_MODEL``, else the shipped default. What holds a
-            path separator is a path; anything else is a name first and a path second.
+        wish: A name or a path; None: the environment variable ``ARAE_MODEL``, else the shipped default. What
+            holds a path separator is a path; anything else is a name first and a path second.
 
     Raises:
         AraeError: There is no such model; the hint lists those that exist.
@@ -168,7 +170,9 @@ def find_model(wish: str | os.PathLike[str] | None = None) -> Path:
             f"export a run into it with `arae export`, or choose: {_names(models)}.",
         )
     if any(separator in text for separator in separators):
-        raise AraeError(f"there is no model at {path}{origin}", f"give another path, or a name: {_names(models)}.")
+        raise AraeError(
+            f"there is no model at {path}{origin}", f"give another path, or a name: {_names(models)}."
+        )
     raise AraeError(f"there is no model called {text!r}{origin}", _suggest(text, models, "models", "a path"))
 
 

@@ -34,6 +34,9 @@ def _setting(default: Any, help: str, *, minimum: float = -math.inf, maximum: fl
 class Data:
     """Which text is read."""
 
+    builtin: Literal["", "quickstart"] = _setting(
+        "", "The corpus that the project makes itself, used when no --data is given; empty: none."
+    )
     classes: tuple[str, ...] = _setting((), "The classes in order; empty: every class found, sorted by name.")
     text_column: str = _setting("text", "The column of the text in TSV, CSV and JSONL files.")
     label_column: str = _setting("label", "The column of the class in TSV, CSV and JSONL files.")
@@ -59,9 +62,7 @@ class Tokenization:
 class InputNoise:
     """How the input of the encoder is damaged in training; the target stays whole (denoising autoencoder)."""
 
-    drop: float = _setting(
-        0.0, "The probability that a token is dropped from the input.", minimum=0, maximum=1
-    )
+    drop: float = _setting(0.0, "The probability that a token is dropped from the input.", minimum=0, maximum=1)
     shuffle: float = _setting(
         0.0, "Tokens move by up to about this many places in the input; 0 keeps the order.", minimum=0
     )
@@ -91,20 +92,14 @@ class Model:
     code_noise: float = _setting(
         0.1, "The standard deviation of the Gaussian noise added to each code dimension.", minimum=0
     )
-    code_noise_decay: float = _setting(
-        0.9995, "The factor on the code noise every 100 steps.", minimum=0, maximum=1
-    )
+    code_noise_decay: float = _setting(0.9995, "The factor on the code noise every 100 steps.", minimum=0, maximum=1)
     embedding_size: int = _setting(128, "The dimensions of token embeddings.", minimum=2)
     hidden_size: int = _setting(128, "The dimensions of the LSTM states, each direction.", minimum=2)
     encoder_layers: int = _setting(1, "The layers of the encoder's LSTM.", minimum=1, maximum=8)
     bidirectional: bool = _setting(False, "Whether the encoder reads in both directions.")
     decoder_layers: int = _setting(1, "The LSTM layers of each decoder.", minimum=1, maximum=8)
-    shared_embeddings: bool = _setting(
-        False, "Whether encoder, decoders and output layer share one embedding table."
-    )
-    dropout: float = _setting(
-        0.0, "The drop-out on embeddings and between layers.", minimum=0, maximum=0.95
-    )
+    shared_embeddings: bool = _setting(False, "Whether encoder, decoders and output layer share one embedding table.")
+    dropout: float = _setting(0.0, "The drop-out on embeddings and between layers.", minimum=0, maximum=0.95)
     word_dropout: float = _setting(
         0.0, "The probability that a decoder does not see the preceding token.", minimum=0, maximum=1
     )
@@ -127,9 +122,7 @@ class Adversary:
         "How the critic is kept Lipschitz: weight clipping (the paper) or a gradient penalty (the authors' later choice).",
     )
     clip: float = _setting(0.01, "The bound of the critic's weights when clipping.", minimum=1e-6)
-    penalty: float = _setting(
-        10.0, "The weight of the gradient penalty, per-sample norm towards 1.", minimum=0
-    )
+    penalty: float = _setting(10.0, "The weight of the gradient penalty, per-sample norm towards 1.", minimum=0)
     critic_updates: int = _setting(
         5, "The critic's updates per step of the alternating schedule.", minimum=1, maximum=100
     )
@@ -142,7 +135,9 @@ class Attribute:
     """The classifier on the code, which the encoder learns to fool (paper, Section 4)."""
 
     weight: float = _setting(
-        1.0, "Lambda 2, the weight of the fooled classifier in the encoder's loss; 0: no classifier.", minimum=0
+        1.0,
+        "Lambda 2, the weight of the fooled classifier in the encoder's loss; 0: no classifier.",
+        minimum=0,
     )
     layers: tuple[int, ...] = _setting((128, 128), "The hidden sizes of the classifier.")
     learning_rate: float = _setting(1e-4, "The learning rate of the classifier (Adam).", minimum=0)
@@ -155,12 +150,8 @@ class Cycle:
     weight: float = _setting(
         0.0, "The weight of the cycle's reconstruction; 0: no cycle, no rewrites in training.", minimum=0
     )
-    start: float = _setting(
-        0.3, "The share of the training after which the cycle begins.", minimum=0, maximum=1
-    )
-    extra_tokens: int = _setting(
-        4, "A rewrite in training may be this many tokens longer than its source.", minimum=0
-    )
+    start: float = _setting(0.3, "The share of the training after which the cycle begins.", minimum=0, maximum=1)
+    extra_tokens: int = _setting(4, "A rewrite in training may be this many tokens longer than its source.", minimum=0)
     doubt: float = _setting(
         0.0,
         "The least weight of a pair whose rewrite the style scorer rejects (a pair weighs what the scorer believes).",
@@ -173,9 +164,7 @@ class Cycle:
 class Training:
     """The loop."""
 
-    sentences: int = _setting(
-        5_000_000, "The number of training sentences seen in all, classes together.", minimum=1
-    )
+    sentences: int = _setting(5_000_000, "The number of training sentences seen in all, classes together.", minimum=1)
     batch_size: int = _setting(64, "The sentences of each class in a step.", minimum=1)
     schedule: Literal["alternating", "joint"] = _setting(
         "alternating",
@@ -189,9 +178,7 @@ class Training:
     decay: Literal["none", "linear"] = _setting(
         "none", "How the learning rate of encoder and decoders falls to its end."
     )
-    gradient_clip: float = _setting(
-        1.0, "The greatest gradient norm of encoder and decoders.", minimum=1e-6
-    )
+    gradient_clip: float = _setting(1.0, "The greatest gradient norm of encoder and decoders.", minimum=1e-6)
     label_smoothing: float = _setting(0.0, "The label smoothing of reconstruction.", minimum=0, maximum=0.9)
     candidates: int = _setting(
         0,
@@ -384,7 +371,8 @@ def _check(value: Any, hint: Any, key: str, item: dataclasses.Field[Any], source
             close = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.3)
             nearest = f"; the nearest is {close[0]!r}" if close else ""
             raise AraeError(
-                f"{source}: {key} = {value!r} is none of {', '.join(map(repr, choices))}{nearest}", documentation
+                f"{source}: {key} = {value!r} is none of {', '.join(map(repr, choices))}{nearest}",
+                documentation,
             )
         return value
     if origin is tuple:

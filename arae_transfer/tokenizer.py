@@ -110,9 +110,7 @@ class Tokenizer:
         size = vocabulary_size
         while True:
             try:
-                sentencepiece.SentencePieceTrainer.train(
-                    sentence_iterator=iter(sentences), vocab_size=size, **common
-                )
+                sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(sentences), vocab_size=size, **common)
                 break
             except RuntimeError as error:
                 # The trainer says how far it could go: "... Please set it to a value <= 1234."

@@ -20,8 +20,8 @@ def open_answers(output: Path | None) -> Iterator[Write]:
     """Open the place that answers go to and yield a function that writes bytes there, whole and at once.
 
     Args:
-        output: A file; None: standard output. A file appears under its name only when the block ends without an
-            exception. What is no ordinary file (a named pipe, a device) is written to as answers come.
+        output: A file; None: standard output. A file appears under its name only when the block ends without
+            an exception. What is no ordinary file (a named pipe, a device) is written to as answers come.
 
     Raises:
         AraeError: The place cannot be written to; for a file, this is known before the block begins.

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from arae_transfer.cli.answers import open_answers
-from arae_transfer.cli.command import report
+from arae_transfer.cli.messages import Messages
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import MODEL_VARIABLE, list_models
 from arae_transfer.runtime.model_folder import ModelFolder
 
 if TYPE_CHECKING:
-    from arae_transfer.runtime.rewriter import Rewrite, Rewriter
-    from arae_transfer.runtime.stream import BlockReader, Line, Source
+    from arae_transfer.runtime.rewriter import Rewrite
+    from arae_transfer.runtime.stream import Line, Source
 
 INPUT_AND_OUTPUT = "Input and output"
 MODEL = "Model"
 SPEED = "Speed"
 MESSAGES = "Messages"
 
-Render = Callable[["Line", "Rewrite"], str]
+STANDARD_INPUT = "-"
 
 
 def _complete_model(incomplete: str) -> list[str]:
@@ -109,9 +108,7 @@ def transfer(
     ] = False,
     list_the_models: Annotated[
         bool,
-        typer.Option(
-            "--list-models", help="List the models: name, classes, folder.", rich_help_panel=MODEL
-        ),
+        typer.Option("--list-models", help="List the models: name, classes, folder.", rich_help_panel=MODEL),
     ] = False,
     list_the_classes: Annotated[
         bool, typer.Option("--list-classes", help="List the model's classes.", rich_help_panel=MODEL)
@@ -148,42 +145,136 @@ def transfer(
     ] = False,
     verbose: Annotated[
         bool,
-        typer.Option(
-            "--verbose", "-v", help="Say what runs where, and how fast.", rich_help_panel=MESSAGES
-        ),
+        typer.Option("--verbose", "-v", help="Say what runs where, and how fast.", rich_help_panel=MESSAGES),
     ] = False,
 ) -> None:
     """Rewrite text from one style to another, line by line.
 
-    One line in, one line out, in order, always; a blank line stays blank. Answers go to standard output, everything
-    else to standard error.
+    One line in, one line out, in order, always; a blank line stays blank. Answers go to standard output,
+    everything else to standard error.
 
     \b
       echo "the food was cold" | arae transfer --to positive
       arae transfer --to negative reviews.txt > bitter.txt
-    """
+    """  # noqa: D301 -- the backspace tells the help to keep the lines below it as they are
     if list_the_models:
         _print_models()
         return
     if list_the_classes:
-        _print_lines(ModelFolder.find(model).classes)
+        for name in ModelFolder.find(model).classes:
+            typer.echo(name)
         return
     if to is None:
-        ctx.fail(f"Missing option '--to' / '-t'.{_classes_of(model)}")
+        ctx.fail(f"Missing option '--to' / '-t'.{_known_classes(model)}")
     if tsv and json_lines:
-        ctx.fail("--tsv and --json exclude each other.")
+        ctx.fail("Options '--tsv' and '--json' exclude each other.")
     folder = ModelFolder.find(model)
     class_name = folder.match_class(to)
-    sources = _sources(files or ["-"])
+    names = files or [STANDARD_INPUT]
 
-    from arae_transfer.runtime.rewriter import Rewriter
+    from arae_transfer.runtime.rewriter import BATCHES_PER_CHUNK, Rewriter
+    from arae_transfer.runtime.stream import LineReader
 
-    started = time.perf_counter()
+    messages = Messages(folder, quiet=quiet, verbose=verbose)
+    sources = _sources(names)
+    rewriter = Rewriter.load(folder.root, device=device, threads=threads)
     with open_answers(output) as write:
-        rewriter = Rewriter.load(folder.root, device=device, threads=threads)
         rewriter.prepare(class_name, form)
-        messages = Messages(folder, quiet, verbose)
-        messages.ready(rewriter, class_name, files, time.perf_counter() - started)
-        render = _render_tsv if tsv else _render_json if json_lines else _render_plain
-        _rewrite_all(rewriter, class_name, sources, write, render, messages, batch_size, form, _bar(files, output, quiet))
+        messages.ready(rewriter, class_name, names)
+        render = _as_tsv if tsv else _as_json if json_lines else _as_text
+        with _progress(names, output, quiet=quiet) as advance:
+            for chunk in LineReader(sources).chunks(batch_size * BATCHES_PER_CHUNK):
+                rewrites = rewriter.rewrite_chunk(
+                    [line.text for line in chunk], class_name, batch_size=batch_size, form=form
+                )
+                write("".join(map(render, chunk, rewrites)).encode())
+                messages.count(chunk, rewrites)
+                advance(sum(line.size for line in chunk))
     messages.finished()
+
+
+def _known_classes(model: str | None) -> str:
+    """Return a sentence that lists the model's classes, or nothing when there is no such model."""
+    try:
+        folder = ModelFolder.find(model)
+    except AraeError:
+        return ""
+    return f" Classes of {folder.name}: {', '.join(folder.classes)}."
+
+
+def _print_models() -> None:
+    models = list_models()
+    if not models:
+        raise AraeError("no exported models were found", "train and export one, or give --model PATH.")
+    for name, path in models.items():
+        try:
+            classes = ", ".join(ModelFolder.read(path).classes)
+        except AraeError as error:
+            classes = f"({error.message})"
+        typer.echo(f"{name}\t{classes}\t{path}")
+
+
+def _sources(names: Sequence[str]) -> list[Source]:
+    """Return the inputs, after seeing that all of them can be read."""
+    from arae_transfer.runtime.stream import Source
+
+    return [_standard_input() if name == STANDARD_INPUT else Source.from_path(Path(name)) for name in names]
+
+
+def _standard_input() -> Source:
+    from arae_transfer.runtime.stream import Source
+
+    if sys.stdin is None:
+        raise AraeError("standard input is closed", "name a file to read.")
+    stream = sys.stdin.buffer
+    # Unbuffered: a thread that waits inside a buffered stream holds its lock, and the interpreter could not
+    # end.
+    return Source("standard input", lambda: nullcontext(getattr(stream, "raw", stream)))
+
+
+def _as_text(line: Line, rewrite: Rewrite) -> str:
+    return f"{rewrite.output}\n"
+
+
+def _as_tsv(line: Line, rewrite: Rewrite) -> str:
+    from arae_transfer.runtime.rewriter import one_line
+
+    return "\t".join(one_line(text).replace("\t", " ") for text in (line.text, rewrite.output)) + "\n"
+
+
+def _as_json(line: Line, rewrite: Rewrite) -> str:
+    record = {
+        "source": line.text,
+        "output": rewrite.output,
+        "to": rewrite.to,
+        "tokens": rewrite.tokens,
+        "truncated": rewrite.truncated,
+        "unfinished": rewrite.unfinished,
+        "repaired": line.repaired,
+    }
+    text = json.dumps(record, ensure_ascii=False)
+    # JSON allows these inside a string, but programs that read lines break them there.
+    return re.sub("[\x7f-\x9f\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
+
+
+@contextmanager
+def _progress(names: Sequence[str], output: Path | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Show a bar where it disturbs nobody: a person looks on, and the size of the input is known."""
+    paths = [Path(name) for name in names]
+    shown = (
+        not quiet
+        and sys.stderr is not None
+        and sys.stderr.isatty()
+        and (output is not None or not sys.stdout.isatty())
+        and all(path.is_file() for path in paths)
+    )
+    if not shown:
+        yield lambda size: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=sum(path.stat().st_size for path in paths))
+        yield lambda size: progress.advance(task, size)

@@ -59,7 +59,7 @@ class ReadingReport:
     """What reading a corpus met.
 
     Attributes:
-        findings: One entry per file and reason, in the order of reading.
+        findings: One entry per file and reason, in the order of files and lines.
         maximum_characters: The length over which a line was skipped.
         held_out: For each part that the data does not bring itself (``valid``, ``test``): class -> number of
             lines that were held out of ``train`` for it.
@@ -113,7 +113,11 @@ class Tally:
         return (path, reason) in self._counts
 
     def findings(self) -> tuple[Finding, ...]:
-        """Return what was counted, in the order in which it was met first."""
-        return tuple(
-            Finding(path, reason, count, first) for (path, reason), (count, first) in self._counts.items()
+        """Return what was counted: files in the order in which they were met, lines in theirs."""
+        files = list(dict.fromkeys(path for path, _ in self._counts))
+        reasons = list(Reason)
+        findings = [Finding(path, reason, *counts) for (path, reason), counts in self._counts.items()]
+        findings.sort(
+            key=lambda entry: (files.index(entry.path), entry.first_line, reasons.index(entry.reason))
         )
+        return tuple(findings)

@@ -139,7 +139,7 @@ def _class_file(value: str, label: str, name: str) -> ClassFile:
     if not label.strip() or not name.strip():
         missing = "class name before" if not label.strip() else "file after"
         raise AraeError(f"--data {value}: there is no {missing} the '='", "write --data CLASS=FILE.")
-    check_class_name(label, f"--data {value}")
+    check_class_name(label, "--data CLASS=FILE")
     path = Path(name).expanduser()
     if not _exists(path):
         raise AraeError(

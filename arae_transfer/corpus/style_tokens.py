@@ -39,9 +39,9 @@ class StyleTokens:
             sentences: The training sentences of each class, in the order of the classes.
             vocabulary_size: The number of pieces.
         """
-        counts = np.stack(
-            [np.bincount(corpus.ids, minlength=vocabulary_size) for corpus in sentences]
-        ).astype(np.float64)  # (classes, vocabulary)
+        counts = np.stack([np.bincount(corpus.ids, minlength=vocabulary_size) for corpus in sentences]).astype(
+            np.float64
+        )  # (classes, vocabulary)
         # Rates per class first, so that a large class does not outweigh a small one.
         rates = counts / counts.sum(1, keepdims=True)
         total = rates.sum(0)
@@ -49,9 +49,7 @@ class StyleTokens:
         own = rates + SMOOTHING / size
         others = (total - rates) / (len(sentences) - 1) + SMOOTHING / size
         ratio = np.log(own / others)
-        strength = np.clip(
-            (ratio - WEAKEST_LOG_RATIO) / (STRONGEST_LOG_RATIO - WEAKEST_LOG_RATIO), 0.0, 1.0
-        )
+        strength = np.clip((ratio - WEAKEST_LOG_RATIO) / (STRONGEST_LOG_RATIO - WEAKEST_LOG_RATIO), 0.0, 1.0)
         mass = rates * strength
         sums = mass.sum(1, keepdims=True)
         # A class without style tokens is replaced from its plain word distribution.

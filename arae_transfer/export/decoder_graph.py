@@ -10,7 +10,7 @@ from onnx import TensorProto
 from torch import nn
 
 from arae_transfer.export.encoder_graph import array, onnx_gates
-from arae_transfer.export.graph import Float32, Graph, Storage, make_model, value
+from arae_transfer.export.graph import Graph, Storage, make_model, value
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 

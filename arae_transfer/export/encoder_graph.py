@@ -83,7 +83,7 @@ def build_encoder(encoder: Encoder, metadata: Mapping[str, str], storage: Storag
         last_axis = graph.node("Unsqueeze", ["code_mask", graph.constant("axis.2", [2])], "code_mask.column")
         unit = graph.node("Div", [vectors, divisor], "code.unmasked")
         graph.node("Mul", [unit, last_axis], "code")
-    
+
     vector_axis = 1 if encoder.single else "time"
     code_size = (
         encoder.projection.out_features if isinstance(encoder.projection, nn.Linear) else size

@@ -10,8 +10,7 @@ SENTENCE_ENDS = frozenset(".!?")
 _TRANSPARENT = frozenset(("``", "''", "'", '"', "(", ")", "[", "]", "-", "--", "*"))
 # "It's" begins a sentence with a capital and is no name; "Joe's" is one.
 _NO_NAMES = frozenset(
-    "it that there he she what who here how where when let this everything everyone everybody nothing nobody no "
-    "someone somebody something anyone one today food service".split()
+    ["it", "that", "there", "he", "she", "what", "who", "here", "how", "where", "when", "let", "this", "everything", "everyone", "everybody", "nothing", "nobody", "no", "someone", "somebody", "something", "anyone", "one", "today", "food", "service"]
 )
 _FEWEST_SHOUTED_LETTERS = 4
 _FEWEST_TITLE_WORDS = 4
@@ -92,7 +91,7 @@ def begins_next(word: str, starts: bool) -> bool:
 
 
 def _owns(words: Sequence[str], index: int) -> bool:
-    return words[index + 1 : index + 2] == ["'s"] and words[index] not in _NO_NAMES
+    return index + 1 < len(words) and words[index + 1] == "'s" and words[index] not in _NO_NAMES
 
 
 def _takes_capital(word: str) -> bool:

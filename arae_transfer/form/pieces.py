@@ -16,7 +16,7 @@ from typing import NamedTuple
 from arae_transfer.form.description import Form
 
 # Line breaks of any kind and other controls become blanks; a tab is a blank already.
-_CONTROLS = {code: " " for code in (*range(9), *range(10, 32), *range(127, 160), 0x2028, 0x2029)}
+_CONTROLS = dict.fromkeys((*range(9), *range(10, 32), *range(127, 160), 8232, 8233), " ")
 # What keyboards and phones type for the corpus's characters, one for one, so that positions stay.
 _PLAIN_CHARACTERS = str.maketrans("‘’ʼ′“”„«»″–‐‑£€¥", "''''\"\"\"\"\"\"---$$$")
 _SYMBOLS = "\u2190-\u2bff\ufe0f\u200d\U0001f000-\U0001faff"
@@ -30,7 +30,7 @@ _SCANNER = rf"""
 | (?P<dots>    \.{{2,}} | … )
 | (?P<end>     [!?]+ )
 | (?P<dash>    -{{2,}} | — )
-| (?P<clitic>  ' (?i: (?:{CLITICS}|em|til|till|cause|bout|burgh) (?!\w) | t (?=(?:is|was)\b) ) )
+| (?P<clitic>  ' (?i: (?:{CLITICS}|em|til|till|cause|bout|burgh) (?!\w) | t (?=(?:is|was)\b|(?!\w)) ) )
 | (?P<symbol>  [{_SYMBOLS}]+ )
 | (?P<word>    (?: (?<!\w) \. (?=\d) )?+
                (?: {_WORD_CHARACTERS}++

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 
 from arae_transfer.form.description import Form
 from arae_transfer.form.pieces import CLITICS, MERGED_WORDS, is_number
 
-# The words of a corpus are few; typed ones are not, and the memory for them is bounded.
-_REMEMBERED_WORDS = 2**14
+# A corpus has few words, so most tests are a look into a set; people type others, so the set is bounded.
+_REMEMBERED_WORDS = 2**15
 _LONGEST_REMEMBERED_LINE = 1_000
 # What nobody writes with blanks around it, except somebody who writes as the corpus does.
-_EVIDENCE = frozenset(". , ! ? ; : ( ) '' `` ' n't".split()) | {f"'{clitic}" for clitic in CLITICS.split("|")}
+_EVIDENCE = frozenset([".", ",", "!", "?", ";", ":", "(", ")", "''", "``", "'", "n't"]) | {f"'{clitic}" for clitic in CLITICS.split("|")}
 _TREEBANK_WORD = re.compile(
     rf"""
       [.,!?;:()\[\]{{}}<>$\#%&@|\\^] | \.\.\. | -- | `` | ''? | n't | '\w+
@@ -44,12 +43,22 @@ def recognizer(form: Form) -> Callable[[str], bool]:
         )
 
     evidence = _EVIDENCE | {form.number} if form.number else _EVIDENCE
-    remembered = lru_cache(_REMEMBERED_WORDS)(is_word)
+    known: set[str] = set()
 
     def is_treebank_form(line: str) -> bool:
         words = line.split(" ")
-        test = remembered if len(line) <= _LONGEST_REMEMBERED_LINE else is_word
-        return not evidence.isdisjoint(words) and all(map(test, words))
+        if words[-1] not in evidence and evidence.isdisjoint(words):
+            return False
+        if known.issuperset(words):
+            return True
+        new = {word for word in words if word not in known}
+        if not all(map(is_word, new)):
+            return False
+        if len(line) <= _LONGEST_REMEMBERED_LINE:
+            if len(known) >= _REMEMBERED_WORDS:
+                known.clear()
+            known.update(new)
+        return True
 
     return is_treebank_form
 

@@ -9,7 +9,7 @@ from arae_transfer.form.pieces import CLITICS, MERGED_PAIRS
 QUOTES = frozenset(("``", "''"))
 CONTRACTED = frozenset(("n't", *(f"'{clitic}" for clitic in CLITICS.split("|") if clitic != "n")))
 # Marks that stand close to the word before them.
-CLOSE_MARKS = frozenset(". , ! ? ; : ) ] } % ...".split())
+CLOSE_MARKS = frozenset([".", ",", "!", "?", ";", ":", ")", "]", "}", "%", "..."])
 _OPENING = frozenset("([{")
 _PREFIXES = frozenset("$#")
 

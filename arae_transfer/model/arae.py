@@ -38,9 +38,7 @@ class ARAE(nn.Module):
         decoders: list[Decoder] = []
         for _ in classes:
             # The output layer is one for all classes, as in the reference code.
-            decoders.append(
-                Decoder(vocabulary_size, model, embedding, decoders[0].output if decoders else None)
-            )
+            decoders.append(Decoder(vocabulary_size, model, embedding, decoders[0].output if decoders else None))
         self.decoders = nn.ModuleList(decoders)
         self.generator = Generator(model, recipe.adversary, self.maximum_vectors)
         self.critic = Critic(model, recipe.adversary, self.maximum_vectors)

@@ -27,9 +27,7 @@ class Positions(nn.Module):
 
     def __init__(self, model: Model, maximum_vectors: int) -> None:
         super().__init__()
-        self.table = (
-            nn.Embedding(maximum_vectors, model.code_size) if model.code == "sequence" else None
-        )
+        self.table = nn.Embedding(maximum_vectors, model.code_size) if model.code == "sequence" else None
 
     def forward(self, code: Tensor) -> Tensor:
         """Add the places: (batch, vectors, size) to the same shape."""

@@ -114,9 +114,7 @@ class Decoder(nn.Module):
         return logits, torch.searchsorted(candidates, targets[real])
 
     @torch.no_grad()
-    def greedy(
-        self, code: Tensor, mask: Tensor, maximum_length: int, candidates: Tensor | None = None
-    ) -> Tensor:
+    def greedy(self, code: Tensor, mask: Tensor, maximum_length: int, candidates: Tensor | None = None) -> Tensor:
         """Decode greedily, one most probable token after the other.
 
         Args:
@@ -143,9 +141,7 @@ class Decoder(nn.Module):
         steps: list[Tensor] = []
         for _ in range(maximum_length):
             embedded = self.dropout(self.embedding(token))  # (batch, embedding)
-            hidden[0], cell[0] = _lstm_step(
-                self.first, torch.cat([embedded, summary], dim=1), hidden[0], cell[0]
-            )
+            hidden[0], cell[0] = _lstm_step(self.first, torch.cat([embedded, summary], dim=1), hidden[0], cell[0])
             states = hidden[0]  # (batch, hidden)
             context = self.attend(states[:, None, :], code, mask)[:, 0]  # (batch, size)
             for number, layer in enumerate(self.upper, start=1):

@@ -1,4 +1,5 @@
-"""An exported model's folder: what its ``config.json`` promises, and files that are checked before they are used.
+"""An exported model's folder: what its ``config.json`` promises, and files that are checked before they are
+used.
 
 This module needs the standard library alone, so that listing models and completing class names costs nothing.
 """
@@ -173,7 +174,8 @@ class ModelFolder:
         known = ", ".join(self.classes)
         if matches:
             raise AraeError(
-                f"{wish!r} may mean {' or '.join(matches)}", f"write more of it; classes of {self.name}: {known}."
+                f"{wish!r} may mean {' or '.join(matches)}",
+                f"write more of it; classes of {self.name}: {known}.",
             )
         likely = nearest(wish, self.classes)
         question = f"did you mean {likely}? " if likely else ""

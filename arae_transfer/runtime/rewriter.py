@@ -25,7 +25,8 @@ BATCHES_PER_CHUNK = 16
 """A chunk is what is sorted by length together: more makes fuller batches, fewer makes earlier answers."""
 
 CHARACTERS_PER_TOKEN = 16
-"""No piece of a tokenizer made here is longer, so text of this many characters a token is always long enough."""
+"""No piece of a tokenizer made here is longer, so text of this many characters a token is always long
+enough."""
 
 # Control characters, line and paragraph separators: inside a line they would break it, or drive a terminal.
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
@@ -137,15 +138,16 @@ class Rewriter:
     ) -> Iterator[str]:
         """Rewrite lines, lazily: this returns at once, and the work is done as the answers are taken.
 
-        One answer per line, in order, whatever the line; a blank line has a blank answer, and no answer holds a line
-        break. The batch size changes the speed and nothing else. ``lines`` is read up to 16 batches ahead of the
-        answers; with ``batch_size=1`` it is not read ahead at all.
+        One answer per line, in order, whatever the line; a blank line has a blank answer, and no answer holds
+        a line break. The batch size changes the speed and nothing else. ``lines`` is read up to 16 batches
+        ahead of the answers; with ``batch_size=1`` it is not read ahead at all.
 
         Args:
             lines: The lines. What a model cannot read whole is cut at its ``maximum_tokens``.
             to: A class of the model, or the unique start of one, in upper or lower case.
             batch_size: The most lines that are rewritten at once.
-            form: How the lines are written: ``"ordinary"`` writing, the ``"corpus"``'s own form, or ``"auto"``.
+            form: How the lines are written: ``"ordinary"`` writing, the ``"corpus"``'s own form, or
+                ``"auto"``.
 
         Raises:
             AraeError: There is no such class or form; later, the model is damaged or onnxruntime fails.
@@ -229,7 +231,9 @@ class Rewriter:
         tokens: Int64 = np.full((len(rows), int(lengths.max())), PAD_ID, dtype=np.int64)
         for place, row in enumerate(rows):
             tokens[place, : len(row)] = row
-        answers: list[list[int]] = self._sessions.run(tokens, lengths, to, self.folder.maximum_tokens).tolist()
+        answers: list[list[int]] = self._sessions.run(
+            tokens, lengths, to, self.folder.maximum_tokens
+        ).tolist()
         if len(answers) != len(rows):
             raise AraeError(
                 f"the model {self.folder.name} gave {len(answers)} answers for {len(rows)} lines",
@@ -296,6 +300,8 @@ def _bound(text: str, limit: int) -> tuple[str, bool]:
 
 def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """Group the numbers of the rows that are not empty: the longest first, rows of like length together."""
-    order = sorted((number for number, length in enumerate(lengths) if length), key=lambda number: -lengths[number])
+    order = sorted(
+        (number for number, length in enumerate(lengths) if length), key=lambda number: -lengths[number]
+    )
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]

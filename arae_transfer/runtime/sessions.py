@@ -1,4 +1,5 @@
-"""onnxruntime sessions: which device, how many threads, opened when first needed and only from checked files."""
+"""onnxruntime sessions: which device, how many threads, opened when first needed and only from checked
+files."""
 
 from __future__ import annotations
 
@@ -26,11 +27,11 @@ logger = logging.getLogger(__name__)
 Int64 = npt.NDArray[np.int64]
 Result = TypeVar("Result")
 
-# "Fatal": onnxruntime says what goes wrong by exceptions too, and its own lines on stderr are no use to a user.
+# "Fatal": onnxruntime says what goes wrong by exceptions too, and its own lines on stderr are no use to a
+# user.
 _SILENT = 4
-_SEARCH_REMEDY = (
-    "install the CUDA libraries with `pip install 'arae-transfer[gpu]'` and check `nvidia-smi`, or use --device cpu."
-)
+_SEARCH_REMEDY = "install the CUDA libraries with `pip install 'arae-transfer[gpu]'` and check `nvidia-smi`,
+or use --device cpu."
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ CPU = Device("cpu")
 def default_threads() -> int:
     """Return the number of processors that this process may use.
 
-    onnxruntime's own default pins threads to every processor of the machine, which fails or stalls inside containers
-    and batch systems that allow only some of them.
+    onnxruntime's own default pins threads to every processor of the machine, which fails or stalls inside
+    containers and batch systems that allow only some of them.
     """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -82,7 +83,8 @@ def choose_device(wish: str) -> tuple[Device, str | None]:
             return CPU, "there is a GPU, but this onnxruntime is built without CUDA"
         raise AraeError(
             "this onnxruntime is built without CUDA",
-            "pip uninstall onnxruntime && pip install --force-reinstall onnxruntime-gpu; or use --device cpu.",
+            "pip uninstall onnxruntime && pip install --force-reinstall onnxruntime-gpu; or use --device
+            cpu.",
         )
     return Device("cuda", int(match[2] or 0)), None
 
@@ -195,7 +197,8 @@ class Sessions:
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _SILENT
-        # Patterns are remembered for each new shape of a batch: memory that grows for nothing in a stream of lines.
+        # Patterns are remembered for each new shape of a batch: memory that grows for nothing in a stream of
+        # lines.
         options.enable_mem_pattern = False
         # Encoder and decoder take turns: the threads of one must not spin while the other works.
         options.add_session_config_entry("session.force_spinning_stop", "1")

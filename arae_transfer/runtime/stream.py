@@ -1,7 +1,7 @@
 """A stream of lines: a thread that reads, so that a person is answered at once and a file in full batches.
 
-A line ends at a line feed and nowhere else. The carriage return before it belongs to the line end, all other line
-breaks of Unicode belong to the text.
+A line ends at a line feed and nowhere else. The carriage return before it belongs to the line end, all other
+line breaks of Unicode belong to the text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from arae_transfer.errors import AraeError
 
 BLOCK_SIZE = 1 << 16
 LONGEST_LINE = 1 << 20
-"""Bytes of a line that are kept; the rest of a longer one is read and dropped, and the line counts as truncated."""
+"""Bytes of a line that are kept; the rest of a longer one is read and dropped, and the line counts as
+truncated."""
 
 WAITING_LINES = 4096
 WAITING_BYTES = 8 << 20
@@ -83,8 +84,8 @@ class Source:
 class LineReader:
     """Reads the lines of sources, one source after the other, in a thread of its own.
 
-    What waits to be taken is bounded, in lines and in bytes, so that an endless input costs no more memory than a
-    long one. The thread is a daemon: a program may end while it waits for input that never comes.
+    What waits to be taken is bounded, in lines and in bytes, so that an endless input costs no more memory
+    than a long one. The thread is a daemon: a program may end while it waits for input that never comes.
     """
 
     def __init__(self, sources: Sequence[Source]) -> None:

@@ -46,9 +46,7 @@ class Batch:
 def stack_classes(parts: list[tuple[IntegerArray, IntegerArray]]) -> tuple[IntegerArray, IntegerArray]:
     """Put the padded sentences of several classes under each other."""
     time = max(tokens.shape[1] for tokens, _ in parts)
-    stacked = [
-        np.pad(tokens, ((0, 0), (0, time - tokens.shape[1])), constant_values=PAD_ID) for tokens, _ in parts
-    ]
+    stacked = [np.pad(tokens, ((0, 0), (0, time - tokens.shape[1])), constant_values=PAD_ID) for tokens, _ in parts]
     return np.concatenate(stacked), np.concatenate([lengths for _, lengths in parts])
 
 
@@ -93,6 +91,4 @@ def make_batch(
     candidates = None
     if sampler is not None:
         candidates = torch.from_numpy(sampler.draw(tokens, generator)).to(device)
-    return Batch(
-        *(torch.from_numpy(array).to(device, non_blocking=True) for array in arrays), candidates
-    )
+    return Batch(*(torch.from_numpy(array).to(device, non_blocking=True) for array in arrays), candidates)

@@ -128,7 +128,9 @@ def save_checkpoint(
     write_text(layout.latest, json.dumps({"step": state.step}) + "\n")
     if best:
         write_text(layout.best, json.dumps({"step": state.step}) + "\n")
-    kept = {layout.checkpoint(step).name for step in (_pointed(layout.latest), _pointed(layout.best)) if step is not None}
+    kept = {
+        layout.checkpoint(step).name for step in (_pointed(layout.latest), _pointed(layout.best)) if step is not None
+    }
     for directory in final.parent.iterdir():
         if directory.name not in kept:
             shutil.rmtree(directory, ignore_errors=True)
@@ -151,7 +153,10 @@ def find_checkpoint(layout: RunLayout, which: Literal["latest", "best"]) -> Path
     step = _pointed(pointer)
     if step is None or not layout.checkpoint(step).is_dir():
         if not layout.recipe.exists():
-            raise AraeError(f"{layout.root} is not a run", "give the folder of a run, such as runs/quickstart/20260131-120000.")
+            raise AraeError(
+                f"{layout.root} is not a run",
+                "give the folder of a run, such as runs/quickstart/20260131-120000.",
+            )
         raise AraeError(
             f"the run {layout.root} has no {which} checkpoint yet",
             "let it train until its first validation, or continue it with --resume.",
@@ -190,9 +195,7 @@ def load_state(checkpoint: Path, layout: RunLayout) -> State:
         ) from error
 
 
-def restore(
-    layout: RunLayout, checkpoint: Path, model: ARAE, average: ARAE | None, optimizers: Optimizers
-) -> State:
+def restore(layout: RunLayout, checkpoint: Path, model: ARAE, average: ARAE | None, optimizers: Optimizers) -> State:
     """Put a checkpoint's weights, optimizers and random state in place, and return its state."""
     state = load_state(checkpoint, layout)
     load_model_tensors(model, _load_tensors(checkpoint / layout.MODEL), checkpoint / layout.MODEL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 import platform
 import signal
 import time
@@ -70,10 +71,17 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Lines by class, in the order of the classes."""
+    """Lines by class, in the order of the classes.
+
+    Attributes:
+        train: Lines to learn from.
+        valid: Held-out lines.
+        sources: What ``--data`` named, so that a run can be continued without saying it again.
+    """
 
     train: Mapping[str, Sequence[str]]
     valid: Mapping[str, Sequence[str]]
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,14 @@ def choose_device(wish: str) -> torch.device:
                 "use --device cpu, or install a CUDA build of torch and a driver.",
             )
     return device
+
+
+def use_threads(wish: int | None) -> None:
+    """Let torch use a number of CPU threads; None: as many as this process may use."""
+    if wish is None:
+        affinity = getattr(os, "sched_getaffinity", None)
+        wish = len(affinity(0)) if affinity else os.cpu_count() or 1
+    torch.set_num_threads(wish)
 
 
 def choose_precision(wish: str, device: torch.device) -> str:
@@ -181,20 +197,17 @@ class Trainer:
         self.device = choose_device(device)
         self.precision = choose_precision(recipe.training.precision, self.device)
         self.classes = tuple(data.train)
+        self.sources = data.sources
         torch.manual_seed(recipe.training.seed)
         # Probabilities far below any that matter would otherwise slow the processor down a hundredfold.
         torch.set_flush_denormal(True)
         self.tokenizer = self._tokenizer(data, resume)
         self.train_sentences = self._tokenize(data.train, "training")
         self.valid_sentences = self._tokenize(data.valid, "validation")
-        self.schedule = BatchSchedule(
-            self.train_sentences, recipe.training.batch_size, recipe.training.seed
-        )
+        self.schedule = BatchSchedule(self.train_sentences, recipe.training.batch_size, recipe.training.seed)
         self.style = None
         if recipe.noise.style_share > 0:
-            self.style = StyleTokens.count(
-                list(self.train_sentences.values()), self.tokenizer.vocabulary_size
-            )
+            self.style = StyleTokens.count(list(self.train_sentences.values()), self.tokenizer.vocabulary_size)
         self.sampler = None
         if 0 < recipe.training.candidates < self.tokenizer.vocabulary_size:
             self.sampler = CandidateSampler(
@@ -236,8 +249,7 @@ class Trainer:
 
     def _tokenize(self, lines: Mapping[str, Sequence[str]], purpose: str) -> dict[str, TokenizedSentences]:
         sentences = {
-            name: tokenize(lines[name], self.tokenizer, self.recipe.data.maximum_tokens)
-            for name in self.classes
+            name: tokenize(lines[name], self.tokenizer, self.recipe.data.maximum_tokens) for name in self.classes
         }
         left_out = sum(corpus.too_long for corpus in sentences.values())
         if left_out:
@@ -282,7 +294,8 @@ class Trainer:
         self.layout.root.mkdir(parents=True, exist_ok=True)
         write_text(self.layout.recipe, recipe_to_toml(self.recipe))
         self.tokenizer.save(self.layout.tokenizer)
-        environment = {
+        environment: dict[str, Any] = {
+            "data": list(self.sources),
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
@@ -353,7 +366,13 @@ class Trainer:
             group["lr"] = rate
         sentences = list(self.train_sentences.values())
         batch = make_batch(
-            sentences, self.schedule.indices(step), recipe.noise, self.style, generator, self.device, self.sampler
+            sentences,
+            self.schedule.indices(step),
+            recipe.noise,
+            self.style,
+            generator,
+            self.device,
+            self.sampler,
         )
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             if recipe.training.schedule == "joint":
@@ -364,9 +383,7 @@ class Trainer:
                 def draw() -> Batch:
                     size = recipe.training.batch_size
                     chosen = [generator.integers(0, len(corpus), size) for corpus in sentences]
-                    return make_batch(
-                        sentences, chosen, recipe.noise, self.style, generator, self.device, self.sampler
-                    )
+                    return make_batch(sentences, chosen, recipe.noise, self.style, generator, self.device, self.sampler)
 
                 metrics = alternating_step(self.players, batch, draw)
         self._update_average()
@@ -409,9 +426,7 @@ class Trainer:
 
     def _validate(self, metrics_file: Any) -> None:
         model = self.average if self.average is not None else self.model
-        report = validate(
-            model, self.recipe, self.tokenizer, list(self.valid_sentences.values()), self.device
-        )
+        report = validate(model, self.recipe, self.tokenizer, list(self.valid_sentences.values()), self.device)
         # Before the cycle has begun, rewrites are not yet what the recipe is after.
         cycling = self.recipe.cycle.weight == 0 or self.state.step > self.recipe.cycle.start * self.steps
         best = cycling and report.scores["score"] > self.state.best_score

@@ -107,9 +107,7 @@ class Players:
             return code
         return code + torch.randn_like(code) * self.code_noise * mask[:, :, None]
 
-    def reconstruct(
-        self, code: Tensor, mask: Tensor, batch: Batch, sentence_weights: Tensor | None = None
-    ) -> Tensor:
+    def reconstruct(self, code: Tensor, mask: Tensor, batch: Batch, sentence_weights: Tensor | None = None) -> Tensor:
         """Decode each sentence with its own class's decoder: mean loss over tokens and classes."""
         training, total = self.recipe.training, code.new_zeros(())
         for index in range(len(self.model.classes)):
@@ -135,9 +133,7 @@ class Players:
             )
         self.optimizers.autoencoder.zero_grad(set_to_none=True)
         loss.backward()
-        norm = float(
-            nn.utils.clip_grad_norm_(self._autoencoder_parameters, self.recipe.training.gradient_clip)
-        )
+        norm = float(nn.utils.clip_grad_norm_(self._autoencoder_parameters, self.recipe.training.gradient_clip))
         if not math.isfinite(norm):
             raise TrainingDiverged(
                 "the gradient of the encoder and decoders is no longer a number",

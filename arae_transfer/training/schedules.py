@@ -12,11 +12,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from arae_transfer.corpus.batches import with_end
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.tokenizer import PAD_ID
 from arae_transfer.training.batch import Batch
 from arae_transfer.training.input_noise import add_input_noise
-from arae_transfer.corpus.batches import with_end
 from arae_transfer.training.players import Metrics, Players, code_statistics
 
 # Draws a further batch, for the players that take fresh ones.
@@ -120,9 +120,7 @@ def _cycle_term(
         style,
         generator,
     )
-    read, read_lengths = (
-        torch.from_numpy(array).to(players.device) for array in with_end(noised, noised_lengths)
-    )
+    read, read_lengths = (torch.from_numpy(array).to(players.device) for array in with_end(noised, noised_lengths))
     code, mask = players.encode(read, read_lengths)
     weights = belief.clamp(min=recipe.cycle.doubt)
     loss = players.reconstruct(players.with_code_noise(code, mask), mask, batch, weights)

@@ -116,7 +116,11 @@ def validate(
                 others[model.classes[target]] = answers
             for place, row in enumerate(chosen.tolist()):
                 if row < recipe.validation.probes:
-                    texts[row] = (source[place], back[place], {name: found[place] for name, found in others.items()})
+                    texts[row] = (
+                        source[place],
+                        back[place],
+                        {name: found[place] for name, found in others.items()},
+                    )
         for row in sorted(texts):
             probes.append(Probe(model.classes[index], *texts[row]))
     model.train(was_training)

@@ -25,7 +25,7 @@ from arae_transfer.corpus.reading import (
     own_splits,
     read_corpus,
 )
-from arae_transfer.corpus.report import Finding, Reason, ReadingReport, Tally
+from arae_transfer.corpus.report import Finding, ReadingReport, Reason, Tally
 from arae_transfer.errors import AraeError
 
 
@@ -66,7 +66,7 @@ def refusal(data: list[str], split: str = "all", options: ReadingOptions | None 
     return caught.value
 
 
-# --- one file per class ------------------------------------------------------------------------------------------
+# --- one file per class
 
 
 def test_class_files_become_classes_sorted_by_name(tmp_path: Path) -> None:
@@ -88,7 +88,8 @@ def test_only_a_line_feed_ends_a_line(tmp_path: Path, character: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["a\nb", "a\nb\n", "a\r\nb\r\n", "a\r\nb\n", "\ufeffa\nb\n", "  a\t\n\tb  \n", "\ufeffa\r\nb\r"]
+    "content",
+    ["a\nb", "a\nb\n", "a\r\nb\r\n", "a\r\nb\n", "\ufeffa\nb\n", "  a\t\n\tb  \n", "\ufeffa\r\nb\r"],
 )
 def test_line_ends_byte_order_mark_and_outer_blanks_are_no_text(tmp_path: Path, content: str) -> None:
     corpus = read_all(two_files(tmp_path, content))
@@ -102,7 +103,13 @@ def test_a_byte_order_mark_inside_the_file_is_kept(tmp_path: Path) -> None:
 
 
 def test_text_is_kept_as_it_stands(tmp_path: Path) -> None:
-    lines = ["naïve café — ¿qué?", "寿司 は 最高", "👩‍👩‍👧 e\u0301", 'quotes "and", commas;\ttabs', "[bold]x[/bold]"]
+    lines = [
+        "naïve café — ¿qué?",
+        "寿司 は 最高",
+        "👩‍👩‍👧 e\u0301",
+        'quotes "and", commas;\ttabs',
+        "[bold]x[/bold]",
+    ]
     assert read_all(two_files(tmp_path, "\n".join(lines))).lines["negative"] == lines
 
 
@@ -116,7 +123,7 @@ def test_empty_lines_are_skipped_and_counted(tmp_path: Path, blank: str) -> None
 
 
 def test_invalid_utf8_is_replaced_and_counted(tmp_path: Path) -> None:
-    corpus = read_all(two_files(tmp_path, "fine line\n".encode() * 9 + b"caf\xe9 cr\xe8me\nlast \xf0\x9f\n"))
+    corpus = read_all(two_files(tmp_path, b"fine line\n" * 9 + b"caf\xe9 cr\xe8me\nlast \xf0\x9f\n"))
     assert corpus.lines["negative"][-2:] == ["caf\ufffd cr\ufffdme", "last \ufffd"]
     (finding,) = (entry for entry in corpus.report.findings if entry.reason is Reason.INVALID_UTF8)
     assert (finding.count, finding.first_line) == (2, 10)
@@ -159,7 +166,9 @@ def test_blocks_cut_anywhere_give_the_same_lines(
     whole = read_all(data)
     assert whole.lines["negative"] == ["naïve", "寿司\u2028x", "last 👩‍👧 \ufffd", "end"]
     monkeypatch.setattr(text_files, "BLOCK_BYTES", block_bytes)
-    monkeypatch.setattr(text_files, "_BYTE_ORDER_MARK", b"")  # a mark cut in two is tested for real sizes only
+    monkeypatch.setattr(
+        text_files, "_BYTE_ORDER_MARK", b""
+    )  # a mark cut in two is tested for real sizes only
     cut = read_all(two_files(tmp_path, content))
     assert cut.lines == whole.lines
     assert cut.report == whole.report
@@ -185,7 +194,7 @@ def test_texts_in_several_classes_are_counted(tmp_path: Path) -> None:
     assert report.lines() == ["2 texts stand in more than one class, kept in each"]
 
 
-# --- files that are no text --------------------------------------------------------------------------------------
+# --- files that are no text
 
 
 @pytest.mark.parametrize(
@@ -228,7 +237,7 @@ def test_latin1_text_is_repaired_not_refused(tmp_path: Path) -> None:
     assert "Latin-1" in corpus.report.lines()[0]
 
 
-# --- wrong values of --data --------------------------------------------------------------------------------------
+# --- wrong values of --data
 
 
 def test_no_data(tmp_path: Path) -> None:
@@ -247,7 +256,9 @@ def test_class_or_path_missing_around_the_equals_sign(
     assert "CLASS=FILE" in str(error.hint)
 
 
-@pytest.mark.parametrize("name", ["a/b", "a\\b", "a\nb", "a\x00b", "a\x7fb", " a", "a ", "a\u2028b", "\ud800", "n" * 101])
+@pytest.mark.parametrize(
+    "name", ["a/b", "a\\b", "a\nb", "a\x00b", "a\x7fb", " a", "a ", "a\u2028b", "\ud800", "n" * 101]
+)
 def test_class_names_unfit_for_file_names_are_refused(tmp_path: Path, name: str) -> None:
     data = two_files(tmp_path, "a\n")
     assert "class name" in refusal([f"{name}={tmp_path / 'neg.txt'}", data[1]]).message
@@ -354,7 +365,7 @@ def test_files_and_folders_that_may_not_be_read(tmp_path: Path) -> None:
         closed.chmod(0o755)
 
 
-# --- too little --------------------------------------------------------------------------------------------------
+# --- too little
 
 
 def test_fewer_than_two_classes_are_refused_unless_allowed(tmp_path: Path) -> None:
@@ -386,7 +397,7 @@ def test_classes_that_differ_in_capitals_only_are_refused(tmp_path: Path) -> Non
     assert "capitals" in error.message
 
 
-# --- the choice of classes ---------------------------------------------------------------------------------------
+# --- the choice of classes
 
 
 def test_classes_come_in_the_order_asked_for_and_others_are_left_out(tmp_path: Path) -> None:
@@ -405,7 +416,7 @@ def test_a_class_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
         read_corpus(data, "all", classes=["negative", "negative"])
 
 
-# --- folders -----------------------------------------------------------------------------------------------------
+# --- folders
 
 
 def folder_of(path: Path, **files: list[str]) -> list[str]:
@@ -433,7 +444,9 @@ def test_a_folder_gives_its_splits_also_others_by_name(tmp_path: Path) -> None:
     assert read_corpus(data, "extra").lines == {"a": ["9"], "b": ["10"]}
     assert read_corpus(data, "all").lines == {"a": ["7", "1", "2", "5"], "b": ["8", "3", "4", "6"]}
     assert own_splits(data) == ["train", "valid", "test", "extra"]
-    assert [has_split(data, split) for split in ("train", "dev", "all", "extra", "exta")] == [True] * 4 + [False]
+    assert [has_split(data, split) for split in ("train", "dev", "all", "extra", "exta")] == [True] * 4 + [
+        False
+    ]
     error = refusal(data, "exta")
     assert "did you mean extra" in error.message
     assert "train, valid, test, extra" in str(error.hint)
@@ -465,7 +478,9 @@ def test_a_folder_without_corpus_files_says_what_lies_there(tmp_path: Path) -> N
     assert "3 .png and 1 .json files and 1 folder" in error.message
     assert f"--data {tmp_path}/deep" in str(error.hint)
     two_files(tmp_path, "a\n")
-    assert f"--data neg={tmp_path}/neg.txt --data pos={tmp_path}/pos.txt" in str(refusal([str(tmp_path)]).hint)
+    assert f"--data neg={tmp_path}/neg.txt --data pos={tmp_path}/pos.txt" in str(
+        refusal([str(tmp_path)]).hint
+    )
     write(tmp_path / "all.csv", "text,label\n")
     assert f"--data {tmp_path}/all.csv" in str(refusal([str(tmp_path)]).hint)
 
@@ -478,16 +493,21 @@ def test_a_folder_without_train_holds_nothing_out(tmp_path: Path) -> None:
     assert "no 'valid' part" in refusal(data, "valid").message
 
 
-# --- parts that are held out -------------------------------------------------------------------------------------
+# --- parts that are held out
 
 
 def parts_of(data: list[str], options: ReadingOptions | None = None) -> dict[str, dict[str, list[str]]]:
-    return {part: read_corpus(data, part, options or ReadingOptions()).lines for part in ("train", "valid", "test")}
+    return {
+        part: read_corpus(data, part, options or ReadingOptions()).lines
+        for part in ("train", "valid", "test")
+    }
 
 
 def test_held_out_parts_divide_the_lines_and_share_no_text(tmp_path: Path) -> None:
     texts = sentences("bad", 2000)
-    data = class_files(tmp_path, bad=texts + texts[:300], good=sentences("good", 1500), rare=sentences("rare", 30))
+    data = class_files(
+        tmp_path, bad=texts + texts[:300], good=sentences("good", 1500), rare=sentences("rare", 30)
+    )
     whole = read_corpus(data, "all").lines
     parts = parts_of(data)
     for label, lines in whole.items():
@@ -533,13 +553,16 @@ def test_held_out_parts_do_not_depend_on_the_order_of_lines_and_files(tmp_path: 
 def test_held_out_parts_are_fixed_for_all_time(tmp_path: Path) -> None:
     """Another choice would put training lines of an older run into the validation part of a newer program."""
     data = class_files(tmp_path, bad=sentences("bad", 50), good=sentences("good", 50))
-    parts = parts_of(data)
-    assert parts["valid"] == VALID_FOR_ALL_TIME
-    assert parts["test"] == TEST_FOR_ALL_TIME
-
-
-VALID_FOR_ALL_TIME: dict[str, list[str]] = {}
-TEST_FOR_ALL_TIME: dict[str, list[str]] = {}
+    numbers = {
+        part: {
+            label: [int(line.split()[3]) for line in lines] for label, lines in parts_of(data)[part].items()
+        }
+        for part in ("valid", "test")
+    }
+    assert numbers == {
+        "valid": {"bad": [21, 37, 38, 43, 48], "good": [20, 21, 32, 34, 36]},
+        "test": {"bad": [1, 24, 27, 32, 33], "good": [2, 10, 11, 37, 38]},
+    }
 
 
 def test_held_out_parts_are_the_same_in_another_process(tmp_path: Path) -> None:
@@ -595,7 +618,7 @@ def test_the_data_says_which_splits_are_its_own(tmp_path: Path) -> None:
     assert not has_split(data, "extra")
 
 
-# --- tables ------------------------------------------------------------------------------------------------------
+# --- tables
 
 
 def test_csv_with_quotes_commas_and_line_breaks(tmp_path: Path) -> None:
@@ -611,7 +634,10 @@ def test_csv_with_quotes_commas_and_line_breaks(tmp_path: Path) -> None:
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     corpus = read_all([str(path)])
-    assert corpus.lines == {"bad": ['he said "no", twice', "end", "x\u2028y\x85z"], "good": ["two lines", "a b"]}
+    assert corpus.lines == {
+        "bad": ['he said "no", twice', "end", "x\u2028y\x85z"],
+        "good": ["two lines", "a b"],
+    }
     assert corpus.report.findings == (Finding(path, Reason.LINE_BREAK, 2, 3),)
 
 
@@ -649,7 +675,10 @@ def test_json_lines(tmp_path: Path) -> None:
 
 
 def test_json_with_lone_surrogates_gives_text_that_can_be_written(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.jsonl", r'{"text": "a\ud800b", "label": "x"}' + "\n" + r'{"text": "\ud83d\ude00", "label": "y"}')
+    path = write(
+        tmp_path / "t.jsonl",
+        r'{"text": "a\ud800b", "label": "x"}' + "\n" + r'{"text": "\ud83d\ude00", "label": "y"}',
+    )
     corpus = read_all([str(path)])
     assert corpus.lines == {"x": ["a\ufffdb"], "y": ["😀"]}
     assert corpus.report.count(Reason.INVALID_UTF8) == 1
@@ -749,7 +778,9 @@ def test_a_label_column_with_a_value_per_row_is_refused(tmp_path: Path) -> None:
     assert "more than 1,000 different values" in error.message
 
 
-def test_a_missing_label_in_the_first_objects_is_skipped_but_a_missing_column_is_refused(tmp_path: Path) -> None:
+def test_a_missing_label_in_the_first_objects_is_skipped_but_a_missing_column_is_refused(
+    tmp_path: Path,
+) -> None:
     unlabelled = '{"text": "x"}\n'
     labelled = '{"text": "y", "label": "a"}\n{"text": "z", "label": "b"}\n'
     corpus = read_all([str(write(tmp_path / "t.jsonl", unlabelled * 3 + labelled))])
@@ -760,8 +791,12 @@ def test_a_missing_label_in_the_first_objects_is_skipped_but_a_missing_column_is
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
 def test_a_split_column_is_used(tmp_path: Path, suffix: str) -> None:
-    rows = [(f"{part} {label} {index}", label, part) for part in ("train", "validation", "extra") for label in "ab"
-            for index in range(40)]  # fmt: skip
+    rows = [
+        (f"{part} {label} {index}", label, part)
+        for part in ("train", "validation", "extra")
+        for label in "ab"
+        for index in range(40)
+    ]
     rows.append(("nowhere", "a", ""))
     path = tmp_path / f"t.{suffix}"
     if suffix == "jsonl":
@@ -792,7 +827,7 @@ def test_a_table_without_split_column_is_held_out_of(tmp_path: Path) -> None:
         }
 
 
-# --- streaming and progress --------------------------------------------------------------------------------------
+# --- streaming and progress
 
 
 @pytest.mark.parametrize("split", ["train", "valid", "test", "all"])
@@ -829,6 +864,8 @@ def test_progress_rises_to_the_total(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(steps) >= size // 1000
     assert steps[-1] == (size, size)
     steps.clear()
-    assert list(iterate_labelled_lines(data, "train", progress=lambda done, total: steps.append((done, total))))
+    assert list(
+        iterate_labelled_lines(data, "train", progress=lambda done, total: steps.append((done, total)))
+    )
     assert steps == sorted(steps)
     assert steps[-1][0] == steps[-1][1]

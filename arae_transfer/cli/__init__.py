@@ -1,0 +1,60 @@
+"""The command line: one module per command, each imported at once and therefore free of heavy imports."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from arae_transfer.cli.command import AraeCommand, AraeGroup
+from arae_transfer.cli.train import train
+from arae_transfer.cli.transfer import transfer
+
+app = typer.Typer(
+    name="arae",
+    cls=AraeGroup,
+    help="Rewrite text from one style to another, with models that learn from unpaired text.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# In the order of the help. A command's module must import nothing heavy outside its function.
+COMMANDS: tuple[Callable[..., Any], ...] = (transfer, train)
+
+for command in COMMANDS:
+    app.command(cls=AraeCommand)(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        typer.echo(f"arae {version('arae-transfer')}")
+    except PackageNotFoundError:
+        typer.echo("arae, not installed: run from its source")
+    raise typer.Exit
+
+
+@app.callback()
+def arae(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Rewrite text from one style to another, with models that learn from unpaired text."""
+
+
+def main() -> None:
+    """Run the command line as the console script ``arae``."""
+    for stream in (sys.stdout, sys.stderr):
+        # Python would choose the encoding from the locale, and fail on text that the locale cannot write.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    app(prog_name="arae")

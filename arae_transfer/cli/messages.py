@@ -1,0 +1,74 @@
+"""What `arae transfer` says on standard error: what runs where, and what was changed, counted and said
+once.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from arae_transfer.cli.command import report
+
+if TYPE_CHECKING:
+    from arae_transfer.runtime.model_folder import ModelFolder
+    from arae_transfer.runtime.rewriter import Rewrite, Rewriter
+    from arae_transfer.runtime.stream import Line
+
+
+class Messages:
+    """Counts what happens to the lines of a run, and says what the user should know of it."""
+
+    def __init__(self, folder: ModelFolder, *, quiet: bool, verbose: bool) -> None:
+        self._folder = folder
+        self._quiet = quiet
+        self._verbose = verbose
+        self._started = time.perf_counter()
+        self._ready = self._started
+        self._lines = 0
+        self._truncated = 0
+        self._unfinished = 0
+        self._repaired = 0
+
+    def ready(self, rewriter: Rewriter, class_name: str, names: Sequence[str]) -> None:
+        """Say that the model is loaded, where it runs, and that a person should type now."""
+        self._ready = time.perf_counter()
+        if self._quiet:
+            return
+        if rewriter.fallback is not None:
+            report(
+                f"{rewriter.fallback}; running on the CPU",
+                "--device cuda says what is missing; --device cpu ends this warning.",
+            )
+        typed = "-" in names and sys.stdin is not None and sys.stdin.isatty()
+        if self._verbose or typed:
+            seconds = self._ready - self._started
+            report(f"{self._folder.name}, to {class_name}, on {rewriter.device}, ready in {seconds:.1f} s")
+        if typed:
+            report("reading from the terminal, one sentence a line; end with Ctrl-D")
+
+    def count(self, lines: Sequence[Line], rewrites: Sequence[Rewrite]) -> None:
+        """Add up what was changed in some lines."""
+        self._lines += len(lines)
+        self._truncated += sum(rewrite.truncated for rewrite in rewrites)
+        self._unfinished += sum(rewrite.unfinished for rewrite in rewrites)
+        self._repaired += sum(line.repaired > 0 for line in lines)
+
+    def finished(self) -> None:
+        """Say what was changed, and with ``--verbose`` how fast it went."""
+        if self._quiet:
+            return
+        tokens = self._folder.maximum_tokens - 1
+        self._say(self._truncated, f"cut to {tokens} tokens, the most that {self._folder.name} reads")
+        self._say(self._repaired, "repaired: bytes that are not UTF-8 became \N{REPLACEMENT CHARACTER}")
+        self._say(self._unfinished, "answered with a text that was stopped before its end")
+        if self._verbose:
+            seconds = time.perf_counter() - self._ready
+            report(
+                f"{self._lines:,} lines in {seconds:.1f} s, {self._lines / max(seconds, 1e-9):,.0f} a second"
+            )
+
+    def _say(self, number: int, what: str) -> None:
+        if number:
+            report(f"{number:,} of {self._lines:,} lines {'was' if number == 1 else 'were'} {what}")

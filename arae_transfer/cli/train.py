@@ -1,0 +1,237 @@
+"""`arae train`: a recipe and a corpus in, a run out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import RunLayout, find_recipe, list_recipes
+
+if TYPE_CHECKING:
+    from arae_transfer.recipe import Recipe
+    from arae_transfer.training.loop import TrainingData
+
+DATA = "Data"
+RUN = "Run"
+
+
+def train(
+    ctx: typer.Context,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RECIPE]",
+            help="A recipe's name or file, or the folder of a run to continue; none: list the recipes.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="CLASS=FILE|FOLDER|TABLE",
+            help="A text file of one class, a folder of SPLIT.CLASS.txt, or a .tsv, .csv or .jsonl file; repeatable.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="Change one key of the recipe; repeatable.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    list_keys: Annotated[
+        bool,
+        typer.Option("--list-keys", help="List every key of a recipe with its default.", rich_help_panel=RUN),
+    ] = False,
+    runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Where runs are kept.", rich_help_panel=RUN)] = Path(
+        "runs"
+    ),
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The run's folder; without this, the time.", rich_help_panel=RUN),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Continue the newest run of the recipe, or the run given.", rich_help_panel=RUN),
+    ] = False,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|cpu|cuda[:N]",
+            help="Where to train; auto: a GPU if there is one.",
+            rich_help_panel=RUN,
+        ),
+    ] = "auto",
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="CPU threads; without this, all that may be used.", rich_help_panel=RUN),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=RUN)] = False,
+) -> None:
+    r"""Train a model by a recipe.
+
+    Progress goes to standard error; the run's folder goes to standard output when it has ended. The first
+    Ctrl-C finishes the step, saves and says how to continue; the second leaves at once.
+
+    \b
+      arae train quickstart
+      arae train yelp-sentiment --data negative=neg.txt --data positive=pos.txt
+    """
+    if list_keys:
+        _print_keys()
+        return
+    if recipe is None:
+        if resume:
+            ctx.fail("--resume needs a recipe or the folder of a run.")
+        _print_recipes()
+        return
+    run, resumed = _choose_run(recipe, runs, name, resume)
+    resolved = _resolve_recipe(recipe, run, resumed, settings or [])
+
+    from arae_transfer.cli.extras import require
+
+    require("torch", "safetensors", "sacrebleu", extra="train", command="arae train")
+    from arae_transfer.cli.training_reporter import make_reporter
+    from arae_transfer.training.loop import Trainer, use_threads
+
+    use_threads(threads)
+    reporter = make_reporter(quiet)
+    training_data = _read_data(resolved, data, run, resumed, reporter.message)
+    with reporter:
+        trainer = Trainer(resolved, training_data, run, reporter, device=device, resume=resumed)
+        outcome = trainer.train()
+    sys.stdout.write(f"{outcome.run}\n")
+    if not outcome.finished:
+        reporter.interrupted(outcome, f"arae train {outcome.run} --resume")
+        raise typer.Exit(130)
+    reporter.finished(
+        outcome,
+        [
+            f"arae export {outcome.run} -o exported/{resolved.name}",
+            f"arae transfer --model exported/{resolved.name} --to {outcome.state.classes[-1]}",
+        ],
+    )
+
+
+def _print_recipes() -> None:
+    from arae_transfer.recipe import load_recipe
+
+    for name, path in list_recipes().items():
+        sys.stdout.write(f"{name}\t{load_recipe(path).description}\n")
+
+
+def _print_keys() -> None:
+    from arae_transfer.recipe import recipe_keys
+
+    for key, (documentation, default) in recipe_keys().items():
+        sys.stdout.write(f"{key} = {json.dumps(default, default=list)}\t{documentation}\n")
+
+
+def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool) -> tuple[Path, bool]:
+    """Return the folder of the run and whether it is continued."""
+    given = Path(recipe)
+    if RunLayout(given).latest.is_file() or (given.is_dir() and RunLayout(given).tokenizer.is_file()):
+        if not resume:
+            raise AraeError(f"{given} is a run that exists", f"continue it with `arae train {given} --resume`.")
+        return given, True
+    parent = runs / _recipe_name(find_recipe(recipe))
+    if resume:
+        candidates = [parent / name] if name else sorted(parent.glob("*"), key=_last_change)
+        started = [run for run in candidates if RunLayout(run).latest.is_file()]
+        if not started:
+            raise AraeError(
+                f"there is no run with a checkpoint in {parent}",
+                "start one without --resume, or give the run's folder in place of the recipe.",
+            )
+        return started[-1], True
+    run = parent / (name or datetime.now().strftime("%Y%m%d-%H%M%S"))
+    if run.exists() and any(run.iterdir()):
+        raise AraeError(
+            f"the run {run} exists", f"give another --name, or continue it with `arae train {run} --resume`."
+        )
+    return run, False
+
+
+def _last_change(run: Path) -> float:
+    latest = RunLayout(run).latest
+    return latest.stat().st_mtime if latest.is_file() else 0.0
+
+
+def _recipe_name(path: Path) -> str:
+    from arae_transfer.recipe import load_recipe
+
+    return load_recipe(path).name
+
+
+def _resolve_recipe(recipe: str, run: Path, resumed: bool, settings: list[str]) -> Recipe:
+    from arae_transfer.recipe import load_recipe
+
+    if resumed:
+        if settings:
+            raise AraeError(
+                "--set cannot change a run that is continued: its recipe is part of it",
+                "start a new run without --resume.",
+            )
+        return load_recipe(RunLayout(run).recipe)
+    return load_recipe(find_recipe(recipe), settings)
+
+
+def _read_data(recipe: Recipe, data: list[str] | None, run: Path, resumed: bool, message: object) -> TrainingData:
+    from arae_transfer.corpus.reading import ReadingOptions, read_corpus
+    from arae_transfer.training.loop import TrainingData
+
+    if not data and resumed:
+        try:
+            environment = json.loads(RunLayout(run).environment.read_text("utf-8"))
+            data = [str(source) for source in environment.get("data", [])]
+        except (OSError, ValueError, AttributeError):
+            data = []
+    if not data and recipe.data.builtin:
+        return _builtin_data()
+    if not data:
+        raise AraeError(
+            f"the recipe {recipe.name} needs data",
+            "give --data CLASS=FILE for each class, a folder of SPLIT.CLASS.txt, or a .tsv, .csv or .jsonl file.",
+        )
+    options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
+    from arae_transfer.cli.training_reporter import reading_progress
+
+    classes = recipe.data.classes or None
+    with reading_progress() as progress:
+        training = read_corpus(data, "train", options, classes=classes, progress=progress)
+        held_out = read_corpus(data, "valid", options, classes=training.classes)
+    assert callable(message)
+    for sentence in training.report.lines():
+        message(sentence)
+    return TrainingData(training.lines, held_out.lines, tuple(_absolute(source) for source in data))
+
+
+def _builtin_data() -> TrainingData:
+    import tempfile
+
+    from arae_transfer.corpus.quickstart import write_corpus
+    from arae_transfer.corpus.reading import read_corpus
+    from arae_transfer.training.loop import TrainingData
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_corpus(Path(folder))
+        return TrainingData(read_corpus([folder], "train").lines, read_corpus([folder], "valid").lines)
+
+
+def _absolute(source: str) -> str:
+    """Make the path in a ``--data`` value absolute, so that a run can be continued from another folder."""
+    label, separator, path = source.partition("=")
+    if separator and not Path(source).exists():
+        return f"{label}={Path(path).absolute()}"
+    return str(Path(source).absolute())
