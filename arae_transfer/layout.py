@@ -170,9 +170,7 @@ def find_model(wish: str | os.PathLike[str] | None = None) -> Path:
             f"export a run into it with `arae export`, or choose: {_names(models)}.",
         )
     if any(separator in text for separator in separators):
-        raise AraeError(
-            f"there is no model at {path}{origin}", f"give another path, or a name: {_names(models)}."
-        )
+        raise AraeError(f"there is no model at {path}{origin}", f"give another path, or a name: {_names(models)}.")
     raise AraeError(f"there is no model called {text!r}{origin}", _suggest(text, models, "models", "a path"))
 
 

@@ -132,8 +132,7 @@ class _TextPasser:
         self._parameter = parameter
         self._annotation = annotation
 
-    def coerce(self, value: Any, param: Parameter, ctx: Context) -> Any:  # noqa: ANN401 -- any parameter's
-    value
+    def coerce(self, value: Any, param: Parameter, ctx: Context) -> Any:  # noqa: ANN401
         many = getattr(param, "multiple", False) or param.nargs == -1
         if value is None:
             return () if many else None
@@ -148,8 +147,8 @@ class _TextPasser:
 
 
 def _pass_text_through(parameters: Iterable[Parameter]) -> None:
-    """Spare Typer's conversion where there is nothing to convert; a Typer that has no such step is left
-    alone.""" for parameter in parameters:
+    """Spare Typer's conversion where nothing needs it; a Typer that has no such step is left alone."""
+    for parameter in parameters:
         descriptor = getattr(parameter, "type_descriptor", None)
         information = getattr(descriptor, "parameter_info", None)
         if (

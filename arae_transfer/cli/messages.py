@@ -65,9 +65,7 @@ class Messages:
         self._say(self._unfinished, "answered with a text that was stopped before its end")
         if self._verbose:
             seconds = time.perf_counter() - self._ready
-            report(
-                f"{self._lines:,} lines in {seconds:.1f} s, {self._lines / max(seconds, 1e-9):,.0f} a second"
-            )
+            report(f"{self._lines:,} lines in {seconds:.1f} s, {self._lines / max(seconds, 1e-9):,.0f} a second")
 
     def _say(self, number: int, what: str) -> None:
         if number:

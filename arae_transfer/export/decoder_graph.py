@@ -1,4 +1,4 @@
-"""The decoder of one class as an ONNX graph that holds the whole greedy decode, one step per turn of a loop."""
+"""The decoder of one class as an ONNX graph that holds the whole greedy decode, one token per turn of a loop."""
 
 from __future__ import annotations
 
@@ -6,151 +6,215 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from torch import nn
 
-from arae_transfer.export.encoder_graph import array, onnx_gates
 from arae_transfer.export.graph import Graph, Storage, make_model, value
+from arae_transfer.export.weights import LSTMWeights, array
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 
-LOWEST = float(np.finfo(np.float32).min)
+_LOWEST = float(np.finfo(np.float32).min)
 
 
-def build_decoder(decoder: Decoder, metadata: Mapping[str, str], storage: Storage = "fp32", variant="gemm") -> onnx.ModelProto:
+def build_decoder(decoder: Decoder, metadata: Mapping[str, str], storage: Storage = "fp32") -> onnx.ModelProto:
+    """Build the graph of a decoder, the counterpart of ``Decoder.greedy``.
+
+    Inputs: ``code`` float32 (batch, vectors, code_size), ``code_mask`` float32 (batch, vectors), 1 at real vectors,
+    and ``maximum_length`` int64, a scalar. Output: ``tokens`` int64 (batch, steps): greedily chosen ids, the pad id
+    after each row's end id. The loop stops when every row has ended, or after ``maximum_length`` steps.
+
+    Args:
+        decoder: The trained decoder. With fp16 storage its matrices must be rounded to fp16 already.
+        metadata: What the file says about itself.
+        storage: How matrices are stored; arithmetic is fp32.
+    """
     graph = Graph(storage)
-    graph.variant = variant
     _read_code(graph, decoder)
-    _first_states(graph, decoder)
-    body = _step(graph.body(), decoder, variant)
-    layers = range(1 + len(decoder.upper))
-    states = [f"{kind}.{number}" for number in layers for kind in ("hidden", "cell")]
+    _first_values(graph, decoder)
+    states = _state_names(decoder)
+    body = _step(graph.body(), decoder)
     graph.nodes(
         "Loop",
-        ["maximum_length", graph.constant("always", True, np.bool_), "token.first", "running.first", *(f"{s}.first" for s in states)],
-        ["token.last", "running.last", *(f"{s}.last" for s in states), "tokens.by_step"],
+        [
+            "maximum_length",
+            graph.constant("always", True, np.bool_),
+            *(f"{name}.first" for name in ("token", "running", *states)),
+        ],
+        [*(f"{name}.last" for name in ("token", "running", *states)), "tokens.by_step"],
         body=body,
     )
     graph.node("Transpose", ["tokens.by_step"], "tokens", perm=[1, 0])
-    size = decoder.first.input_size - decoder.embedding.embedding_dim
-    vectors = "vectors" if decoder.attends else 1
-    return make_model(
-        graph.build(
-            "decoder",
-            [
-                value("code", TensorProto.FLOAT, ["batch", vectors, size]),
-                value("code_mask", TensorProto.FLOAT, ["batch", vectors]),
-                value("maximum_length", TensorProto.INT64, []),
-            ],
-            [value("tokens", TensorProto.INT64, ["batch", "steps"])],
-        ),
-        metadata,
-        "Code vectors to greedily decoded token ids.",
-    )
+    axis = "vectors" if decoder.attends else 1
+    code_size = decoder.first.input_size - decoder.embedding.embedding_dim
+    inputs = [
+        value("code", TensorProto.FLOAT, ["batch", axis, code_size]),
+        value("code_mask", TensorProto.FLOAT, ["batch", axis]),
+        value("maximum_length", TensorProto.INT64, []),
+    ]
+    outputs = [value("tokens", TensorProto.INT64, ["batch", "steps"])]
+    return make_model(graph.build("decoder", inputs, outputs), metadata, "Code vectors to greedily decoded token ids.")
 
-def _read_code(graph, decoder):
-    column = graph.node("Unsqueeze", ["code_mask", graph.constant("axis.2", [2])], "mask.column")
-    weighted = graph.node("Mul", ["code", column], "code.real")
-    one = graph.constant("axis.1", [1])
-    total = graph.node("ReduceSum", [weighted, one], "code.sum", keepdims=0)
-    count = graph.node("ReduceSum", ["code_mask", one], "count", keepdims=1)
-    summary = graph.node("Div", [total, count], "summary")
-    if graph.variant != "lstm":
-        w = onnx_gates(array(decoder.first.weight_ih_l0))[:, decoder.embedding.embedding_dim:]
-        b = onnx_gates(array(decoder.first.bias_ih_l0)+array(decoder.first.bias_hh_l0))
-        graph.node("Gemm", [summary, graph.weight("layer.0.summary", w), graph.constant("layer.0.bias", b, np.float32)], "layer.0.share", transB=1)
+
+def _state_names(decoder: Decoder) -> list[str]:
+    """Return the names of what the LSTM layers carry from step to step."""
+    return [f"{kind}.{number}" for number in range(1 + len(decoder.upper)) for kind in ("hidden", "cell")]
+
+
+def _read_code(graph: Graph, decoder: Decoder) -> None:
+    """Append what depends on the code alone and is therefore computed once for each sentence.
+
+    Values for the loop: ``layer.0.share`` (batch, 4 x hidden), the part of the first layer's gates that the mean of
+    the code and the biases give; with attention ``keys`` (batch, code_size, vectors) and ``mask.penalty``
+    (batch, 1, vectors), otherwise ``context`` (batch, code_size).
+    """
+    axis_1 = graph.constant("axis.1", [1])
+    column = graph.node("Unsqueeze", ["code_mask", graph.constant("axis.2", [2])], "code_mask.column")
+    real = graph.node("Mul", ["code", column], "code.real")
+    total = graph.node("ReduceSum", [real, axis_1], "code.sum", keepdims=0)  # (batch, code_size)
+    count = graph.node("ReduceSum", ["code_mask", axis_1], "code.count", keepdims=1)  # (batch, 1)
+    mean = graph.node("Div", [total, count], "code.mean")
+    weights = LSTMWeights.of(decoder.first)
+    for_mean = weights.inputs[:, decoder.embedding.embedding_dim :]  # (4 x hidden, code_size)
+    bias = graph.constant("layer.0.bias", weights.input_bias + weights.recurrent_bias, np.float32)
+    graph.node("Gemm", [mean, graph.weight("layer.0.mean", for_mean), bias], "layer.0.share", transB=1)
     if decoder.attends:
-        graph.node("Transpose", ["code"], "keys", perm=[0,2,1])
-        m = graph.node("Sub", ["code_mask", graph.constant("f1", 1.0, np.float32)], "mm")
-        m = graph.node("Mul", [m, graph.constant("big", -LOWEST, np.float32)], "mm2")
-        graph.node("Unsqueeze", [m, one], "penalty")
+        graph.node("Transpose", ["code"], "keys", perm=[0, 2, 1])
+        # 0 at real vectors and the lowest number at padding, which leaves it no weight.
+        padding = graph.node("Sub", ["code_mask", graph.constant("one", 1.0, np.float32)], "padding")
+        lowest = graph.node("Mul", [padding, graph.constant("highest", -_LOWEST, np.float32)], "padding.lowest")
+        graph.node("Unsqueeze", [lowest, axis_1], "mask.penalty")
     else:
-        graph.node("Squeeze", ["code", one], "context.single")
+        graph.node("Squeeze", ["code", axis_1], "context")
 
-def _first_states(graph, decoder):
-    h = decoder.first.hidden_size
-    shape = graph.node("Shape", ["code_mask"], "sh")
-    b = graph.node("Slice", [shape, graph.constant("s0",[0]), graph.constant("s1",[1])], "batch")
-    graph.node("ConstantOfShape", [b], "token.first", value=onnx.helper.make_tensor("v", TensorProto.INT64, [1], [BEGIN_ID]))
-    graph.node("ConstantOfShape", [b], "running.first", value=onnx.helper.make_tensor("v", TensorProto.BOOL, [1], [True]))
-    bh = graph.node("Concat", [b, graph.constant("h", [h])], "bh", axis=0)
-    if graph.variant == "lstm":
-        bh = graph.node("Concat", [graph.constant("o1", [1]), b, graph.constant("h", [h])], "bh3", axis=0)
-    for n in range(1+len(decoder.upper)):
-        for k in ("hidden","cell"):
-            graph.node("ConstantOfShape", [bh], f"{k}.{n}.first", value=onnx.helper.make_tensor("v", TensorProto.FLOAT, [1], [0.0]))
 
-def _cell(body, n, read, weights, share, h):
-    gates = body.node("Gemm", [read, weights, share], f"gates.{n}", transB=1)
-    body.nodes("Split", [gates, body.constant("split", [3*h, h])], [f"s.{n}", f"g.{n}"], axis=1)
-    sg = body.node("Sigmoid", [f"s.{n}"], f"sg.{n}")
-    body.nodes("Split", [sg, body.constant("split3", [h, h, h])], [f"i.{n}", f"o.{n}", f"f.{n}"], axis=1)
-    c = body.node("Tanh", [f"g.{n}"], f"gt.{n}")
-    a = body.node("Mul", [f"i.{n}", c], f"ic.{n}")
-    b = body.node("Mul", [f"f.{n}", f"cell.{n}"], f"fc.{n}")
-    cell = body.node("Add", [a,b], f"cell.{n}.next")
-    t = body.node("Tanh", [cell], f"ct.{n}")
-    return body.node("Mul", [f"o.{n}", t], f"hidden.{n}.next")
+def _first_values(graph: Graph, decoder: Decoder) -> None:
+    """Append what the loop begins with: the begin id, every row running, and states of zero."""
+    shape = graph.node("Shape", ["code_mask"], "code_mask.shape")
+    start, stop = graph.constant("batch.start", [0]), graph.constant("batch.stop", [1])
+    batch = graph.node("Slice", [shape, start, stop], "batch")  # [batch]
+    begin = helper.make_tensor("begin", TensorProto.INT64, [1], [BEGIN_ID])
+    graph.node("ConstantOfShape", [batch], "token.first", value=begin)
+    true = helper.make_tensor("true", TensorProto.BOOL, [1], [True])
+    graph.node("ConstantOfShape", [batch], "running.first", value=true)
+    hidden = graph.constant("hidden_size", [decoder.first.hidden_size])
+    state_shape = graph.node("Concat", [batch, hidden], "state.shape", axis=0)
+    zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
+    for name in _state_names(decoder):
+        graph.node("ConstantOfShape", [state_shape], f"{name}.first", value=zero)
 
-def _lstm(body, n, read, lstm):
-    W = onnx_gates(array(lstm.weight_ih_l0))[None]; R = onnx_gates(array(lstm.weight_hh_l0))[None]
-    B = np.concatenate([onnx_gates(array(lstm.bias_ih_l0)), onnx_gates(array(lstm.bias_hh_l0))])[None]
-    r = body.node("Unsqueeze", [read, body.constant("axis.0",[0])], f"read3.{n}")
-    body.nodes("LSTM", [r, body.weight(f"W{n}", W), body.weight(f"R{n}", R), body.constant(f"B{n}", B, np.float32), "", f"hidden.{n}", f"cell.{n}"], ["", f"hidden.{n}.next", f"cell.{n}.next"], hidden_size=lstm.hidden_size)
-    return body.node("Squeeze", [f"hidden.{n}.next", body.constant("axis.0",[0])], f"h2.{n}")
 
-def _step(body, decoder, variant):
-    h = decoder.first.hidden_size
-    E = decoder.embedding.embedding_dim
-    table = body.weight("embedding", array(decoder.embedding.weight))
-    emb = body.node("Gather", [table if variant!="half" else "embedding.fp16", "token"], "embedded")
-    if variant == "half": emb = body.node("Cast", [emb], "embedded32", to=TensorProto.FLOAT)
-    if variant == "lstm":
-        read = body.node("Concat", [emb, "summary"], "read.0", axis=1)
-        states = _lstm(body, 0, read, decoder.first)
-    else:
-        w = np.concatenate([array(decoder.first.weight_ih_l0)[:, :E], array(decoder.first.weight_hh_l0)], 1)
-        read = body.node("Concat", [emb, "hidden.0"], "read.0", axis=1)
-        states = _cell(body, 0, read, body.weight("layer.0", onnx_gates(w)), "layer.0.share", h)
-    if decoder.attends:
-        q = body.node("Gemm", [states, body.weight("query", array(decoder.query.weight))], "query.v", transB=1)
-        q = body.node("Unsqueeze", [q, body.constant("axis.1",[1])], "query3")
-        sc = body.node("MatMul", [q, "keys"], "scores")
-        sc = body.node("Add", [sc, "penalty"], "scores.masked")
-        sm = body.node("Softmax", [sc], "att", axis=2)
-        c = body.node("MatMul", [sm, "code"], "c3")
-        context = body.node("Squeeze", [c, body.constant("axis.1",[1])], "context")
-    else:
-        context = "context.single"
-    for n, layer in enumerate(decoder.upper, 1):
-        if variant == "lstm":
-            read = body.node("Concat", [states, context], f"read.{n}", axis=1)
-            hh = _lstm(body, n, read, layer)
-        else:
-            read = body.node("Concat", [states, context, f"hidden.{n}"], f"read.{n}", axis=1)
-            w = np.concatenate([array(layer.weight_ih_l0), array(layer.weight_hh_l0)], 1)
-            b = onnx_gates(array(layer.bias_ih_l0)+array(layer.bias_hh_l0))
-            hh = _cell(body, n, read, body.weight(f"layer.{n}", onnx_gates(w)), body.constant(f"layer.{n}.bias", b, np.float32), h)
-        states = body.node("Add", [states, hh], f"states.{n}")
+def _step(body: Graph, decoder: Decoder) -> onnx.GraphProto:
+    """Build the loop's body: from a token and the states to the next ones, as one turn of ``Decoder.greedy``."""
+    embedding_size = decoder.embedding.embedding_dim
+    table = body.weight("embedding", array(decoder.embedding.weight))  # (vocabulary, embedding)
+    embedded = body.node("Gather", [table, "token"], "embedded")  # (batch, embedding)
+    weights = LSTMWeights.of(decoder.first)
+    joined = np.concatenate([weights.inputs[:, :embedding_size], weights.recurrent], axis=1)
+    read = body.node("Concat", [embedded, "hidden.0"], "layer.0.read", axis=1)
+    states = _advance(body, 0, [read, body.weight("layer.0.weight", joined), "layer.0.share"], weights.hidden_size)
+    context = _attend(body, decoder.query, states) if decoder.query is not None else "context"
+    for number, layer in enumerate(decoder.upper, start=1):
+        weights = LSTMWeights.of(layer)
+        joined = np.concatenate([weights.inputs, weights.recurrent], axis=1)
+        bias = weights.input_bias + weights.recurrent_bias
+        read = body.node("Concat", [states, context, f"hidden.{number}"], f"layer.{number}.read", axis=1)
+        gemm = [
+            read,
+            body.weight(f"layer.{number}.weight", joined),
+            body.constant(f"layer.{number}.bias", bias, np.float32),
+        ]
+        higher = _advance(body, number, gemm, weights.hidden_size)
+        states = body.node("Add", [states, higher], f"states.{number}")
     if decoder.attends:
         states = body.node("Concat", [states, context], "features", axis=1)
+    best = _choose(body, decoder, states, table)
+    _end(body, best)
+    return _build_body(body, decoder)
+
+
+def _advance(body: Graph, number: int, gemm: list[str], hidden: int) -> str:
+    """Append one step of an LSTM layer whose gates are one matrix product; return its hidden state.
+
+    Args:
+        body: The loop's body.
+        number: The layer.
+        gemm: What the layer reads, its own state included; its weights; and what is added to the product.
+        hidden: The size of the state.
+    """
+    name = f"layer.{number}"
+    gates = body.node("Gemm", gemm, f"{name}.gates", transB=1)  # (batch, 4 x hidden)
+    three_and_one = body.constant("gates.sizes", [3 * hidden, hidden])
+    body.nodes("Split", [gates, three_and_one], [f"{name}.valves", f"{name}.candidate"], axis=1)
+    opened = body.node("Sigmoid", [f"{name}.valves"], f"{name}.opened")  # (batch, 3 x hidden)
+    valves = [f"{name}.input", f"{name}.output", f"{name}.forget"]
+    body.nodes("Split", [opened, body.constant("valves.sizes", [hidden] * 3)], valves, axis=1)
+    candidate = body.node("Tanh", [f"{name}.candidate"], f"{name}.candidate.tanh")
+    new = body.node("Mul", [f"{name}.input", candidate], f"{name}.new")
+    kept = body.node("Mul", [f"{name}.forget", f"cell.{number}"], f"{name}.kept")
+    cell = body.node("Add", [kept, new], f"cell.{number}.next")
+    shown = body.node("Tanh", [cell], f"{name}.cell.tanh")
+    return body.node("Mul", [f"{name}.output", shown], f"hidden.{number}.next")
+
+
+def _attend(body: Graph, query: nn.Linear, states: str) -> str:
+    """Append the attention of states (batch, hidden) to the code; return the context (batch, code_size)."""
+    axis_1 = body.constant("axis.1", [1])
+    wanted = body.node("Gemm", [states, body.weight("query", array(query.weight))], "query.wanted", transB=1)
+    row = body.node("Unsqueeze", [wanted, axis_1], "query.row")  # (batch, 1, code_size)
+    scores = body.node("MatMul", [row, "keys"], "scores")  # (batch, 1, vectors)
+    masked = body.node("Add", [scores, "mask.penalty"], "scores.masked")
+    shares = body.node("Softmax", [masked], "attention", axis=2)
+    found = body.node("MatMul", [shares, "code"], "attention.found")  # (batch, 1, code_size)
+    return body.node("Squeeze", [found, axis_1], "attention.context")
+
+
+def _choose(body: Graph, decoder: Decoder, states: str, table: str) -> str:
+    """Append the output layer; return the most probable token of each row (batch,)."""
     if isinstance(decoder.bridge, nn.Linear):
-        states = body.node("Gemm", [states, body.weight("bridge", array(decoder.bridge.weight)), body.constant("bridge.bias", array(decoder.bridge.bias), np.float32)], "bridged", transB=1)
-        out = table
-    else:
-        out = body.weight("output", array(decoder.output.weight))
-    bias = array(decoder.output.bias).copy()
-    bias[[PAD_ID, UNKNOWN_ID, BEGIN_ID]] = LOWEST
-    logits = body.node("Gemm", [states, out, body.constant("output.bias", bias, np.float32)], "logits", transB=1)
-    best = body.node("ArgMax", [logits], "best", axis=1, keepdims=0)
-    t = body.node("Where", ["running", best, body.constant("pad", PAD_ID)], "token.next")
-    ne = body.node("Equal", [t, body.constant("end", END_ID)], "is_end")
-    ne = body.node("Not", [ne], "not_end")
-    run = body.node("And", ["running", ne], "running.next")
-    anyr = body.node("ReduceMax", [body.node("Cast", [run], "runi", to=TensorProto.INT32)], "anyi", keepdims=0)
-    body.node("Cast", [anyr], "go_on.next", to=TensorProto.BOOL)
-    body.node("Identity", [t], "token.out")
-    states = [f"{kind}.{number}" for number in range(1+len(decoder.upper)) for kind in ("hidden", "cell")]
-    shp = ["batch", h] if variant != "lstm" else [1,"batch",h]
-    return body.build("step", [value("step", TensorProto.INT64, [1]), value("go_on", TensorProto.BOOL, [1]), value("token", TensorProto.INT64, ["batch"]), value("running", TensorProto.BOOL, ["batch"]), *(value(s, TensorProto.FLOAT, shp) for s in states)],
-      [value("go_on.next", TensorProto.BOOL, []), value("token.next", TensorProto.INT64, ["batch"]), value("running.next", TensorProto.BOOL, ["batch"]), *(value(s+".next", TensorProto.FLOAT, shp) for s in states), value("token.out", TensorProto.INT64, ["batch"])])
+        weight = body.weight("bridge.weight", array(decoder.bridge.weight))
+        bias = body.constant("bridge.bias", array(decoder.bridge.bias), np.float32)
+        states = body.node("Gemm", [states, weight, bias], "bridge", transB=1)
+    tied = decoder.output.weight is decoder.embedding.weight
+    output = table if tied else body.weight("output.weight", array(decoder.output.weight))
+    # A bias so low that these are never chosen: they have no text.
+    bias_values = array(decoder.output.bias).copy()
+    bias_values[[PAD_ID, UNKNOWN_ID, BEGIN_ID]] = _LOWEST
+    bias = body.constant("output.bias", bias_values, np.float32)
+    logits = body.node("Gemm", [states, output, bias], "logits", transB=1)  # (batch, vocabulary)
+    return body.node("ArgMax", [logits], "token.best", axis=1, keepdims=0)
+
+
+def _end(body: Graph, best: str) -> None:
+    """Append the end of a step: padding for rows that have ended, and whether any row goes on."""
+    token = body.node("Where", ["running", best, body.constant("pad", PAD_ID)], "token.next")
+    is_end = body.node("Equal", [token, body.constant("end", END_ID)], "token.is_end")
+    goes_on = body.node("Not", [is_end], "token.is_not_end")
+    running = body.node("And", ["running", goes_on], "running.next")
+    as_number = body.node("Cast", [running], "running.number", to=TensorProto.INT32)
+    any_running = body.node("ReduceMax", [as_number], "running.any", keepdims=0)
+    body.node("Cast", [any_running], "go_on.next", to=TensorProto.BOOL)
+    # A value cannot be carried to the next step and collected at the same time.
+    body.node("Identity", [token], "token.collected")
+
+
+def _build_body(body: Graph, decoder: Decoder) -> onnx.GraphProto:
+    tokens, flags = TensorProto.INT64, TensorProto.BOOL
+    shape = ["batch", decoder.first.hidden_size]
+    states = _state_names(decoder)
+    inputs = [
+        # Scalars in effect; onnx's shape inference and onnxruntime both take them to have one axis.
+        value("step", TensorProto.INT64, [1]),
+        value("go_on", flags, [1]),
+        value("token", tokens, ["batch"]),
+        value("running", flags, ["batch"]),
+        *(value(name, TensorProto.FLOAT, shape) for name in states),
+    ]
+    outputs = [
+        value("go_on.next", flags, []),
+        value("token.next", tokens, ["batch"]),
+        value("running.next", flags, ["batch"]),
+        *(value(f"{name}.next", TensorProto.FLOAT, shape) for name in states),
+        value("token.collected", tokens, ["batch"]),
+    ]
+    return body.build("step", inputs, outputs)

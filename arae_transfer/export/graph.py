@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 Storage = Literal["fp16", "fp32"]
-Float32 = npt.NDArray[np.float32]
+
 
 # Both are older than every onnxruntime that is supported here, and nothing newer is needed.
 OPSET = 17
@@ -47,7 +47,7 @@ class Graph:
             helper.make_node(operator, list(inputs), list(outputs), name=f"{name}/{operator}", **attributes)
         )
 
-    def weight(self, name: str, values: Float32) -> str:
+    def weight(self, name: str, values: npt.NDArray[np.float32]) -> str:
         """Store a trained matrix and return the name of its fp32 value.
 
         With fp16 storage it is stored as fp16 and cast to fp32, once, when the file is opened. Biases weigh nothing:
@@ -86,9 +86,9 @@ class Graph:
             raise ValueError(f"two different values are named {name}")
 
 
-def value(name: str, element_type: int, shape: Sequence[str | int] | None) -> onnx.ValueInfoProto:
-    """Describe an input or an output; strings name dynamic axes, None leaves even the rank open."""
-    return helper.make_tensor_value_info(name, element_type, None if shape is None else list(shape))
+def value(name: str, element_type: int, shape: Sequence[str | int]) -> onnx.ValueInfoProto:
+    """Describe an input or an output; strings name dynamic axes."""
+    return helper.make_tensor_value_info(name, element_type, list(shape))
 
 
 def make_model(graph: onnx.GraphProto, metadata: Mapping[str, str], description: str) -> onnx.ModelProto:

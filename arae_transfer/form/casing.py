@@ -10,7 +10,35 @@ SENTENCE_ENDS = frozenset(".!?")
 _TRANSPARENT = frozenset(("``", "''", "'", '"', "(", ")", "[", "]", "-", "--", "*"))
 # "It's" begins a sentence with a capital and is no name; "Joe's" is one.
 _NO_NAMES = frozenset(
-    ["it", "that", "there", "he", "she", "what", "who", "here", "how", "where", "when", "let", "this", "everything", "everyone", "everybody", "nothing", "nobody", "no", "someone", "somebody", "something", "anyone", "one", "today", "food", "service"]
+    [
+        "it",
+        "that",
+        "there",
+        "he",
+        "she",
+        "what",
+        "who",
+        "here",
+        "how",
+        "where",
+        "when",
+        "let",
+        "this",
+        "everything",
+        "everyone",
+        "everybody",
+        "nothing",
+        "nobody",
+        "no",
+        "someone",
+        "somebody",
+        "something",
+        "anyone",
+        "one",
+        "today",
+        "food",
+        "service",
+    ]
 )
 _FEWEST_SHOUTED_LETTERS = 4
 _FEWEST_TITLE_WORDS = 4

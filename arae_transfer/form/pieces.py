@@ -18,7 +18,7 @@ from arae_transfer.form.description import Form
 # Line breaks of any kind and other controls become blanks; a tab is a blank already.
 _CONTROLS = dict.fromkeys((*range(9), *range(10, 32), *range(127, 160), 8232, 8233), " ")
 # What keyboards and phones type for the corpus's characters, one for one, so that positions stay.
-_PLAIN_CHARACTERS = str.maketrans("‘’ʼ′“”„«»″–‐‑£€¥", "''''\"\"\"\"\"\"---$$$")
+_PLAIN_CHARACTERS = str.maketrans("‘’ʼ′“”„«»″–‐‑£€¥", '\'\'\'\'""""""---$$$')
 _SYMBOLS = "\u2190-\u2bff\ufe0f\u200d\U0001f000-\U0001faff"
 _WORD_CHARACTERS = rf"""[^\s\-,;:?!()\[\]{{}}<>"'`@\#$%&.…—{_SYMBOLS}]"""
 CLITICS = "s|m|re|ve|ll|d|n"

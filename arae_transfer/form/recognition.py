@@ -12,7 +12,9 @@ from arae_transfer.form.pieces import CLITICS, MERGED_WORDS, is_number
 _REMEMBERED_WORDS = 2**15
 _LONGEST_REMEMBERED_LINE = 1_000
 # What nobody writes with blanks around it, except somebody who writes as the corpus does.
-_EVIDENCE = frozenset([".", ",", "!", "?", ";", ":", "(", ")", "''", "``", "'", "n't"]) | {f"'{clitic}" for clitic in CLITICS.split("|")}
+_EVIDENCE = frozenset([".", ",", "!", "?", ";", ":", "(", ")", "''", "``", "'", "n't"]) | {
+    f"'{clitic}" for clitic in CLITICS.split("|")
+}
 _TREEBANK_WORD = re.compile(
     rf"""
       [.,!?;:()\[\]{{}}<>$\#%&@|\\^] | \.\.\. | -- | `` | ''? | n't | '\w+

@@ -47,11 +47,12 @@ class ARAE(nn.Module):
         self._initialize(recipe.training.initialization, embedding)
 
     def _initialize(self, scheme: str, embedding: nn.Embedding | None) -> None:
-        autoencoder = [*self.encoder.parameters(), *self.decoders.parameters()]
+        named = [*self.encoder.named_parameters(), *self.decoders.named_parameters()]
         with torch.no_grad():
             if scheme == "uniform":
-                for parameter in autoencoder:
-                    parameter.uniform_(-0.1, 0.1)
+                for name, parameter in named:
+                    if not name.endswith("nearness"):  # a prior, not a weight to be broken in
+                        parameter.uniform_(-0.1, 0.1)
             else:
                 for module in [*self.encoder.modules(), *self.decoders.modules()]:
                     if isinstance(module, nn.Embedding):

@@ -10,6 +10,10 @@ from arae_transfer.recipe import Model
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 
 
+# Places between a position of the sentence and a vector of its code, beyond which they count as equally far.
+FARTHEST = 8
+
+
 def mean_of_code(code: Tensor, mask: Tensor) -> Tensor:
     """Average the real vectors of a code: (batch, vectors, size) and (batch, vectors) to (batch, size)."""
     weights = mask.to(code.dtype)  # (batch, vectors)
@@ -37,7 +41,14 @@ class Decoder(nn.Module):
             nn.LSTM(model.hidden_size + model.code_size, model.hidden_size, batch_first=True)
             for _ in range(model.decoder_layers - 1)
         )
-        self.query = nn.Linear(model.hidden_size, model.code_size, bias=False) if self.attends else None
+        self.query: nn.Linear | None = None
+        self.nearness: nn.Parameter | None = None
+        if self.attends:
+            self.query = nn.Linear(model.hidden_size, model.code_size, bias=False)
+            # A rewrite runs along its source, so attention starts out looking at the same place; it learns to look
+            # elsewhere. Without this, finding the alignment is most of the early training.
+            away = torch.arange(-FARTHEST, FARTHEST + 1).abs().float()
+            self.nearness = nn.Parameter(-away)  # (2 x FARTHEST + 1,)
         read_size = model.hidden_size + (model.code_size if self.attends else 0)
         if model.shared_embeddings:
             # Logits are products with the embeddings; the states are first brought to their size.
@@ -48,11 +59,25 @@ class Decoder(nn.Module):
             self.bridge = nn.Identity()
             self.output = output or nn.Linear(read_size, vocabulary_size)
 
-    def attend(self, states: Tensor, code: Tensor, mask: Tensor) -> Tensor:
-        """Read the code: states (batch, time, hidden), code (batch, vectors, size) to (batch, time, size)."""
-        if self.query is None:
+    def attend(self, states: Tensor, code: Tensor, mask: Tensor, start: int = 0) -> Tensor:
+        """Read the code from each position of the sentence.
+
+        Args:
+            states: (batch, time, hidden) of the first layer.
+            code: (batch, vectors, size).
+            mask: (batch, vectors).
+            start: The place in the sentence of the first of the states.
+
+        Returns:
+            (batch, time, size); for a single code vector, that vector.
+        """
+        if self.query is None or self.nearness is None:
             return code.expand(-1, states.size(1), -1)
         scores = self.query(states) @ code.transpose(1, 2)  # (batch, time, vectors)
+        places = torch.arange(start, start + states.size(1), device=code.device)
+        vectors = torch.arange(code.size(1), device=code.device)
+        distance = (vectors - places[:, None]).clamp(-FARTHEST, FARTHEST)  # (time, vectors)
+        scores = scores + self.nearness[distance + FARTHEST]
         scores = scores.masked_fill(~mask[:, None, :], torch.finfo(scores.dtype).min)
         return scores.softmax(2) @ code  # (batch, time, size)
 
@@ -139,11 +164,11 @@ class Decoder(nn.Module):
         if candidates is not None:
             weight, bias = weight[candidates], bias[candidates]
         steps: list[Tensor] = []
-        for _ in range(maximum_length):
+        for place in range(maximum_length):
             embedded = self.dropout(self.embedding(token))  # (batch, embedding)
             hidden[0], cell[0] = _lstm_step(self.first, torch.cat([embedded, summary], dim=1), hidden[0], cell[0])
             states = hidden[0]  # (batch, hidden)
-            context = self.attend(states[:, None, :], code, mask)[:, 0]  # (batch, size)
+            context = self.attend(states[:, None, :], code, mask, start=place)[:, 0]  # (batch, size)
             for number, layer in enumerate(self.upper, start=1):
                 read = torch.cat([self.dropout(states), context], dim=1)
                 hidden[number], cell[number] = _lstm_step(layer, read, hidden[number], cell[number])

@@ -1,5 +1,4 @@
-"""An exported model's folder: what its ``config.json`` promises, and files that are checked before they are
-used.
+"""An exported model's folder: what its ``config.json`` promises, and files checked before they are used.
 
 This module needs the standard library alone, so that listing models and completing class names costs nothing.
 """
@@ -179,9 +178,7 @@ class ModelFolder:
             )
         likely = nearest(wish, self.classes)
         question = f"did you mean {likely}? " if likely else ""
-        raise AraeError(
-            f"the model {self.name} has no class {wish!r}", f"{question}classes of {self.name}: {known}."
-        )
+        raise AraeError(f"the model {self.name} has no class {wish!r}", f"{question}classes of {self.name}: {known}.")
 
 
 _RESTORE = "copy the model folder again, or run `arae export` again."

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -25,8 +25,7 @@ BATCHES_PER_CHUNK = 16
 """A chunk is what is sorted by length together: more makes fuller batches, fewer makes earlier answers."""
 
 CHARACTERS_PER_TOKEN = 16
-"""No piece of a tokenizer made here is longer, so text of this many characters a token is always long
-enough."""
+"""No piece of a tokenizer made here is longer, so this many characters a token are always enough."""
 
 # Control characters, line and paragraph separators: inside a line they would break it, or drive a terminal.
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
@@ -78,9 +77,7 @@ class Rewriter:
         self._arguments: tuple[Path, str, int | None] = (folder.root.absolute(), "auto", None)
 
     @classmethod
-    def load(
-        cls, model: str | Path | None = None, *, device: str = "auto", threads: int | None = None
-    ) -> Rewriter:
+    def load(cls, model: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> Rewriter:
         """Load an exported model. Its graphs are opened when they are first used.
 
         Args:
@@ -194,7 +191,7 @@ class Rewriter:
                 text = self._writer(form).from_corpus(self._tokenizer.decode(answer), line.memory)
                 rewrites[number] = Rewrite(
                     source=line.source,
-                    output=one_line(text).strip(),
+                    output=one_line(text),
                     to=to,
                     tokens=len(line.ids) - 1,
                     truncated=line.truncated,
@@ -212,15 +209,13 @@ class Rewriter:
         for line in lines:
             text, cut = _bound(one_line(line), most * CHARACTERS_PER_TOKEN)
             memory: Any = None
-            if not text.isspace() and text:
+            if text and not text.isspace():
                 text, memory = writer.to_corpus(text)
             texts.append(text)
             memories.append(memory)
             cuts.append(cut)
         prepared = []
-        for source, ids, memory, cut in zip(
-            lines, self._tokenizer.encode_lines(texts), memories, cuts, strict=True
-        ):
+        for source, ids, memory, cut in zip(lines, self._tokenizer.encode_lines(texts), memories, cuts, strict=True):
             row = [*ids[: most - 1], END_ID] if ids else []
             prepared.append(_Prepared(source, row, memory, cut or len(ids) >= most))
         return prepared
@@ -231,9 +226,7 @@ class Rewriter:
         tokens: Int64 = np.full((len(rows), int(lengths.max())), PAD_ID, dtype=np.int64)
         for place, row in enumerate(rows):
             tokens[place, : len(row)] = row
-        answers: list[list[int]] = self._sessions.run(
-            tokens, lengths, to, self.folder.maximum_tokens
-        ).tolist()
+        answers: list[list[int]] = self._sessions.run(tokens, lengths, to, self.folder.maximum_tokens).tolist()
         if len(answers) != len(rows):
             raise AraeError(
                 f"the model {self.folder.name} gave {len(answers)} answers for {len(rows)} lines",
@@ -262,7 +255,7 @@ def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
 def _make_writer(folder: ModelFolder, form: str) -> Writer:
     if form not in FORMS:
         raise AraeError(f"unknown form {form!r}", f"use {', '.join(FORMS)}.")
-    from arae_transfer.form import Form, Writer
+    from arae_transfer.form import Form, FormChoice, Writer
 
     try:
         settings = Form(**folder.form)
@@ -271,7 +264,7 @@ def _make_writer(folder: ModelFolder, form: str) -> Writer:
             f"the form of writing of the model {folder.name} is not understood: {error}",
             "upgrade arae, or export the model again.",
         ) from error
-    return Writer(settings, form)
+    return Writer(settings, cast(FormChoice, form))
 
 
 def _reload(root: Path, device: str, threads: int | None) -> Rewriter:
@@ -300,8 +293,6 @@ def _bound(text: str, limit: int) -> tuple[str, bool]:
 
 def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """Group the numbers of the rows that are not empty: the longest first, rows of like length together."""
-    order = sorted(
-        (number for number, length in enumerate(lengths) if length), key=lambda number: -lengths[number]
-    )
+    order = sorted((number for number, length in enumerate(lengths) if length), key=lambda number: -lengths[number])
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]

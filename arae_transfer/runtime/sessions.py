@@ -27,11 +27,11 @@ logger = logging.getLogger(__name__)
 Int64 = npt.NDArray[np.int64]
 Result = TypeVar("Result")
 
-# "Fatal": onnxruntime says what goes wrong by exceptions too, and its own lines on stderr are no use to a
-# user.
+# "Fatal": what goes wrong is said by exceptions too, and onnxruntime's own lines on stderr help no user.
 _SILENT = 4
-_SEARCH_REMEDY = "install the CUDA libraries with `pip install 'arae-transfer[gpu]'` and check `nvidia-smi`,
-or use --device cpu."
+_CUDA_REMEDY = (
+    "check `nvidia-smi`, install the CUDA libraries with `pip install 'arae-transfer[gpu]'`, or use --device cpu."
+)
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,7 @@ def choose_device(wish: str) -> tuple[Device, str | None]:
             return CPU, "there is a GPU, but this onnxruntime is built without CUDA"
         raise AraeError(
             "this onnxruntime is built without CUDA",
-            "pip uninstall onnxruntime && pip install --force-reinstall onnxruntime-gpu; or use --device
-            cpu.",
+            "pip uninstall onnxruntime && pip install --force-reinstall onnxruntime-gpu, or --device cpu.",
         )
     return Device("cuda", int(match[2] or 0)), None
 
@@ -187,7 +186,7 @@ class Sessions:
         if self.device.kind == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
             # Asked for CUDA, onnxruntime answers with a session on the CPU and no error.
             if not self._automatic:
-                raise AraeError(f"onnxruntime cannot use {self.device} on this machine", _SEARCH_REMEDY)
+                raise AraeError(f"onnxruntime cannot use {self.device} on this machine", _CUDA_REMEDY)
             self.fallback = "there is a GPU, but onnxruntime cannot use it"
             self.device = CPU
         return session
@@ -214,9 +213,7 @@ class Sessions:
                 self.device = CPU
                 return self._create(name, content, CPU)
             if device.kind == "cuda":
-                raise AraeError(
-                    f"onnxruntime cannot use {device}: {_first_line(error)}", _SEARCH_REMEDY
-                ) from error
+                raise AraeError(f"onnxruntime cannot use {device}: {_first_line(error)}", _CUDA_REMEDY) from error
             raise AraeError(
                 f"onnxruntime {onnxruntime.__version__} cannot open {self.folder.root / name}: {_first_line(error)}",
                 "upgrade onnxruntime, or export the model again.",

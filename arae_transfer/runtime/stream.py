@@ -20,8 +20,7 @@ from arae_transfer.errors import AraeError
 
 BLOCK_SIZE = 1 << 16
 LONGEST_LINE = 1 << 20
-"""Bytes of a line that are kept; the rest of a longer one is read and dropped, and the line counts as
-truncated."""
+"""Bytes of a line that are kept; the rest of a longer one is read and dropped, and it counts as truncated."""
 
 WAITING_LINES = 4096
 WAITING_BYTES = 8 << 20
@@ -51,6 +50,9 @@ class BlockReader(Protocol):
 
     def read(self, size: int, /) -> bytes | None:
         """Return what has arrived, up to a size; nothing at the end; None when nothing has arrived yet."""
+
+    def fileno(self) -> int:
+        """Return the file descriptor."""
 
 
 @dataclass(frozen=True)
