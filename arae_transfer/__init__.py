@@ -2,6 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from arae_transfer.runtime.rewriter import Rewriter
+
+__all__ = ["load"]
+
+
+def load(model: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> Rewriter:
+    """Load an exported model, ready to rewrite; onnxruntime alone is imported, and only now.
+
+    Args:
+        model: A name, the path of an exported folder, or None for ``$ARAE_MODEL``, else the shipped model.
+        device: ``auto``, ``cpu`` or ``cuda[:N]``.
+        threads: CPU threads; None for all that this process may use.
+
+    Returns:
+        A rewriter, whose ``transfer(lines, to=...)`` yields one answer per line, in order.
+
+    Raises:
+        AraeError: There is no such model, or it is damaged, or the device cannot be used.
+    """
+    from arae_transfer.runtime.rewriter import Rewriter
+
+    return Rewriter.load(model, device=device, threads=threads)
+
 
 def __getattr__(name: str) -> str:
     """Look up the version only when it is asked for: reading package metadata costs start-up time."""

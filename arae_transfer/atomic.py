@@ -29,6 +29,12 @@ def synchronise_directory(directory: Path) -> None:
             os.close(descriptor)
 
 
+def synchronise_file(path: Path) -> None:
+    """Make the content of a file that another library wrote durable."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 @contextmanager
 def open_atomically(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a file for writing that appears under its name only when the block ends without an exception.
@@ -75,6 +81,21 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a binary file atomically."""
     with open_atomically(path, "wb") as file:
         file.write(content)
+
+
+def append_text(path: Path, text: str) -> None:
+    """Append UTF-8 text to a file, with nothing left in a buffer that a kill would lose.
+
+    Raises:
+        AraeError: The file cannot be written (no space, no permission).
+    """
+    rest = memoryview(text.encode("utf-8"))
+    try:
+        with path.open("ab", buffering=0) as file:
+            while rest:  # an unbuffered file may take a part
+                rest = rest[file.write(rest) :]
+    except OSError as error:
+        raise explain_write_failure(path, error) from error
 
 
 def replace_directory(staged: Path, final: Path) -> None:

@@ -1,6 +1,4 @@
-"""The one place that spells file names: what lies in a run, in an exported model, and where models and
-recipes are.
-"""
+"""The one place that spells file names: those of runs and exported models, and where models and recipes lie."""
 
 from __future__ import annotations
 

@@ -16,13 +16,15 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from arae_transfer.errors import AraeError
 from arae_transfer.form import Form
 
+Value = TypeVar("Value")
 
-def _setting(default: Any, help: str, *, minimum: float = -math.inf, maximum: float = math.inf) -> Any:
+
+def _setting(default: Value, help: str, *, minimum: float = -math.inf, maximum: float = math.inf) -> Value:
     """Declare a recipe field with its one documentation and the range that makes sense."""
     metadata = {"help": help, "minimum": minimum, "maximum": maximum}
     if isinstance(default, tuple):
@@ -111,7 +113,8 @@ class Adversary:
 
     weight: float = _setting(
         1.0,
-        "Lambda 1, the weight of the critic's term in the encoder's loss; 0: no generator, no critic, a plain autoencoder.",
+        "Lambda 1, the weight of the critic's term in the encoder's loss; "
+        "0: no generator, no critic, a plain autoencoder.",
         minimum=0,
     )
     noise_size: int = _setting(32, "The dimensions of the generator's input z.", minimum=1)
@@ -119,13 +122,12 @@ class Adversary:
     critic_layers: tuple[int, ...] = _setting((128, 128), "The hidden sizes of the critic.")
     constraint: Literal["clip", "gradient-penalty"] = _setting(
         "gradient-penalty",
-        "How the critic is kept Lipschitz: weight clipping (the paper) or a gradient penalty (the authors' later choice).",
+        "How the critic is kept Lipschitz: weight clipping (the paper) "
+        "or a gradient penalty (the authors' later choice).",
     )
     clip: float = _setting(0.01, "The bound of the critic's weights when clipping.", minimum=1e-6)
     penalty: float = _setting(10.0, "The weight of the gradient penalty, per-sample norm towards 1.", minimum=0)
-    critic_updates: int = _setting(
-        5, "The critic's updates per step of the alternating schedule.", minimum=1, maximum=100
-    )
+    critic_updates: int = _setting(5, "The critic's updates per step.", minimum=1, maximum=100)
     learning_rate: float = _setting(1e-4, "The learning rate of generator and critic (Adam).", minimum=0)
     beta1: float = _setting(0.5, "Adam's first decay rate for generator and critic.", minimum=0, maximum=0.999)
 
@@ -152,6 +154,18 @@ class Cycle:
     )
     start: float = _setting(0.3, "The share of the training after which the cycle begins.", minimum=0, maximum=1)
     extra_tokens: int = _setting(4, "A rewrite in training may be this many tokens longer than its source.", minimum=0)
+    delete: float = _setting(
+        0.0,
+        "The probability that a style-bearing token is deleted from a source before it is rewritten in training; "
+        "what is missing cannot be copied.",
+        minimum=0,
+        maximum=1,
+    )
+    teach: float = _setting(
+        0.0,
+        "The weight of learning to produce accepted rewrites (of damaged sources) from the whole source.",
+        minimum=0,
+    )
     doubt: float = _setting(
         0.0,
         "The least weight of a pair whose rewrite the style scorer rejects (a pair weighs what the scorer believes).",
@@ -168,7 +182,8 @@ class Training:
     batch_size: int = _setting(64, "The sentences of each class in a step.", minimum=1)
     schedule: Literal["alternating", "joint"] = _setting(
         "alternating",
-        "One update per player and batch, as the paper's algorithms state it, or one shared encoding and one joint update.",
+        "One update per player and batch, as the paper's algorithms state it, "
+        "or one shared encoding and one joint update.",
     )
     optimizer: Literal["sgd", "adam"] = _setting("sgd", "The optimizer of encoder and decoders.")
     learning_rate: float = _setting(1.0, "The learning rate of encoder and decoders.", minimum=0)
@@ -245,7 +260,8 @@ def load_recipe(path: Path, overrides: typing.Sequence[str] = ()) -> Recipe:
         table = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise AraeError(f"{path} is not a TOML file: {error}") from error
-    table.setdefault("name", path.parent.name if path.stem == "recipe" else f"{path.parent.name}-{path.stem}")
+    folder = path.absolute().parent.name
+    table.setdefault("name", folder if path.stem == "recipe" else "-".join(filter(None, (folder, path.stem))))
     return recipe_from_table(table, overrides, source=str(path))
 
 
@@ -256,7 +272,10 @@ def recipe_from_table(
     table = {key: dict(value) if isinstance(value, dict) else value for key, value in table.items()}
     for override in overrides:
         _apply_override(table, override)
-    recipe: Recipe = _build(Recipe, table, "", source)
+    recipe = _build(Recipe, table, "", source)
+    assert isinstance(recipe, Recipe)
+    if not recipe.name or recipe.name in (".", "..") or set(recipe.name) & set("/\\\0"):
+        raise AraeError(f"{source}: name = {recipe.name!r} cannot name a folder", "runs and exports are kept under it.")
     return recipe
 
 
@@ -300,7 +319,7 @@ def recipe_keys() -> dict[str, tuple[str, Any]]:
     return keys
 
 
-def _toml_value(value: Any) -> str:
+def _toml_value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -336,12 +355,12 @@ def _unknown_key(key: str, known: list[str], source: str) -> AraeError:
     name = key.rpartition(".")[2]
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     same_name = [candidate for candidate in known if candidate.rpartition(".")[2] == name]
-    nearest = (same_name or close or [None])[0]
-    hint = f"the nearest key is {nearest}." if nearest else f"the keys are {', '.join(known)}."
+    near = same_name or close
+    hint = f"the nearest key is {near[0]}." if near else f"the keys are {', '.join(known)}."
     return AraeError(f"{source}: there is no key {key}", hint)
 
 
-def _build(kind: Any, table: dict[str, Any], prefix: str, source: str) -> Any:
+def _build(kind: type[Any], table: dict[str, Any], prefix: str, source: str) -> object:
     hints = typing.get_type_hints(kind)
     fields = {item.name: item for item in dataclasses.fields(kind)}
     for key in table:
@@ -353,7 +372,7 @@ def _build(kind: Any, table: dict[str, Any], prefix: str, source: str) -> Any:
         if name not in table:
             continue
         value, hint, key = table[name], hints[name], prefix + name
-        if dataclasses.is_dataclass(hint):
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             if not isinstance(value, dict):
                 raise AraeError(f"{source}: {key} must be a section, not {value!r}", f"write [{key}].")
             values[name] = _build(hint, value, key + ".", source)
@@ -362,7 +381,7 @@ def _build(kind: Any, table: dict[str, Any], prefix: str, source: str) -> Any:
     return kind(**values)
 
 
-def _check(value: Any, hint: Any, key: str, item: dataclasses.Field[Any], source: str) -> Any:
+def _check(value: object, hint: object, key: str, item: dataclasses.Field[Any], source: str) -> object:
     documentation = item.metadata.get("help", "")
     origin = typing.get_origin(hint)
     if origin is Literal:
@@ -380,19 +399,21 @@ def _check(value: Any, hint: Any, key: str, item: dataclasses.Field[Any], source
         if not isinstance(value, list | tuple) or not all(type(entry) is element for entry in value):
             wanted = "numbers" if element is int else "strings"
             raise AraeError(f"{source}: {key} = {value!r} must be a list of {wanted}", documentation)
-        if element is int and any(entry < 1 for entry in value):
+        if any(isinstance(entry, int) and entry < 1 for entry in value):
             raise AraeError(f"{source}: {key} = {value!r} must hold positive numbers", documentation)
         return tuple(value)
     if isinstance(hint, types.UnionType):
         raise TypeError(f"{key}: union types are not supported in recipes")
-    if hint is float and type(value) is int:
-        value = float(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value) if abs(value) < 2**1000 else math.inf
     if type(value) is not hint:
-        kinds = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
+        kinds: dict[object, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
         raise AraeError(f"{source}: {key} = {value!r} must be {kinds[hint]}", documentation)
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = item.metadata.get("minimum", -math.inf), item.metadata.get("maximum", math.inf)
-        if not low <= value <= high:  # also refuses nan
+        if not low <= value <= high or abs(value) == math.inf:  # also refuses nan
             bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+            if abs(value) == math.inf:
+                bounds = "finite"
             raise AraeError(f"{source}: {key} = {value!r} must be {bounds}", documentation)
     return value

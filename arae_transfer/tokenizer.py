@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 
@@ -26,10 +28,12 @@ class Tokenizer:
 
     Policy for unknown text: a character outside the vocabulary becomes its UTF-8 bytes, one piece each, so the
     unknown id is never produced and every valid string without NUL survives ``decode(encode(line))``, up to blanks at
-    its ends and runs of blanks, which the tokenizer trims and joins.
+    its ends and runs of blanks, which the tokenizer trims and joins, and U+2581, which stands for a blank inside it.
     """
 
     def __init__(self, serialized: bytes) -> None:
+        if not serialized:
+            raise RuntimeError("an empty model")
         self.serialized = serialized
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=serialized)
         self.vocabulary_size: int = self._processor.vocab_size()
@@ -41,8 +45,13 @@ class Tokenizer:
         )
         if ids != (PAD_ID, UNKNOWN_ID, BEGIN_ID, END_ID):
             raise AraeError(
-                f"the tokenizer's special ids are pad, unknown, begin, end = {ids}, but {tuple(SPECIAL_IDS.values())} are needed",
+                f"the tokenizer's special ids are pad, unknown, begin, end = {ids}, not {tuple(SPECIAL_IDS.values())}",
                 "train it with --pad_id=0 --unk_id=1 --bos_id=2 --eos_id=3, or let `arae train` make one.",
+            )
+        if not self._processor.is_byte(self._processor.piece_to_id("<0x00>")):
+            raise AraeError(
+                "the tokenizer has no byte pieces, so it cannot write every character",
+                "train it with --byte_fallback=true, or let `arae train` make one.",
             )
 
     @classmethod
@@ -79,7 +88,7 @@ class Tokenizer:
             threads: The number of threads of the trainer.
 
         Raises:
-            AraeError: ``vocabulary_size`` is too small for the special and byte pieces.
+            AraeError: ``vocabulary_size`` is too small for the special and byte pieces and the characters of the lines.
         """
         if vocabulary_size < MINIMUM_VOCABULARY:
             raise AraeError(
@@ -88,7 +97,7 @@ class Tokenizer:
             )
         sentences = list(lines)
         model = io.BytesIO()
-        common = {
+        common: dict[str, Any] = {
             "model_writer": model,
             "model_type": "bpe",
             "character_coverage": 1.0,
@@ -113,6 +122,12 @@ class Tokenizer:
                 sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(sentences), vocab_size=size, **common)
                 break
             except RuntimeError as error:
+                needed = re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error))
+                if needed:
+                    raise AraeError(
+                        f"tokenizer.vocabulary_size = {vocabulary_size} is too small for the characters of the corpus",
+                        f"use at least {needed[1]}.",
+                    ) from error
                 # The trainer says how far it could go: "... Please set it to a value <= 1234."
                 _, separator, limit = str(error).rpartition("<= ")
                 digits = limit.strip().rstrip(".")

@@ -9,9 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from arae_transfer.cli import train, transfer
 from arae_transfer.cli.command import AraeCommand, AraeGroup
-from arae_transfer.cli.train import train
-from arae_transfer.cli.transfer import transfer
 
 app = typer.Typer(
     name="arae",
@@ -24,10 +23,10 @@ app = typer.Typer(
 )
 
 # In the order of the help. A command's module must import nothing heavy outside its function.
-COMMANDS: tuple[Callable[..., Any], ...] = (transfer, train)
+COMMANDS: tuple[Callable[..., Any], ...] = (transfer.transfer, train.train)
 
-for command in COMMANDS:
-    app.command(cls=AraeCommand)(command)
+for function in COMMANDS:
+    app.command(cls=AraeCommand)(function)
 
 
 def _print_version(wanted: bool) -> None:

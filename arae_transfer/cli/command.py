@@ -31,10 +31,9 @@ class AraeCommand(TyperCommand):
         """Write the options, grouped."""
         _write_panels(self.get_params(ctx), ctx, formatter)
 
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Parse the arguments, converting plain text the short way."""
-        _pass_text_through(self.params)
-        return super().parse_args(ctx, args)
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """Return the parameters, converting plain text the short way."""
+        return _pass_text_through(super().get_params(ctx))
 
 
 class AraeGroup(TyperGroup):
@@ -45,10 +44,9 @@ class AraeGroup(TyperGroup):
         self.format_commands(ctx, formatter)
         _write_panels(self.get_params(ctx), ctx, formatter)
 
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Parse the arguments, converting plain text the short way."""
-        _pass_text_through(self.params)
-        return super().parse_args(ctx, args)
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """Return the parameters, converting plain text the short way."""
+        return _pass_text_through(super().get_params(ctx))
 
     def invoke(self, ctx: Context) -> Any:  # noqa: ANN401 -- as declared by Typer
         """Run the command; what the user can fix becomes one or two lines on standard error."""
@@ -146,17 +144,13 @@ class _TextPasser:
         return convert.coerce(value, param=param, ctx=ctx)
 
 
-def _pass_text_through(parameters: Iterable[Parameter]) -> None:
+def _pass_text_through(parameters: list[Parameter]) -> list[Parameter]:
     """Spare Typer's conversion where nothing needs it; a Typer that has no such step is left alone."""
     for parameter in parameters:
         descriptor = getattr(parameter, "type_descriptor", None)
         information = getattr(descriptor, "parameter_info", None)
-        if (
-            descriptor is None
-            or not hasattr(type(parameter), "get_runtime_param")
-            or getattr(information, "parser", None) is not None
-        ):
-            continue
-        passer = _TextPasser(parameter, descriptor.annotation)
-        setattr(parameter, "get_runtime_param", lambda passer=passer: passer)  # noqa: B010 -- replaces a
-        method
+        convertible = descriptor is not None and hasattr(type(parameter), "get_runtime_param")
+        if convertible and getattr(information, "parser", None) is None:
+            passer = _TextPasser(parameter, getattr(descriptor, "annotation", None))
+            setattr(parameter, "get_runtime_param", lambda passer=passer: passer)  # noqa: B010
+    return parameters

@@ -1,6 +1,4 @@
-"""What `arae transfer` says on standard error: what runs where, and what was changed, counted and said
-once.
-"""
+"""What `arae transfer` says on standard error: what runs where, and what it changed, counted and said once."""
 
 from __future__ import annotations
 
@@ -65,7 +63,8 @@ class Messages:
         self._say(self._unfinished, "answered with a text that was stopped before its end")
         if self._verbose:
             seconds = time.perf_counter() - self._ready
-            report(f"{self._lines:,} lines in {seconds:.1f} s, {self._lines / max(seconds, 1e-9):,.0f} a second")
+            lines = "line" if self._lines == 1 else "lines"
+            report(f"{self._lines:,} {lines} in {seconds:.1f} s, {self._lines / max(seconds, 1e-9):,.0f} a second")
 
     def _say(self, number: int, what: str) -> None:
         if number:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -96,8 +98,8 @@ def train(
             ctx.fail("--resume needs a recipe or the folder of a run.")
         _print_recipes()
         return
-    run, resumed = _choose_run(recipe, runs, name, resume)
-    resolved = _resolve_recipe(recipe, run, resumed, settings or [])
+    run = _choose_run(recipe, runs, name, resume, settings or [])
+    resolved = _resolve_recipe(recipe, run, resume, settings or [])
 
     from arae_transfer.cli.extras import require
 
@@ -107,13 +109,13 @@ def train(
 
     use_threads(threads)
     reporter = make_reporter(quiet)
-    training_data = _read_data(resolved, data, run, resumed, reporter.message)
+    training_data = _read_data(resolved, data, run, resume, reporter.message)
     with reporter:
-        trainer = Trainer(resolved, training_data, run, reporter, device=device, resume=resumed)
+        trainer = Trainer(resolved, training_data, run, reporter, device=device, resume=resume)
         outcome = trainer.train()
     sys.stdout.write(f"{outcome.run}\n")
     if not outcome.finished:
-        reporter.interrupted(outcome, f"arae train {outcome.run} --resume")
+        reporter.interrupted(outcome, f"arae train {shlex.quote(str(outcome.run))} --resume")
         raise typer.Exit(130)
     reporter.finished(
         outcome,
@@ -138,40 +140,46 @@ def _print_keys() -> None:
         sys.stdout.write(f"{key} = {json.dumps(default, default=list)}\t{documentation}\n")
 
 
-def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool) -> tuple[Path, bool]:
-    """Return the folder of the run and whether it is continued."""
+def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, settings: list[str]) -> Path:
+    """Return the folder of the run."""
     given = Path(recipe)
-    if RunLayout(given).latest.is_file() or (given.is_dir() and RunLayout(given).tokenizer.is_file()):
+    if _is_run(given):
         if not resume:
             raise AraeError(f"{given} is a run that exists", f"continue it with `arae train {given} --resume`.")
-        return given, True
-    parent = runs / _recipe_name(find_recipe(recipe))
+        return given
+    parent = runs / _recipe_name(find_recipe(recipe), settings)
     if resume:
         candidates = [parent / name] if name else sorted(parent.glob("*"), key=_last_change)
-        started = [run for run in candidates if RunLayout(run).latest.is_file()]
+        started = [run for run in candidates if _is_run(run)]
         if not started:
             raise AraeError(
-                f"there is no run with a checkpoint in {parent}",
+                f"there is no run {name} in {parent}" if name else f"there is no run in {parent}",
                 "start one without --resume, or give the run's folder in place of the recipe.",
             )
-        return started[-1], True
+        return started[-1]
     run = parent / (name or datetime.now().strftime("%Y%m%d-%H%M%S"))
-    if run.exists() and any(run.iterdir()):
+    if run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise AraeError(
             f"the run {run} exists", f"give another --name, or continue it with `arae train {run} --resume`."
         )
-    return run, False
+    return run
+
+
+def _is_run(folder: Path) -> bool:
+    """Say whether a training has written its recipe and its tokenizer here, with or without a checkpoint."""
+    layout = RunLayout(folder)
+    return layout.recipe.is_file() and layout.tokenizer.is_file()
 
 
 def _last_change(run: Path) -> float:
-    latest = RunLayout(run).latest
-    return latest.stat().st_mtime if latest.is_file() else 0.0
+    layout = RunLayout(run)
+    return max((path.stat().st_mtime for path in (layout.latest, layout.tokenizer) if path.is_file()), default=0.0)
 
 
-def _recipe_name(path: Path) -> str:
+def _recipe_name(path: Path, settings: list[str]) -> str:
     from arae_transfer.recipe import load_recipe
 
-    return load_recipe(path).name
+    return load_recipe(path, settings).name
 
 
 def _resolve_recipe(recipe: str, run: Path, resumed: bool, settings: list[str]) -> Recipe:
@@ -187,7 +195,9 @@ def _resolve_recipe(recipe: str, run: Path, resumed: bool, settings: list[str]) 
     return load_recipe(find_recipe(recipe), settings)
 
 
-def _read_data(recipe: Recipe, data: list[str] | None, run: Path, resumed: bool, message: object) -> TrainingData:
+def _read_data(
+    recipe: Recipe, data: list[str] | None, run: Path, resumed: bool, message: Callable[[str], None]
+) -> TrainingData:
     from arae_transfer.corpus.reading import ReadingOptions, read_corpus
     from arae_transfer.training.loop import TrainingData
 
@@ -211,7 +221,6 @@ def _read_data(recipe: Recipe, data: list[str] | None, run: Path, resumed: bool,
     with reading_progress() as progress:
         training = read_corpus(data, "train", options, classes=classes, progress=progress)
         held_out = read_corpus(data, "valid", options, classes=training.classes)
-    assert callable(message)
     for sentence in training.report.lines():
         message(sentence)
     return TrainingData(training.lines, held_out.lines, tuple(_absolute(source) for source in data))

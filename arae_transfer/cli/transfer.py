@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arae_transfer.cli.answers import open_answers
 from arae_transfer.cli.messages import Messages
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import MODEL_VARIABLE, list_models
@@ -47,7 +46,7 @@ def transfer(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE]...",
+            metavar="FILE",
             help="Text files, one sentence a line; none, or -: standard input.",
             rich_help_panel=INPUT_AND_OUTPUT,
             show_default=False,
@@ -171,12 +170,13 @@ def transfer(
     folder = ModelFolder.find(model)
     class_name = folder.match_class(to)
     names = files or [STANDARD_INPUT]
+    sources = _sources(names)
+    messages = Messages(folder, quiet=quiet, verbose=verbose)
 
+    from arae_transfer.cli.answers import open_answers
     from arae_transfer.runtime.rewriter import BATCHES_PER_CHUNK, Rewriter
     from arae_transfer.runtime.stream import LineReader
 
-    messages = Messages(folder, quiet=quiet, verbose=verbose)
-    sources = _sources(names)
     rewriter = Rewriter.load(folder.root, device=device, threads=threads)
     with open_answers(output) as write:
         rewriter.prepare(class_name, form)

@@ -1,14 +1,14 @@
 """A small grammar whose sentences have a class: it writes sentences, and it knows every right rewrite of one.
 
-A grammar is a set of named symbols and a list of sentence patterns. A pattern is text with symbol names in braces,
-``the {dish} {dish.is} .``. There are two kinds of symbols:
+A grammar is a set of named symbols and a list of sentence patterns. A pattern is text with symbol names in
+braces, ``the {dish} {dish.is} .``. There are two kinds of symbols:
 
 * a *content* symbol has alternatives that say nothing about the class: ``dish`` is ``soup``, ``pizza``, ...;
 * a *style* symbol has alternatives for each class: ``dish.is`` is ``was cold`` or ``was delicious``.
 
-Alternatives may use other symbols; no symbol may use itself, so the language is finite and each pattern is also a
-regular expression. That gives the judge: a right rewrite of a sentence has the same pattern and the same content
-words, and at each style symbol some alternative of the wished class.
+Alternatives may use other symbols; no symbol may use itself, so the language is finite and each pattern is
+also a regular expression. That gives the judge: a right rewrite of a sentence has the same pattern and the
+same content words, and at each style symbol some alternative of the wished class.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Parse:
 
     Attributes:
         label: The class of all its style symbols, or None when they are of several classes.
-        skeleton: Its content: text pieces and names of style symbols by turns, beginning and ending with text.
+        skeleton: Its content: text pieces and names of style symbols by turns, beginning and ending with
+            text.
     """
 
     label: str | None
@@ -64,6 +65,13 @@ class Grammar:
         """
         return self._expand(_pick(self.sentences, generator), label, generator)
 
+    def write_with_content(self, skeleton: Sequence[str], label: str, generator: random.Random) -> str:
+        """Return a random sentence of a class that has the content of a parsed sentence."""
+        return "".join(
+            self._expand(f"{{{piece}}}", label, generator) if index % 2 else piece
+            for index, piece in enumerate(skeleton)
+        )
+
     def _expand(self, pattern: str, label: str, generator: random.Random) -> str:
         pieces: list[str] = []
         for text, symbol in _split(pattern):
@@ -79,9 +87,7 @@ class Grammar:
             alternatives: Sequence[str] = self.content[symbol]
             return _either(self._regular_expression(text, label) for text in alternatives)
         labels = self.classes if label is None else (label,)
-        return _either(
-            self._regular_expression(text, each) for each in labels for text in self.style[symbol][each]
-        )
+        return _either(self._regular_expression(text, each) for each in labels for text in self.style[symbol][each])
 
     def _regular_expression(self, pattern: str, label: str | None) -> str:
         return "".join(
@@ -123,9 +129,7 @@ class Grammar:
                 skeleton += [sentence[position : match.start(group)], symbol]
                 position = match.end(group)
                 labels &= {
-                    label
-                    for label in self.classes
-                    if re.fullmatch(self.pattern_of_symbol(symbol, label), match[group])
+                    label for label in self.classes if re.fullmatch(self.pattern_of_symbol(symbol, label), match[group])
                 }
             skeleton.append(sentence[position:])
             parses.append(Parse(labels.pop() if len(labels) == 1 else None, tuple(skeleton)))

@@ -117,7 +117,7 @@ def _contained(keys: Keys, window: Keys) -> npt.NDArray[np.bool_]:
     """Say which keys are in a sorted window; only those between its bounds are looked up."""
     if len(window) == 0:
         return np.zeros(len(keys), np.bool_)
-    contained = (keys >= window[0]) & (keys <= window[-1])
+    contained: npt.NDArray[np.bool_] = (keys >= window[0]) & (keys <= window[-1])
     near = keys[contained]
     contained[contained] = window[np.searchsorted(window, near)] == near
     return contained

@@ -1,8 +1,8 @@
 """The sentences of the quickstart corpus: restaurants, hotels and shops, praised or complained about.
 
-Written as the Penn Treebank writes: lower case, blanks around punctuation, ``was n't``. Each opinion fits its noun:
-food is cold or delicious, staff rude or friendly, rooms dirty or spotless, prices outrageous or fair. What else a
-sentence says (who, when, where, what was ordered) says nothing about the opinion.
+Written as the Penn Treebank writes: lower case, blanks around punctuation, ``was n't``. Each opinion fits its
+noun: food is cold or delicious, staff rude or friendly, rooms dirty or spotless, prices outrageous or fair.
+What else a sentence says (who, when, where, what was ordered) says nothing about the opinion.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ def _words(text: str) -> Alternatives:
 def _plural(alternatives: Alternatives) -> Alternatives:
     """Return predicates with the verb "to be" in the plural."""
     return tuple(
-        "were" + text.removeprefix("was") if text == "was" or text.startswith("was ") else text
-        for text in alternatives
+        "were" + text.removeprefix("was") if text == "was" or text.startswith("was ") else text for text in alternatives
     )
 
 
@@ -63,7 +62,7 @@ CONTENT: dict[str, Alternatives] = {
     "waiters": _words("waiters, servers, bartenders, cooks, owners"),
     "receptionist": _words("receptionist, concierge, porter, desk clerk, housekeeper, hotel manager"),
     "receptionists": _words("receptionists, maids, porters, people at the front desk"),
-    "clerk": _words("clerk, cashier, salesman, saleswoman, shop assistant, store manager, security guard"),
+    "clerk": _words("clerk, cashier, salesman, saleswoman, shop assistant, store manager"),
     "clerks": _words("clerks, cashiers, employees, sales people, people at the register"),
     "looks": _words(
         "a tall man with glasses, a young man with a beard, a woman in a green apron, a student from ohio, "
@@ -71,7 +70,7 @@ CONTENT: dict[str, Alternatives] = {
     ),
     # Food and drink.
     "dish": _words(
-        "soup, pizza, burger, curry, lasagna, omelet, burrito, stew, steak, sandwich, meatloaf, casserole, quiche"
+        "soup, pizza, burger, curry, lasagna, frittata, burrito, stew, steak, sandwich, meatloaf, casserole, quiche"
     ),
     "dishes": _words(
         "fries, noodles, tacos, pancakes, dumplings, ribs, meatballs, eggs, chicken wings, potatoes, waffles"
@@ -92,14 +91,15 @@ CONTENT: dict[str, Alternatives] = {
     "scenery": _words("the lake, the harbor, the mountains, the garden, the city, the river, the beach"),
     "outlook": _words("balcony, window, terrace, rooftop, pool"),
     # Goods.
-    "thing": _words(
-        "jacket, sweater, dress, watch, lamp, chair, backpack, blender, suitcase, coat, toaster, necklace"
-    ),
+    "thing": _words("jacket, sweater, dress, watch, lamp, chair, backpack, blender, suitcase, coat, toaster, necklace"),
     "things": _words("shoes, boots, gloves, headphones, jeans, sunglasses, sandals, pans, earrings"),
     "color": _words("red, blue, black, green, brown, white, gray, yellow, purple"),
     # Other matters of opinion.
-    "prices": _words("prices, drink prices, lunch prices, room rates, weekend rates, delivery fees"),
-    "service": _words("service, atmosphere, whole experience, visit"),
+    "menu.prices": _words("prices, drink prices, lunch prices, prices on the menu"),
+    "room.prices": _words("prices, room rates, weekend rates, summer rates"),
+    "shop.prices": _words("prices, delivery fees, sale prices, shipping costs"),
+    "fee": _words("five dollars, ten dollars, twelve dollars, twenty dollars"),
+    "service": _words("service, atmosphere, whole experience"),
     "music": _words("music, band, singer, piano player, dj"),
     # Places.
     "restaurant": _words("restaurant, diner, cafe, bistro, pizzeria, steakhouse, bakery, pub, taco truck"),
@@ -111,7 +111,7 @@ CONTENT: dict[str, Alternatives] = {
         "the park, the cinema, the town hall, the university"
     ),
     "street": _words("main street, oak street, market street, river road, church street, second avenue"),
-    "town": _words("boston, chicago, denver, portland, austin, seattle, phoenix, the whole county"),
+    "town": _words("boston, chicago, denver, portland, austin, seattle, phoenix, memphis, dallas"),
     # Times and occasions.
     "time": _words(
         "last night, last week, yesterday, on friday, on a sunday, on monday, on saturday night, two days ago, "
@@ -144,9 +144,7 @@ STYLE: dict[str, Mapping[str, Alternatives]] = {
         POSITIVE: _words("delicious, perfect, amazing, excellent, superb"),
     },
     "dish.is": {
-        NEGATIVE: _predicate(
-            "dish", "tasted burnt", "tasted like cardboard", "tasted awful", "was n't {dish.good}"
-        ),
+        NEGATIVE: _predicate("dish", "tasted burnt", "tasted like cardboard", "tasted awful", "was n't {dish.good}"),
         POSITIVE: _predicate(
             "dish", "tasted homemade", "tasted like heaven", "tasted great", "was n't {dish.bad} at all"
         ),
@@ -176,8 +174,7 @@ STYLE: dict[str, Mapping[str, Alternatives]] = {
             "took forever, never came, came an hour late, arrived very late, was n't on time, came far too late"
         ),
         POSITIVE: _words(
-            "came right away, came in no time, arrived on time, was never late, came in minutes, "
-            "arrived very quickly"
+            "came right away, came in no time, arrived on time, was never late, came in minutes, arrived very quickly"
         ),
     },
     # People who serve.
@@ -366,12 +363,12 @@ SENTENCES: Alternatives = (
     "our {waiter} , {looks} , {staff.did} .",
     "we asked for {extra} and the {waiter} {staff.did} .",
     "the {drink} {drink.is} and our {order} {order.came} .",
-    "the {drink} {drink.is} , the {dishes} {dishes.are} and the {prices} {prices.are} .",
+    "the {drink} {drink.is} , the {dishes} {dishes.are} and the {menu.prices} {prices.are} .",
     "after a walk to {landmark} we stopped for {meal} and the {waiters} {staff.did.plural} .",
     "we sat at the bar {occasion} , and the {music} {music.was} .",
     "when we came in at {hour} , the {waiter} {staff.did} .",
     "{person} {liked} the {dishes} , and i {liked} the {dish} .",
-    "have you ever tried {dish.a} {dish} like the one they serve {occasion} ?",
+    "have you ever tried {dish.a} {dish} like the one at this {restaurant} ?",
     "{luckily} , our {order} {order.came} and the {dish} {dish.is} .",
     "we had {a.great} {meal} at the {restaurant} near {landmark} {time} .",
     # Hotels.
@@ -384,13 +381,13 @@ SENTENCES: Alternatives = (
     "when we called the front desk about {need} , the {receptionist} {staff.did} .",
     "we had {room.a} room with two beds and a {appliance} .",
     "we drove to the {hotel} {occasion} , and {staff.a} {receptionist} met us at the door .",
-    "the {receptionists} {staff.did.plural} , the {room} {room.is} and the {prices} {prices.are} .",
-    "parking costs ten dollars a day , and the {prices} {prices.are} .",
+    "the {receptionists} {staff.did.plural} , the {room} {room.is} and the {room.prices} {prices.are} .",
+    "parking by {landmark} costs {fee} a day , and the {room.prices} {prices.are} .",
     # Shops.
     "the {color} {thing} i bought {time} {thing.is} .",
     "i bought a {color} {thing} for {person} and it {thing.is} .",
     "the {clerk} {staff.did} when we returned the {color} {things} .",
-    "they sell {things.attribute} {things} , and the {prices} {prices.are} .",
+    "they sell {things.attribute} {things} , and the {shop.prices} {prices.are} .",
     "i {buy.again} {things} from this {shop} again !",
     "{person} {liked} the {color} {thing} from the {shop} on {street} .",
     "the {clerks} {staff.did.plural} , but we only came for {things} .",

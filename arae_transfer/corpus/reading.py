@@ -252,9 +252,7 @@ def _check_classes(known: Set[str], order: Sequence[str], options: ReadingOption
             )
 
 
-def _check_sizes(
-    lines: Mapping[str, list[str]], report: ReadingReport, pool: Pool, options: ReadingOptions
-) -> None:
+def _check_sizes(lines: Mapping[str, list[str]], report: ReadingReport, pool: Pool, options: ReadingOptions) -> None:
     needed = options.minimum_lines if pool.split in (TRAIN, ALL) else 1
     for label, texts in lines.items():
         if len(texts) >= needed:

@@ -84,9 +84,7 @@ class ReadingReport:
         """Return what a user should know, one short sentence each; nothing remarkable gives an empty list."""
         sentences = [str(finding) for finding in self.findings]
         if self.count(Reason.OVERLONG):
-            sentences.append(
-                f"a line is over-long when it has more than {self.maximum_characters:,} characters"
-            )
+            sentences.append(f"a line is over-long when it has more than {self.maximum_characters:,} characters")
         if self.in_several_classes == 1:
             sentences.append("1 text stands in more than one class, kept in each")
         elif self.in_several_classes > 1:
@@ -117,7 +115,5 @@ class Tally:
         files = list(dict.fromkeys(path for path, _ in self._counts))
         reasons = list(Reason)
         findings = [Finding(path, reason, *counts) for (path, reason), counts in self._counts.items()]
-        findings.sort(
-            key=lambda entry: (files.index(entry.path), entry.first_line, reasons.index(entry.reason))
-        )
+        findings.sort(key=lambda entry: (files.index(entry.path), entry.first_line, reasons.index(entry.reason)))
         return tuple(findings)

@@ -109,14 +109,33 @@ def resolve_sources(data: Sequence[str]) -> list[Source]:
     return sources
 
 
+def absolute_source(value: str) -> str:
+    """Return a ``--data`` value with its path made absolute, so that it holds in any working folder."""
+    label, name = _split_value(value)
+    path = Path(name).expanduser().absolute()
+    return str(path) if label is None else f"{label}={path}"
+
+
+def _split_value(value: str) -> tuple[str | None, str]:
+    """Split a ``--data`` value into class (None where it has none) and path.
+
+    A path may have "=" in it: what exists under the whole value is meant, unless CLASS=FILE exists as well.
+    """
+    label, equals, name = value.partition("=")
+    if not equals:
+        return None, value
+    if _exists(Path(value).expanduser()) and not (name and _exists(Path(name).expanduser())):
+        return None, value
+    return label, name
+
+
 def _resolve(value: str) -> list[Source]:
     if not value.strip():
         raise AraeError("--data is empty", _FORMS)
-    label, equals, name = value.partition("=")
-    # A path may have "=" in it: what exists under the whole value is meant, unless CLASS=FILE fits as well.
-    whole = Path(value).expanduser()
-    if equals and not (_exists(whole) and not (name and _exists(Path(name).expanduser()))):
+    label, name = _split_value(value)
+    if label is not None:
         return [_class_file(value, label, name)]
+    whole = Path(value).expanduser()
     if not _exists(whole):
         raise AraeError(f"no file or folder {value}{_nearest_file(whole)}", _FORMS)
     if whole.is_dir():
@@ -196,9 +215,7 @@ def _folder(folder: Path) -> list[ClassFile]:
             )
         files[split, label] = path
     if not files:
-        raise AraeError(
-            f"{folder}: {_contents(entries)}, but no SPLIT.CLASS.txt", _folder_hint(folder, entries)
-        )
+        raise AraeError(f"{folder}: {_contents(entries)}, but no SPLIT.CLASS.txt", _folder_hint(folder, entries))
     return [ClassFile(path, label, split) for (split, label), path in files.items()]
 
 

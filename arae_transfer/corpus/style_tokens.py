@@ -63,9 +63,11 @@ class StyleTokens:
             classes: (n,) class indices.
             uniform: (n,) uniform numbers in [0, 1).
         """
-        drawn = np.empty(len(classes), dtype=np.int64)
+        drawn: npt.NDArray[np.int64] = np.empty(len(classes), dtype=np.int64)
         for index in np.unique(classes):
             chosen = classes == index
             cumulative = self.replacement[index]
             drawn[chosen] = np.searchsorted(cumulative, uniform[chosen] * cumulative[-1], side="right")
-        return np.minimum(drawn, self.replacement.shape[1] - 1)
+        # Rounding may carry a draw to the very end.
+        np.minimum(drawn, self.replacement.shape[1] - 1, out=drawn)
+        return drawn

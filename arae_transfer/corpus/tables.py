@@ -60,9 +60,7 @@ def iterate_rows(file: TextFile, table_format: TableFormat, columns: Columns) ->
         AraeError: A column is missing, or a row is damaged; the message names file and line.
     """
     if columns.text == columns.label:
-        raise AraeError(
-            f"text_column and label_column are both {columns.text!r}", "name two different columns."
-        )
+        raise AraeError(f"text_column and label_column are both {columns.text!r}", "name two different columns.")
     if table_format == "jsonl":
         return _json_rows(file, columns)
     return _separated_rows(file, columns, table_format)
@@ -224,9 +222,7 @@ def _json_object(file: TextFile, number: int, line: str) -> dict[str, object]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        reason = (
-            f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
-        )
+        reason = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
         raise AraeError(
             f"{file.path}:{number}: malformed JSON: {reason}",
             "a .jsonl file has one JSON object on each line.",

@@ -213,11 +213,7 @@ class TextFile:
             texts = [text.strip(" \t") for text in self.decode(block)]
             # Nearly every block is clean, and looking at it as a whole is several times faster than line by
             # line.
-            if (
-                all(texts)
-                and len(max(texts, key=len)) <= maximum_characters
-                and not any(map(str.isspace, texts))
-            ):
+            if all(texts) and len(max(texts, key=len)) <= maximum_characters and not any(map(str.isspace, texts)):
                 yield NumberedLines(texts, range(block.first_line, block.first_line + len(texts)))
             else:
                 yield self._select(texts, block.first_line, maximum_characters)

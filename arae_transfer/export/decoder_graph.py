@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from arae_transfer.export.graph import Graph, Storage, make_model, value
-from arae_transfer.export.weights import LSTMWeights, array
+from arae_transfer.export.weights import Float32, LSTMWeights, array
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 
@@ -65,8 +65,8 @@ def _read_code(graph: Graph, decoder: Decoder) -> None:
     """Append what depends on the code alone and is therefore computed once for each sentence.
 
     Values for the loop: ``layer.0.share`` (batch, 4 x hidden), the part of the first layer's gates that the mean of
-    the code and the biases give; with attention ``keys`` (batch, code_size, vectors) and ``mask.penalty``
-    (batch, 1, vectors), otherwise ``context`` (batch, code_size).
+    the code and the biases give; with attention ``keys`` (batch, code_size, vectors), ``mask.penalty``
+    (batch, 1, vectors) and ``nearness.by_step`` (maximum_length, vectors), otherwise ``context`` (batch, code_size).
     """
     axis_1 = graph.constant("axis.1", [1])
     column = graph.node("Unsqueeze", ["code_mask", graph.constant("axis.2", [2])], "code_mask.column")
@@ -78,7 +78,8 @@ def _read_code(graph: Graph, decoder: Decoder) -> None:
     for_mean = weights.inputs[:, decoder.embedding.embedding_dim :]  # (4 x hidden, code_size)
     bias = graph.constant("layer.0.bias", weights.input_bias + weights.recurrent_bias, np.float32)
     graph.node("Gemm", [mean, graph.weight("layer.0.mean", for_mean), bias], "layer.0.share", transB=1)
-    if decoder.attends:
+    if decoder.nearness is not None:
+        _nearness_by_step(graph, array(decoder.nearness))
         graph.node("Transpose", ["code"], "keys", perm=[0, 2, 1])
         # 0 at real vectors and the lowest number at padding, which leaves it no weight.
         padding = graph.node("Sub", ["code_mask", graph.constant("one", 1.0, np.float32)], "padding")
@@ -86,6 +87,27 @@ def _read_code(graph: Graph, decoder: Decoder) -> None:
         graph.node("Unsqueeze", [lowest, axis_1], "mask.penalty")
     else:
         graph.node("Squeeze", ["code", axis_1], "context")
+
+
+def _nearness_by_step(graph: Graph, nearness: Float32) -> None:
+    """Append what attention prefers at each step by the places of the vectors: (maximum_length, vectors).
+
+    Args:
+        graph: The graph.
+        nearness: (2 x farthest + 1,) for the distances of a vector from the step, -farthest to farthest.
+    """
+    zero, one = (graph.constant(f"number.{number}", number) for number in (0, 1))
+    shape = graph.node("Shape", ["code_mask"], "places.shape")
+    vectors = graph.node("Gather", [shape, one], "places.number")
+    places = graph.node("Range", [zero, vectors, one], "places")  # (vectors,)
+    steps = graph.node("Range", [zero, "maximum_length", one], "steps")  # (maximum_length,)
+    column = graph.node("Unsqueeze", [steps, graph.constant("axis.1", [1])], "steps.column")
+    distance = graph.node("Sub", [places, column], "distance")  # (maximum_length, vectors)
+    farthest = len(nearness) // 2
+    bounds = [graph.constant(f"distance.{bound}", bound) for bound in (-farthest, farthest)]
+    clipped = graph.node("Clip", [distance, *bounds], "distance.clipped")
+    entry = graph.node("Add", [clipped, bounds[1]], "distance.entry")
+    graph.node("Gather", [graph.constant("nearness", nearness, np.float32), entry], "nearness.by_step")
 
 
 def _first_values(graph: Graph, decoder: Decoder) -> None:
@@ -163,7 +185,9 @@ def _attend(body: Graph, query: nn.Linear, states: str) -> str:
     wanted = body.node("Gemm", [states, body.weight("query", array(query.weight))], "query.wanted", transB=1)
     row = body.node("Unsqueeze", [wanted, axis_1], "query.row")  # (batch, 1, code_size)
     scores = body.node("MatMul", [row, "keys"], "scores")  # (batch, 1, vectors)
-    masked = body.node("Add", [scores, "mask.penalty"], "scores.masked")
+    near = body.node("Gather", ["nearness.by_step", "step"], "nearness.here")  # (1, vectors)
+    preferred = body.node("Add", [scores, near], "scores.preferred")
+    masked = body.node("Add", [preferred, "mask.penalty"], "scores.masked")
     shares = body.node("Softmax", [masked], "attention", axis=2)
     found = body.node("MatMul", [shares, "code"], "attention.found")  # (batch, 1, code_size)
     return body.node("Squeeze", [found, axis_1], "attention.context")
@@ -200,7 +224,7 @@ def _end(body: Graph, best: str) -> None:
 
 def _build_body(body: Graph, decoder: Decoder) -> onnx.GraphProto:
     tokens, flags = TensorProto.INT64, TensorProto.BOOL
-    shape = ["batch", decoder.first.hidden_size]
+    shape: list[str | int] = ["batch", decoder.first.hidden_size]
     states = _state_names(decoder)
     inputs = [
         # Scalars in effect; onnx's shape inference and onnxruntime both take them to have one axis.

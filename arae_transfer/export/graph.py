@@ -27,7 +27,7 @@ class Graph:
 
     def __init__(self, storage: Storage = "fp32", parent: Graph | None = None) -> None:
         self.storage: Storage = storage if parent is None else parent.storage
-        self._root = self if parent is None else parent._root
+        self._root: Graph = self if parent is None else parent._root
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: dict[str, onnx.TensorProto] = {}
 
@@ -35,12 +35,18 @@ class Graph:
         """Return an empty graph for the body of a loop inside this one."""
         return Graph(parent=self)
 
-    def node(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+    def node(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:  # noqa: ANN401 -- as onnx takes them
         """Append a node of one output and return the output's name."""
         self.nodes(operator, inputs, [output], **attributes)
         return output
 
-    def nodes(self, operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> None:
+    def nodes(
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        **attributes: Any,  # noqa: ANN401 -- as onnx takes them
+    ) -> None:
         """Append a node of any number of outputs; an empty name leaves an optional one out."""
         name = next(output for output in outputs if output)
         self._nodes.append(

@@ -18,8 +18,8 @@ Float32 = npt.NDArray[np.float32]
 
 
 def array(parameter: Tensor | nn.Module) -> Float32:
-    """Return a parameter as an fp32 array. (PyTorch types the attributes of modules as tensor or module.)"""
-    assert isinstance(parameter, Tensor)
+    """Return a parameter as an fp32 array."""
+    assert isinstance(parameter, Tensor)  # PyTorch types every attribute of a module as tensor or module
     values: Float32 = parameter.detach().cpu().float().numpy()
     return values
 
@@ -53,7 +53,7 @@ class LSTMWeights:
     @property
     def hidden_size(self) -> int:
         """The size of the state."""
-        return self.recurrent.shape[1]
+        return int(self.recurrent.shape[1])
 
 
 def _onnx_gates(stacked: Float32) -> Float32:

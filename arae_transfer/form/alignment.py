@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 
 ABSENT = -2  # no position, and not the one before the first either
@@ -24,26 +23,32 @@ def align(source: Sequence[str], answer: Sequence[str]) -> list[int]:
     source_end, answer_end = len(source) - tail, len(answer) - tail
 
     positions = [*range(begin), *[ABSENT] * (answer_end - begin), *range(source_end, len(source))]
-    if begin == answer_end or begin == source_end:
+    if begin in (answer_end, source_end):
         return positions
-    free: dict[str, deque[int]] = {}
-    for position in range(begin, source_end):
-        free.setdefault(source[position], deque()).append(position)
+    # For each word its first position, and for each position the next one of the same word.
+    first: dict[str, int] = {}
+    later: dict[int, int] = {}
+    for position in range(source_end - 1, begin - 1, -1):
+        word = source[position]
+        if word in first:
+            later[position] = first[word]
+        first[word] = position
     taken: set[int] = set()
     previous = begin - 1
     for index in range(begin, answer_end):
         word = answer[index]
-        candidates = free.get(word)
-        following = previous + 1
+        position = previous + 1
         previous = ABSENT
-        if candidates:
-            if begin <= following < source_end and following not in taken and source[following] == word:
-                previous = following
-            else:
-                while candidates and candidates[0] in taken:
-                    candidates.popleft()
-                if candidates:
-                    previous = candidates.popleft()
-            taken.add(previous)
-        positions[index] = previous
+        if word not in first:
+            continue
+        if not begin <= position < source_end or source[position] != word or position in taken:
+            position = first[word]
+            while position in taken:
+                position = later.get(position, ABSENT)
+            if position == ABSENT:
+                del first[word]
+                continue
+            first[word] = position
+        taken.add(position)
+        positions[index] = previous = position
     return positions

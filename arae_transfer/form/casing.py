@@ -10,35 +10,8 @@ SENTENCE_ENDS = frozenset(".!?")
 _TRANSPARENT = frozenset(("``", "''", "'", '"', "(", ")", "[", "]", "-", "--", "*"))
 # "It's" begins a sentence with a capital and is no name; "Joe's" is one.
 _NO_NAMES = frozenset(
-    [
-        "it",
-        "that",
-        "there",
-        "he",
-        "she",
-        "what",
-        "who",
-        "here",
-        "how",
-        "where",
-        "when",
-        "let",
-        "this",
-        "everything",
-        "everyone",
-        "everybody",
-        "nothing",
-        "nobody",
-        "no",
-        "someone",
-        "somebody",
-        "something",
-        "anyone",
-        "one",
-        "today",
-        "food",
-        "service",
-    ]
+    """anyone everybody everyone everything food he here how it let no nobody nothing one service she somebody someone
+    something that there this today what when where who""".split()  # noqa: SIM905
 )
 _FEWEST_SHOUTED_LETTERS = 4
 _FEWEST_TITLE_WORDS = 4
@@ -65,35 +38,30 @@ class Casing:
     @classmethod
     def of(cls, words: Sequence[str], surfaces: Sequence[str]) -> Casing:
         """Read the casing of a line in pieces: the corpus's words and how each was typed."""
+        typed = " ".join(surfaces)
+        if typed == typed.lower():
+            return cls(shouts=False, title=False, capitals=False, sentences=False, names={})
         names: dict[str, str] = {}
         first = ""
-        letters = spelled = capitalised = 0
-        capitals = shouts = False
+        spelled = capitalised = 0
         starts = True
         for index, (word, surface) in enumerate(zip(words, surfaces, strict=True)):
-            if surface[0].isalpha():
+            if surface[:1].isalpha():
                 first = first or surface
                 spelled += 1
-                letters += len(surface)
-                if surface != word or surface != surface.lower():
-                    capitals = True
+                if surface != word and surface != surface.lower():
                     simple = surface[0].isupper() and surface[1:].islower()
                     capitalised += simple or len(surface) == 1
                     ordinary = starts and simple and not _owns(words, index)
                     if len(word) > 1 and "'" not in word and not ordinary:
                         names[word] = surface
-                starts = False
-            elif word in SENTENCE_ENDS:
-                starts = True
-            elif word not in _TRANSPARENT:
-                starts = False
-        if capitals:
-            shouts = letters >= _FEWEST_SHOUTED_LETTERS and " ".join(surfaces).isupper()
+            if starts or word in SENTENCE_ENDS:
+                starts = begins_next(word, starts)
+        shouts = typed.isupper() and sum(map(str.isalpha, typed)) >= _FEWEST_SHOUTED_LETTERS
         title = spelled >= _FEWEST_TITLE_WORDS and capitalised == spelled
         # "12 dollars was what Joe's charged": the first word could not show it, so the others do.
-        begins = surfaces[0][0].isdecimal() if surfaces else False
-        sentences = capitals and (begins or first != first.lower())
-        return cls(shouts, title, capitals, sentences, {} if shouts or title else names)
+        sentences = surfaces[0][0].isdecimal() or first != first.lower()
+        return cls(shouts, title, True, sentences, {} if shouts or title else names)
 
     def spell(self, word: str, starts: bool) -> str:
         """Return the word of a lower-case corpus as this line's writer would type it.

@@ -20,8 +20,11 @@ _CONTROLS = dict.fromkeys((*range(9), *range(10, 32), *range(127, 160), 8232, 82
 # What keyboards and phones type for the corpus's characters, one for one, so that positions stay.
 _PLAIN_CHARACTERS = str.maketrans("‘’ʼ′“”„«»″–‐‑£€¥", '\'\'\'\'""""""---$$$')
 _SYMBOLS = "\u2190-\u2bff\ufe0f\u200d\U0001f000-\U0001faff"
-_WORD_CHARACTERS = rf"""[^\s\-,;:?!()\[\]{{}}<>"'`@\#$%&.…—{_SYMBOLS}]"""
+_BREAKS = rf"""\s,;:?!()\[\]{{}}<>"'`@\#$%&.…—{_SYMBOLS}"""
+_LETTERS = rf"[^\-{_BREAKS}]++"
 CLITICS = "s|m|re|ve|ll|d|n"
+# A period and a capital after small letters, as in "cold.The", end a sentence and begin one.
+_NO_SENTENCE_BREAK = r"(?! [A-Z] (?<=[a-z]{2}\.[A-Z]) )"
 
 _SCANNER = rf"""
   (?P<quote>   " | `` | '' )
@@ -32,16 +35,17 @@ _SCANNER = rf"""
 | (?P<dash>    -{{2,}} | — )
 | (?P<clitic>  ' (?i: (?:{CLITICS}|em|til|till|cause|bout|burgh) (?!\w) | t (?=(?:is|was)\b|(?!\w)) ) )
 | (?P<symbol>  [{_SYMBOLS}]+ )
-| (?P<word>    (?: (?<!\w) \. (?=\d) )?+
-               (?: {_WORD_CHARACTERS}++
+| (?P<word>    (?: (?<! [^{_BREAKS}] ) (?<! ' ) \. (?=\d) )?+
+               (?: {_LETTERS} | - (?!-) )
+               (?: {_LETTERS}
                  | - (?!-)
                  | (?<=\w) ' (?=\w)
-                 | (?<=\w) \. (?=\w) (?! [A-Z] (?<=[a-z]{{2}}\.[A-Z]) )    # two sentences in "cold.The"
-                 | (?<=\d) [,:] (?=\d) )++ )
+                 | (?<=\w) \. (?=\w) {_NO_SENTENCE_BREAK}
+                 | (?<=\d) [,:] (?=\d) )*+ )
 | (?P<mark>    \S )
 """
 _RUNS = {"dots": "...", "dash": "--"}
-_CLITIC_AT_END = re.compile(rf"(?i)(?<=\w)(?:n't|'(?:{CLITICS}))\Z")
+_CLITIC_AT_END = re.compile(rf"(?i)(?:(?<=[^\W\d])n't|(?<=\w)'(?:{CLITICS}))\Z")
 # Two words that people write as one, and where the Treebank cuts them.
 MERGED_WORDS = {"cannot": 3, "gonna": 3, "gotta": 3, "wanna": 3, "gimme": 3, "lemme": 3}
 MERGED_PAIRS = frozenset(
@@ -63,7 +67,7 @@ class Pieces(NamedTuple):
 
     Attributes:
         words: The corpus's words, one per piece.
-        surfaces: What was typed for each.
+        surfaces: What was typed for each; empty for a final period that was not typed.
         gaps: The blanks before each piece, and those after the last: one more than there are pieces.
     """
 
@@ -99,7 +103,7 @@ def cut(line: str, form: Form) -> Pieces:
     gaps: list[str] = []
     quote_open = False
     end = 0
-    for found in _scanner(form.number).finditer(text):
+    for found in _scanner(form).finditer(text):
         kind = found.lastgroup
         start, stop = found.span()
         gap = line[end:start]
@@ -113,7 +117,7 @@ def cut(line: str, form: Form) -> Pieces:
             word = _written(source[start:stop], form)
         elif kind == "mark":
             word = source[start:stop]
-            if word == "." and words and not gap and _keeps_period(words[-1], text, stop):
+            if word == "." and words and not gap and _keeps_period(words[-1], text, stop, treebank):
                 words[-1] += word
                 surfaces[-1] += word
                 continue
@@ -131,14 +135,25 @@ def cut(line: str, form: Form) -> Pieces:
         words.append(word)
         surfaces.append(line[start:stop])
         gaps.append(gap)
+    if treebank and words and words[-1] == "...":
+        # The corpora end such a sentence in "... ."; where only three dots were typed, the period has no width.
+        dots = surfaces[-1]
+        width = 1 if len(dots) > 3 else 0
+        surfaces[-1:] = [dots[: len(dots) - width], dots[len(dots) - width :]]
+        words.append(".")
+        gaps.append("")
     gaps.append(line[end:])
     return Pieces(words, surfaces, gaps)
 
 
 @cache
-def _scanner(number: str) -> re.Pattern[str]:
-    placeholder = rf"(?P<placeholder>{re.escape(number)}) |" if number else ""
-    return re.compile(placeholder + _SCANNER, re.VERBOSE)
+def _scanner(form: Form) -> re.Pattern[str]:
+    alternatives = _SCANNER
+    if form.tokens == "plain":  # its answers could not be cut in the same way: they have no capitals left
+        alternatives = alternatives.replace(_NO_SENTENCE_BREAK, "")
+    if form.number:
+        alternatives = rf"(?P<placeholder> {re.escape(form.number)} (?!\w) ) | {alternatives}"
+    return re.compile(alternatives, re.VERBOSE)
 
 
 def _written(typed: str, form: Form) -> str:
@@ -161,7 +176,7 @@ def _cuts(word: str, start: int, form: Form) -> list[int]:
                 break
             end = clitic.start()
             cuts.insert(0, start + end)
-    elif form.number and word[0].isdecimal():
+    elif form.number and form.tokens == "penn-treebank" and word[0].isdecimal():
         half_day = _HALF_DAY.search(word)
         # The hour is a number, so that "10pm" can be carried through the model.
         if half_day and is_number(word[: half_day.start()]):
@@ -169,7 +184,7 @@ def _cuts(word: str, start: int, form: Form) -> list[int]:
     return cuts
 
 
-def _keeps_period(word: str, text: str, stop: int) -> bool:
+def _keeps_period(word: str, text: str, stop: int, treebank: bool) -> bool:
     """Say whether the period after a word belongs to it; the last one of a line never does."""
     following = _NEXT.match(text, stop)
     if following is None or not following[2] or not (following[1] or following[2] in ",:;"):
@@ -177,7 +192,9 @@ def _keeps_period(word: str, text: str, stop: int) -> bool:
     word = word.lower()
     if word in _TITLES or (len(word) == 1 and word.isalpha() and word not in "ai"):
         return True
-    return (word in _ABBREVIATIONS or _DOTTED.fullmatch(word) is not None) and not following[2].isupper()
+    if treebank and following[2].isupper():
+        return False
+    return word in _ABBREVIATIONS or _DOTTED.fullmatch(word) is not None
 
 
 def _opens_quote(line: str, start: int, stop: int, quote_open: bool) -> bool:

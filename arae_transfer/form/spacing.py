@@ -10,6 +10,7 @@ QUOTES = frozenset(("``", "''"))
 CONTRACTED = frozenset(("n't", *(f"'{clitic}" for clitic in CLITICS.split("|") if clitic != "n")))
 # Marks that stand close to the word before them.
 CLOSE_MARKS = frozenset([".", ",", "!", "?", ";", ":", ")", "]", "}", "%", "..."])
+_MERGED_HEADS = frozenset(head for head, _ in MERGED_PAIRS)
 _OPENING = frozenset("([{")
 _PREFIXES = frozenset("$#")
 
@@ -28,8 +29,12 @@ def blanks(words: Sequence[str], number: str) -> list[str]:
     brackets_open = 0
     previous, close = "", True
     for index, word in enumerate(words):
+        if word.isalpha():
+            gaps.append("" if close or (previous in _MERGED_HEADS and (previous, word) in MERGED_PAIRS) else " ")
+            previous, close = word, False
+            continue
         following = words[index + 1] if index + 1 < len(words) else ""
-        joins_before = close or (previous, word) in MERGED_PAIRS
+        joins_before = close
         joins_after = False
         if word in CLOSE_MARKS:
             joins_before = True

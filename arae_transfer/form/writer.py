@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from arae_transfer.form.alignment import ABSENT, align
-from arae_transfer.form.casing import Casing, begins_next
+from arae_transfer.form.casing import SENTENCE_ENDS, Casing, begins_next
 from arae_transfer.form.description import Form, FormChoice
 from arae_transfer.form.pieces import cut, without_controls
 from arae_transfer.form.recognition import recognizer
@@ -107,11 +107,14 @@ class Writer:
         for word, position, gap in zip(words, positions, gaps, strict=False):
             follows = position == previous + 1
             parts.append(memory.gaps[position] if follows else gap)
-            if self.form.number and word == self.form.number:
+            if word == self.form.number:
                 parts.append(next(numbers, UNKNOWN_NUMBER))
+            elif follows:
+                parts.append(memory.surfaces[position])
             else:
-                parts.append(memory.surfaces[position] if follows else hand.write(word, starts))
-            starts = begins_next(word, starts)
+                parts.append(hand.write(word, starts))
+            if starts or word in SENTENCE_ENDS:
+                starts = begins_next(word, starts)
             previous = position
         parts[0] = memory.gaps[0]
         parts.append(memory.gaps[-1])
@@ -140,9 +143,9 @@ class _Hand:
         marks = {
             word: surface
             for word, surface in zip(memory.words, memory.surfaces, strict=True)
-            if word != surface and not surface[0].isalnum()
+            if word != surface and surface and not surface[0].isalnum()
         }
-        return cls(casing, _STRAIGHT_QUOTES | marks, any("’" in surface for surface in memory.surfaces))
+        return cls(casing, _STRAIGHT_QUOTES | marks, "’" in " ".join(memory.surfaces))
 
     def write(self, word: str, starts: bool) -> str:
         """Return the word as typed; ``starts`` says that it begins a sentence."""

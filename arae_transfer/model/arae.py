@@ -21,7 +21,7 @@ class ARAE(nn.Module):
         generator: Noise to codes.
         critic: Codes to scores.
         classifier: Codes to classes.
-        scorer: Sentences to classes; only weighs pairs in the cycle.
+        scorer: Sentences to classes; weighs pairs in the cycle and judges rewrites in validation, teaches no other.
     """
 
     def __init__(self, recipe: Recipe, classes: tuple[str, ...], vocabulary_size: int) -> None:

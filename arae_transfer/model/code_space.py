@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from arae_transfer.recipe import Adversary, Attribute, Model
 def _perceptron(sizes: Sequence[int], activation: type[nn.Module], *, batch_norm: bool) -> nn.Sequential:
     """Stack linear layers, each followed by its normalisation and activation."""
     layers: list[nn.Module] = []
-    for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+    for before, after in pairwise(sizes):
         layers.append(nn.Linear(before, after))
         if batch_norm:
             layers.append(nn.BatchNorm1d(after))

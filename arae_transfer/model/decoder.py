@@ -9,7 +9,6 @@ from torch.nn import functional
 from arae_transfer.recipe import Model
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 
-
 # Places between a position of the sentence and a vector of its code, beyond which they count as equally far.
 FARTHEST = 8
 
@@ -73,7 +72,7 @@ class Decoder(nn.Module):
         """
         if self.query is None or self.nearness is None:
             return code.expand(-1, states.size(1), -1)
-        scores = self.query(states) @ code.transpose(1, 2)  # (batch, time, vectors)
+        scores: Tensor = self.query(states) @ code.transpose(1, 2)  # (batch, time, vectors)
         places = torch.arange(start, start + states.size(1), device=code.device)
         vectors = torch.arange(code.size(1), device=code.device)
         distance = (vectors - places[:, None]).clamp(-FARTHEST, FARTHEST)  # (time, vectors)
@@ -160,7 +159,8 @@ class Decoder(nn.Module):
         layers = [self.first, *self.upper]
         hidden = [code.new_zeros(batch, layer.hidden_size) for layer in layers]
         cell = [code.new_zeros(batch, layer.hidden_size) for layer in layers]
-        weight, bias = self.output.weight, self.output.bias
+        weight: Tensor = self.output.weight
+        bias: Tensor = self.output.bias
         if candidates is not None:
             weight, bias = weight[candidates], bias[candidates]
         steps: list[Tensor] = []
@@ -192,8 +192,9 @@ class Decoder(nn.Module):
 def _lstm_step(layer: nn.Module, read: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     """Advance a one-layer LSTM by one step on (batch, size) inputs, without the sequence machinery."""
     assert isinstance(layer, nn.LSTM)
-    gates = functional.linear(read, layer.weight_ih_l0, layer.bias_ih_l0) + functional.linear(
-        hidden, layer.weight_hh_l0, layer.bias_hh_l0
+    from_read, from_hidden, read_bias, hidden_bias = layer.all_weights[0]
+    gates = functional.linear(read, from_read, read_bias) + functional.linear(
+        hidden, from_hidden, hidden_bias
     )  # (batch, 4 x hidden)
     into, forget, candidate, out = gates.chunk(4, dim=1)
     cell = forget.sigmoid() * cell + into.sigmoid() * candidate.tanh()

@@ -5,7 +5,6 @@ This module needs the standard library alone, so that listing models and complet
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,7 +88,9 @@ class ModelFolder:
                 "give the folder that `arae export` wrote.",
             )
         version = config.get("format_version")
-        if isinstance(version, int) and version > FORMAT_VERSION:
+        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+            raise _damaged(path, f"lacks a sensible format_version: {version!r}")
+        if version > FORMAT_VERSION:
             raise AraeError(
                 f"{path} has format version {version}; this arae reads up to {FORMAT_VERSION}",
                 "upgrade arae: pip install --upgrade arae-transfer",
@@ -127,7 +128,7 @@ class ModelFolder:
             decoders=decoders,
             tokenizer=_plain_name(config["tokenizer"]),
             files=files,
-            form=dict(config["form"]),
+            form=_table(config["form"]),
         )
         if folder.maximum_tokens < 2:
             raise ValueError(f"maximum_tokens = {folder.maximum_tokens}")
@@ -142,6 +143,8 @@ class ModelFolder:
         Raises:
             AraeError: The file is missing, unreadable or not the one that was exported.
         """
+        import hashlib  # here, because it loads OpenSSL, which listing and completing do without
+
         path = self.root / name
         record = self.files[name]
         try:
@@ -191,6 +194,12 @@ def _damaged(path: Path, what: str) -> AraeError:
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError(f"{value!r} is not a text")
+    return value
+
+
+def _table(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} is not a table")
     return value
 
 

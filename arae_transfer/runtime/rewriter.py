@@ -208,9 +208,7 @@ class Rewriter:
         cuts: list[bool] = []
         for line in lines:
             text, cut = _bound(one_line(line), most * CHARACTERS_PER_TOKEN)
-            memory: Any = None
-            if text and not text.isspace():
-                text, memory = writer.to_corpus(text)
+            text, memory = writer.to_corpus(text) if text.strip() else ("", None)
             texts.append(text)
             memories.append(memory)
             cuts.append(cut)

@@ -1,11 +1,9 @@
-"""onnxruntime sessions: which device, how many threads, opened when first needed and only from checked
-files."""
+"""onnxruntime sessions: which device, how many threads, opened when first needed, from checked files."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import os
 import re
 import sys
@@ -21,8 +19,6 @@ import onnxruntime
 
 from arae_transfer.errors import AraeError
 from arae_transfer.runtime.model_folder import ModelFolder
-
-logger = logging.getLogger(__name__)
 
 Int64 = npt.NDArray[np.int64]
 Result = TypeVar("Result")
@@ -196,8 +192,7 @@ class Sessions:
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _SILENT
-        # Patterns are remembered for each new shape of a batch: memory that grows for nothing in a stream of
-        # lines.
+        # Patterns are remembered for each new shape of a batch: memory that grows in a stream of lines.
         options.enable_mem_pattern = False
         # Encoder and decoder take turns: the threads of one must not spin while the other works.
         options.add_session_config_entry("session.force_spinning_stop", "1")
@@ -223,11 +218,9 @@ class Sessions:
 
 def _load_cuda_libraries() -> None:
     """Load CUDA and cuDNN from their Python packages; what is missing shows when a session is created."""
-    noise = io.StringIO()
-    with contextlib.redirect_stdout(noise), contextlib.suppress(Exception):
-        onnxruntime.preload_dlls()  # prints its failures on stdout, among the answers
-    for line in noise.getvalue().splitlines():
-        logger.debug("%s", line)
+    # Its failures are printed on stdout, among the answers.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
+        onnxruntime.preload_dlls()
 
 
 def _all_at_once(tasks: list[Callable[[], Result]]) -> list[Result]:

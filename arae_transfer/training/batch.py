@@ -87,8 +87,18 @@ def make_batch(
     tokens, lengths = stack_classes(parts)
     classes = np.repeat(np.arange(len(sentences)), [len(chosen) for chosen in indices])
     noised, noised_lengths = add_input_noise(tokens, lengths, classes, noise, style, generator)
-    arrays = (*with_end(tokens, lengths), *with_end(noised, noised_lengths), classes)
-    candidates = None
-    if sampler is not None:
-        candidates = torch.from_numpy(sampler.draw(tokens, generator)).to(device)
-    return Batch(*(torch.from_numpy(array).to(device, non_blocking=True) for array in arrays), candidates)
+    candidates = sampler.draw(tokens, generator) if sampler is not None else None
+
+    def move(array: IntegerArray) -> Tensor:
+        return torch.from_numpy(array).to(device, non_blocking=True)
+
+    tokens, lengths = with_end(tokens, lengths)
+    noised, noised_lengths = with_end(noised, noised_lengths)
+    return Batch(
+        move(tokens),
+        move(lengths),
+        move(noised),
+        move(noised_lengths),
+        move(classes),
+        move(candidates) if candidates is not None else None,
+    )

@@ -14,7 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from arae_transfer.atomic import explain_write_failure, replace_directory, synchronise_directory, write_text
+from arae_transfer.atomic import (
+    explain_write_failure,
+    replace_directory,
+    synchronise_directory,
+    synchronise_file,
+    write_text,
+)
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout
 from arae_transfer.model.arae import ARAE
@@ -50,8 +56,7 @@ class State:
 
 def model_tensors(model: ARAE) -> dict[str, Tensor]:
     """Return parameters and buffers by name, shared ones once."""
-    named = dict(model.named_parameters())
-    named.update({name: buffer for name, buffer in model.named_buffers()})
+    named: dict[str, Tensor] = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     return {name: tensor.detach().contiguous() for name, tensor in named.items()}
 
 
@@ -115,6 +120,8 @@ def save_checkpoint(
             staged / layout.STATE,
             json.dumps({"format": CHECKPOINT_FORMAT, **asdict(state)}, indent=1, sort_keys=True) + "\n",
         )
+        for path in staged.iterdir():
+            synchronise_file(path)
         synchronise_directory(staged)
         staged.chmod(0o755)
         replace_directory(staged, final)
@@ -125,9 +132,10 @@ def save_checkpoint(
     finally:
         if staged is not None:
             shutil.rmtree(staged, ignore_errors=True)
-    write_text(layout.latest, json.dumps({"step": state.step}) + "\n")
+    # The best first: a run killed between the two goes on from the older checkpoint and comes here again.
     if best:
         write_text(layout.best, json.dumps({"step": state.step}) + "\n")
+    write_text(layout.latest, json.dumps({"step": state.step}) + "\n")
     kept = {
         layout.checkpoint(step).name for step in (_pointed(layout.latest), _pointed(layout.best)) if step is not None
     }
@@ -164,14 +172,27 @@ def find_checkpoint(layout: RunLayout, which: Literal["latest", "best"]) -> Path
     return layout.checkpoint(step)
 
 
-def _load_tensors(path: Path) -> dict[str, Tensor]:
+def _damaged(path: Path, layout: RunLayout) -> AraeError:
+    """Return the error for a file of a checkpoint that cannot be read, naming the run's other checkpoint."""
+    own = path.parent
+    for pointer, replaced in ((layout.best, layout.latest), (layout.latest, layout.best)):
+        step = _pointed(pointer)
+        if step is not None and layout.checkpoint(step) != own and layout.checkpoint(step).is_dir():
+            hint = (
+                f"the run's {pointer.stem} checkpoint is another one, of step {step:,}; "
+                f"to use it, copy {pointer.name} over {replaced.name} in {layout.root}."
+            )
+            break
+    else:
+        hint = "the run has no other checkpoint; start a new run."
+    return AraeError(f"the checkpoint file {path} is missing or damaged", hint)
+
+
+def _load_tensors(path: Path, layout: RunLayout) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise AraeError(
-            f"the checkpoint file {path} is missing or damaged: {error}",
-            "use the other checkpoint of the run, latest or best.",
-        ) from error
+        raise _damaged(path, layout) from error
     return tensors
 
 
@@ -190,23 +211,24 @@ def load_state(checkpoint: Path, layout: RunLayout) -> State:
         table["classes"] = tuple(table["classes"])
         return State(**table)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AraeError(
-            f"the checkpoint file {path} is missing or damaged", "use the other checkpoint of the run."
-        ) from error
+        raise _damaged(path, layout) from error
 
 
 def restore(layout: RunLayout, checkpoint: Path, model: ARAE, average: ARAE | None, optimizers: Optimizers) -> State:
     """Put a checkpoint's weights, optimizers and random state in place, and return its state."""
     state = load_state(checkpoint, layout)
-    load_model_tensors(model, _load_tensors(checkpoint / layout.MODEL), checkpoint / layout.MODEL)
+    load_model_tensors(model, _load_tensors(checkpoint / layout.MODEL, layout), checkpoint / layout.MODEL)
     if average is not None:
-        load_model_tensors(average, _load_tensors(checkpoint / layout.AVERAGE), checkpoint / layout.AVERAGE)
-    tensors = _load_tensors(checkpoint / layout.OPTIMIZERS)
-    torch.set_rng_state(tensors.pop("random.cpu.state"))
-    cuda = tensors.pop("random.cuda.state", None)
-    if cuda is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(cuda)
-    _restore_optimizers(optimizers, tensors)
+        load_model_tensors(average, _load_tensors(checkpoint / layout.AVERAGE, layout), checkpoint / layout.AVERAGE)
+    tensors = _load_tensors(checkpoint / layout.OPTIMIZERS, layout)
+    try:
+        cpu, cuda = tensors.pop("random.cpu.state"), tensors.pop("random.cuda.state", None)
+        _restore_optimizers(optimizers, tensors)
+        torch.set_rng_state(cpu)
+        if cuda is not None and torch.cuda.is_available():
+            torch.cuda.set_rng_state(cuda)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise _damaged(checkpoint / layout.OPTIMIZERS, layout) from error
     return state
 
 
@@ -242,6 +264,6 @@ def load_run(run: Path, which: Literal["latest", "best"] = "best") -> LoadedRun:
     tokenizer = Tokenizer.load(layout.tokenizer)
     model = ARAE(recipe, state.classes, tokenizer.vocabulary_size)
     name = layout.AVERAGE if recipe.training.averaging > 0 else layout.MODEL
-    load_model_tensors(model, _load_tensors(checkpoint / name), checkpoint / name)
+    load_model_tensors(model, _load_tensors(checkpoint / name, layout), checkpoint / name)
     model.eval()
     return LoadedRun(recipe, state.classes, tokenizer, model, state)

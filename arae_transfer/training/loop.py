@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from arae_transfer.atomic import write_text
+from arae_transfer.atomic import append_text, write_text
 from arae_transfer.corpus.batches import BatchSchedule, TokenizedSentences, tokenize
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.errors import AraeError
@@ -27,8 +27,15 @@ from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_to_toml
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.batch import Batch, CandidateSampler, make_batch
-from arae_transfer.training.checkpoint import State, find_checkpoint, restore, save_checkpoint
-from arae_transfer.training.players import Metrics, Optimizers, Players
+from arae_transfer.training.checkpoint import (
+    State,
+    find_checkpoint,
+    load_state,
+    model_tensors,
+    restore,
+    save_checkpoint,
+)
+from arae_transfer.training.players import Metrics, Optimizers, Players, TrainingDiverged
 from arae_transfer.training.schedules import alternating_step, joint_step
 from arae_transfer.training.validation import ValidationReport, validate
 
@@ -135,11 +142,13 @@ def choose_precision(wish: str, device: torch.device) -> str:
     """Return ``fp32`` or ``bf16``.
 
     Raises:
-        AraeError: bf16 is asked for and not there.
+        AraeError: bf16 is asked for and the GPU does not have it.
     """
+    capable = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
     if wish == "auto":
-        capable = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
         return "bf16" if capable else "fp32"
+    if wish == "bf16" and device.type == "cuda" and not capable:
+        raise AraeError(f"{device} has no bf16", "set training.precision to auto or fp32.")
     return wish
 
 
@@ -206,7 +215,7 @@ class Trainer:
         self.valid_sentences = self._tokenize(data.valid, "validation")
         self.schedule = BatchSchedule(self.train_sentences, recipe.training.batch_size, recipe.training.seed)
         self.style = None
-        if recipe.noise.style_share > 0:
+        if recipe.noise.style_share > 0 or recipe.cycle.delete > 0:
             self.style = StyleTokens.count(list(self.train_sentences.values()), self.tokenizer.vocabulary_size)
         self.sampler = None
         if 0 < recipe.training.candidates < self.tokenizer.vocabulary_size:
@@ -224,13 +233,14 @@ class Trainer:
         self.state = State(classes=self.classes, corpus=fingerprint(self.train_sentences))
         self.sentences_per_step = recipe.training.batch_size * len(self.classes)
         self.steps = max(1, recipe.training.sentences // self.sentences_per_step)
+        self._saved_step: int | None = None
         if resume:
             self._resume()
 
     # --- set-up -----------------------------------------------------------------------------------------------
 
     def _tokenizer(self, data: TrainingData, resume: bool) -> Tokenizer:
-        if resume:
+        if resume and self.layout.tokenizer.is_file():
             return Tokenizer.load(self.layout.tokenizer)
         if self.recipe.tokenizer.model:
             return Tokenizer.load(Path(self.recipe.tokenizer.model))
@@ -266,16 +276,22 @@ class Trainer:
         return sentences
 
     def _resume(self) -> None:
-        checkpoint = find_checkpoint(self.layout, "latest")
-        corpus = self.state.corpus
-        self.state = restore(self.layout, checkpoint, self.model, self.average, self.optimizers)
-        if self.state.corpus != corpus or self.state.classes != self.classes:
-            raise AraeError(
-                f"the data are not those that {self.layout.root} was trained on",
-                "give the same --data, or start a new run without --resume.",
-            )
+        if self.layout.recipe.is_file() and not self.layout.latest.is_file():
+            # Killed before its first checkpoint: the same steps come again from the start.
+            self.reporter.message(f"{self.layout.root} has no checkpoint yet: starting at step 0")
+        else:
+            checkpoint = find_checkpoint(self.layout, "latest")
+            state = load_state(checkpoint, self.layout)
+            if state.corpus != self.state.corpus or state.classes != self.classes:
+                raise AraeError(
+                    f"the data are not those that {self.layout.root} was trained on",
+                    "give the same --data, or start a new run without --resume.",
+                )
+            self.state = restore(self.layout, checkpoint, self.model, self.average, self.optimizers)
+            self._saved_step = self.state.step
+            self.reporter.message(f"continuing {self.layout.root} at step {self.state.step:,} of {self.steps:,}")
         self._trim_metrics()
-        self.reporter.message(f"continuing {self.layout.root} at step {self.state.step:,} of {self.steps:,}")
+        self._trim_samples()
 
     def _trim_metrics(self) -> None:
         """Drop lines that were logged after the checkpoint; those steps are done again."""
@@ -290,8 +306,20 @@ class Trainer:
                 continue  # a line cut short when the process was killed
         write_text(self.layout.metrics, "".join(kept))
 
+    def _trim_samples(self) -> None:
+        """Drop samples of validations after the checkpoint; those come again."""
+        if not self.layout.samples.exists():
+            return
+        kept, keeping = [], True
+        for line in self.layout.samples.read_text("utf-8", errors="replace").splitlines(keepends=True):
+            word, _, number = line.strip().partition(" ")
+            if word == "step" and number.isdecimal() and not line.startswith(" "):
+                keeping = int(number) <= self.state.step
+            if keeping:
+                kept.append(line)
+        write_text(self.layout.samples, "".join(kept))
+
     def _write_header(self) -> None:
-        self.layout.root.mkdir(parents=True, exist_ok=True)
         write_text(self.layout.recipe, recipe_to_toml(self.recipe))
         self.tokenizer.save(self.layout.tokenizer)
         environment: dict[str, Any] = {
@@ -324,7 +352,7 @@ class Trainer:
         window_start, window_step = time.monotonic(), self.state.step
         last_saved, last_tick = time.monotonic(), time.monotonic()
         self.model.train()
-        with StopRequest() as stop, self._open_metrics() as metrics_file:
+        with StopRequest() as stop:
             while self.state.step < self.steps and not stop.asked:
                 for name, value in self._step(self.state.step).items():
                     sums.setdefault(name, []).append(value)
@@ -338,20 +366,20 @@ class Trainer:
                     means = {name: sum(values) / len(values) for name, values in sums.items()}
                     left = (self.steps - step) * self.sentences_per_step / max(rate, 1e-9)
                     progress = Progress(step, self.steps, step * self.sentences_per_step, rate, left, means)
-                    self._log(metrics_file, "train", means | {"sentences_per_second": rate})
+                    self._log("train", means | {"sentences_per_second": rate})
                     self.reporter.progress(progress)
                     sums.clear()
                     window_start, window_step = now, step
                 if step % validate_every == 0 or step == self.steps:
-                    self._validate(metrics_file)
+                    self._validate()
                     last_saved = time.monotonic()
                     # Rates speak of training alone.
                     window_start, window_step = last_saved, step
-                elif now - last_saved > recipe.validation.checkpoint_minutes * 60 or stop.asked:
+                elif now - last_saved > recipe.validation.checkpoint_minutes * 60:
                     self._save(best=False)
                     last_saved = time.monotonic()
-        if stop.asked and self.state.step < self.steps:
-            self._save(best=False)
+            if self.state.step != self._saved_step:  # asked to stop between checkpoints
+                self._save(best=False)
         return Outcome(self.layout.root, self.state.step >= self.steps, self.state)
 
     def _step(self, step: int) -> Metrics:
@@ -405,26 +433,33 @@ class Trainer:
             return
         # A young average follows fast, so that it does not remember the initial weights for long.
         decay = min(self.recipe.training.averaging, (1 + self.state.step) / (10 + self.state.step))
-        targets = list(self.average.parameters())
+        targets: list[torch.Tensor] = list(self.average.parameters())
         torch._foreach_lerp_(targets, list(self.model.parameters()), 1.0 - decay)
         for mine, current in zip(self.average.buffers(), self.model.buffers(), strict=True):
             mine.copy_(current)
 
     # --- once in a while --------------------------------------------------------------------------------------
 
-    def _open_metrics(self) -> Any:
-        try:
-            return self.layout.metrics.open("a", encoding="utf-8")
-        except OSError as error:
-            raise AraeError(f"cannot write {self.layout.metrics}: {error.strerror or error}") from error
+    def _log(self, kind: str, values: Mapping[str, float]) -> None:
+        position = {"step": self.state.step, "sentences": self.state.step * self.sentences_per_step}
+        record = position | {f"{kind}/{name}": round(value, 6) for name, value in values.items()}
+        append_text(self.layout.metrics, json.dumps(record) + "\n")
 
-    def _log(self, file: Any, kind: str, values: Mapping[str, float]) -> None:
-        record = {"step": self.state.step, "sentences": self.state.step * self.sentences_per_step}
-        record |= {f"{kind}/{name}": round(value, 6) for name, value in values.items()}  # type: ignore[misc]
-        file.write(json.dumps(record) + "\n")
-        file.flush()
+    def _check_weights(self) -> None:
+        """Refuse to save what no longer holds numbers, so that the last good checkpoint stays the latest.
 
-    def _validate(self, metrics_file: Any) -> None:
+        Raises:
+            TrainingDiverged: Naming the player.
+        """
+        for name, tensor in model_tensors(self.model).items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise TrainingDiverged(
+                    f"the weights of the {name.partition('.')[0]} are no longer numbers",
+                    "lower the learning rates; the last good checkpoint is kept.",
+                )
+
+    def _validate(self) -> None:
+        self._check_weights()
         model = self.average if self.average is not None else self.model
         report = validate(model, self.recipe, self.tokenizer, list(self.valid_sentences.values()), self.device)
         # Before the cycle has begun, rewrites are not yet what the recipe is after.
@@ -435,16 +470,17 @@ class Trainer:
             self.state.best_score = report.scores["score"] if cycling else -1.0
             self.state.best_step = self.state.step
         self.state.scores = dict(report.scores)
-        self._log(metrics_file, "valid", report.scores)
-        with self.layout.samples.open("a", encoding="utf-8") as file:
-            file.write(f"step {self.state.step}\n")
-            for probe in report.probes:
-                file.write(f"  [{probe.label}] {probe.source}\n    = {probe.reconstruction}\n")
-                for name, text in probe.rewrites.items():
-                    file.write(f"    ▸ {name}: {text}\n")
+        self._log("valid", report.scores)
+        samples = [f"step {self.state.step}"]
+        for probe in report.probes:
+            samples += [f"  [{probe.label}] {probe.source}", f"    = {probe.reconstruction}"]
+            samples += [f"    ▸ {name}: {text}" for name, text in probe.rewrites.items()]
+        append_text(self.layout.samples, "\n".join(samples) + "\n")
         self._save(best=best)
         self.reporter.validation(self.state.step, report, best)
         self.model.train()
 
     def _save(self, *, best: bool) -> None:
+        self._check_weights()
+        self._saved_step = self.state.step
         save_checkpoint(self.layout, self.state, self.model, self.average, self.optimizers, best=best)

@@ -12,10 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Rows of logits at a time: a block of 512 x 8,000 floats stays in the processor's cache, measured about 1.5 times as
-# fast as one product over a whole batch.
-CROSS_ENTROPY_ROWS = 512
-
 
 def reconstruction_loss(
     logits: Tensor, targets: Tensor, weights: Tensor | None = None, label_smoothing: float = 0.0

@@ -109,20 +109,47 @@ class Players:
 
     def reconstruct(self, code: Tensor, mask: Tensor, batch: Batch, sentence_weights: Tensor | None = None) -> Tensor:
         """Decode each sentence with its own class's decoder: mean loss over tokens and classes."""
-        training, total = self.recipe.training, code.new_zeros(())
-        for index in range(len(self.model.classes)):
+        return self.decode(code, mask, batch, batch.tokens, batch.lengths, 0, sentence_weights)
+
+    def decode(
+        self,
+        code: Tensor,
+        mask: Tensor,
+        batch: Batch,
+        targets: Tensor,
+        lengths: Tensor,
+        shift: int,
+        sentence_weights: Tensor | None = None,
+    ) -> Tensor:
+        """Predict given sentences with the decoder of the class ``shift`` places on.
+
+        Args:
+            code: (rows, vectors, size).
+            mask: (rows, vectors).
+            batch: The batch whose rows these are.
+            targets: (rows, time) with end ids.
+            lengths: (rows,).
+            shift: 0 for each row's own class.
+            sentence_weights: (rows,) or None.
+
+        Returns:
+            The mean loss over tokens and classes.
+        """
+        training, number = self.recipe.training, len(self.model.classes)
+        total = code.new_zeros(())
+        for index in range(number):
             rows = batch.rows_of(index)
             # A class's own longest row bounds its work.
-            time = int(batch.lengths[rows].max())
-            targets = batch.tokens[rows, :time]  # (rows, time)
-            logits, wanted = self.model.decoder(index)(
-                targets, code[rows], mask[rows], self.recipe.model.word_dropout, batch.candidates
+            time = int(lengths[rows].max())
+            wanted_tokens = targets[rows, :time]  # (rows, time)
+            logits, wanted = self.model.decoder((index + shift) % number)(
+                wanted_tokens, code[rows], mask[rows], self.recipe.model.word_dropout, batch.candidates
             )
             weights = None
             if sentence_weights is not None:
-                weights = sentence_weights[rows][:, None].expand(-1, time)[targets != PAD_ID]
+                weights = sentence_weights[rows][:, None].expand(-1, time)[wanted_tokens != PAD_ID]
             total = total + losses.reconstruction_loss(logits, wanted, weights, training.label_smoothing)
-        return total / len(self.model.classes)
+        return total / number
 
     def update_autoencoder(self, loss: Tensor) -> float:
         """Step encoder and decoders; return the gradient norm before clipping."""
@@ -132,7 +159,7 @@ class Players:
                 "lower training.learning_rate or adversary.weight; the last good checkpoint is kept.",
             )
         self.optimizers.autoencoder.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         norm = float(nn.utils.clip_grad_norm_(self._autoencoder_parameters, self.recipe.training.gradient_clip))
         if not math.isfinite(norm):
             raise TrainingDiverged(
@@ -207,8 +234,16 @@ class Players:
         return {"scorer_accuracy": float((logits.argmax(1) == batch.classes).float().mean())}
 
     @torch.no_grad()
-    def rewrites(self, batch: Batch, shift: int) -> tuple[Tensor, Tensor, Tensor]:
+    def rewrites(
+        self, batch: Batch, sources: Tensor, source_lengths: Tensor, shift: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Rewrite each class into the class ``shift`` places on.
+
+        Args:
+            batch: The batch whose rows the sources are.
+            sources: (rows, time) what is rewritten, with end ids.
+            source_lengths: (rows,).
+            shift: How many classes on.
 
         Returns:
             Tokens (rows, time) without end ids, lengths (rows,) of at least 1, and the scorer's belief (rows,) that
@@ -218,7 +253,7 @@ class Players:
         was_training = self.rewriting.training
         self.rewriting.eval()
         parts: list[Tensor] = []
-        code, mask = self.rewriting.encoder(batch.tokens, batch.lengths)
+        code, mask = self.rewriting.encoder(sources, source_lengths)
         for index in range(number):
             rows = batch.rows_of(index)
             bound = int(batch.lengths[rows].max()) + self.recipe.cycle.extra_tokens
@@ -251,7 +286,7 @@ class Players:
                 f"lower {key}; the last good checkpoint is kept.",
             )
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
 
 

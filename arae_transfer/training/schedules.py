@@ -14,7 +14,8 @@ import torch
 
 from arae_transfer.corpus.batches import with_end
 from arae_transfer.corpus.style_tokens import StyleTokens
-from arae_transfer.tokenizer import PAD_ID
+from arae_transfer.recipe import InputNoise
+from arae_transfer.tokenizer import END_ID, PAD_ID
 from arae_transfer.training.batch import Batch
 from arae_transfer.training.input_noise import add_input_noise
 from arae_transfer.training.players import Metrics, Players, code_statistics
@@ -58,7 +59,7 @@ def alternating_step(players: Players, batch: Batch, draw: DrawBatch) -> Metrics
         adversarial = players.adversarial_term(code, mask)
         players.update_autoencoder(recipe.adversary.weight * adversarial)
         metrics["adversarial"] = float(adversarial.detach())
-    return metrics
+    return metrics | players.update_scorer(batch)
 
 
 def joint_step(
@@ -85,12 +86,12 @@ def joint_step(
         adversarial = players.adversarial_term(code, mask)
         loss = loss + recipe.adversary.weight * adversarial
         metrics["adversarial"] = float(adversarial.detach())
-    if recipe.cycle.weight > 0:
-        metrics |= players.update_scorer(batch)
-        if cycling:
-            cycle, cycle_metrics = _cycle_term(players, batch, style, generator)
-            loss = loss + recipe.cycle.weight * cycle
-            metrics |= cycle_metrics
+    # With or without a cycle: validation judges rewrites by the scorer.
+    metrics |= players.update_scorer(batch)
+    if cycling:
+        cycle, cycle_metrics = _cycle_term(players, batch, style, generator)
+        loss = loss + cycle
+        metrics |= cycle_metrics
     metrics["gradient_norm"] = players.update_autoencoder(loss)
     if recipe.attribute.weight > 0:
         metrics |= players.update_classifier(code, mask, batch.classes)
@@ -110,25 +111,52 @@ def _cycle_term(
     """
     recipe, number = players.recipe, len(players.model.classes)
     shift = int(generator.integers(1, number))
-    tokens, lengths, belief = players.rewrites(batch, shift)
     wanted = (batch.classes + shift) % number
-    noised, noised_lengths = add_input_noise(
-        tokens.cpu().numpy(),
-        lengths.cpu().numpy(),
-        wanted.cpu().numpy(),
-        recipe.noise,
-        style,
-        generator,
-    )
-    read, read_lengths = (torch.from_numpy(array).to(players.device) for array in with_end(noised, noised_lengths))
+    sources, source_lengths = batch.tokens, batch.lengths
+    if recipe.cycle.delete > 0:
+        deletion = InputNoise(style_share=1.0, style_drop=recipe.cycle.delete)
+        sources, source_lengths = _damage(players, batch.tokens, batch.classes, deletion, style, generator)
+    tokens, lengths, belief = players.rewrites(batch, sources, source_lengths, shift)
+    read, read_lengths = _damage(players, tokens, wanted, recipe.noise, style, generator)
     code, mask = players.encode(read, read_lengths)
     weights = belief.clamp(min=recipe.cycle.doubt)
-    loss = players.reconstruct(players.with_code_noise(code, mask), mask, batch, weights)
+    cycle = players.reconstruct(players.with_code_noise(code, mask), mask, batch, weights)
+    loss = recipe.cycle.weight * cycle
     time = min(tokens.size(1), batch.tokens.size(1))
-    unpadded = batch.tokens.masked_fill(batch.tokens == 3, PAD_ID)
+    unpadded = batch.tokens.masked_fill(batch.tokens == END_ID, PAD_ID)
     same = (tokens[:, :time] == unpadded[:, :time]).all(1) & (lengths == batch.lengths - 1)
-    return loss, {
-        "cycle": float(loss.detach()),
+    metrics = {
+        "cycle": float(cycle.detach()),
         "rewrite_belief": float(belief.mean()),
         "rewrite_copies": float(same.float().mean()),
     }
+    if recipe.cycle.teach > 0:
+        # Only rewrites that the scorer accepts, and each as far as it does.
+        accepted = belief * (belief > 0.5) * ~same
+        targets, target_lengths = (
+            torch.from_numpy(array).to(players.device)
+            for array in with_end(tokens.cpu().numpy(), lengths.cpu().numpy())
+        )
+        code, mask = players.encode(batch.tokens, batch.lengths)
+        taught = players.decode(
+            players.with_code_noise(code, mask), mask, batch, targets, target_lengths, shift, accepted
+        )
+        loss = loss + recipe.cycle.teach * taught
+        metrics["taught"] = float(taught.detach())
+    return loss, metrics
+
+
+def _damage(
+    players: Players,
+    tokens: torch.Tensor,
+    classes: torch.Tensor,
+    noise: InputNoise,
+    style: StyleTokens | None,
+    generator: np.random.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Damage sentences, given with or without end ids, and return them with end ids and their lengths."""
+    plain = tokens.masked_fill(tokens == END_ID, PAD_ID).cpu().numpy()
+    lengths = (plain != PAD_ID).sum(1)
+    noised = with_end(*add_input_noise(plain, lengths, classes.cpu().numpy(), noise, style, generator))
+    first, second = (torch.from_numpy(array).to(players.device) for array in noised)
+    return first, second

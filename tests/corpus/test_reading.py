@@ -26,6 +26,7 @@ from arae_transfer.corpus.reading import (
     read_corpus,
 )
 from arae_transfer.corpus.report import Finding, ReadingReport, Reason, Tally
+from arae_transfer.corpus.sources import absolute_source
 from arae_transfer.errors import AraeError
 
 
@@ -166,9 +167,7 @@ def test_blocks_cut_anywhere_give_the_same_lines(
     whole = read_all(data)
     assert whole.lines["negative"] == ["naïve", "寿司\u2028x", "last 👩‍👧 \ufffd", "end"]
     monkeypatch.setattr(text_files, "BLOCK_BYTES", block_bytes)
-    monkeypatch.setattr(
-        text_files, "_BYTE_ORDER_MARK", b""
-    )  # a mark cut in two is tested for real sizes only
+    monkeypatch.setattr(text_files, "_BYTE_ORDER_MARK", b"")  # a mark cut in two is tested for real sizes only
     cut = read_all(two_files(tmp_path, content))
     assert cut.lines == whole.lines
     assert cut.report == whole.report
@@ -285,6 +284,21 @@ def test_a_path_with_an_equals_sign_is_a_path(tmp_path: Path) -> None:
     write(folder / "train.a.txt", "x\n")
     write(folder / "train.b.txt", "y\n")
     assert read_all([str(folder)]).classes == ["a", "b"]
+
+
+def test_data_values_hold_in_any_folder_once_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "lr=0.1" / "train.a.txt", "x\n")
+    write(tmp_path / "lr=0.1" / "train.b.txt", "y\n")
+    two_files(tmp_path, "a\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    values = ["lr=0.1", "a=neg.txt", "b=~/pos.txt", "missing.csv"]
+    absolute = [absolute_source(value) for value in values]
+    folder = str(tmp_path)
+    assert absolute == [f"{folder}/lr=0.1", f"a={folder}/neg.txt", f"b={folder}/pos.txt", f"{folder}/missing.csv"]
+    inside = read_all(values[:3])
+    monkeypatch.chdir("/")
+    assert read_all(absolute[:3]).lines == inside.lines == {"a": ["x", "a"], "b": ["y", "good .", "fine ."]}
 
 
 def test_a_text_file_without_class_is_refused_with_the_way_to_write_it(tmp_path: Path) -> None:
@@ -444,9 +458,7 @@ def test_a_folder_gives_its_splits_also_others_by_name(tmp_path: Path) -> None:
     assert read_corpus(data, "extra").lines == {"a": ["9"], "b": ["10"]}
     assert read_corpus(data, "all").lines == {"a": ["7", "1", "2", "5"], "b": ["8", "3", "4", "6"]}
     assert own_splits(data) == ["train", "valid", "test", "extra"]
-    assert [has_split(data, split) for split in ("train", "dev", "all", "extra", "exta")] == [True] * 4 + [
-        False
-    ]
+    assert [has_split(data, split) for split in ("train", "dev", "all", "extra", "exta")] == [True] * 4 + [False]
     error = refusal(data, "exta")
     assert "did you mean extra" in error.message
     assert "train, valid, test, extra" in str(error.hint)
@@ -478,9 +490,7 @@ def test_a_folder_without_corpus_files_says_what_lies_there(tmp_path: Path) -> N
     assert "3 .png and 1 .json files and 1 folder" in error.message
     assert f"--data {tmp_path}/deep" in str(error.hint)
     two_files(tmp_path, "a\n")
-    assert f"--data neg={tmp_path}/neg.txt --data pos={tmp_path}/pos.txt" in str(
-        refusal([str(tmp_path)]).hint
-    )
+    assert f"--data neg={tmp_path}/neg.txt --data pos={tmp_path}/pos.txt" in str(refusal([str(tmp_path)]).hint)
     write(tmp_path / "all.csv", "text,label\n")
     assert f"--data {tmp_path}/all.csv" in str(refusal([str(tmp_path)]).hint)
 
@@ -497,17 +507,12 @@ def test_a_folder_without_train_holds_nothing_out(tmp_path: Path) -> None:
 
 
 def parts_of(data: list[str], options: ReadingOptions | None = None) -> dict[str, dict[str, list[str]]]:
-    return {
-        part: read_corpus(data, part, options or ReadingOptions()).lines
-        for part in ("train", "valid", "test")
-    }
+    return {part: read_corpus(data, part, options or ReadingOptions()).lines for part in ("train", "valid", "test")}
 
 
 def test_held_out_parts_divide_the_lines_and_share_no_text(tmp_path: Path) -> None:
     texts = sentences("bad", 2000)
-    data = class_files(
-        tmp_path, bad=texts + texts[:300], good=sentences("good", 1500), rare=sentences("rare", 30)
-    )
+    data = class_files(tmp_path, bad=texts + texts[:300], good=sentences("good", 1500), rare=sentences("rare", 30))
     whole = read_corpus(data, "all").lines
     parts = parts_of(data)
     for label, lines in whole.items():
@@ -554,9 +559,7 @@ def test_held_out_parts_are_fixed_for_all_time(tmp_path: Path) -> None:
     """Another choice would put training lines of an older run into the validation part of a newer program."""
     data = class_files(tmp_path, bad=sentences("bad", 50), good=sentences("good", 50))
     numbers = {
-        part: {
-            label: [int(line.split()[3]) for line in lines] for label, lines in parts_of(data)[part].items()
-        }
+        part: {label: [int(line.split()[3]) for line in lines] for label, lines in parts_of(data)[part].items()}
         for part in ("valid", "test")
     }
     assert numbers == {
@@ -831,9 +834,7 @@ def test_a_table_without_split_column_is_held_out_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "valid", "test", "all"])
-def test_streamed_lines_are_the_lines_in_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str
-) -> None:
+def test_streamed_lines_are_the_lines_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str) -> None:
     monkeypatch.setattr(text_files, "BLOCK_BYTES", 500)
     data = class_files(tmp_path, a=[*sentences("a", 300), "", *sentences("a", 20)], b=sentences("b", 200))
     rows = "".join(f"row {index},{'ab'[index % 2]}\n" for index in range(5000))
@@ -864,8 +865,6 @@ def test_progress_rises_to_the_total(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(steps) >= size // 1000
     assert steps[-1] == (size, size)
     steps.clear()
-    assert list(
-        iterate_labelled_lines(data, "train", progress=lambda done, total: steps.append((done, total)))
-    )
+    assert list(iterate_labelled_lines(data, "train", progress=lambda done, total: steps.append((done, total))))
     assert steps == sorted(steps)
     assert steps[-1][0] == steps[-1][1]

@@ -1,0 +1,178 @@
+"""`arae export`: a run in, a folder out that `arae transfer` can use."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+
+from arae_transfer.cli.command import report
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import RunLayout
+
+if TYPE_CHECKING:
+    from arae_transfer.export.export import ExportReport
+    from arae_transfer.training.checkpoint import LoadedRun
+
+CARD = "Model card"
+MODEL = "Model"
+
+
+def export(
+    ctx: typer.Context,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.", show_default=False)],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="The folder to write; its last part names the model; without this, exported/RECIPE.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        str, typer.Option(metavar="best|latest", help="Which checkpoint.", rich_help_panel=MODEL)
+    ] = "best",
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="fp16|fp32",
+            help="How weights are stored; fp16 halves the files, arithmetic is fp32 either way.",
+            rich_help_panel=MODEL,
+        ),
+    ] = "fp16",
+    probes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Sentences in the form of the corpus to check with; without this, the run's held-out ones.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A report that `arae evaluate --json` wrote, for the card.", rich_help_panel=CARD
+        ),
+    ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE", help="The language of the text, such as en; repeatable.", rich_help_panel=CARD),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+) -> None:
+    r"""Export a trained model to a folder that runs without PyTorch.
+
+    The folder is written only after its files have been found to answer as the trained model does. Its path goes to
+    standard output, everything else to standard error.
+
+    \b
+      arae export runs/quickstart/20260131-120000 -o exported/quickstart
+    """
+    if checkpoint not in ("best", "latest"):
+        ctx.fail(f"Invalid value for '--checkpoint': {checkpoint!r} is neither best nor latest.")
+    if weights not in ("fp16", "fp32"):
+        ctx.fail(f"Invalid value for '--weights': {weights!r} is neither fp16 nor fp32.")
+    evaluation = _read_report(scores) if scores else None
+
+    from arae_transfer.cli.extras import require
+
+    require("torch", "onnx", "safetensors", "sacrebleu", extra="train", command="arae export")
+    from arae_transfer.export.export import check_destination, export_model
+    from arae_transfer.training.checkpoint import load_run
+
+    loaded = load_run(run, cast(Literal["best", "latest"], checkpoint))
+    folder = (output or Path("exported") / loaded.recipe.name).absolute()
+    check_destination(folder)
+    lines = _read_lines(probes) if probes else _held_out_lines(run, loaded, quiet=quiet)
+    sentences = loaded.state.step * loaded.recipe.training.batch_size * len(loaded.classes)
+    exported = export_model(
+        loaded.model,
+        loaded.recipe,
+        loaded.tokenizer,
+        folder,
+        name=folder.name,
+        scores=loaded.state.scores,
+        training={"sentences": sentences, "minutes": round(loaded.state.minutes, 1), "checkpoint": checkpoint},
+        evaluation=evaluation,
+        languages=language or (),
+        probe_lines=lines,
+        weights=cast(Literal["fp16", "fp32"], weights),
+    )
+    if not quiet:
+        _describe(exported, weights)
+    sys.stdout.write(f"{output or Path('exported') / loaded.recipe.name}\n")
+
+
+def _describe(exported: ExportReport, weights: str) -> None:
+    parity = exported.parity
+    size = sum(exported.sizes.values()) / 1e6
+    typer.echo(
+        f"{exported.name}: {', '.join(exported.classes)}; {size:.1f} MB in {len(exported.sizes)} files", err=True
+    )
+    typer.echo(
+        f"{parity.identical:,} of {parity.compared:,} rewrites are the model's, token by token; "
+        f"{parity.near_ties:,} part at a near tie, {parity.different:,} differ",
+        err=True,
+    )
+    if parity.unrounded_identical < 1:
+        typer.echo(
+            f"{100 * (1 - parity.unrounded_identical):.1f} % of rewrites changed by rounding the weights to {weights}",
+            err=True,
+        )
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    try:
+        table = json.loads(path.read_bytes())
+    except OSError as error:
+        raise AraeError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise AraeError(f"{path} is not JSON", "give a file that `arae evaluate --json` wrote.") from error
+    if not isinstance(table, dict):
+        raise AraeError(f"{path} is no report", "give a file that `arae evaluate --json` wrote.")
+    return table
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8", errors="replace").split("\n")
+    except OSError as error:
+        raise AraeError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _held_out_lines(run: Path, loaded: LoadedRun, *, quiet: bool) -> Sequence[str]:
+    """Return the held-out sentences of the run's corpus, the classes by turns; none where it is gone."""
+    try:
+        corpus = _read_held_out(RunLayout(run), loaded)
+    except AraeError as error:
+        if not quiet:
+            report(f"the run's held-out sentences cannot be read: {error.message}", "checking with random ones.")
+        return []
+    by_turns = zip_longest(*corpus.values())
+    return [line for line in chain.from_iterable(by_turns) if line is not None]
+
+
+def _read_held_out(layout: RunLayout, loaded: LoadedRun) -> Mapping[str, Sequence[str]]:
+    from arae_transfer.corpus.reading import ReadingOptions, read_corpus
+
+    try:
+        sources = [str(source) for source in json.loads(layout.environment.read_text("utf-8"))["data"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AraeError(f"{layout.environment} does not say where they are") from error
+    data = loaded.recipe.data
+    options = ReadingOptions(text_column=data.text_column, label_column=data.label_column)
+    if sources:
+        return read_corpus(sources, "valid", options, classes=loaded.classes).lines
+    from arae_transfer.corpus.quickstart import write_corpus
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_corpus(Path(folder))
+        return read_corpus([folder], "valid", options, classes=loaded.classes).lines

@@ -1,0 +1,155 @@
+"""A small neural judge in the manner of fastText: learned vectors of words and pairs of words, pooled.
+
+Joulin et al., "Bag of Tricks for Efficient Text Classification" (2017), average the vectors and classify linearly. Here the
+largest value of each dimension goes beside the average, and a hidden layer reads both, so that the judge is no linear
+function of the n-grams and errs in other places than a linear judge does.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, embedding_bag
+
+DIMENSIONS = 16
+HIDDEN = 64
+BUCKETS = 1 << 16
+DROPOUT = 0.3
+LEARNING_RATE = 3e-3
+BATCH_LINES = 256
+MINIMUM_STEPS = 100
+MAXIMUM_ROUNDS = 5
+HELD_OUT_SHARE = 0.05
+RARE = 2
+
+Integers = npt.NDArray[np.int64]
+
+
+class _Network(nn.Module):
+    """Features to classes."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.vectors = nn.Parameter(torch.empty(features, DIMENSIONS).uniform_(-1 / DIMENSIONS, 1 / DIMENSIONS))
+        self.hidden = nn.Linear(2 * DIMENSIONS, HIDDEN)
+        self.dropout = nn.Dropout(DROPOUT)
+        self.output = nn.Linear(HIDDEN, classes)
+
+    def forward(self, features: Tensor, offsets: Tensor) -> Tensor:
+        """Return the scores of the classes, shape (lines, classes), of lines whose features lie end to end."""
+        mean = embedding_bag(features, self.vectors, offsets, mode="mean")  # (lines, dimensions)
+        largest = embedding_bag(features, self.vectors, offsets, mode="max")  # (lines, dimensions)
+        pooled = torch.cat([mean, largest], dim=1)  # (lines, 2 * dimensions)
+        scores: Tensor = self.output(self.dropout(torch.relu(self.hidden(pooled))))
+        return scores
+
+
+class _Bags:
+    """The features of lines, end to end.
+
+    Attributes:
+        features: The numbers of all features, shape (features,).
+        begins: Where each line begins, and the end of the last, shape (lines + 1,).
+    """
+
+    def __init__(self, lines: Sequence[str], vocabulary: Mapping[str, int]) -> None:
+        bags = [_features(line, vocabulary) for line in lines]
+        self.features = np.concatenate([np.zeros(0, np.int64), *bags])
+        self.begins = np.cumsum([0, *map(len, bags)])
+
+    def select(self, lines: Integers) -> tuple[Tensor, Tensor]:
+        """Return the features and offsets of some lines."""
+        lengths = self.begins[lines + 1] - self.begins[lines]
+        offsets = np.cumsum(lengths) - lengths
+        places = np.arange(lengths.sum()) + np.repeat(self.begins[lines] - offsets, lengths)
+        return torch.from_numpy(self.features[places]), torch.from_numpy(offsets)
+
+
+def _features(line: str, vocabulary: Mapping[str, int]) -> Integers:
+    """Return the numbers of a line's words and of the buckets that its pairs of words fall into."""
+    words = np.array([vocabulary.get(word, 0) for word in line.split()], np.uint64)
+    with np.errstate(over="ignore"):
+        mixed = (words[:-1] * np.uint64(0x9E3779B97F4A7C15) + words[1:]) * np.uint64(0xC2B2AE3D27D4EB4F)
+    pairs = (mixed >> np.uint64(32)) % np.uint64(BUCKETS) + np.uint64(len(vocabulary) + 1)
+    return np.concatenate([words, pairs]).astype(np.int64)
+
+
+class NeuralJudge:
+    """A network over pooled vectors of words and pairs of words.
+
+    A twentieth of the lines is held out; training ends when a round no longer makes the network better on them, since
+    noisy labels are soon learned by heart. All that is drawn at random comes from the seed, so on one machine the same
+    lines make the same judge.
+
+    Attributes:
+        classes: The classes in the order of their numbers.
+        description: What the judge is.
+    """
+
+    def __init__(self, lines: Mapping[str, Sequence[str]], seed: int = 0) -> None:
+        """Train on lines by class, words separated by blanks."""
+        self.classes = tuple(lines)
+        self.description = (
+            f"{DIMENSIONS}-d vectors of words and word pairs ({BUCKETS:,} buckets), mean and maximum, {HIDDEN} hidden "
+            f"units, seed {seed} (torch {torch.__version__})"
+        )
+        texts = [line for own in lines.values() for line in own]
+        labels = torch.from_numpy(np.repeat(np.arange(len(lines)), [len(own) for own in lines.values()]))
+        counts = Counter(word for line in texts for word in line.split())
+        self._vocabulary = {
+            word: number
+            for number, word in enumerate((word for word, count in sorted(counts.items()) if count >= RARE), start=1)
+        }
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._network = _Network(len(self._vocabulary) + 1 + BUCKETS, len(lines))
+            self._train(_Bags(texts, self._vocabulary), labels, np.random.default_rng(seed))
+
+    def judge(self, lines: Sequence[str]) -> Integers:
+        """Return the number of the class of each line; shape (lines,)."""
+        bags = _Bags(lines, self._vocabulary)
+        verdicts: Integers = self._scores(bags, np.arange(len(lines))).argmax(dim=1).numpy()
+        return verdicts
+
+    def _train(self, bags: _Bags, labels: Tensor, generator: np.random.Generator) -> None:
+        order = generator.permutation(len(labels))
+        count = max(1, round(HELD_OUT_SHARE * len(order)))
+        held_out, kept = np.sort(order[:count]), order[count:]
+        weights = len(labels) / (len(self.classes) * torch.bincount(labels, minlength=len(self.classes)))
+        optimizer = torch.optim.Adam(self._network.parameters(), LEARNING_RATE)
+        steps = max(MINIMUM_STEPS, -(-len(kept) // BATCH_LINES))
+        batches = _batches(kept, generator)
+        best, best_loss = copy.deepcopy(self._network.state_dict()), float("inf")
+        for _ in range(MAXIMUM_ROUNDS):
+            self._network.train()
+            for _ in range(steps):
+                batch = next(batches)
+                loss = cross_entropy(self._network(*bags.select(batch)), labels[batch], weights)
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+            held_out_loss = float(cross_entropy(self._scores(bags, held_out), labels[held_out], weights))
+            if held_out_loss >= best_loss:
+                break
+            best, best_loss = copy.deepcopy(self._network.state_dict()), held_out_loss
+        self._network.load_state_dict(best)
+
+    @torch.inference_mode()
+    def _scores(self, bags: _Bags, lines: Integers) -> Tensor:
+        self._network.eval()
+        parts = [lines[start : start + 4096] for start in range(0, len(lines), 4096)]
+        return torch.cat([self._network(*bags.select(part)) for part in parts])
+
+
+def _batches(lines: Integers, generator: np.random.Generator) -> Iterator[Integers]:
+    """Yield batches without an end, each line once before any comes again."""
+    while True:
+        order = generator.permutation(lines)
+        for start in range(0, len(order), BATCH_LINES):
+            yield order[start : start + BATCH_LINES]

@@ -1,0 +1,252 @@
+"""The model card: what a stranger must know about an exported model, as Markdown with YAML front matter."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+# Between these marks stands the evaluation; `arae export --scores` fills it, and other tools may replace it.
+EVALUATION_BEGIN = "<!-- evaluation: begin -->"
+EVALUATION_END = "<!-- evaluation: end -->"
+
+_SCORES = {
+    "score": "geometric mean of `style` and `self_bleu`; it chose the checkpoint",
+    "style": "% of rewrites that the training's own scorer takes for the wished class",
+    "self_bleu": "BLEU of rewrites to their sources: how much of the text is kept",
+    "copies": "% of rewrites that are the source, word for word",
+    "exact": "% of sentences that their own class's decoder gives back exactly",
+    "nll": "negative log-likelihood of reconstruction, nats per token",
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a card is made of.
+
+    Attributes:
+        config: The content of the model's ``config.json``.
+        sizes: The bytes of each file, by file name.
+        description: What the model is for.
+        data_source: Where its data come from and under which terms.
+        evaluation: A report of ``arae evaluate --json``, or None.
+        languages: The language codes of its text.
+    """
+
+    config: Mapping[str, Any]
+    sizes: Mapping[str, int]
+    description: str
+    data_source: str
+    evaluation: Mapping[str, Any] | None = None
+    languages: Sequence[str] = ()
+
+
+def render_card(card: Card) -> str:
+    """Return the card's text. It names no path of the machine that it was made on."""
+    config = card.config
+    sections = [
+        _front_matter(card),
+        f"# {_plain(config['name'])}\n",
+        *([_paragraph(card.description)] if card.description else []),
+        _paragraph(
+            "An adversarially regularized autoencoder (Zhao et al., 2018) that rewrites a line of text to one of the "
+            "classes below and keeps what the line is about. It learned from unpaired text. The graphs run in "
+            "onnxruntime and need no PyTorch."
+        ),
+        _usage(config),
+        _classes(config),
+        _data(card),
+        _sizes(card),
+        _training(config),
+        _evaluation(card.evaluation),
+        _parity(config),
+        _limits(config),
+    ]
+    return "\n".join(sections)
+
+
+def _front_matter(card: Card) -> str:
+    # A JSON string is a YAML string.
+    source = card.data_source or "not stated: the recipe names no source of its data"
+    lines = ["---", "license: other", f"license_details: {json.dumps(source, ensure_ascii=False)}"]
+    if card.languages:
+        lines += ["language:", *(f"- {json.dumps(language)}" for language in card.languages)]
+    lines += [
+        "library_name: arae-transfer",
+        "tags:",
+        *(f"- {tag}" for tag in ("text-style-transfer", "adversarially-regularized-autoencoder", "onnx")),
+        "---",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _usage(config: Mapping[str, Any]) -> str:
+    name, target = config["name"], config["classes"][-1]
+    return f"""## Use
+
+```console
+$ pip install arae-transfer
+$ echo "a sentence" | arae transfer --model {shlex.quote(name)} --to {shlex.quote(target)}
+```
+
+`--model` takes the name of a folder in `exported/`, or a path to this folder. From Python:
+
+```python
+from arae_transfer.runtime.rewriter import Rewriter
+
+rewriter = Rewriter.load({_literal(name)})
+print(list(rewriter.transfer(["a sentence"], to={_literal(target)})))
+```
+"""
+
+
+def _classes(config: Mapping[str, Any]) -> str:
+    rows = [(label, config["decoders"][label]) for label in config["classes"]]
+    return f"## Classes\n\n{_table(('class (`--to`)', 'decoder'), rows)}"
+
+
+def _data(card: Card) -> str:
+    source = card.data_source or "The recipe does not say where the data come from, nor under which terms."
+    terms = "The terms of the data may bind the weights too. The software is under its own licence."
+    return f"## Data and terms\n\n{_paragraph(source)}\n{_paragraph(terms)}"
+
+
+def _sizes(card: Card) -> str:
+    sizes, stored = card.config["sizes"], card.config["variants"]["fp32"]
+    code = "one vector" if sizes["code"] == "single" else "one vector per token, which the decoders attend to"
+    directions = "both directions" if sizes["bidirectional"] else "one direction"
+    rows = [(name, f"{size / 1e6:.2f} MB") for name, size in card.sizes.items()]
+    rows.append(("together", f"{sum(card.sizes.values()) / 1e6:.2f} MB"))
+    text = (
+        f"{sizes['parameters']:,} parameters in encoder and decoders; {sizes['vocabulary']:,} pieces; embeddings of "
+        f"{sizes['embedding']}, LSTM states of {sizes['hidden']}; {_number(sizes['encoder_layers'], 'encoder layer')}, "
+        f"reading in {directions}; {_number(sizes['decoder_layers'], 'layer')} in each decoder. The code is {code}, of "
+        f"{sizes['code_size']} dimensions. Matrices are stored as {stored['weights']}; arithmetic is "
+        f"{stored['arithmetic']}."
+    )
+    return f"## Sizes\n\n{_paragraph(text)}\n{_table(('file', 'size'), rows)}"
+
+
+def _training(config: Mapping[str, Any]) -> str:
+    training = config["training"]
+    facts = []
+    if "sentences" in training:
+        facts.append(f"{training['sentences']:,} sentences seen")
+    if "minutes" in training:
+        facts.append(f"{training['minutes']:,.0f} minutes")
+    text = f"{', '.join(facts)}. " if facts else ""
+    parts = ["## Training\n", _paragraph(f"{text}The resolved recipe is in `config.json`.")]
+    scores = {name: value for name, value in config["scores"].items() if isinstance(value, int | float)}
+    if scores:
+        note = (
+            "Validation scores, on held-out sentences while training. The judge of style is the training's own, so "
+            "read them as optimistic:"
+        )
+        rows = [(name, _figure(scores[name]), _SCORES.get(name, "")) for name in _ordered(scores)]
+        parts += [_paragraph(note), _table(("score", "value", "meaning"), rows)]
+    return "\n".join(parts)
+
+
+def _evaluation(report: Mapping[str, Any] | None) -> str:
+    if report:
+        content = _table(("measure", "value"), list(_flatten(report)))
+    else:
+        content = "Not evaluated yet: `arae evaluate --json` writes a report, `arae export --scores` puts it here.\n"
+    return f"## Evaluation\n\n{EVALUATION_BEGIN}\n{content}{EVALUATION_END}\n"
+
+
+def _parity(config: Mapping[str, Any]) -> str:
+    parity = config["parity"]
+    text = (
+        f"Before this folder was written, {parity['probe_lines']:,} held-out sentences and "
+        f"{parity['random_lines']:,} random sequences went through these files (onnxruntime {parity['onnxruntime']}, "
+        f"CPU) and through the trained model (torch {parity['torch']}), to every class, in batches of "
+        f"{', '.join(map(str, parity['batch_sizes']))}. Of {parity['compared']:,} rewrites {parity['identical']:,} are "
+        f"identical token by token, {parity['near_ties']:,} part at a near tie of two tokens, "
+        f"{parity['different']:,} differ; codes differ by at most {parity['code_difference']:.1g}. Rounding the "
+        f"weights to what the files store leaves {100 * parity['unrounded_identical']:.1f} % of the rewrites as they "
+        "were."
+    )
+    return f"## Parity\n\n{_paragraph(text)}"
+
+
+def _limits(config: Mapping[str, Any]) -> str:
+    form = config["form"]
+    traits = []
+    if form.get("lower_case"):
+        traits.append("in lower case")
+    if form.get("tokens", "plain") != "plain":
+        traits.append(f"with words and punctuation separated as in {form['tokens']}")
+    if form.get("number"):
+        traits.append(f"with `{form['number']}` for numbers")
+    items = [
+        f"It rewrites one sentence at a time, of up to {config['maximum_tokens'] - 1} tokens; longer lines are cut "
+        "there, and counted.",
+        "It knows the subjects and the language of its training text. Elsewhere it answers too, but not well.",
+        "It changes what a sentence claims. It may drop or invent details, and may leave a sentence in its old style.",
+        "It has no filter: what the training text says about people and places, it may say too.",
+    ]
+    if traits:
+        items.insert(
+            1,
+            f"The training text is written {', '.join(traits)}. `arae transfer` brings ordinary writing to that form "
+            "and back, as well as it can.",
+        )
+    return "## Limits\n\n" + "".join(f"- {item}\n" for item in items)
+
+
+def _flatten(report: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of every figure in a nested report."""
+    for key, value in report.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{name} / ")
+        elif isinstance(value, bool | int | float):
+            yield name, _figure(value)
+        elif isinstance(value, str):
+            yield name, _without_folders(value)
+
+
+def _without_folders(text: str) -> str:
+    """Return the last part of an absolute path, and any other text as it is."""
+    for kind in (PurePosixPath, PureWindowsPath):
+        if kind(text).is_absolute():
+            return kind(text).name
+    return text
+
+
+def _figure(value: float) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value).lower()
+
+
+def _ordered(scores: Mapping[str, Any]) -> list[str]:
+    return [name for name in _SCORES if name in scores] + [name for name in scores if name not in _SCORES]
+
+
+def _number(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def _literal(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _plain(text: str) -> str:
+    """Join a text into one line, so that it cannot end its paragraph."""
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def _paragraph(text: str) -> str:
+    """Break a text into lines of a readable length."""
+    return textwrap.fill(_plain(text), 110, break_long_words=False, break_on_hyphens=False) + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([_plain(cell).replace("|", r"\|") for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

@@ -1,0 +1,251 @@
+"""The proof that exported graphs answer as the trained model does: the same sentences through both, token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+
+from arae_transfer.errors import AraeError
+from arae_transfer.model.arae import ARAE
+from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID, Tokenizer
+
+# An export is refused when fewer rewrites are those of the model, near ties apart, or when a code differs by more.
+# fp32 sums in another order move a code by about 1e-7 and a logit by about 1e-5.
+REQUIRED_SHARE = 0.995
+GREATEST_CODE_DIFFERENCE = 1e-4
+# Two tokens whose logits differ by less are a near tie: either is an answer of the model.
+NEAR_TIE = 1e-3
+
+LEAST_PROBES = 128
+MOST_PROBES = 512
+# Alone, in a few, in full batches: the sizes in which the probes go through the graphs.
+BATCH_SIZES = (1, 7, 64)
+_ALONE = 32
+_SEED = 1111
+
+Int64 = npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]
+Row = list[int]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How the graphs' answers compare to the model's.
+
+    Attributes:
+        probe_lines: The sentences given.
+        random_lines: The further sequences drawn at random.
+        compared: Rewrites compared: every sentence to every class, in batches of several sizes.
+        identical: Rewrites that are the model's, token by token.
+        near_ties: Rewrites that part from the model's at a near tie of two tokens.
+        code_difference: The greatest absolute difference of a code dimension.
+        unrounded_identical: The share of rewrites that are also those of the model before its weights were rounded to
+            what the files store.
+        torch_version: The version of PyTorch on one side.
+        onnxruntime_version: The version of onnxruntime on the other.
+    """
+
+    probe_lines: int
+    random_lines: int
+    compared: int
+    identical: int
+    near_ties: int
+    code_difference: float
+    unrounded_identical: float
+    torch_version: str
+    onnxruntime_version: str
+
+    @property
+    def different(self) -> int:
+        """The number of rewrites that are neither identical nor near ties."""
+        return self.compared - self.identical - self.near_ties
+
+    def require(self) -> None:
+        """Refuse graphs that do not answer as the model does.
+
+        Raises:
+            AraeError: Too many rewrites differ, or a code does.
+        """
+        share = (self.compared - self.different) / self.compared
+        # Written so that a difference that is not a number is refused too.
+        if share >= REQUIRED_SHARE and self.code_difference <= GREATEST_CODE_DIFFERENCE:
+            return
+        raise AraeError(
+            f"the exported graphs do not answer as the model does: {self.different:,} of {self.compared:,} rewrites "
+            f"differ, and codes by up to {self.code_difference:.1g}; nothing was written",
+            f"this is a fault of arae, of torch {self.torch_version} or of onnxruntime {self.onnxruntime_version}: "
+            "try other versions, and report it.",
+        )
+
+    def to_table(self) -> dict[str, Any]:
+        """Return the figures with the bounds that they were held to, as JSON types."""
+        return {
+            "probe_lines": self.probe_lines,
+            "random_lines": self.random_lines,
+            "compared": self.compared,
+            "identical": self.identical,
+            "near_ties": self.near_ties,
+            "different": self.different,
+            "code_difference": float(f"{self.code_difference:.3g}"),
+            "unrounded_identical": round(self.unrounded_identical, 4),
+            "required_share": REQUIRED_SHARE,
+            "greatest_code_difference": GREATEST_CODE_DIFFERENCE,
+            "near_tie": NEAR_TIE,
+            "batch_sizes": list(BATCH_SIZES),
+            "torch": self.torch_version,
+            "onnxruntime": self.onnxruntime_version,
+        }
+
+
+def probe_rows(lines: Sequence[str], tokenizer: Tokenizer, maximum_tokens: int) -> tuple[list[Row], int]:
+    """Return the rows of ids, each with its end id, that an export is checked with.
+
+    Of many lines an evenly spaced choice is taken. Few are joined by random sequences of all lengths, frequent pieces
+    more often, so that every export is checked, and at lengths that few sentences have.
+
+    Args:
+        lines: Sentences in the form of the corpus; blank ones are left out.
+        tokenizer: The model's tokenizer.
+        maximum_tokens: The longest row, end id included; longer ones are cut as at run time.
+
+    Returns:
+        The rows, those of lines first, and how many come from lines.
+    """
+    if len(lines) > MOST_PROBES:
+        lines = [lines[place] for place in np.linspace(0, len(lines) - 1, MOST_PROBES).astype(int)]
+    rows = [[*ids[: maximum_tokens - 1], END_ID] for ids in tokenizer.encode_lines(lines) if ids]
+    given = len(rows)
+    generator = np.random.default_rng(_SEED)
+    pieces = np.arange(END_ID + 1, tokenizer.vocabulary_size)
+    # Piece ids follow frequency, which falls about as one over the rank (Zipf).
+    shares = 1.0 / (10.0 + np.arange(len(pieces)))
+    while len(rows) < LEAST_PROBES:
+        length = int(generator.integers(1, maximum_tokens))
+        drawn = generator.choice(pieces, size=length, p=shares / shares.sum())
+        rows.append([*drawn.tolist(), END_ID])
+    return rows, given
+
+
+def compare(
+    stored: ARAE,
+    trained: ARAE,
+    encoder: bytes,
+    decoders: Mapping[str, bytes],
+    rows: Sequence[Row],
+    given: int,
+    maximum_length: int,
+) -> Parity:
+    """Rewrite rows to every class with the graphs, on the CPU in onnxruntime, and with the models.
+
+    Args:
+        stored: The model with the weights that the graphs store, in evaluation mode on the CPU.
+        trained: The model with its own weights, likewise.
+        encoder: The encoder's graph, serialized.
+        decoders: Each class's decoder, serialized.
+        rows: Ids with end ids, as ``probe_rows`` gives them.
+        given: How many of the rows come from given lines.
+        maximum_length: The greatest number of tokens of a rewrite.
+    """
+    encode = _open(encoder)
+    code_differences: list[float] = []
+    identical = near_ties = compared = unrounded = 0
+    expected = {name: _rewrite(stored, index, rows, maximum_length) for index, name in enumerate(stored.classes)}
+    for index, name in enumerate(stored.classes):
+        before = _rewrite(trained, index, rows, maximum_length)
+        unrounded += sum(a == b for a, b in zip(expected[name], before, strict=True))
+    sessions = {name: _open(content) for name, content in decoders.items()}
+    for chosen in _compositions(rows):
+        tokens, lengths = _pad([rows[number] for number in chosen])
+        code, mask = encode.run(["code", "code_mask"], {"tokens": tokens, "lengths": lengths})
+        code_differences.append(_code_difference(stored, tokens, lengths, code, mask))
+        for index, name in enumerate(stored.classes):
+            feed = {"code": code, "code_mask": mask, "maximum_length": np.array(maximum_length)}
+            (answers,) = sessions[name].run(["tokens"], feed)
+            for number, answer in zip(chosen, answers.tolist(), strict=True):
+                compared += 1
+                wanted = expected[name][number]
+                if answer[: len(wanted)] == wanted and not any(answer[len(wanted) :]):
+                    identical += 1
+                elif abs(_margin(stored, index, rows[number], wanted, answer)) <= NEAR_TIE:
+                    near_ties += 1
+    return Parity(
+        probe_lines=given,
+        random_lines=len(rows) - given,
+        compared=compared,
+        identical=identical,
+        near_ties=near_ties,
+        code_difference=float(np.max(code_differences)),  # unlike max(), this keeps what is not a number
+        unrounded_identical=unrounded / (len(rows) * len(stored.classes)),
+        torch_version=torch.__version__,
+        onnxruntime_version=onnxruntime.__version__,
+    )
+
+
+def _open(content: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _compositions(rows: Sequence[Row]) -> Iterator[list[int]]:
+    """Yield the numbers of the rows of each batch: some alone, all in batches of mixed lengths, of each size."""
+    order = np.random.default_rng(_SEED).permutation(len(rows)).tolist()
+    for size in BATCH_SIZES:
+        numbers = order[:_ALONE] if size == 1 else order
+        edges = [*range(0, len(numbers), size), len(numbers)]
+        yield from (numbers[start:stop] for start, stop in pairwise(edges))
+
+
+def _pad(rows: Sequence[Row]) -> tuple[Int64, Int64]:
+    """Return rows as (batch, time) ids and (batch,) lengths."""
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    tokens = np.full((len(rows), int(lengths.max())), PAD_ID, dtype=np.int64)
+    for place, row in enumerate(rows):
+        tokens[place, : len(row)] = row
+    return tokens, lengths
+
+
+@torch.no_grad()
+def _rewrite(model: ARAE, target: int, rows: Sequence[Row], maximum_length: int) -> list[Row]:
+    """Rewrite rows with PyTorch; the answers end with their end id, or at the greatest length."""
+    answers: list[Row] = [[] for _ in rows]
+    # Rows of like length together, so that padding costs little.
+    order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
+    for start in range(0, len(order), max(BATCH_SIZES)):
+        chosen = order[start : start + max(BATCH_SIZES)]
+        tokens, lengths = (torch.from_numpy(values) for values in _pad([rows[number] for number in chosen]))
+        for number, answer in zip(chosen, model.rewrite(tokens, lengths, target, maximum_length).tolist(), strict=True):
+            answers[number] = answer[: answer.index(END_ID) + 1] if END_ID in answer else answer
+    return answers
+
+
+@torch.no_grad()
+def _code_difference(model: ARAE, tokens: Int64, lengths: Int64, code: Float32, mask: Float32) -> float:
+    """Return the greatest absolute difference to the model's codes; infinite where shapes or masks differ."""
+    wanted, real = model.encoder(torch.from_numpy(tokens), torch.from_numpy(lengths))
+    if code.shape != tuple(wanted.shape) or not np.array_equal(mask, real.float().numpy()):
+        return float("inf")
+    return float(np.abs(code - wanted.numpy()).max())
+
+
+@torch.no_grad()
+def _margin(model: ARAE, target: int, row: Row, wanted: Row, answer: Row) -> float:
+    """Return by how much the model prefers its own token where the answer first parts from it."""
+    place = next((number for number, (a, b) in enumerate(zip(wanted, answer, strict=False)) if a != b), len(answer))
+    if place >= min(len(wanted), len(answer)) or answer[place] in (PAD_ID, UNKNOWN_ID, BEGIN_ID):
+        return float("inf")  # one stops where the other goes on, or writes what is never written
+    tokens, lengths = (torch.from_numpy(values) for values in _pad([row]))
+    code, mask = model.encoder(tokens, lengths)
+    decoder = model.decoder(target)
+    previous = torch.tensor([[BEGIN_ID, *wanted[:place]]])  # (1, place + 1)
+    logits = decoder.output(decoder.features(previous, code, mask))[0, -1]  # (vocabulary,)
+    return float(logits[wanted[place]] - logits[answer[place]])

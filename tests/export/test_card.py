@@ -1,0 +1,134 @@
+"""The model card: what must be in it, and what must not."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from arae_transfer.export.card import EVALUATION_BEGIN, EVALUATION_END, Card, render_card
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    return {
+        "name": "moods",
+        "classes": ["sad", "very happy"],
+        "decoders": {"sad": "decoder.sad.onnx", "very happy": "decoder.very%20happy.onnx"},
+        "maximum_tokens": 30,
+        "form": {"lower_case": True, "tokens": "penn-treebank", "number": "_num_"},
+        "variants": {"fp32": {"arithmetic": "fp32", "weights": "fp16"}},
+        "sizes": {
+            "parameters": 1234567,
+            "vocabulary": 8000,
+            "code": "single",
+            "code_size": 64,
+            "embedding": 32,
+            "hidden": 48,
+            "encoder_layers": 1,
+            "bidirectional": False,
+            "decoder_layers": 2,
+        },
+        "parity": {
+            "probe_lines": 400,
+            "random_lines": 0,
+            "compared": 900,
+            "identical": 899,
+            "near_ties": 1,
+            "different": 0,
+            "code_difference": 1.2e-7,
+            "unrounded_identical": 0.987,
+            "batch_sizes": [1, 7, 64],
+            "torch": "2.11.0",
+            "onnxruntime": "1.28.0",
+        },
+        "scores": {"self_bleu": 51.25, "style": 88.5},
+        "training": {"sentences": 1400000, "minutes": 42.4},
+    } | changes
+
+
+def card(evaluation: dict[str, Any] | None = None, **changes: Any) -> str:
+    sizes = {"encoder.onnx": 2_000_000, "decoder.sad.onnx": 3_000_000}
+    source = 'Diaries: "public domain", no terms.'
+    return render_card(Card(config(**changes), sizes, "Moods of diaries.", source, evaluation, ["en"]))
+
+
+def prose(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+def test_the_front_matter_is_yaml() -> None:
+    text = card()
+    assert text.startswith("---\n")
+    matter = text.split("---\n")[1].splitlines()
+    assert 'license_details: "Diaries: \\"public domain\\", no terms."' in matter
+    assert matter[matter.index("language:") + 1] == '- "en"'
+    assert "library_name: arae-transfer" in matter
+
+
+def test_what_a_stranger_must_know_is_there() -> None:
+    text = prose(card())
+    for fact in (
+        "# moods",
+        "Moods of diaries.",
+        "arae transfer --model moods --to 'very happy'",
+        "| sad | decoder.sad.onnx |",
+        'Diaries: "public domain", no terms.',
+        "1,234,567 parameters",
+        "| together | 5.00 MB |",
+        "1,400,000 sentences seen, 42 minutes",
+        "| style | 88.50 |",
+        "Of 900 rewrites 899 are identical",
+        "leaves 98.7 % of the rewrites",
+        "up to 29 tokens",
+        "in lower case, with words and punctuation separated as in penn-treebank, with `_num_` for numbers",
+        "Matrices are stored as fp16; arithmetic is fp32.",
+    ):
+        assert fact in text, fact
+
+
+def test_what_is_not_known_is_not_invented() -> None:
+    bare = Card(config(scores={}, training={}, form={}), {}, "", "")
+    text = prose(render_card(bare))
+    assert "not stated" in text
+    assert "does not say where the data come from" in text
+    assert "sentences seen" not in text
+    assert "Validation scores" not in text
+    assert "The training text is written" not in text
+    assert "language:" not in text
+
+
+def evaluation_of(text: str) -> str:
+    return text.split(EVALUATION_BEGIN)[1].split(EVALUATION_END)[0].strip()
+
+
+def test_the_evaluation_stands_between_its_marks() -> None:
+    assert evaluation_of(card()).startswith("Not evaluated yet")
+    report = {
+        "signature": "nrefs:4|tok:13a",
+        "sentences": 1000,
+        "sad": {"accuracy": 91.234, "bleu": {"self": 50.0}},
+        "finished": True,
+        "data": "/home/somebody/reviews/test.txt",
+        "windows": "C:\\Users\\somebody\\test.txt",
+        "rewrites": ["one", "two"],
+    }
+    rows = evaluation_of(card(report)).splitlines()
+    assert rows == [
+        "| measure | value |",
+        "| --- | --- |",
+        r"| signature | nrefs:4\|tok:13a |",
+        "| sentences | 1,000 |",
+        "| sad / accuracy | 91.23 |",
+        "| sad / bleu / self | 50.00 |",
+        "| finished | true |",
+        "| data | test.txt |",
+        "| windows | test.txt |",
+    ]
+
+
+@pytest.mark.parametrize("name", ["a|b", "two\nlines"])
+def test_odd_class_names_do_not_break_the_table(name: str) -> None:
+    text = card(classes=[name], decoders={name: "decoder.odd.onnx"})
+    (row,) = (line for line in text.splitlines() if line.endswith("| decoder.odd.onnx |"))
+    assert len(re.findall(r"(?<!\\)\|", row)) == 3

@@ -1,0 +1,119 @@
+"""Devices that work or say why, and graphs that are opened from checked files only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import ExportLayout
+from arae_transfer.runtime import sessions
+from arae_transfer.runtime.model_folder import ModelFolder
+from arae_transfer.runtime.rewriter import Rewriter
+from arae_transfer.runtime.sessions import CPU, Sessions, choose_device, default_threads
+
+HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+@pytest.mark.parametrize("wish", ["gpu", "", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "auto:1", "CUDA"])
+def test_an_unknown_device_is_refused(wish: str) -> None:
+    with pytest.raises(AraeError, match="device"):
+        choose_device(wish)
+
+
+def test_the_processor_needs_no_reason() -> None:
+    assert choose_device("cpu") == (CPU, None)
+
+
+def test_without_a_gpu_auto_is_the_processor_and_says_nothing(
+    pristine_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "_gpu_visible", lambda: False)
+    rewriter = Rewriter.load(pristine_model)
+    rewriter.prepare("positive")
+    assert (rewriter.device, rewriter.fallback) == (CPU, None)
+
+
+@pytest.mark.skipif(sessions._gpu_visible(), reason="there is a GPU")
+def test_with_a_gpu_that_cannot_be_used_auto_falls_back_and_says_so(
+    pristine_model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sessions, "_gpu_visible", lambda: True)
+    rewriter = Rewriter.load(pristine_model)
+    assert list(rewriter.transfer(["the food"], "positive")) == ["the food"]
+    assert rewriter.device == CPU
+    assert rewriter.fallback is not None and "there is a GPU" in rewriter.fallback
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(sessions._gpu_visible(), reason="there is a GPU")
+def test_cuda_works_or_fails_with_a_remedy_and_no_noise(
+    pristine_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(AraeError, match=r"CUDA|cuda") as caught:
+        Rewriter.load(pristine_model, device="cuda").prepare("positive")
+    assert "--device cpu" in (caught.value.hint or "")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not (sessions._gpu_visible() and HAS_CUDA), reason="no GPU that onnxruntime can use")
+def test_cuda_gives_the_answers_of_the_processor(pristine_model: Path) -> None:
+    lines = ["the food was cold", "", "great place , i will come back !"] * 50
+    on_gpu = Rewriter.load(pristine_model, device="cuda")
+    on_cpu = Rewriter.load(pristine_model, device="cpu")
+    assert list(on_gpu.transfer(lines, "neutral")) == list(on_cpu.transfer(lines, "neutral"))
+    assert on_gpu.device.kind == "cuda"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this platform has no affinity")
+def test_the_threads_are_those_that_the_process_may_use() -> None:
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert default_threads() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert default_threads() == len(allowed)
+
+
+def test_no_threads_are_refused(pristine_model: Path) -> None:
+    with pytest.raises(AraeError, match="0 threads"):
+        Sessions(ModelFolder.read(pristine_model), "cpu", 0)
+
+
+def _replace(root: Path, name: str, content: bytes) -> None:
+    """Replace a file of a model, description and all, as if it had been exported so."""
+    (root / name).write_bytes(content)
+    path = ExportLayout(root).config
+    config = json.loads(path.read_text())
+    config["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    path.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("name", ["encoder.onnx", "decoder.positive.onnx"])
+@pytest.mark.parametrize("content", [b"", b"not a graph", bytes(1000)], ids=["empty", "text", "zeros"])
+def test_a_file_that_is_no_graph_is_an_error(
+    small_model: Path, name: str, content: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _replace(small_model, name, content)
+    with pytest.raises(AraeError, match=f"cannot open .*{name}"):
+        Rewriter.load(small_model, device="cpu").prepare("positive")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_tokenizer_that_is_none_is_an_error(small_model: Path) -> None:
+    _replace(small_model, "tokenizer.model", b"\x00nonsense")
+    with pytest.raises(AraeError, match=r"tokenizer\.model"):
+        Rewriter.load(small_model, device="cpu")
+
+
+def test_a_graph_with_other_inputs_is_an_error(small_model: Path) -> None:
+    _replace(small_model, "decoder.positive.onnx", (small_model / "encoder.onnx").read_bytes())
+    with pytest.raises(AraeError, match="onnxruntime failed"):
+        list(Rewriter.load(small_model, device="cpu").transfer(["the food"], "positive"))

@@ -1,0 +1,96 @@
+"""The using half starts without what only the learning half needs, and help without either."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LEARNING = {"torch", "onnx", "safetensors", "sklearn", "sacrebleu", "scipy", "matplotlib"}
+USING = {"onnxruntime", "numpy", "sentencepiece"}
+SLOW = {"rich", "pydantic"}
+
+SCRIPT = """
+import json, sys
+from arae_transfer.cli import main
+sys.argv = ["arae", *json.loads(sys.argv[1])]
+try:
+    main()
+finally:
+    sys.stdout.flush()
+    roots = sorted({name.partition(".")[0] for name in sys.modules})
+    print("MODULES " + json.dumps(roots), file=sys.stderr)
+"""
+
+
+def _modules(arguments: list[str], folder: Path | None = None, **environment: str) -> tuple[str, set[str]]:
+    """Run `arae` in a fresh interpreter and return its answers and the packages that it had imported at its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(arguments)],
+        input="the food was cold\n",
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        cwd=folder,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    _, found, listed = done.stderr.partition("MODULES ")
+    assert found, done.stderr
+    return done.stdout, set(json.loads(listed.splitlines()[0]))
+
+
+def test_transfer_imports_nothing_of_the_learning_half(pristine_model: Path) -> None:
+    answer, modules = _modules(["transfer", "--model", str(pristine_model), "--to", "positive"])
+    assert answer == "the food was cold\n"
+    assert modules >= USING
+    assert not modules & (LEARNING | SLOW)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["transfer", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    _, modules = _modules(arguments)
+    assert "typer" in modules
+    assert not modules & (LEARNING | USING | SLOW)
+
+
+def test_listing_models_imports_nothing_heavy(tmp_path: Path, small_model: Path) -> None:
+    (tmp_path / "exported").mkdir()
+    small_model.rename(tmp_path / "exported" / "small")
+    answer, modules = _modules(["transfer", "--list-models"], tmp_path)
+    assert "small\tpositive" in answer
+    assert not modules & (LEARNING | USING | SLOW)
+
+
+def test_listing_classes_imports_nothing_heavy(pristine_model: Path) -> None:
+    answer, modules = _modules(["transfer", "--list-classes", "--model", str(pristine_model)])
+    assert answer.startswith("positive\n")
+    assert not modules & (LEARNING | USING | SLOW)
+
+
+@pytest.mark.parametrize("words", ["arae transfer --to ne", "arae transfer --model ", "arae tr"])
+def test_completion_imports_nothing_heavy(words: str, pristine_model: Path) -> None:
+    answer, modules = _modules(
+        [],
+        ARAE_MODEL=str(pristine_model),
+        _ARAE_COMPLETE="complete_bash",
+        COMP_WORDS=words,
+        COMP_CWORD=str(len(words.split(" ")) - 1),
+    )
+    assert "negative" in answer or "ne" not in words.split()
+    assert not modules & (LEARNING | USING | SLOW)
+
+
+@pytest.mark.parametrize(
+    "module", ["errors", "atomic", "layout", "recipe", "form", "tokenizer", "runtime.rewriter", "runtime.stream", "cli"]
+)
+def test_every_module_of_the_using_half_stands_alone(module: str) -> None:
+    script = f"import sys, arae_transfer.{module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "arae_transfer" in done.stdout.split()
+    assert not set(done.stdout.split()) & LEARNING
