@@ -166,6 +166,11 @@ class Cycle:
         "The weight of learning to produce accepted rewrites (of damaged sources) from the whole source.",
         minimum=0,
     )
+    style: float = _setting(
+        0.0,
+        "The weight of the style scorer's verdict on rewrites, whose gradient reaches the decoders straight through.",
+        minimum=0,
+    )
     doubt: float = _setting(
         0.0,
         "The least weight of a pair whose rewrite the style scorer rejects (a pair weighs what the scorer believes).",

@@ -40,9 +40,7 @@ def test_nothing_appears_before_the_block_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, BrokenPipeError])
-def test_a_block_that_raises_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, failure: type[BaseException]
-) -> None:
+def test_a_block_that_raises_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure: type[BaseException]) -> None:
     path = tmp_path / "a"
     write_bytes(path, b"old")
     with pytest.raises(failure), open_atomically(path) as file:
@@ -63,7 +61,7 @@ def test_a_file_has_ordinary_permissions(tmp_path: Path) -> None:
 
 def test_a_folder_of_that_name_is_an_error_and_stays(tmp_path: Path) -> None:
     (tmp_path / "a" / "inside").mkdir(parents=True)
-    with pytest.raises(AraeError, match="cannot write .*a: "):
+    with pytest.raises(AraeError, match=r"cannot write .*a: "):
         write_bytes(tmp_path / "a", b"x")
     assert names(tmp_path) == ["a"]
     assert names(tmp_path / "a") == ["inside"]
@@ -146,7 +144,7 @@ def test_a_directory_takes_a_free_name(tmp_path: Path) -> None:
 
 def test_a_failed_replacement_puts_the_old_directory_back(tmp_path: Path) -> None:
     write_text(tmp_path / "final" / "old", "2")
-    with pytest.raises(AraeError, match="cannot write .*final"):
+    with pytest.raises(AraeError, match=r"cannot write .*final"):
         replace_directory(tmp_path / "missing", tmp_path / "final")
     assert names(tmp_path) == ["final"]
     assert names(tmp_path / "final") == ["old"]

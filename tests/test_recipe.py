@@ -218,9 +218,7 @@ def test_an_unknown_key_names_the_nearest(setting: str, nearest: str) -> None:
         ({"descripton": "x"}, "descripton", "description"),
     ],
 )
-def test_an_unknown_key_or_section_of_a_file_names_the_nearest(
-    table: dict[str, Any], key: str, nearest: str
-) -> None:
+def test_an_unknown_key_or_section_of_a_file_names_the_nearest(table: dict[str, Any], key: str, nearest: str) -> None:
     error = refusal(table=table)
     assert error.message.endswith(f"there is no key {key}")
     assert error.hint == f"the nearest key is {nearest}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sentencepiece
@@ -26,7 +27,7 @@ def tokenizer() -> Tokenizer:
     return Tokenizer.train(LINES * 20, 400, whole=["_num_"])
 
 
-def other_model(**options: object) -> bytes:
+def other_model(**options: Any) -> bytes:
     """Return a SentencePiece model that someone else made."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from arae_transfer.cli import train, transfer
+from arae_transfer.cli import corpus, export, train, transfer
 from arae_transfer.cli.command import AraeCommand, AraeGroup
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app = typer.Typer(
 )
 
 # In the order of the help. A command's module must import nothing heavy outside its function.
-COMMANDS: tuple[Callable[..., Any], ...] = (transfer.transfer, train.train)
+COMMANDS: tuple[Callable[..., Any], ...] = (transfer.transfer, train.train, export.export, corpus.corpus)
 
 for function in COMMANDS:
     app.command(cls=AraeCommand)(function)
@@ -56,4 +57,7 @@ def main() -> None:
         # Python would choose the encoding from the locale, and fail on text that the locale cannot write.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    app(prog_name="arae")
+    try:
+        app(prog_name="arae")
+    finally:
+        gc.freeze()  # the interpreter's last search for garbage would take longer than `arae --help`

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -32,8 +34,8 @@ class AraeCommand(TyperCommand):
         _write_panels(self.get_params(ctx), ctx, formatter)
 
     def get_params(self, ctx: Context) -> list[Parameter]:
-        """Return the parameters, converting plain text the short way."""
-        return _pass_text_through(super().get_params(ctx))
+        """Return the parameters, converting plain values the short way."""
+        return _convert_plainly(super().get_params(ctx))
 
 
 class AraeGroup(TyperGroup):
@@ -45,8 +47,8 @@ class AraeGroup(TyperGroup):
         _write_panels(self.get_params(ctx), ctx, formatter)
 
     def get_params(self, ctx: Context) -> list[Parameter]:
-        """Return the parameters, converting plain text the short way."""
-        return _pass_text_through(super().get_params(ctx))
+        """Return the parameters, converting plain values the short way."""
+        return _convert_plainly(super().get_params(ctx))
 
     def invoke(self, ctx: Context) -> Any:  # noqa: ANN401 -- as declared by Typer
         """Run the command; what the user can fix becomes one or two lines on standard error."""
@@ -120,37 +122,47 @@ def _write_panels(parameters: Iterable[Parameter], ctx: Context, formatter: Help
             formatter.write_dl(records)
 
 
-class _TextPasser:
-    """Gives back a value that needs no conversion, and leaves every other to Typer.
+class _PlainValues:
+    """Converts the values of one parameter where that is trivial, and leaves every other case to Typer.
 
     Typer converts by pydantic, whose import alone takes as long as Typer's own.
     """
 
-    def __init__(self, parameter: Parameter, annotation: object) -> None:
+    def __init__(self, parameter: Parameter, annotation: object, minimum: float | None, maximum: float | None) -> None:
         self._parameter = parameter
         self._annotation = annotation
+        self._minimum = -math.inf if minimum is None else minimum
+        self._maximum = math.inf if maximum is None else maximum
 
     def coerce(self, value: Any, param: Parameter, ctx: Context) -> Any:  # noqa: ANN401
         many = getattr(param, "multiple", False) or param.nargs == -1
         if value is None:
             return () if many else None
-        if self._annotation is str and isinstance(value, str):
-            return value
+        if isinstance(self._annotation, type) and type(value) is self._annotation:
+            return value  # a text that is to be one, or a default
         if self._annotation == list[str] and isinstance(value, list | tuple):
             return list(value)
-        if isinstance(self._annotation, type) and type(value) is self._annotation:
-            return value  # a default
+        if self._annotation is int and re.fullmatch("[0-9]{1,9}", str(value)):
+            number = int(value)
+            if self._minimum <= number <= self._maximum:
+                return number
         convert = type(self._parameter).get_runtime_param(self._parameter)  # type: ignore[attr-defined]
         return convert.coerce(value, param=param, ctx=ctx)
 
 
-def _pass_text_through(parameters: list[Parameter]) -> list[Parameter]:
+def _convert_plainly(parameters: list[Parameter]) -> list[Parameter]:
     """Spare Typer's conversion where nothing needs it; a Typer that has no such step is left alone."""
     for parameter in parameters:
         descriptor = getattr(parameter, "type_descriptor", None)
+        if descriptor is None or not hasattr(type(parameter), "get_runtime_param"):
+            continue
         information = getattr(descriptor, "parameter_info", None)
-        convertible = descriptor is not None and hasattr(type(parameter), "get_runtime_param")
-        if convertible and getattr(information, "parser", None) is None:
-            passer = _TextPasser(parameter, getattr(descriptor, "annotation", None))
-            setattr(parameter, "get_runtime_param", lambda passer=passer: passer)  # noqa: B010
+        if getattr(information, "parser", None) is None and not getattr(information, "clamp", False):
+            values = _PlainValues(
+                parameter,
+                getattr(descriptor, "annotation", None),
+                getattr(information, "min", None),
+                getattr(information, "max", None),
+            )
+            setattr(parameter, "get_runtime_param", lambda values=values: values)  # noqa: B010
     return parameters

@@ -199,6 +199,7 @@ def _read_data(
     recipe: Recipe, data: list[str] | None, run: Path, resumed: bool, message: Callable[[str], None]
 ) -> TrainingData:
     from arae_transfer.corpus.reading import ReadingOptions, read_corpus
+    from arae_transfer.corpus.sources import absolute_source
     from arae_transfer.training.loop import TrainingData
 
     if not data and resumed:
@@ -223,24 +224,12 @@ def _read_data(
         held_out = read_corpus(data, "valid", options, classes=training.classes)
     for sentence in training.report.lines():
         message(sentence)
-    return TrainingData(training.lines, held_out.lines, tuple(_absolute(source) for source in data))
+    return TrainingData(training.lines, held_out.lines, tuple(absolute_source(source) for source in data))
 
 
 def _builtin_data() -> TrainingData:
-    import tempfile
-
-    from arae_transfer.corpus.quickstart import write_corpus
-    from arae_transfer.corpus.reading import read_corpus
+    from arae_transfer.corpus.quickstart import make_sentences
     from arae_transfer.training.loop import TrainingData
 
-    with tempfile.TemporaryDirectory() as folder:
-        write_corpus(Path(folder))
-        return TrainingData(read_corpus([folder], "train").lines, read_corpus([folder], "valid").lines)
-
-
-def _absolute(source: str) -> str:
-    """Make the path in a ``--data`` value absolute, so that a run can be continued from another folder."""
-    label, separator, path = source.partition("=")
-    if separator and not Path(source).exists():
-        return f"{label}={Path(path).absolute()}"
-    return str(Path(source).absolute())
+    sentences = make_sentences()
+    return TrainingData(sentences["train"], sentences["valid"])

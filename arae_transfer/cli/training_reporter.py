@@ -153,13 +153,17 @@ class LiveReporter(PlainReporter):
                 cells += [Text(title, style="dim"), Text("" if value is None else f"{value:.3f}")]
             grid.add_row(*cells)
         parts.append(grid)
-        parts.append(ProgressBar(total=progress.steps, completed=progress.step))
-        parts.append(
+        bar = Table.grid(padding=(0, 2), expand=True)
+        bar.add_column(ratio=1)
+        bar.add_column(no_wrap=True)
+        bar.add_row(
+            ProgressBar(total=progress.steps, completed=progress.step),
             Text(
                 f"step {progress.step:,}/{progress.steps:,} · {progress.rate:.0f} sentences/s · "
                 f"left {_duration(progress.seconds_left)}"
-            )
+            ),
         )
+        parts.append(bar)
         return Group(*parts)
 
     def finished(self, outcome: Outcome, commands: Sequence[str]) -> None:

@@ -82,6 +82,10 @@ class Pool:
     held_out_parts: tuple[str, ...]
     part: str
 
+    def name(self) -> str:
+        """Name the part in a sentence: ``"the train data"``."""
+        return "the data" if self.split == ALL else f"the {self.split} data"
+
     def place(self) -> str:
         """Name the files, shortly."""
         paths = [str(source.path) for source in self.sources]

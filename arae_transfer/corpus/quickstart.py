@@ -113,8 +113,8 @@ def class_of(sentence: str) -> str | None:
 
     None when the grammar does not have the sentence, or when it has opinions of both classes.
     """
-    labels = {parse.label for parse in QUICKSTART_GRAMMAR.parse(sentence)}
-    return labels.pop() if len(labels) == 1 else None
+    parses = QUICKSTART_GRAMMAR.parse(sentence)
+    return parses[0].label if parses else None
 
 
 def correct_rewrites(source: str, target: str) -> re.Pattern[str]:

@@ -234,13 +234,13 @@ def _check_classes(known: Set[str], order: Sequence[str], options: ReadingOption
     for label in order:
         if label not in known:
             raise AraeError(
-                f"there is no class {label!r} in the {pool.split} data{nearest(label, names)}",
+                f"there is no class {label!r} in {pool.name()}{nearest(label, names)}",
                 f"its classes are: {', '.join(names) or 'none'}",
             )
     if len(order) < options.minimum_classes:
         found = f"is only the class {order[0]!r}" if len(order) == 1 else f"are {len(order) or 'no'} classes"
         raise AraeError(
-            f"there {found} in the {pool.split} data, {options.minimum_classes} are needed",
+            f"there {found} in {pool.name()}, {options.minimum_classes} are needed",
             f"{pool.place()}; add lines of another class, for example --data CLASS=FILE.",
         )
     by_case: dict[str, str] = {}
@@ -265,6 +265,6 @@ def _check_sizes(lines: Mapping[str, list[str]], report: ReadingReport, pool: Po
             causes.append(f"of its lines, {' and '.join(parts)}")
         raise AraeError(
             f"class {label!r} has {len(texts)} line{'' if len(texts) == 1 else 's'} "
-            f"in the {pool.split} data, {needed} {'is' if needed == 1 else 'are'} needed",
+            f"in {pool.name()}, {needed} {'is' if needed == 1 else 'are'} needed",
             "; ".join(causes),
         )

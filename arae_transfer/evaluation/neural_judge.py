@@ -1,8 +1,8 @@
 """A small neural judge in the manner of fastText: learned vectors of words and pairs of words, pooled.
 
-Joulin et al., "Bag of Tricks for Efficient Text Classification" (2017), average the vectors and classify linearly. Here the
-largest value of each dimension goes beside the average, and a hidden layer reads both, so that the judge is no linear
-function of the n-grams and errs in other places than a linear judge does.
+Joulin et al., "Bag of Tricks for Efficient Text Classification" (2017), average the vectors and classify linearly.
+Here the largest value of each dimension goes beside the average, and a hidden layer reads both, so that the judge is no
+linear function of the n-grams and errs in other places than a linear judge does.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _Network(nn.Module):
 
 
 class _Bags:
-    """The features of lines, end to end.
+    """The features of lines, end to end: the numbers of a line's words, and the buckets that its word pairs fall into.
 
     Attributes:
         features: The numbers of all features, shape (features,).
@@ -59,9 +59,17 @@ class _Bags:
     """
 
     def __init__(self, lines: Sequence[str], vocabulary: Mapping[str, int]) -> None:
-        bags = [_features(line, vocabulary) for line in lines]
-        self.features = np.concatenate([np.zeros(0, np.int64), *bags])
-        self.begins = np.cumsum([0, *map(len, bags)])
+        split = [line.split() for line in lines]
+        lengths = np.fromiter(map(len, split), np.int64, len(split))
+        line_of = np.repeat(np.arange(len(split)), lengths)
+        words = np.fromiter((vocabulary.get(word, 0) for own in split for word in own), np.int64, len(line_of))
+        first = np.flatnonzero(line_of[:-1] == line_of[1:])  # the first word of each pair
+        left, right = words[first].astype(np.uint64), words[first + 1].astype(np.uint64)
+        mixed = (left * np.uint64(0x9E3779B97F4A7C15) + right) * np.uint64(0xC2B2AE3D27D4EB4F)
+        buckets = ((mixed >> np.uint64(32)) % np.uint64(BUCKETS)).astype(np.int64)
+        order = np.argsort(np.concatenate([line_of, line_of[first]]), kind="stable")
+        self.features = np.concatenate([words, buckets + len(vocabulary) + 1])[order]
+        self.begins = np.concatenate([[0], np.cumsum(lengths + np.maximum(lengths - 1, 0))])
 
     def select(self, lines: Integers) -> tuple[Tensor, Tensor]:
         """Return the features and offsets of some lines."""
@@ -69,15 +77,6 @@ class _Bags:
         offsets = np.cumsum(lengths) - lengths
         places = np.arange(lengths.sum()) + np.repeat(self.begins[lines] - offsets, lengths)
         return torch.from_numpy(self.features[places]), torch.from_numpy(offsets)
-
-
-def _features(line: str, vocabulary: Mapping[str, int]) -> Integers:
-    """Return the numbers of a line's words and of the buckets that its pairs of words fall into."""
-    words = np.array([vocabulary.get(word, 0) for word in line.split()], np.uint64)
-    with np.errstate(over="ignore"):
-        mixed = (words[:-1] * np.uint64(0x9E3779B97F4A7C15) + words[1:]) * np.uint64(0xC2B2AE3D27D4EB4F)
-    pairs = (mixed >> np.uint64(32)) % np.uint64(BUCKETS) + np.uint64(len(vocabulary) + 1)
-    return np.concatenate([words, pairs]).astype(np.int64)
 
 
 class NeuralJudge:
@@ -122,7 +121,7 @@ class NeuralJudge:
         count = max(1, round(HELD_OUT_SHARE * len(order)))
         held_out, kept = np.sort(order[:count]), order[count:]
         weights = len(labels) / (len(self.classes) * torch.bincount(labels, minlength=len(self.classes)))
-        optimizer = torch.optim.Adam(self._network.parameters(), LEARNING_RATE)
+        optimizer = torch.optim.Adam(self._network.parameters(), LEARNING_RATE, fused=True)
         steps = max(MINIMUM_STEPS, -(-len(kept) // BATCH_LINES))
         batches = _batches(kept, generator)
         best, best_loss = copy.deepcopy(self._network.state_dict()), float("inf")

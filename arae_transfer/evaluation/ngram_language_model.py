@@ -137,10 +137,8 @@ class NgramLanguageModel:
         """
         if order < 1 or not sentences:
             raise ValueError(f"{len(sentences)} sentences and order {order}: at least one of each is needed")
-        chosen = (
-            dict.fromkeys(word for sentence in sentences for word in sentence) if vocabulary is None else vocabulary
-        )
-        words = {word: number for number, word in enumerate(dict.fromkeys(chosen), _RESERVED)}
+        known = chain.from_iterable(sentences) if vocabulary is None else vocabulary
+        words = {word: number for number, word in enumerate(dict.fromkeys(known), _RESERVED)}
         counts = _count(_encode(sentences, words), order, len(words) + _RESERVED)
         orders: list[_Order] = []
         discounts: list[tuple[float, float, float]] = []

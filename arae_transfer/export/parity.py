@@ -155,6 +155,7 @@ def compare(
     """
     encode = _open(encoder)
     code_differences: list[float] = []
+    margins: dict[tuple[int, int, tuple[int, ...]], float] = {}
     identical = near_ties = compared = unrounded = 0
     expected = {name: _rewrite(stored, index, rows, maximum_length) for index, name in enumerate(stored.classes)}
     for index, name in enumerate(stored.classes):
@@ -173,8 +174,11 @@ def compare(
                 wanted = expected[name][number]
                 if answer[: len(wanted)] == wanted and not any(answer[len(wanted) :]):
                     identical += 1
-                elif abs(_margin(stored, index, rows[number], wanted, answer)) <= NEAR_TIE:
-                    near_ties += 1
+                    continue
+                key = (index, number, tuple(answer[: len(wanted)]))
+                if key not in margins:
+                    margins[key] = _margin(stored, index, rows[number], wanted, answer)
+                near_ties += abs(margins[key]) <= NEAR_TIE
     return Parity(
         probe_lines=given,
         random_lines=len(rows) - given,

@@ -42,25 +42,19 @@ class Casing:
         if typed == typed.lower():
             return cls(shouts=False, title=False, capitals=False, sentences=False, names={})
         names: dict[str, str] = {}
-        first = ""
-        spelled = capitalised = 0
-        starts = True
+        capitalised = 0
         for index, (word, surface) in enumerate(zip(words, surfaces, strict=True)):
-            if surface[:1].isalpha():
-                first = first or surface
-                spelled += 1
-                if surface != word and surface != surface.lower():
-                    simple = surface[0].isupper() and surface[1:].islower()
-                    capitalised += simple or len(surface) == 1
-                    ordinary = starts and simple and not _owns(words, index)
-                    if len(word) > 1 and "'" not in word and not ordinary:
-                        names[word] = surface
-            if starts or word in SENTENCE_ENDS:
-                starts = begins_next(word, starts)
+            if surface == word or not surface[:1].isalpha() or surface == surface.lower():
+                continue
+            simple = surface[0].isupper() and (surface[1:].islower() or len(surface) == 1)
+            capitalised += simple
+            if len(word) > 1 and "'" not in word and not (simple and _is_ordinary(words, index)):
+                names[word] = surface
         shouts = typed.isupper() and sum(map(str.isalpha, typed)) >= _FEWEST_SHOUTED_LETTERS
-        title = spelled >= _FEWEST_TITLE_WORDS and capitalised == spelled
+        title = capitalised >= _FEWEST_TITLE_WORDS and capitalised == sum(s[:1].isalpha() for s in surfaces)
         # "12 dollars was what Joe's charged": the first word could not show it, so the others do.
-        sentences = surfaces[0][0].isdecimal() or first != first.lower()
+        first = next((surface for surface in surfaces if surface[:1].isalpha()), "")
+        sentences = surfaces[0][:1].isdecimal() or first != first.lower()
         return cls(shouts, title, True, sentences, {} if shouts or title else names)
 
     def spell(self, word: str, starts: bool) -> str:
@@ -86,8 +80,15 @@ def begins_next(word: str, starts: bool) -> bool:
     return word in SENTENCE_ENDS or (starts and word in _TRANSPARENT)
 
 
-def _owns(words: Sequence[str], index: int) -> bool:
-    return index + 1 < len(words) and words[index + 1] == "'s" and words[index] not in _NO_NAMES
+def _is_ordinary(words: Sequence[str], index: int) -> bool:
+    """Say whether a word may have its capital from the beginning of a sentence alone."""
+    before = index - 1
+    while before >= 0 and words[before] in _TRANSPARENT:
+        before -= 1
+    if before >= 0 and words[before] not in SENTENCE_ENDS:
+        return False
+    owns = index + 1 < len(words) and words[index + 1] == "'s"
+    return not owns or words[index] in _NO_NAMES
 
 
 def _takes_capital(word: str) -> bool:

@@ -16,7 +16,7 @@ class Form:
     """The way in which a corpus is written; the default is ordinary writing, left as it is.
 
     Raises:
-        AraeError: ``tokens`` is unknown or ``number`` contains a blank.
+        AraeError: ``tokens`` is unknown, ``number`` contains a blank, or a field has the wrong type.
     """
 
     lower_case: bool = field(default=False, metadata={"help": "The corpus is written in lower case."})
@@ -32,12 +32,17 @@ class Form:
     )
 
     def __post_init__(self) -> None:
+        if not isinstance(self.lower_case, bool) or not isinstance(self.number, str):
+            raise AraeError(
+                f"form.lower_case = {self.lower_case!r} or form.number = {self.number!r} has the wrong type",
+                "lower_case is true or false, number is text.",
+            )
         if self.tokens not in get_args(Separation):
             raise AraeError(
                 f"form.tokens = {self.tokens!r} is unknown",
                 f"use one of: {', '.join(get_args(Separation))}.",
             )
-        if self.number.split() not in ([], [self.number]) or self.number.isspace():
+        if self.number and self.number.split() != [self.number]:
             raise AraeError(
                 f"form.number = {self.number!r} contains a blank",
                 'use one word, such as "_num_", or "" when the corpus keeps its numbers.',

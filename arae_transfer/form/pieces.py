@@ -5,6 +5,10 @@ The rules are those of the Penn Treebank as review corpora apply them: contracti
 ``and/or``), double quotes have a direction, and a run of sentence marks is one mark (``!!!`` is ``!``). One
 left-to-right pass keeps every position, so that a line can be put together again exactly as it was typed. The
 expressions cannot backtrack far: running time is linear in the length of the line.
+
+NLTK's treebank tokenizer cuts a single sentence alike, but keeps no positions, leaves "cold. The" in one piece, and its
+import takes longer than the rest of the program's start and brings scikit-learn along where that is installed;
+sacremoses's treebank mode raises an error on every line (its issue 151).
 """
 
 from __future__ import annotations
@@ -108,7 +112,11 @@ def cut(line: str, form: Form) -> Pieces:
         start, stop = found.span()
         gap = line[end:start]
         end = stop
-        if kind == "word":
+        word = source[start:stop]
+        lowered = word.lower()
+        if kind == "word" and word.isalpha() and lowered not in MERGED_WORDS:
+            word = lowered if form.lower_case else word  # most words: a short way to what the next case would do
+        elif kind == "word":
             for middle in _cuts(found.group(), start, form):
                 words.append(_written(source[start:middle], form))
                 surfaces.append(line[start:middle])
@@ -116,7 +124,6 @@ def cut(line: str, form: Form) -> Pieces:
                 start, gap = middle, ""
             word = _written(source[start:stop], form)
         elif kind == "mark":
-            word = source[start:stop]
             if word == "." and words and not gap and _keeps_period(words[-1], text, stop, treebank):
                 words[-1] += word
                 surfaces[-1] += word
@@ -124,14 +131,14 @@ def cut(line: str, form: Form) -> Pieces:
         elif kind == "placeholder":
             word = form.number
         elif not treebank:
-            word = _written(source[start:stop], form)
+            word = _written(word, form)
         elif kind == "quote":
             quote_open = _opens_quote(line, start, stop, quote_open)
             word = "``" if quote_open else "''"
         elif kind == "end":
-            word = "?" if "?" in found.group() else "!"
+            word = "?" if "?" in word else "!"
         else:
-            word = _RUNS.get(kind or "") or _written(found.group(), form)
+            word = _RUNS.get(kind or "") or _written(word, form)
         words.append(word)
         surfaces.append(line[start:stop])
         gaps.append(gap)
@@ -165,8 +172,7 @@ def _written(typed: str, form: Form) -> str:
 def _cuts(word: str, start: int, form: Form) -> list[int]:
     """Return the positions inside a word, which begins at ``start``, where the Treebank cuts it."""
     if word.isalpha():
-        length = MERGED_WORDS.get(word.lower())
-        return [] if length is None else [start + length]
+        return [start + MERGED_WORDS[word.lower()]]
     cuts: list[int] = []
     end = len(word)
     if "'" in word:

@@ -11,6 +11,9 @@ CONTRACTED = frozenset(("n't", *(f"'{clitic}" for clitic in CLITICS.split("|") i
 # Marks that stand close to the word before them.
 CLOSE_MARKS = frozenset([".", ",", "!", "?", ";", ":", ")", "]", "}", "%", "..."])
 _MERGED_HEADS = frozenset(head for head, _ in MERGED_PAIRS)
+# An apostrophe after another word in "s" belongs to it: "the kids' menu".
+_NO_OWNERS = frozenset(("as", "does", "has", "his", "is", "its", "says", "this", "us", "was"))
+_LONGEST_QUOTATION = 30  # words between single quotes; the bound keeps the time linear
 _OPENING = frozenset("([{")
 _PREFIXES = frozenset("$#")
 
@@ -53,8 +56,9 @@ def blanks(words: Sequence[str], number: str) -> list[str]:
             quote_open = opens
             joins_before, joins_after = close or not opens, opens
         elif word == "'":
-            if apostrophe_open or previous.endswith("s") or "'" not in words[index + 1 : index + 30]:
-                joins_before, apostrophe_open = True, False  # "the kids' menu", "friggin'"
+            owned = previous.endswith("s") and previous not in _NO_OWNERS
+            if apostrophe_open or owned or "'" not in words[index + 1 : index + _LONGEST_QUOTATION]:
+                joins_before, apostrophe_open = True, False
             else:
                 joins_after = apostrophe_open = True
         elif word in _OPENING:

@@ -168,9 +168,11 @@ def _is_spaced(memory: Memory) -> bool:
 
 def _has_idle_period(words: Sequence[str], positions: Sequence[int], typed: Sequence[str]) -> bool:
     """Say whether the answer ends in a period that its writer would not have typed."""
-    if not words or words[-1] != "." or positions[-1] != ABSENT:
+    if not words or words[-1] != ".":
         return False
     if words[-2:-1] == ["..."]:
-        return True
+        return positions[-1] != positions[-2] + 1
+    if positions[-1] != ABSENT:
+        return False
     final = next((word for word in reversed(typed) if word not in _AFTER_FINAL_MARK), "")
     return final not in _FINAL_MARKS

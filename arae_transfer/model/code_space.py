@@ -128,7 +128,11 @@ class StyleScorer(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Classify sentences: tokens and mask (batch, time) to logits (batch, classes)."""
-        embedded = self.embedding(tokens) * mask[:, :, None]  # (batch, time, size)
+        return self.classify(self.embedding(tokens), mask)
+
+    def classify(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        """Classify embedded or softly chosen tokens: (batch, time, size) and (batch, time) to (batch, classes)."""
+        embedded = embedded * mask[:, :, None]  # (batch, time, size)
         batch, time, size = embedded.shape
         padded = torch.cat([embedded, embedded.new_zeros(batch, 2, size)], dim=1)  # (batch, time + 2, size)
         found = []

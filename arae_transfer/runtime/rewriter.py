@@ -27,6 +27,9 @@ BATCHES_PER_CHUNK = 16
 CHARACTERS_PER_TOKEN = 16
 """No piece of a tokenizer made here is longer, so this many characters a token are always enough."""
 
+LONGEST_GROWTH = 16
+"""An answer may have this many tokens more than its line. A bound for each line alone: none depends on its batch."""
+
 # Control characters, line and paragraph separators: inside a line they would break it, or drive a terminal.
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -42,7 +45,7 @@ class Rewrite:
         to: The class that it was rewritten to.
         tokens: The number of tokens of the source that the model read, the end id not counted.
         truncated: Whether the source was longer than the model can read, so that its end was left out.
-        unfinished: Whether the answer reached the model's greatest length before its end.
+        unfinished: Whether the answer reached its greatest length before its end.
     """
 
     source: str
@@ -66,15 +69,15 @@ class _Prepared:
 class Rewriter:
     """A model that is ready to rewrite.
 
-    It can be pickled (it is loaded again from its path, by name where it goes) and used from several threads.
+    It may be used from several threads. It can be pickled: what travels is where the model lies, and it is loaded
+    again from there.
     """
 
-    def __init__(self, folder: ModelFolder, sessions: Sessions, tokenizer: Tokenizer) -> None:
-        self.folder = folder
+    def __init__(self, sessions: Sessions) -> None:
+        self.folder = sessions.folder
         self._sessions = sessions
-        self._tokenizer = tokenizer
+        self._tokenizer = _load_tokenizer(self.folder)
         self._writers: dict[str, Writer] = {}
-        self._arguments: tuple[Path, str, int | None] = (folder.root.absolute(), "auto", None)
 
     @classmethod
     def load(cls, model: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> Rewriter:
@@ -88,14 +91,10 @@ class Rewriter:
         Raises:
             AraeError: There is no such model or device, or the model is damaged.
         """
-        folder = ModelFolder.find(model)
-        sessions = Sessions(folder, device, threads)
-        rewriter = cls(folder, sessions, _load_tokenizer(folder))
-        rewriter._arguments = (folder.root.absolute(), device, threads)
-        return rewriter
+        return cls(Sessions(ModelFolder.find(model), device, threads))
 
     def __reduce__(self) -> tuple[Callable[..., Rewriter], tuple[Path, str, int | None]]:
-        return _reload, self._arguments
+        return _reload, (self.folder.root.absolute(), *self._sessions.wishes)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -143,8 +142,7 @@ class Rewriter:
             lines: The lines. What a model cannot read whole is cut at its ``maximum_tokens``.
             to: A class of the model, or the unique start of one, in upper or lower case.
             batch_size: The most lines that are rewritten at once.
-            form: How the lines are written: ``"ordinary"`` writing, the ``"corpus"``'s own form, or
-                ``"auto"``.
+            form: How the lines are written: ``"ordinary"`` writing, the ``"corpus"``'s own form, or ``"auto"``.
 
         Raises:
             AraeError: There is no such class or form; later, the model is damaged or onnxruntime fails.
@@ -219,18 +217,19 @@ class Rewriter:
         return prepared
 
     def _run(self, rows: Sequence[Sequence[int]], to: str) -> list[list[int]]:
-        """Return the decoder's ids for rows of ids that end with the end id."""
+        """Return the decoder's ids for rows of ids that end with the end id, each cut at its own bound."""
         lengths: Int64 = np.array([len(row) for row in rows], dtype=np.int64)
         tokens: Int64 = np.full((len(rows), int(lengths.max())), PAD_ID, dtype=np.int64)
         for place, row in enumerate(rows):
             tokens[place, : len(row)] = row
-        answers: list[list[int]] = self._sessions.run(tokens, lengths, to, self.folder.maximum_tokens).tolist()
+        longest = tokens.shape[1] + LONGEST_GROWTH
+        answers: list[list[int]] = self._sessions.run(tokens, lengths, to, longest).tolist()
         if len(answers) != len(rows):
             raise AraeError(
                 f"the model {self.folder.name} gave {len(answers)} answers for {len(rows)} lines",
                 "export it again: its decoder does not fit its encoder.",
             )
-        return answers
+        return [answer[: len(row) + LONGEST_GROWTH] for row, answer in zip(rows, answers, strict=True)]
 
     def _writer(self, form: str) -> Writer:
         """Return the converter between the given form of writing and the corpus's own."""

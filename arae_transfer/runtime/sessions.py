@@ -98,15 +98,23 @@ class Sessions:
 
     Attributes:
         folder: The model.
+        wishes: The device and the number of threads that were asked for.
+        threads: The number of threads.
         device: Where it runs; with ``auto``, known for certain once the encoder is open.
         fallback: Why ``auto`` did not take the GPU that is there, or None.
     """
 
     def __init__(self, folder: ModelFolder, device: str = "auto", threads: int | None = None) -> None:
+        """Choose the device.
+
+        Raises:
+            AraeError: There is no such device, or fewer threads than one are wished for.
+        """
         if threads is not None and threads < 1:
             raise AraeError(f"{threads} threads cannot work", "use --threads 1 or more.")
         onnxruntime.set_default_logger_severity(_SILENT)
         self.folder = folder
+        self.wishes = (device, threads)
         self.threads = threads or default_threads()
         self._automatic = device == "auto"
         self.device, self.fallback = choose_device(device)
@@ -136,6 +144,18 @@ class Sessions:
             encoder = opened.pop() if encoder is None else encoder
             self._encoder, self._decoders[class_name] = encoder, decoder
         return encoder, decoder
+
+    def open_early(self, class_name: str) -> None:
+        """Begin to open what rewriting to a class needs, beside whatever the caller does next.
+
+        A failure shows when ``open`` is called.
+        """
+
+        def work() -> None:
+            with contextlib.suppress(Exception):
+                self.open(class_name)
+
+        threading.Thread(target=work).start()
 
     def run(self, tokens: Int64, lengths: Int64, class_name: str, maximum_length: int) -> Int64:
         """Rewrite a padded batch; the code stays on the device between the encoder and the decoder.
@@ -194,8 +214,8 @@ class Sessions:
         options.log_severity_level = _SILENT
         # Patterns are remembered for each new shape of a batch: memory that grows in a stream of lines.
         options.enable_mem_pattern = False
-        # Encoder and decoder take turns: the threads of one must not spin while the other works.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
+        # Threads that spin between two batches take the processor from all that is not onnxruntime.
+        options.add_session_config_entry("session.intra_op.spin_duration_us", "50")
         providers: list[Any] = ["CPUExecutionProvider"]
         if device.kind == "cuda":
             # TensorFloat-32 rounds differently with the size of the batch.
@@ -234,7 +254,7 @@ def _all_at_once(tasks: list[Callable[[], Result]]) -> list[Result]:
         except BaseException as error:
             errors[number] = error
 
-    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(1, len(tasks))]
+    threads = [threading.Thread(target=work, args=(number,), daemon=False) for number in range(1, len(tasks))]
     for thread in threads:
         thread.start()
     if tasks:

@@ -130,19 +130,20 @@ def _cycle_term(
         "rewrite_belief": float(belief.mean()),
         "rewrite_copies": float(same.float().mean()),
     }
-    if recipe.cycle.teach > 0:
-        # Only rewrites that the scorer accepts, and each as far as it does.
-        accepted = belief * (belief > 0.5) * ~same
+    if recipe.cycle.teach > 0 or recipe.cycle.style > 0:
         targets, target_lengths = (
             torch.from_numpy(array).to(players.device)
             for array in with_end(tokens.cpu().numpy(), lengths.cpu().numpy())
         )
         code, mask = players.encode(batch.tokens, batch.lengths)
-        taught = players.decode(
-            players.with_code_noise(code, mask), mask, batch, targets, target_lengths, shift, accepted
+        verdict, entropies = players.style_of_soft_output(
+            players.with_code_noise(code, mask), mask, batch, targets, target_lengths, shift
         )
-        loss = loss + recipe.cycle.teach * taught
-        metrics["taught"] = float(taught.detach())
+        # Only rewrites that the scorer accepts are taught, each as far as it does.
+        accepted = belief * (belief > 0.5) * ~same
+        taught = (entropies * accepted).mean()
+        loss = loss + recipe.cycle.teach * taught + recipe.cycle.style * verdict
+        metrics |= {"taught": float(taught.detach()), "style_verdict": float(verdict.detach())}
     return loss, metrics
 
 

@@ -188,6 +188,7 @@ def test_each_typed_line_is_answered_before_the_next(arae: Arae) -> None:
             assert _answer(process.stdout) == line
         process.stdin.write(b"half a ")
         time.sleep(0.2)
+        assert process.stdout is not None
         assert not select.select([process.stdout], [], [], 0)[0]
         process.stdin.write(b"line\n")
         assert _answer(process.stdout) == b"half a line\n"
@@ -272,7 +273,9 @@ def test_an_output_file_is_complete_or_absent(arae: Arae) -> None:
     with arae.start("--to", "positive", "-o", "answers") as process:
         assert process.stdin is not None
         process.stdin.write(b"food\n")
-        time.sleep(1)
+        deadline = time.monotonic() + 20
+        while not any(path.stat().st_size for path in arae.folder.glob(".answers.*")) and time.monotonic() < deadline:
+            time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
     assert target.read_bytes() == before
@@ -340,9 +343,11 @@ def test_a_closed_stream_is_an_error_or_unneeded(arae: Arae, closed: str) -> Non
 
 
 def test_answers_are_utf8_in_any_locale(arae: Arae) -> None:
-    locale = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    done = arae.process("--to", "positive", given="café 💬\n".encode(), **locale)
-    assert (done.returncode, done.stdout) == (0, "café 💬\n".encode())
+    text = "café 💬\n".encode()
+    done = arae.process(
+        "--to", "positive", given=text, LC_ALL="C", PYTHONIOENCODING="ascii", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"
+    )
+    assert (done.returncode, done.stdout) == (0, text)
 
 
 # Mistakes.

@@ -178,6 +178,8 @@ def test_a_grammar_of_three_classes() -> None:
     assert parse.skeleton == ("the big soup ", "is", " .")
     assert grammar.rewrites(parse.skeleton, "so-so").fullmatch("the big soup was okay .")
     assert not grammar.rewrites(parse.skeleton, "so-so").fullmatch("the big soup was great .")
+    assert [parse.label for parse in grammar.parse("oh yes , soup !")] == ["good"]
+    assert grammar.parse("oh yes , pizza !") == []
     things = ("soup", "big soup", "small soup")
     assert {grammar.write("bad", random.Random(seed)) for seed in range(200)} == {
         *(f"the {thing} was {word} ." for thing in things for word in ("cold", "old", "vile")),
@@ -359,11 +361,14 @@ def test_train_files_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert sorted(renamed) == sorted(path.name for path in tmp_path.iterdir())
 
 
-def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+def test_files_and_folders_in_each_other_s_place_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(AraeError, match="cannot write"):
         write_corpus(tmp_path / "file", train_lines=20, held_out_lines=5)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    (tmp_path / "folder" / "train.negative.txt").mkdir(parents=True)
+    with pytest.raises(AraeError, match=r"cannot read .*/train\.negative\.txt: Is a directory"):
+        write_corpus(tmp_path / "folder", train_lines=20, held_out_lines=5)
 
 
 def test_more_sentences_than_the_grammar_has_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,7 +152,8 @@ def test_a_line_too_long_for_memory_is_dropped_while_it_is_read(
     monkeypatch.setattr(text_files, "BLOCK_BYTES", 1000)
     monkeypatch.setattr(text_files, "MAXIMUM_LINE_BYTES", 3000)
     content = "first\n" + "x" * 9_500 + "\nthird\n" + "y" * 7_000 + "\n\nsixth\n" + "z" * 5_000
-    corpus = read_all(two_files(tmp_path, content))
+    data = two_files(tmp_path, content)
+    corpus = read_all(data, ReadingOptions(minimum_lines=1, maximum_characters=1_000_000))
     assert corpus.lines["negative"] == ["first", "third", "sixth"]
     counts = {entry.reason: (entry.count, entry.first_line) for entry in corpus.report.findings}
     assert counts == {Reason.OVERLONG: (3, 2), Reason.EMPTY: (1, 5)}
@@ -306,7 +307,7 @@ def test_a_text_file_without_class_is_refused_with_the_way_to_write_it(tmp_path:
     assert f"--data CLASS={tmp_path}/neg.txt" in str(refusal([f"{tmp_path}/neg.txt"]).hint)
 
 
-@pytest.mark.parametrize(("name", "word"), [("x.txt.gz", "unpack"), ("x.json", "jsonl")])
+@pytest.mark.parametrize(("name", "word"), [("x.txt.gz", "unpack"), ("x.json", "jq -c")])
 def test_formats_that_are_not_read_say_what_to_do(tmp_path: Path, name: str, word: str) -> None:
     assert word in str(refusal([str(write(tmp_path / name, "[]"))]).hint)
 
@@ -394,7 +395,7 @@ def test_fewer_than_two_classes_are_refused_unless_allowed(tmp_path: Path) -> No
 def test_a_class_with_too_few_lines_is_refused_with_the_reasons(tmp_path: Path) -> None:
     data = two_files(tmp_path, "only\n\n\n")
     error = refusal(data, options=ReadingOptions(minimum_lines=2))
-    assert "'negative' has 1 line in the all data, 2 are needed" in error.message
+    assert "'negative' has 1 line in the data, 2 are needed" in error.message
     assert "2 lines without text" in str(error.hint)
     assert "'negative' has 0 lines" in refusal(two_files(tmp_path, "")).message
 
@@ -771,8 +772,9 @@ def test_headers_that_will_not_do(tmp_path: Path) -> None:
     assert "no header" in refusal([str(write(tmp_path / "t.csv", ""))]).message
     assert "no header" in refusal([str(write(tmp_path / "t.csv", "\n"))]).message
     assert "'text' twice" in refusal([str(write(tmp_path / "t.csv", "text,label,text\n"))]).message
-    assert "no classes" in refusal([str(write(tmp_path / "t.csv", "text,label\n"))]).message
-    assert "no classes" in refusal([str(write(tmp_path / "t.jsonl", ""))]).message
+    for name, content in (("t.csv", "text,label\n"), ("u.csv", "text,label,split\n"), ("t.jsonl", "")):
+        for split in ("all", "train"):
+            assert "no classes" in refusal([str(write(tmp_path / name, content))], split).message
 
 
 def test_a_label_column_with_a_value_per_row_is_refused(tmp_path: Path) -> None:
@@ -845,6 +847,8 @@ def test_streamed_lines_are_the_lines_in_memory(tmp_path: Path, monkeypatch: pyt
     for label, text in iterate_labelled_lines(data, split, tally=tally):
         streamed.setdefault(label, []).append(text)
     assert streamed == corpus.lines
+    if split == "all":
+        assert [sum(text.startswith("row") for text in lines) for lines in corpus.lines.values()] == [2500, 2500]
     assert [entry for entry in corpus.report.findings if entry.reason.skips] == list(tally.findings())
 
 

@@ -40,7 +40,9 @@ def random_model(recipe: Recipe, classes: tuple[str, ...], vocabulary_size: int,
         for decoder in map(model.decoder, range(len(classes))):
             decoder.embedding.weight[PAD_ID] = 0.0
             # The mean of many unit vectors is short.
-            decoder.first.weight_ih_l0[:, recipe.model.embedding_size :] *= 4.0
+            decoder.first.get_parameter("weight_ih_l0")[:, recipe.model.embedding_size :] *= 4.0
+            if decoder.nearness is not None:
+                decoder.nearness.normal_(0.0, 2.0)
         model.decoder(0).output.bias[silent] = -1e4  # the output layer is one for all classes
         # A random output layer almost never chooses the end id: give it a bias that wins at one step in six. Its
         # logit is that bias alone, so that it suits every class.

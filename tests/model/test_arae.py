@@ -66,7 +66,7 @@ def test_uniform_initialization_is_the_reference_codes(shared: bool) -> None:
     for parameter in model.autoencoder_parameters():
         assert float(parameter.detach().abs().max()) <= 0.1
     weight = model.encoder.forward_layers[0].get_parameter("weight_hh_l0")
-    assert float(weight.std()) == pytest.approx(0.2 / 12**0.5, rel=0.1)
+    assert float(weight.detach().std()) == pytest.approx(0.2 / 12**0.5, rel=0.1)
 
 
 def test_uniform_initialization_keeps_the_prior_of_attention() -> None:

@@ -43,9 +43,7 @@ def judges(code: Kind, classes: int = 3) -> list[nn.Module]:
 @pytest.mark.parametrize("layers", [(), (5,), (5, 6)])
 def test_generated_codes_lie_where_real_codes_lie(code: Kind, layers: tuple[int, ...]) -> None:
     torch.manual_seed(2)
-    generator = Generator(
-        Model(code=code, code_size=7), Adversary(noise_size=4, generator_layers=layers), MAXIMUM
-    )
+    generator = Generator(Model(code=code, code_size=7), Adversary(noise_size=4, generator_layers=layers), MAXIMUM)
     mask = masks(code, extra=2)
     found = generator(torch.randn(len(VECTORS), 4), mask)
     assert found.shape == (*mask.shape, 7)

@@ -18,7 +18,7 @@ every_kind = pytest.mark.parametrize(
 )
 
 
-def build(code: str, bidirectional: bool, layers: int, code_size: int = 12, **others: float) -> Encoder:
+def build(code: str, bidirectional: bool, layers: int, code_size: int = 12, dropout: float = 0.0) -> Encoder:
     torch.manual_seed(3)
     model = Model(
         code="single" if code == "single" else "sequence",
@@ -27,7 +27,7 @@ def build(code: str, bidirectional: bool, layers: int, code_size: int = 12, **ot
         hidden_size=8,
         bidirectional=bidirectional,
         encoder_layers=layers,
-        **others,
+        dropout=dropout,
     )
     encoder = Encoder(VOCABULARY, model).eval()
     for parameter in encoder.parameters():

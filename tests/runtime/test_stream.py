@@ -210,7 +210,12 @@ def test_a_pipe_that_does_not_block_is_waited_for() -> None:
     os.set_blocking(reading, False)
     pipe = os.fdopen(reading, "rb", buffering=0)
     chunks = LineReader([Source("pipe", lambda: pipe)]).chunks(10)
-    threading.Timer(0.2, lambda: (os.write(writing, b"late\n"), os.close(writing))).start()
+
+    def write() -> None:
+        os.write(writing, b"late\n")
+        os.close(writing)
+
+    threading.Timer(0.2, write).start()
     assert [line.text for chunk in chunks for line in chunk] == ["late"]
 
 

@@ -1,0 +1,154 @@
+"""Rewrites and references on disk: plain text files, one line for each line of the source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from arae_transfer.atomic import write_text
+from arae_transfer.corpus.report import Tally
+from arae_transfer.corpus.text_files import TextFile
+from arae_transfer.errors import AraeError
+
+
+@dataclass(frozen=True, order=True)
+class Direction:
+    """From which class to which.
+
+    Attributes:
+        source: The class of the lines that are rewritten.
+        target: The class that they are rewritten to.
+    """
+
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.source}-to-{self.target}"
+
+    @property
+    def file_name(self) -> str:
+        """Return the name of the file that holds the rewrites; what a file name cannot hold is percent-encoded."""
+        return f"{quote(self.source, safe=' ')}-to-{quote(self.target, safe=' ')}.txt"
+
+
+Outputs = dict[Direction, list[str]]
+References = dict[Direction, list[list[str]]]
+
+
+def all_directions(classes: Sequence[str]) -> list[Direction]:
+    """Return every direction between different classes, in order."""
+    return [Direction(source, target) for source in classes for target in classes if source != target]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What a file must have as many lines as.
+
+    Attributes:
+        split: The name of the split.
+        lines: The number of lines of each class of it.
+        limit: How many lines of each class are evaluated, or None for all.
+        remark: What to say of lines that were skipped when the split was read; empty when there were none.
+    """
+
+    split: str
+    lines: Mapping[str, int]
+    limit: int | None = None
+    remark: str = ""
+
+    def read(self, path: Path, source: str) -> list[str]:
+        """Read a file that is aligned with a class's lines: with all of them, or with those up to the limit.
+
+        Raises:
+            AraeError: The file cannot be read or has another number of lines.
+        """
+        file = TextFile(path, Tally())
+        lines = [line for block in file.blocks() for line in file.decode(block)]
+        whole = self.lines[source]
+        evaluated = whole if self.limit is None else min(whole, self.limit)
+        if len(lines) not in (whole, evaluated):
+            raise AraeError(
+                f"{path} has {len(lines):,} lines, the {self.split} split of class {source!r} has {whole:,}",
+                self.remark or "one line is needed for each line of the source, in its order.",
+            )
+        return lines[:evaluated]
+
+
+def read_output_options(values: Iterable[str], classes: Sequence[str], alignment: Alignment) -> Outputs:
+    """Read the files of ``CLASS-to-CLASS=FILE`` values.
+
+    Raises:
+        AraeError: A value has another form or names an unknown class, or a file does not fit.
+    """
+    outputs: Outputs = {}
+    for value in values:
+        direction, name = _split_option(value, {str(known): known for known in all_directions(classes)}, "--outputs")
+        if direction in outputs:
+            raise AraeError(f"--outputs {direction}= is given twice", "give one file for each direction.")
+        outputs[direction] = alignment.read(Path(name).expanduser(), direction.source)
+    return dict(sorted(outputs.items()))
+
+
+def read_output_folder(folder: Path, classes: Sequence[str], alignment: Alignment) -> Outputs:
+    """Read the files ``CLASS-to-CLASS.txt`` of a folder, for as many directions as it has.
+
+    Raises:
+        AraeError: There is none, or a file does not fit.
+    """
+    present = [direction for direction in all_directions(classes) if (folder / direction.file_name).is_file()]
+    if not present:
+        wished = ", ".join(direction.file_name for direction in all_directions(classes)[:2])
+        raise AraeError(
+            f"{folder} is neither an exported model nor a folder of rewrites of this data",
+            f"rewrites are read from {wished}{', …' if len(classes) > 2 else ''}.",
+        )
+    return {direction: alignment.read(folder / direction.file_name, direction.source) for direction in present}
+
+
+def write_output_folder(folder: Path, outputs: Mapping[Direction, Sequence[str]]) -> None:
+    """Write rewrites to the files ``CLASS-to-CLASS.txt`` of a folder.
+
+    Raises:
+        AraeError: A file cannot be written.
+    """
+    for direction, lines in outputs.items():
+        write_text(folder / direction.file_name, "".join(f"{line}\n" for line in lines))
+
+
+def read_references(values: Iterable[str], classes: Sequence[str], alignment: Alignment) -> References:
+    """Read the human rewrites of ``CLASS=FILE[,FILE...]`` values.
+
+    ``CLASS`` is the class of the source lines; where there are more than two classes, ``CLASS-to-CLASS`` says to which
+    class they were rewritten.
+
+    Raises:
+        AraeError: A value has another form or names an unknown class, or a file does not fit.
+    """
+    known = {str(direction): direction for direction in all_directions(classes)}
+    if len(classes) == 2:
+        known |= {direction.source: direction for direction in all_directions(classes)}
+    references: References = {}
+    for value in values:
+        direction, names = _split_option(value, known, "--references")
+        paths = [names] if Path(names).expanduser().is_file() else names.split(",")
+        sets = [alignment.read(Path(name).expanduser(), direction.source) for name in paths]
+        references.setdefault(direction, []).extend(sets)
+    return references
+
+
+def _split_option(value: str, known: Mapping[str, Direction], option: str) -> tuple[Direction, str]:
+    """Split ``NAME=REST`` where the name is known; class names may hold ``=`` and ``-to-`` themselves."""
+    fitting = [name for name in known if value.startswith(f"{name}=")]
+    if not fitting:
+        name, equals, _ = value.partition("=")
+        problem = f"{name!r} is none of the directions" if equals else "there is no '='"
+        shown = ", ".join(list(known)[:6]) + (", …" if len(known) > 6 else "")
+        raise AraeError(f"{option} {value}: {problem}", f"write {option} NAME=FILE, where NAME is one of: {shown}.")
+    name = max(fitting, key=len)
+    rest = value[len(name) + 1 :]
+    if not rest:
+        raise AraeError(f"{option} {value}: there is no file after the '='", f"write {option} {name}=FILE.")
+    return known[name], rest

@@ -1,0 +1,382 @@
+"""`arae train` as its users meet it: runs that start, stop, continue, and mistakes that are named."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from arae_transfer.cli import app
+from arae_transfer.layout import RunLayout, list_recipes
+from arae_transfer.recipe import load_recipe, recipe_keys
+from arae_transfer.training.checkpoint import load_run
+
+RECIPE = """
+description = "A recipe for tests."
+
+[tokenizer]
+vocabulary_size = 300
+
+[model]
+code_size = 16
+embedding_size = 16
+hidden_size = 16
+
+[adversary]
+noise_size = 4
+generator_layers = [8]
+critic_layers = [8]
+critic_updates = 1
+
+[attribute]
+layers = [8]
+
+[training]
+sentences = 48
+batch_size = 4
+
+[validation]
+sentences = 4
+probes = 1
+log_every = 2
+"""
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def arae(*arguments: str) -> Done:
+    """Run a command in this process, which is fast."""
+    done = CliRunner().invoke(app, ["train", *arguments])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return Done(done.exit_code, done.stdout, done.stderr)
+
+
+def train(*arguments: str) -> Done:
+    return arae("shop", "--data", "data", "--device", "cpu", "--threads", "1", *arguments)
+
+
+def succeed(done: Done) -> Path:
+    """Return the run that a successful command names."""
+    assert done.status == 0, done.stderr
+    return Path(done.stdout.removesuffix("\n"))
+
+
+def fail(done: Done, *words: str) -> None:
+    """Check that a command failed with one or two lines that hold these words."""
+    assert done.status == 1
+    assert done.stdout == ""
+    assert 1 <= len(done.stderr.splitlines()) <= 2
+    assert done.stderr.startswith("arae: ")
+    for word in words:
+        assert word in done.stderr
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Work in a folder that holds a recipe and a corpus of two classes."""
+    before = torch.get_num_threads()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "recipe.toml").write_text(RECIPE, "utf-8")
+    (tmp_path / "data").mkdir()
+    for label, word in (("bad", "cold"), ("good", "warm")):
+        lines = [
+            f"the {thing} was {word} {end}" for thing in ("food", "soup", "tea", "room") for end in (".", "!", "?")
+        ]
+        (tmp_path / "data" / f"train.{label}.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        (tmp_path / "data" / f"valid.{label}.txt").write_text(f"the place was {word} .\n" * 3, "utf-8")
+    yield tmp_path
+    torch.set_num_threads(before)
+
+
+# --- a run
+
+
+def test_a_run_is_trained_and_its_folder_is_the_answer() -> None:
+    done = train("--name", "one")
+    run = succeed(done)
+    assert run == Path("runs/shop/one")
+    assert load_run(run, "latest").state.step == 6
+    assert load_run(run, "latest").classes == ("bad", "good")
+    for text in (
+        "bad · good · 22 sentences",  # two are held out for a test part
+        "step 2/6",
+        "step 6/6",
+        "reconstruction=",
+        "critic=",
+        "validation at step 6: nll=",
+        "(best)",
+        "the place was cold . ▸",
+        "▸ good: ",
+        "finished runs/shop/one",
+        "arae export runs/shop/one -o exported/shop",
+        "arae transfer --model exported/shop --to good",
+    ):
+        assert text in done.stderr
+
+
+def test_a_run_without_a_name_is_named_after_the_time() -> None:
+    run = succeed(train("--set", "training.sentences=8", "--runs", "elsewhere"))
+    assert run.parent == Path("elsewhere/shop")
+    assert re.fullmatch(r"\d{8}-\d{6}", run.name)
+
+
+def test_settings_go_into_the_run() -> None:
+    run = succeed(train("--name", "one", "--set", "training.sentences=8", "--set", "name=market"))
+    assert run == Path("runs/market/one")
+    recipe = load_recipe(RunLayout(run).recipe)
+    assert recipe.training.sentences == 8
+    assert recipe.name == "market"
+    assert load_run(run, "latest").recipe == recipe
+
+
+def test_quiet_says_nothing_but_the_answer() -> None:
+    done = train("--name", "one", "--set", "training.sentences=8", "--quiet")
+    assert done == Done(0, "runs/shop/one\n", "")
+
+
+def test_the_data_may_be_files_of_classes() -> None:
+    done = arae(
+        "shop/recipe.toml",
+        *("--data", "good=data/train.good.txt", "-d", "bad=data/train.bad.txt"),
+        *("--set", "training.sentences=8", "--device", "cpu", "--threads", "1", "--name", "one"),
+    )
+    run = succeed(done)
+    sources = json.loads(RunLayout(run).environment.read_text("utf-8"))["data"]
+    assert sources == [f"{label}={Path.cwd() / 'data' / f'train.{label}.txt'}" for label in ("good", "bad")]
+
+
+def test_the_projects_own_corpus_needs_no_data() -> None:
+    done = arae(
+        *("shop", "--set", "data.builtin=quickstart", "--set", "training.sentences=16"),
+        *("--set", "tokenizer.vocabulary_size=400", "--device", "cpu", "--threads", "1", "--name", "one"),
+    )
+    run = succeed(done)
+    assert len(load_run(run, "latest").classes) >= 2
+
+
+# --- lists
+
+
+def test_without_a_recipe_the_recipes_are_listed() -> None:
+    done = arae()
+    assert done.status == 0
+    assert done.stderr == ""
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [name for name, _ in rows] == list(list_recipes())
+    assert "quickstart" in dict(rows)
+    assert all(description.endswith(".") for _, description in rows)
+
+
+def test_all_keys_are_listed_with_their_defaults() -> None:
+    done = arae("--list-keys")
+    assert done.status == 0
+    found = dict(line.split(" = ", 1) for line in done.stdout.splitlines())
+    assert list(found) == list(recipe_keys())
+    for key, text in found.items():
+        default, documentation = text.split("\t")
+        assert documentation == recipe_keys()[key][0]
+        value: Any = recipe_keys()[key][1]
+        assert json.loads(default) == (list(value) if isinstance(value, tuple) else value)
+
+
+def test_lists_and_mistakes_need_no_heavy_import(place: Path) -> None:
+    program = """
+import sys
+from typer.testing import CliRunner
+from arae_transfer.cli import app
+for arguments in ([], ["--list-keys"], ["--help"], ["missing"], ["shop", "--set", "x=1"], ["shop", "--resume"]):
+    CliRunner().invoke(app, ["train", *arguments])
+print(sorted({"torch", "onnx", "onnxruntime", "safetensors", "sklearn", "sacrebleu"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=place)
+    assert done.stdout == "[]\n"
+
+
+# --- mistakes
+
+
+def test_an_unknown_recipe_names_the_nearest() -> None:
+    fail(arae("quikstart"), "there is no recipe called 'quikstart'", "did you mean quickstart?")
+
+
+def test_a_recipe_without_data_says_what_to_give() -> None:
+    fail(arae("shop"), "the recipe shop needs data", "give --data CLASS=FILE")
+
+
+def test_data_that_is_not_there_is_named() -> None:
+    fail(arae("shop", "--data", "nowhere"), "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("training.batchsize=4", ["there is no key training.batchsize", "the nearest key is training.batch_size"]),
+        ("training.batch_size=four", ["training.batch_size = 'four' must be a whole number"]),
+        ("training.batch_size=0", ["training.batch_size = 0 must be at least 1"]),
+        ("training.batch_size", ["is not of the form section.key=value"]),
+    ],
+)
+def test_a_wrong_setting_is_named(setting: str, words: list[str]) -> None:
+    fail(train("--set", setting), *words)
+    assert not Path("runs").exists()
+
+
+def test_a_damaged_recipe_is_named() -> None:
+    Path("shop/recipe.toml").write_text("[model\n", "utf-8")
+    fail(train(), "shop/recipe.toml is not a TOML file")
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    fail(arae("shop", "--data", "data", "--device", "gpu", "-q"), "there is no device 'gpu'", "--device auto, cpu")
+
+
+def test_a_run_that_exists_is_not_trained_over() -> None:
+    run = succeed(train("--name", "one", "--set", "training.sentences=8"))
+    before = RunLayout(run).metrics.read_bytes()
+    fail(train("--name", "one"), f"the run {run} exists", f"continue it with `arae train {run} --resume`")
+    fail(arae(str(run), "--data", "data"), f"{run} is a run that exists", "--resume")
+    assert RunLayout(run).metrics.read_bytes() == before
+
+
+def test_a_file_in_the_runs_place_is_not_trained_over() -> None:
+    Path("runs/shop").mkdir(parents=True)
+    Path("runs/shop/one").write_text("x", "utf-8")
+    fail(train("--name", "one"), "the run runs/shop/one exists")
+
+
+def test_resume_needs_something_to_resume() -> None:
+    done = arae("--resume")
+    assert done.status == 2
+    assert "--resume needs a recipe or the folder of a run" in done.stderr
+    fail(train("--resume"), "there is no run in runs/shop", "without --resume")
+    succeed(train("--name", "one", "--set", "training.sentences=8"))
+    fail(train("--resume", "--name", "two"), "there is no run two in runs/shop")
+
+
+def test_a_run_that_is_continued_keeps_its_recipe() -> None:
+    run = succeed(train("--name", "one", "--set", "training.sentences=8"))
+    fail(arae(str(run), "--resume", "--set", "training.sentences=80"), "--set cannot change a run that is continued")
+
+
+def test_the_recipe_of_a_recipe_folder_is_no_run() -> None:
+    fail(arae("shop", "--resume"), "there is no run in runs/shop")
+
+
+# --- continued
+
+
+def lengthen(run: Path, sentences: int) -> None:
+    """Make a finished run look as if it had been stopped on its way."""
+    path = RunLayout(run).recipe
+    path.write_text(re.sub(r"(?m)^sentences = 8$", f"sentences = {sentences}", path.read_text("utf-8")), "utf-8")
+
+
+def test_a_run_continues_from_anywhere_without_being_told_its_data(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = succeed(train("--name", "one", "--set", "training.sentences=8"))
+    lengthen(run, 24)
+    (place / "elsewhere").mkdir()
+    monkeypatch.chdir(place / "elsewhere")
+    done = arae(str(place / run), "--resume", "--device", "cpu", "--threads", "1")
+    assert succeed(done) == place / run
+    assert f"continuing {place / run} at step 1 of 3" in done.stderr
+    assert load_run(place / run, "latest").state.step == 3
+    assert json.loads(RunLayout(place / run).environment.read_text("utf-8"))["data"] == [str(place / "data")]
+
+
+def test_the_newest_run_of_a_recipe_continues() -> None:
+    for name in ("b", "c", "a"):
+        lengthen(succeed(train("--name", name, "--set", "training.sentences=8")), 24)
+        time.sleep(0.02)
+    assert succeed(train("--resume")) == Path("runs/shop/a")
+    assert succeed(train("--resume", "--name", "c")) == Path("runs/shop/c")
+    assert load_run(Path("runs/shop/b"), "latest").state.step == 1
+
+
+def test_other_data_are_refused() -> None:
+    run = succeed(train("--name", "one", "--set", "training.sentences=8"))
+    lengthen(run, 24)
+    with Path("data/train.bad.txt").open("a", encoding="utf-8") as file:
+        file.write("the tea was cold indeed .\n")
+    done = arae(str(run), "--resume", "--device", "cpu", "--threads", "1", "-q")
+    fail(done, f"the data are not those that {run} was trained on", "give the same --data")
+    shutil.rmtree("data")
+    fail(arae(str(run), "--resume", "--device", "cpu", "--threads", "1", "-q"), str(Path("data").absolute()))
+
+
+def test_a_damaged_checkpoint_names_the_other() -> None:
+    run = succeed(train("--name", "one", "--set", "training.sentences=8"))
+    checkpoint = RunLayout(run).checkpoint(1)
+    model = checkpoint / RunLayout.MODEL
+    model.write_bytes(model.read_bytes()[:-9])
+    fail(arae(str(run), "--resume", "-q", "--device", "cpu"), f"{model} is missing or damaged", "no other checkpoint")
+
+
+# --- interrupted
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "arae_transfer", "train", *arguments, "--device", "cpu", "--threads", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_an_interrupted_run_saves_and_says_how_to_continue() -> None:
+    process = start("shop", "--data", "data", "--name", "a run", "--set", "training.sentences=8_000_000")
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if line.startswith("step 4/"):
+            process.send_signal(signal.SIGINT)
+            break
+    stdout, stderr = process.communicate(timeout=60)
+    said.append(stderr)
+    assert process.returncode == 130, "".join(said)
+    assert stdout == "runs/shop/a run\n"
+    assert "Traceback" not in "".join(said)
+    last = stderr.splitlines()[-1]
+    stopped = re.fullmatch(r"stopped at step ([\d,]+); continue with: arae train (.*)", last)
+    assert stopped is not None, last
+    step = int(stopped[1].replace(",", ""))
+    assert step >= 4
+    run = Path("runs/shop/a run")
+    assert load_run(run, "latest").state.step == step
+    # The command that it names continues the run.
+    path = RunLayout(run).recipe
+    text = path.read_text("utf-8").replace("sentences = 8000000", f"sentences = {8 * (step + 3)}")
+    path.write_text(text, "utf-8")
+    done = arae(*shlex.split(stopped[2]), "--device", "cpu", "--threads", "1")
+    assert succeed(done) == run
+    assert load_run(run, "latest").state.step == step + 3
+    records = [json.loads(line) for line in RunLayout(run).metrics.read_text("utf-8").splitlines()]
+    steps = [record["step"] for record in records if "train/reconstruction" in record]
+    assert steps == sorted(set(steps))

@@ -1,0 +1,115 @@
+"""Every recipe of the project reads, and trains two steps from end to end."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from arae_transfer.layout import RunLayout, list_recipes, recipes_directory
+from arae_transfer.recipe import Recipe, load_recipe
+from arae_transfer.training.checkpoint import load_run
+from arae_transfer.training.loop import Trainer, TrainingData
+from arae_transfer.training.validation import ValidationReport
+
+RECIPES = sorted(recipes_directory().rglob("*.toml"))
+
+# Sizes alone, so that what makes the recipe what it is stays in force.
+SMALL = [
+    "tokenizer.vocabulary_size=300",
+    "tokenizer.model=",
+    "model.code_size=16",
+    "model.embedding_size=16",
+    "model.hidden_size=16",
+    "adversary.generator_layers=[8]",
+    "adversary.critic_layers=[8]",
+    "attribute.layers=[8]",
+    "training.batch_size=4",
+    "validation.sentences=3",
+]
+
+
+class Silent:
+    def message(self, text: str) -> None:
+        pass
+
+    def progress(self, progress: object) -> None:
+        pass
+
+    def validation(self, step: int, report: ValidationReport, best: bool) -> None:
+        pass
+
+
+def small(path: Path, steps: int = 2) -> Recipe:
+    given = load_recipe(path)
+    classes = len(given.data.classes) or 3
+    settings = [*SMALL, f"training.sentences={steps * classes * 4}", "cycle.start=0.0"]
+    if given.training.candidates:
+        settings.append("training.candidates=60")
+    return load_recipe(path, settings)
+
+
+def corpus(recipe: Recipe) -> TrainingData:
+    classes = recipe.data.classes or ("one", "two", "three")
+    things = ("food", "soup", "staff", "room", "place", "price")
+    lines = {
+        label: [
+            f"the {thing} was {'very ' * times}{word} {end}"
+            for thing in things
+            for times in range(3)
+            for word, end in ((f"w{index}", "."), (f"v{index}", "!"))
+        ]
+        for index, label in enumerate(classes)
+    }
+    return TrainingData(lines, {label: texts[::7] for label, texts in lines.items()})
+
+
+def test_there_are_recipes() -> None:
+    assert {"quickstart", "yelp-sentiment", "yelp-sentiment/paper"} <= set(list_recipes())
+    assert sorted(list_recipes().values()) == RECIPES
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=[str(path.relative_to(recipes_directory())) for path in RECIPES])
+def test_a_recipe_trains_from_end_to_end(path: Path, tmp_path: Path) -> None:
+    recipe = small(path)
+    outcome = Trainer(recipe, corpus(recipe), tmp_path, Silent(), device="cpu").train()
+    assert outcome.finished
+    assert outcome.state.step == 2
+    records = [json.loads(line) for line in RunLayout(tmp_path).metrics.read_text("utf-8").splitlines()]
+    assert all(math.isfinite(value) for record in records for value in record.values())
+    loaded = load_run(tmp_path, "best")
+    assert loaded.recipe == recipe
+    tokens = torch.tensor([[*loaded.tokenizer.encode("the food was very"), 3]])
+    for index in range(len(loaded.classes)):
+        assert loaded.model.rewrite(tokens, torch.tensor([tokens.size(1)]), index, 6).size(1) <= 6
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=[str(path.relative_to(recipes_directory())) for path in RECIPES])
+def test_a_recipe_says_what_it_is_for_and_where_its_data_come_from(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.description.endswith(".")
+    assert recipe.data_source.endswith(".")
+
+
+def test_recipes_have_names_of_their_own() -> None:
+    names = [load_recipe(path).name for path in RECIPES]
+    assert len(set(names)) == len(names)
+
+
+def test_the_papers_recipe_is_the_papers() -> None:
+    """Sizes and schedule of the authors' text-transfer model (Zhao et al. 2018)."""
+    recipe = load_recipe(recipes_directory() / "yelp-sentiment" / "paper.toml")
+    model, adversary, attribute, training = recipe.model, recipe.adversary, recipe.attribute, recipe.training
+    assert (model.code, model.code_size, model.embedding_size, model.hidden_size) == ("single", 128, 128, 128)
+    assert (model.encoder_layers, model.decoder_layers, model.bidirectional) == (1, 1, False)
+    assert (model.code_noise, model.code_noise_decay) == (0.1, 0.9995)
+    assert (adversary.noise_size, adversary.generator_layers, adversary.critic_layers) == (32, (128, 128), (128, 128))
+    assert (adversary.critic_updates, adversary.learning_rate, adversary.beta1) == (5, 1e-4, 0.5)
+    assert (attribute.weight, attribute.layers, attribute.learning_rate) == (1.0, (128, 128), 1e-4)
+    assert (training.schedule, training.optimizer, training.learning_rate) == ("alternating", "sgd", 1.0)
+    assert (training.gradient_clip, training.batch_size, training.initialization) == (1.0, 64, "uniform")
+    assert recipe.cycle.weight == 0.0
+    assert not any((recipe.noise.drop, recipe.noise.shuffle, recipe.noise.style_share))

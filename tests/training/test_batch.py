@@ -1,0 +1,105 @@
+"""One training batch: the right rows, every target among the candidates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from arae_transfer.corpus.batches import TokenizedSentences
+from arae_transfer.recipe import InputNoise
+from arae_transfer.tokenizer import END_ID, PAD_ID
+from arae_transfer.training.batch import Batch, CandidateSampler, make_batch, stack_classes
+
+VOCABULARY = 300
+CPU = torch.device("cpu")
+
+
+def corpus(first: int, count: int, seed: int) -> TokenizedSentences:
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(1, 9, count)
+    ids = generator.integers(first, first + 80, int(lengths.sum())).astype(np.int32)
+    return TokenizedSentences(ids, np.concatenate([[0], np.cumsum(lengths)]))
+
+
+CORPORA = [corpus(10, 30, 1), corpus(100, 40, 2), corpus(200, 50, 3)]
+CHOSEN = [np.array([3, 1, 4, 1]), np.array([5, 9, 2, 6]), np.array([5, 3, 5, 8])]
+
+
+def build(noise: InputNoise | None = None, sampler: CandidateSampler | None = None, seed: int = 5) -> Batch:
+    generator = np.random.default_rng(seed)
+    return make_batch(CORPORA, CHOSEN, noise or InputNoise(), None, generator, CPU, sampler)
+
+
+def test_rows_stand_class_by_class_with_end_ids() -> None:
+    batch = build()
+    assert batch.classes.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert batch.candidates is None
+    for index, (sentences, chosen) in enumerate(zip(CORPORA, CHOSEN, strict=True)):
+        rows = batch.rows_of(index)
+        assert rows == slice(4 * index, 4 * index + 4)
+        for row, length, number in zip(batch.tokens[rows], batch.lengths[rows], chosen, strict=True):
+            sentence = sentences.ids[sentences.starts[number] : sentences.starts[number + 1]].tolist()
+            padding = batch.tokens.size(1) - len(sentence) - 1
+            assert row.tolist() == [*sentence, END_ID] + [PAD_ID] * padding
+            assert int(length) == len(sentence) + 1
+    assert batch.tokens.size(1) == int(batch.lengths.max())
+
+
+def test_without_noise_the_encoder_reads_the_sentences() -> None:
+    batch = build()
+    assert torch.equal(batch.noised_tokens, batch.tokens)
+    assert torch.equal(batch.noised_lengths, batch.lengths)
+
+
+def test_noise_damages_what_the_encoder_reads_and_leaves_the_targets() -> None:
+    whole, batch = build(), build(InputNoise(drop=0.5))
+    assert torch.equal(batch.tokens, whole.tokens)
+    assert torch.equal(batch.lengths, whole.lengths)
+    assert int(batch.noised_lengths.sum()) < int(batch.lengths.sum())
+    last = batch.noised_tokens.gather(1, batch.noised_lengths[:, None] - 1)
+    assert last.flatten().tolist() == [END_ID] * 12
+    assert torch.equal((batch.noised_tokens != PAD_ID).sum(1), batch.noised_lengths)
+
+
+def test_stacking_pads_to_the_longest() -> None:
+    tokens, lengths = stack_classes(
+        [(np.array([[5, 6]]), np.array([2])), (np.array([[7, 8, 9], [4, 0, 0]]), np.array([3, 1]))]
+    )
+    assert tokens.tolist() == [[5, 6, PAD_ID], [7, 8, 9], [4, PAD_ID, PAD_ID]]
+    assert lengths.tolist() == [2, 3, 1]
+
+
+# --- candidates
+
+
+@pytest.mark.parametrize("size", [1, 20, 100, VOCABULARY])
+def test_candidates_hold_every_target_and_the_end_id_and_no_other_special(size: int) -> None:
+    sampler = CandidateSampler(CORPORA, VOCABULARY, size)
+    for seed in range(20):
+        batch = build(sampler=sampler, seed=seed)
+        assert batch.candidates is not None
+        candidates = batch.candidates.tolist()
+        assert candidates == sorted(set(candidates))
+        assert candidates[0] == END_ID
+        assert candidates[-1] < VOCABULARY
+        assert set(batch.tokens.flatten().tolist()) - {PAD_ID} <= set(candidates)
+
+
+def test_half_of_the_candidates_are_the_most_frequent_tokens() -> None:
+    counts = sum(np.bincount(sentences.ids, minlength=VOCABULARY) for sentences in CORPORA)
+    frequent = set(np.argsort(-np.asarray(counts), kind="stable")[:50].tolist())
+    sampler = CandidateSampler(CORPORA, VOCABULARY, 100)
+    drawn = sampler.draw(np.array([[299, 0]]), np.random.default_rng(1)).tolist()
+    assert frequent <= set(drawn)
+    assert {299, END_ID} <= set(drawn)
+    assert 80 <= len(drawn) <= 100
+
+
+def test_every_other_token_takes_its_turn() -> None:
+    sampler = CandidateSampler(CORPORA, VOCABULARY, 100)
+    generator = np.random.default_rng(1)
+    seen: set[int] = set()
+    for _ in range(80):
+        seen.update(sampler.draw(np.array([[10]]), generator).tolist())
+    assert seen == set(range(END_ID, VOCABULARY))

@@ -1,0 +1,310 @@
+"""Checkpoints: all or nothing, exact, and clear about damage."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import RunLayout
+from arae_transfer.model.arae import ARAE
+from arae_transfer.recipe import Recipe, recipe_from_table, recipe_to_toml
+from arae_transfer.tokenizer import END_ID, Tokenizer
+from arae_transfer.training.batch import Batch
+from arae_transfer.training.checkpoint import (
+    State,
+    find_checkpoint,
+    load_run,
+    load_state,
+    model_tensors,
+    restore,
+    save_checkpoint,
+)
+from arae_transfer.training.players import Optimizers, Players
+
+CLASSES = ("bad", "good", "so-so")
+TOKENIZER = Tokenizer.train(["the food was good .", "the food was bad ."] * 9, 280)
+
+
+def recipe(**training: Any) -> Recipe:
+    return recipe_from_table(
+        {
+            "name": "small",
+            "model": {"code": "sequence", "code_size": 8, "embedding_size": 8, "hidden_size": 8},
+            "adversary": {"noise_size": 4, "generator_layers": [4], "critic_layers": [4]},
+            "attribute": {"layers": [4]},
+            "training": {"averaging": 0.9, **training},
+        }
+    )
+
+
+class Run:
+    """A run that is written by hand: players that have each made a move, so that optimizers hold something."""
+
+    def __init__(self, root: Path, chosen: Recipe | None = None, seed: int = 1) -> None:
+        torch.manual_seed(seed)
+        self.recipe = chosen or recipe(optimizer="adam")
+        self.layout = RunLayout(root)
+        self.model = ARAE(self.recipe, CLASSES, TOKENIZER.vocabulary_size)
+        self.average: ARAE | None = None
+        if self.recipe.training.averaging > 0:
+            self.average = ARAE(self.recipe, CLASSES, TOKENIZER.vocabulary_size).eval()
+        self.optimizers = Optimizers.build(self.model, self.recipe)
+        self.players = Players(self.model, self.recipe, self.optimizers, torch.device("cpu"))
+        self.state = State(classes=CLASSES, corpus="0123", scores={"nll": 1.5})
+
+    def move(self) -> None:
+        tokens = torch.randint(270, TOKENIZER.vocabulary_size, (6, 4))
+        tokens[:, -1] = END_ID
+        lengths = torch.full((6,), 4)
+        batch = Batch(tokens, lengths, tokens, lengths, torch.tensor([0, 0, 1, 1, 2, 2]))
+        code, mask = self.players.encode(tokens, lengths)
+        self.players.update_autoencoder(self.players.reconstruct(code, mask, batch))
+        self.players.update_critic(code, mask)
+        self.players.update_generator(mask)
+        self.players.update_classifier(code, mask, batch.classes)
+        self.players.update_scorer(batch)
+        self.state.step += 1
+
+    def save(self, *, best: bool = False) -> None:
+        self.layout.root.mkdir(parents=True, exist_ok=True)
+        self.layout.recipe.write_text(recipe_to_toml(self.recipe), "utf-8")
+        TOKENIZER.save(self.layout.tokenizer)
+        save_checkpoint(self.layout, self.state, self.model, self.average, self.optimizers, best=best)
+
+    def restore(self, which: Literal["latest", "best"] = "latest") -> None:
+        checkpoint = find_checkpoint(self.layout, which)
+        self.state = restore(self.layout, checkpoint, self.model, self.average, self.optimizers)
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self.layout.checkpoints.iterdir())
+
+
+def two_checkpoints(root: Path) -> Run:
+    """Return a run whose best checkpoint is of step 1 and whose latest is of step 2."""
+    run = Run(root)
+    run.move()
+    run.save(best=True)
+    run.move()
+    run.save()
+    return run
+
+
+def optimizer_bits(run: Run) -> dict[str, Any]:
+    return {
+        f"{player}.{index}.{key}": value
+        for player, optimizer in run.optimizers.by_name().items()
+        for index, values in optimizer.state_dict()["state"].items()
+        for key, value in values.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [recipe(optimizer="adam"), recipe(optimizer="sgd"), recipe(optimizer="adam", averaging=0.0)],
+    ids=["adam", "sgd", "no average"],
+)
+def test_a_checkpoint_brings_everything_back(tmp_path: Path, chosen: Recipe) -> None:
+    run = Run(tmp_path / "run", chosen)
+    run.move()
+    run.move()
+    run.save(best=True)
+    drawn = torch.rand(3)
+    other = Run(tmp_path / "run", chosen, seed=2)
+    other.restore()
+    assert torch.equal(torch.rand(3), drawn)
+    assert other.state == run.state
+    for left, right in ((run.model, other.model), (run.average, other.average)):
+        if left is None or right is None:
+            assert left is right
+            continue
+        found = model_tensors(right)
+        for name, tensor in model_tensors(left).items():
+            assert torch.equal(found[name], tensor)
+    before, after = optimizer_bits(run), optimizer_bits(other)
+    assert sorted(before) == sorted(after)
+    assert len(before) > 20
+    for name, value in before.items():
+        assert torch.equal(torch.as_tensor(after[name]), torch.as_tensor(value))
+    # And both go on alike.
+    torch.manual_seed(7)
+    run.move()
+    torch.manual_seed(7)
+    other.move()
+    for name, tensor in model_tensors(run.model).items():
+        assert torch.equal(model_tensors(other.model)[name], tensor)
+
+
+def test_shared_tensors_are_saved_once(tmp_path: Path) -> None:
+    shared = recipe_from_table(
+        {"model": {"shared_embeddings": True, "code_size": 8, "embedding_size": 8, "hidden_size": 8}}
+    )
+    run = Run(tmp_path / "run", shared)
+    run.save()
+    saved = load_file(find_checkpoint(run.layout, "latest") / RunLayout.MODEL)
+    tables = [name for name, tensor in saved.items() if tensor.shape == (TOKENIZER.vocabulary_size, 8)]
+    assert tables == ["encoder.embedding.weight"]
+    assert load_run(run.layout.root, "latest").model.decoder(2).embedding.weight.shape[0] == TOKENIZER.vocabulary_size
+
+
+def test_only_what_is_pointed_to_is_kept(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    for best in (False, True, False, False):
+        run.move()
+        run.save(best=best)
+    assert run.names() == ["00000002", "00000004"]
+    (run.layout.checkpoints / ".writing-abc").mkdir()
+    (run.layout.checkpoints / ".writing-abc" / "model.safetensors").write_bytes(b"half")
+    run.move()
+    run.save(best=True)
+    assert run.names() == ["00000005"]
+
+
+def test_saving_a_step_again_replaces_it(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.move()
+    run.save()
+    with torch.no_grad():
+        run.model.critic.last.bias.fill_(7.0)
+    run.save()
+    assert run.names() == ["00000001"]
+    assert float(load_file(run.layout.checkpoint(1) / RunLayout.MODEL)["critic.last.bias"]) == 7.0
+
+
+def test_a_checkpoint_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    shutil.rmtree(run.layout.checkpoints)
+    run.layout.checkpoints.write_text("a file", "utf-8")
+    with pytest.raises(AraeError, match=r"cannot write .*00000002"):
+        run.save()
+
+
+# --- loading
+
+
+def test_a_loaded_run_has_averaged_weights_where_there_are_any(tmp_path: Path) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    assert run.average is not None
+    loaded = load_run(run.layout.root, "latest")
+    name = "encoder.embedding.weight"
+    assert torch.equal(loaded.model.get_parameter(name), run.average.get_parameter(name))
+    assert not torch.equal(loaded.model.get_parameter(name), run.model.get_parameter(name))
+    assert not loaded.model.training
+    assert loaded.classes == CLASSES
+    assert loaded.recipe == run.recipe
+    assert loaded.state == run.state
+    assert loaded.tokenizer.serialized == TOKENIZER.serialized
+    assert load_run(run.layout.root).state.step == 1  # the best is the default
+
+    plain = Run(tmp_path / "plain", recipe(averaging=0.0))
+    plain.move()
+    plain.save(best=True)
+    found = load_run(plain.layout.root).model.get_parameter(name)
+    assert torch.equal(found, plain.model.get_parameter(name))
+
+
+def test_a_folder_that_is_no_run_and_a_run_without_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(AraeError, match="is not a run"):
+        load_run(tmp_path)
+    with pytest.raises(AraeError, match="is not a run"):
+        load_run(tmp_path / "missing")
+    run = Run(tmp_path / "run")
+    run.save()
+    with pytest.raises(AraeError, match="has no best checkpoint yet"):
+        load_run(run.layout.root)
+    run.layout.latest.write_text("{", "utf-8")
+    with pytest.raises(AraeError, match="has no latest checkpoint yet"):
+        load_run(run.layout.root, "latest")
+
+
+# --- damage
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, remove])
+@pytest.mark.parametrize("name", [RunLayout.MODEL, RunLayout.AVERAGE, RunLayout.OPTIMIZERS, RunLayout.STATE])
+def test_damage_names_the_file_and_the_other_checkpoint(tmp_path: Path, name: str, damage: Any) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    path = run.layout.checkpoint(2) / name
+    damage(path)
+    with pytest.raises(AraeError, match=f"the checkpoint file {path} is missing or damaged") as caught:
+        run.restore()
+    hint = caught.value.hint
+    assert hint is not None
+    assert "the run's best checkpoint is another one, of step 1" in hint
+    assert f"copy best.json over latest.json in {run.layout.root}" in hint
+    # The hint is true.
+    shutil.copy(run.layout.best, run.layout.latest)
+    run.restore()
+    assert run.state.step == 1
+
+
+def test_damage_of_the_best_names_the_latest(tmp_path: Path) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    truncate(run.layout.checkpoint(1) / RunLayout.AVERAGE)
+    with pytest.raises(AraeError) as caught:
+        load_run(run.layout.root)
+    assert caught.value.hint is not None
+    assert "the run's latest checkpoint is another one, of step 2" in caught.value.hint
+    assert "copy latest.json over best.json" in caught.value.hint
+    assert load_run(run.layout.root, "latest").state.step == 2
+
+
+def test_damage_of_the_only_checkpoint_says_so(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.move()
+    run.save(best=True)
+    truncate(run.layout.checkpoint(1) / RunLayout.MODEL)
+    with pytest.raises(AraeError) as caught:
+        run.restore()
+    assert caught.value.hint == "the run has no other checkpoint; start a new run."
+
+
+def test_an_optimizer_file_without_the_random_state_is_damaged(tmp_path: Path) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    path = run.layout.checkpoint(2) / RunLayout.OPTIMIZERS
+    tensors = load_file(path)
+    del tensors["random.cpu.state"]
+    save_file(tensors, path)
+    with pytest.raises(AraeError, match=f"{path} is missing or damaged"):
+        run.restore()
+
+
+def test_weights_of_another_model_are_refused_and_nothing_is_changed(tmp_path: Path) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    larger = recipe_from_table(
+        {**json.loads(json.dumps({"model": {"code_size": 9, "embedding_size": 8, "hidden_size": 8}}))}
+    )
+    other = Run(tmp_path / "run", larger)
+    before = {name: tensor.clone() for name, tensor in model_tensors(other.model).items()}
+    with pytest.raises(AraeError, match=r"does not fit the recipe beside it: .* is missing or has another shape"):
+        other.restore()
+    assert run.state.step == 2
+    for name, tensor in model_tensors(other.model).items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    path = run.layout.checkpoint(2) / RunLayout.STATE
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "format": 2}), "utf-8")
+    with pytest.raises(AraeError, match=r"newer arae \(format 2\)") as caught:
+        load_state(run.layout.checkpoint(2), run.layout)
+    assert caught.value.hint == "upgrade arae."

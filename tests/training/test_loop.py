@@ -1,0 +1,721 @@
+"""A training run: exact however often it is interrupted, and clear about what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import RunLayout
+from arae_transfer.recipe import Recipe, load_recipe, recipe_from_table, recipe_to_toml
+from arae_transfer.tokenizer import Tokenizer
+from arae_transfer.training.checkpoint import load_run, load_state
+from arae_transfer.training.loop import (
+    Outcome,
+    Progress,
+    StopRequest,
+    Trainer,
+    TrainingData,
+    choose_device,
+    choose_precision,
+    use_threads,
+)
+from arae_transfer.training.players import TrainingDiverged
+from arae_transfer.training.validation import ValidationReport
+
+STEPS = 14
+VALIDATE_EVERY = 5
+BATCH = 4
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "tokenizer": {"vocabulary_size": 300},
+    "model": {"code_size": 16, "embedding_size": 16, "hidden_size": 16},
+    "adversary": {"noise_size": 4, "generator_layers": [8], "critic_layers": [8], "critic_updates": 2},
+    "attribute": {"layers": [8]},
+    "training": {"sentences": STEPS * 3 * BATCH, "batch_size": BATCH},
+    "validation": {"every": VALIDATE_EVERY * 3 * BATCH, "sentences": 6, "probes": 1, "log_every": 1},
+}
+# Everything that keeps a state between steps is on in one of them.
+JOINT: dict[str, Any] = {
+    "model": {
+        "code": "sequence",
+        "bidirectional": True,
+        "decoder_layers": 2,
+        "shared_embeddings": True,
+        "dropout": 0.2,
+        "word_dropout": 0.1,
+        "code_noise": 0.05,
+    },
+    "noise": {"drop": 0.1, "shuffle": 1.0, "style_share": 0.5, "style_drop": 0.3, "style_replace": 0.3},
+    "cycle": {"weight": 1.0, "start": 0.3},
+    "training": {
+        "schedule": "joint",
+        "optimizer": "adam",
+        "learning_rate": 3e-3,
+        "warmup": 0.2,
+        "decay": "linear",
+        "candidates": 100,
+        "label_smoothing": 0.05,
+        "averaging": 0.9,
+        "initialization": "scaled",
+    },
+}
+ALTERNATING: dict[str, Any] = {
+    "model": {"dropout": 0.2, "code_noise_decay": 0.5},
+    "adversary": {"constraint": "clip"},
+    "training": {"schedule": "alternating", "optimizer": "sgd"},
+}
+VARIANTS = {"joint": JOINT, "alternating": ALTERNATING}
+
+every_schedule = pytest.mark.parametrize("variant", ["joint", "alternating"])
+
+
+def merged(*tables: dict[str, Any]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for table in tables:
+        for key, value in table.items():
+            result[key] = {**result.get(key, {}), **value} if isinstance(value, dict) else value
+    return result
+
+
+def recipe(variant: str, changes: dict[str, Any] | None = None) -> Recipe:
+    return recipe_from_table(merged(SMALL, VARIANTS[variant], changes or {}))
+
+
+def corpus(count: int = 60) -> TrainingData:
+    adjectives = {"bad": ("cold", "awful", "slow"), "good": ("warm", "great", "quick"), "so-so": ("fair", "plain")}
+    things, ends = ("food", "soup", "staff", "room", "place"), (".", "!", "today")
+
+    def lines(label: str, first: int, number: int) -> list[str]:
+        words = adjectives[label]
+        return [
+            f"the {things[place % 5]} was {words[place % len(words)]} {ends[place // 5 % 3]}"
+            for place in range(first, first + number)
+        ]
+
+    return TrainingData(
+        {label: lines(label, 0, count) for label in adjectives}, {label: lines(label, 7, 8) for label in adjectives}
+    )
+
+
+@dataclass
+class Listener:
+    """A reporter that notes what it is told, and may act when a step is done.
+
+    Attributes:
+        after: What to do after a step.
+    """
+
+    after: Callable[[int], None] = lambda step: None
+    steps: list[int] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    validations: list[tuple[int, ValidationReport, bool]] = field(default_factory=list)
+    lines: list[Progress] = field(default_factory=list)
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def progress(self, progress: Progress) -> None:
+        self.steps.append(progress.step)
+        self.lines.append(progress)
+        self.after(progress.step)
+
+    def validation(self, step: int, report: ValidationReport, best: bool) -> None:
+        self.validations.append((step, report, best))
+
+
+def interrupt_after(*steps: int) -> Listener:
+    """Return a reporter that sends this process a real Ctrl-C after given steps."""
+    return Listener(lambda step: os.kill(os.getpid(), signal.SIGINT) if step in steps else None)
+
+
+def train(
+    run: Path,
+    chosen: Recipe,
+    listener: Listener | None = None,
+    *,
+    resume: bool = False,
+    data: TrainingData | None = None,
+) -> Outcome:
+    return Trainer(chosen, data or corpus(), run, listener or Listener(), device="cpu", resume=resume).train()
+
+
+def saved(run: Path) -> dict[str, torch.Tensor]:
+    """Return every tensor of the latest checkpoint: weights, averages, optimizers and random states."""
+    layout = RunLayout(run)
+    step = json.loads(layout.latest.read_text("utf-8"))["step"]
+    tensors: dict[str, torch.Tensor] = {}
+    for path in sorted(layout.checkpoint(step).glob("*.safetensors")):
+        tensors |= {f"{path.stem}:{name}": tensor for name, tensor in load_file(path).items()}
+    return tensors
+
+
+def assert_same_bits(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
+    assert list(left) == list(right)
+    assert [name for name in left if not torch.equal(left[name], right[name])] == []
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    text = RunLayout(run).metrics.read_text("utf-8")
+    assert text.endswith("\n")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def assert_whole_records(run: Path, steps: int = STEPS) -> None:
+    """Each step was logged once and each validation once, in order, in the metrics and in the samples."""
+    kinds = [(record["step"], next(key for key in record if "/" in key).partition("/")[0]) for record in metrics(run)]
+    validations = sorted({*range(VALIDATE_EVERY, steps + 1, VALIDATE_EVERY), steps})
+    assert [step for step, kind in kinds if kind == "train"] == list(range(1, steps + 1))
+    assert [step for step, kind in kinds if kind == "valid"] == validations
+    assert kinds == sorted(kinds)
+    samples = RunLayout(run).samples.read_text("utf-8").splitlines()
+    assert [line for line in samples if line.startswith("step ")] == [f"step {step}" for step in validations]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return a finished run of each schedule."""
+    runs = {variant: tmp_path_factory.mktemp("runs") / variant for variant in VARIANTS}
+    for variant, run in runs.items():
+        assert train(run, recipe(variant)).finished
+    return runs
+
+
+# --- a whole run
+
+
+@every_schedule
+def test_a_run_holds_everything_that_came_of_it(uninterrupted: dict[str, Path], variant: str) -> None:
+    run, layout = uninterrupted[variant], RunLayout(uninterrupted[variant])
+    assert load_recipe(layout.recipe) == recipe(variant)
+    assert Tokenizer.load(layout.tokenizer).vocabulary_size <= 300
+    environment = json.loads(layout.environment.read_text("utf-8"))
+    assert environment["torch"] == torch.__version__
+    assert environment["device"] == "cpu"
+    assert environment["precision"] == "fp32"
+    assert_whole_records(run)
+    for which in ("latest", "best"):
+        loaded = load_run(run, "latest" if which == "latest" else "best")
+        assert loaded.classes == ("bad", "good", "so-so")
+        assert not loaded.model.training
+    assert load_run(run, "latest").state.step == STEPS
+    kept = sorted(path.name for path in layout.checkpoints.iterdir())
+    assert kept == sorted({f"{load_run(run, which).state.step:08d}" for which in ("latest", "best")})
+
+
+def test_the_same_seed_gives_the_same_run(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    train(tmp_path / "again", recipe("alternating"))
+    assert_same_bits(saved(tmp_path / "again"), saved(uninterrupted["alternating"]))
+    train(tmp_path / "other", recipe("alternating", {"training": {"seed": 5}}))
+    name = "model:encoder.embedding.weight"
+    assert not torch.equal(saved(tmp_path / "other")[name], saved(uninterrupted["alternating"])[name])
+
+
+def test_progress_tells_where_the_run_stands(tmp_path: Path) -> None:
+    listener = Listener()
+    train(tmp_path / "run", recipe("alternating", {"validation": {"log_every": 4}}), listener)
+    assert listener.steps == [4, 8, 12, STEPS]
+    last = listener.lines[-1]
+    assert (last.steps, last.sentences, last.seconds_left) == (STEPS, STEPS * 3 * BATCH, 0.0)
+    assert last.rate > 0
+    assert {"reconstruction", "critic", "generator", "classifier", "learning_rate"} <= set(last.metrics)
+    assert [step for step, _, _ in listener.validations] == [5, 10, STEPS]
+    assert any("180 sentences" in message and "cpu fp32" in message for message in listener.messages)
+
+
+def test_the_best_checkpoint_is_the_one_of_the_best_score(tmp_path: Path) -> None:
+    listener = Listener()
+    run = tmp_path / "run"
+    train(run, recipe("alternating"), listener)
+    scores = {step: report.scores["score"] for step, report, _ in listener.validations}
+    assert listener.validations[0][2] is True
+    state = load_run(run, "best").state
+    assert state.step == state.best_step == max(scores, key=lambda step: (scores[step], -step))
+    assert load_run(run, "latest").state.best_score == max(scores.values())
+
+
+def test_before_the_cycle_begins_no_score_counts(tmp_path: Path) -> None:
+    """The first validation comes before the cycle: it is kept for want of a better, and any later one beats it."""
+    listener = Listener()
+    run = tmp_path / "run"
+    train(run, recipe("joint", {"cycle": {"start": 0.8}}), listener)
+    assert [best for _, _, best in listener.validations] == [True, False, True]
+    assert load_run(run, "best").state.step == STEPS
+
+
+# --- the learning rate and the noise
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [0.1] * 4),
+        ({"decay": "linear"}, [0.1, 0.075, 0.05, 0.025]),
+        ({"warmup": 0.5}, [0.05, 0.1, 0.1, 0.1]),
+        ({"warmup": 0.5, "decay": "linear"}, [0.05, 0.1, 0.1, 0.05]),
+        ({"warmup": 1.0}, [0.025, 0.05, 0.075, 0.1]),
+    ],
+)
+def test_the_learning_rate_follows_from_the_step(
+    tmp_path: Path, settings: dict[str, Any], expected: list[float]
+) -> None:
+    training = {"learning_rate": 0.1, "sentences": 4 * 3 * BATCH, **settings}
+    train(tmp_path / "run", recipe("alternating", {"training": training}))
+    found = [record["train/learning_rate"] for record in metrics(tmp_path / "run") if "train/critic" in record]
+    assert found == pytest.approx(expected)
+
+
+def test_the_code_noise_shrinks_every_hundred_steps(tmp_path: Path) -> None:
+    trainer = Trainer(recipe("alternating"), corpus(), tmp_path / "run", Listener(), device="cpu")
+    found = [trainer._step(step)["code_noise"] for step in (0, 99, 100, 250)]
+    assert found == pytest.approx([0.1, 0.1, 0.05, 0.025])
+
+
+def test_the_average_follows_the_weights(tmp_path: Path) -> None:
+    trainer = Trainer(recipe("joint"), corpus(), tmp_path / "run", Listener(), device="cpu")
+    assert trainer.average is not None
+    assert trainer.players.rewriting is trainer.average
+    name = "encoder.embedding.weight"
+    before = trainer.average.get_parameter(name).clone()
+    trainer.state.step = 1_000  # an old average: its decay is the recipe's
+    trainer._step(10)
+    after, weights = trainer.average.get_parameter(name), trainer.model.get_parameter(name).detach()
+    torch.testing.assert_close(after, 0.9 * before + 0.1 * weights, rtol=1e-5, atol=1e-7)
+    assert not torch.equal(after, before)
+    trainer.state.step = 0  # a young one follows fast: (1 + 0) / (10 + 0)
+    trainer._step(11)
+    newest = trainer.model.get_parameter(name).detach()
+    torch.testing.assert_close(
+        trainer.average.get_parameter(name), 0.1 * after.clone() + 0.9 * newest, rtol=1e-1, atol=1e-2
+    )
+
+
+# --- interrupted and continued
+
+
+@every_schedule
+@pytest.mark.parametrize("steps", [(1,), (5,), (3, 4, 11), (13,)])
+def test_an_interrupted_run_ends_with_the_same_bits(
+    uninterrupted: dict[str, Path], tmp_path: Path, variant: str, steps: tuple[int, ...]
+) -> None:
+    run = tmp_path / "run"
+    for number, step in enumerate(steps):
+        outcome = train(run, recipe(variant), interrupt_after(step), resume=number > 0)
+        assert not outcome.finished
+        assert outcome.state.step == step
+        assert load_run(run, "latest").state.step == step
+    listener = Listener()
+    outcome = train(run, load_recipe(RunLayout(run).recipe), listener, resume=True)
+    assert outcome.finished
+    assert listener.steps == list(range(steps[-1] + 1, STEPS + 1))
+    assert f"continuing {run} at step {steps[-1]} of {STEPS}" in listener.messages
+    assert_same_bits(saved(run), saved(uninterrupted[variant]))
+    assert_whole_records(run)
+    ignored = ("train/sentences_per_second",)
+    for left, right in zip(metrics(run), metrics(uninterrupted[variant]), strict=True):
+        assert {key: left[key] for key in left if key not in ignored} == {
+            key: right[key] for key in right if key not in ignored
+        }
+    assert RunLayout(run).samples.read_bytes() == RunLayout(uninterrupted[variant]).samples.read_bytes()
+    assert load_run(run, "best").state.step == load_run(uninterrupted[variant], "best").state.step
+
+
+def test_steps_after_the_last_checkpoint_are_done_again(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    """A run that fails at step 8 goes on from the validation at step 5, and nothing is logged twice."""
+    run = tmp_path / "run"
+
+    def fail(step: int) -> None:
+        if step == 8:
+            raise RuntimeError("the power went")
+
+    with pytest.raises(RuntimeError, match="the power went"):
+        train(run, recipe("joint"), Listener(fail))
+    with RunLayout(run).metrics.open("a", encoding="utf-8") as file:
+        file.write('{"step": 9, "sent')
+    with RunLayout(run).samples.open("a", encoding="utf-8") as file:
+        file.write("step 9\n  [bad] torn")
+    listener = Listener()
+    train(run, recipe("joint"), listener, resume=True)
+    assert listener.steps[0] == 6
+    assert_same_bits(saved(run), saved(uninterrupted["joint"]))
+    assert_whole_records(run)
+
+
+def test_a_run_without_a_checkpoint_starts_again_from_its_own_files(
+    uninterrupted: dict[str, Path], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+
+    def fail(step: int) -> None:
+        raise RuntimeError("the power went")
+
+    with pytest.raises(RuntimeError, match="the power went"):
+        train(run, recipe("joint"), Listener(fail))
+    assert not RunLayout(run).latest.exists()
+    listener = Listener()
+    train(run, recipe("joint"), listener, resume=True)
+    assert f"{run} has no checkpoint yet: starting at step 0" in listener.messages
+    assert_same_bits(saved(run), saved(uninterrupted["joint"]))
+    assert_whole_records(run)
+
+
+def test_a_finished_run_is_left_as_it_is(uninterrupted: dict[str, Path]) -> None:
+    run = uninterrupted["alternating"]
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    listener = Listener()
+    outcome = train(run, recipe("alternating"), listener, resume=True)
+    assert outcome.finished
+    assert listener.steps == []
+    after = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert after == before
+
+
+KILLER = """
+import os, random, signal, sys, time
+from pathlib import Path
+
+import torch
+from arae_transfer.layout import RunLayout
+from arae_transfer.recipe import load_recipe
+from arae_transfer.training.loop import Trainer, TrainingData
+
+# All imports happen once, before anything is killed; the first optimizer imports a great deal.
+import sacrebleu.metrics.bleu
+torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+
+class Silent:
+    def message(self, text): pass
+    def progress(self, progress): pass
+    def validation(self, step, report, best): pass
+
+def start():
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            torch.set_num_threads(1)
+            Trainer(recipe, data, run, Silent(), device="cpu", resume=layout.recipe.exists()).train()
+            status = 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(status)
+    return child
+
+def ended(child):
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+def logged():
+    return layout.metrics.stat().st_size if layout.metrics.exists() else 0
+
+run, recipe, kills = Path(sys.argv[1]), load_recipe(Path(sys.argv[2])), int(sys.argv[3])
+layout = RunLayout(run)
+data = TrainingData(*eval(sys.stdin.read()))
+generator = random.Random(kills)
+for turn in range(kills):
+    child, before = start(), logged()
+    # The first is killed while it sets up, the others when they have done a step or some more.
+    while turn and logged() <= before and not ended(child):
+        time.sleep(0.001)
+    time.sleep(generator.random() * 0.1)
+    if ended(child):
+        break
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    print(layout.latest.read_text().strip() if layout.latest.exists() else None)
+else:
+    child = start()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_path: Path) -> None:
+    """Real processes, killed without warning at random moments, often in the middle of saving."""
+    chosen = recipe("joint", {"validation": {"checkpoint_minutes": 0.0}})
+    train(tmp_path / "whole", chosen)
+    (tmp_path / "recipe.toml").write_text(recipe_to_toml(chosen), "utf-8")
+    data = corpus()
+    run = tmp_path / "killed"
+    done = subprocess.run(
+        [sys.executable, "-c", KILLER, str(run), str(tmp_path / "recipe.toml"), "8"],
+        input=repr((dict(data.train), dict(data.valid))),
+        text=True,
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(set(done.stdout.splitlines())) > 3, "the kills must come at different steps to mean something"
+    assert_same_bits(saved(run), saved(tmp_path / "whole"))
+    assert_whole_records(run)
+    kept = sorted(path.name for path in RunLayout(run).checkpoints.iterdir())
+    assert kept == sorted(path.name for path in RunLayout(tmp_path / "whole").checkpoints.iterdir())
+
+
+# --- Ctrl-C
+
+
+def test_the_first_signal_asks_and_the_second_interrupts() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with StopRequest() as stop:
+        assert not stop.asked
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.asked
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_termination_is_a_wish_to_stop() -> None:
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.asked
+
+
+def test_a_thread_may_train() -> None:
+    found: list[bool] = []
+
+    def work() -> None:
+        with StopRequest() as stop:
+            found.append(stop.asked)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [False]
+
+
+def test_a_second_interrupt_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def twice(step: int) -> None:
+        if step == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run, recipe("alternating"), Listener(twice))
+    assert load_run(run, "latest").state.step == 5
+
+
+# --- numbers that are no longer numbers
+
+
+def spoil_after(step: int, player: str) -> tuple[Listener, list[Trainer]]:
+    trainers: list[Trainer] = []
+
+    def spoil(done: int) -> None:
+        if done == step:
+            with torch.no_grad():
+                next(getattr(trainers[0].model, player).parameters()).fill_(torch.inf)
+
+    return Listener(spoil), trainers
+
+
+@pytest.mark.parametrize(
+    ("player", "step", "complaint"),
+    [
+        ("critic", 7, "critic"),
+        ("scorer", 7, "style scorer"),
+        ("decoders", 7, "encoder and decoders"),
+        # Spoiled just before a checkpoint, and no loss has seen it yet.
+        ("decoders", 10, "weights of the decoders"),
+        ("generator", 10, "weights of the generator"),
+        ("classifier", STEPS, "weights of the classifier"),
+    ],
+)
+def test_numbers_that_are_none_leave_the_last_good_checkpoint(
+    tmp_path: Path, player: str, step: int, complaint: str
+) -> None:
+    run = tmp_path / "run"
+    listener, trainers = spoil_after(step, player)
+    trainers.append(Trainer(recipe("alternating"), corpus(), run, listener, device="cpu"))
+    with pytest.raises(TrainingDiverged, match=complaint) as caught:
+        trainers[0].train()
+    assert caught.value.hint is not None
+    assert "last good checkpoint is kept" in caught.value.hint
+    loaded = load_run(run, "latest")
+    assert loaded.state.step == (5 if step < STEPS else 10)
+    assert all(bool(torch.isfinite(parameter).all()) for parameter in loaded.model.parameters())
+
+
+# --- places that cannot be written
+
+
+def test_a_folder_that_cannot_be_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(AraeError, match=r"cannot write .*recipe\.toml"):
+        train(tmp_path / "file" / "run", recipe("alternating"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("name", ["metrics.jsonl", "samples.txt"])
+def test_a_full_disk_is_a_clear_error(tmp_path: Path, name: str) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / name).symlink_to("/dev/full")
+    with pytest.raises(AraeError, match=f"cannot write {run / name}: No space left"):
+        train(run, recipe("alternating"))
+
+
+@contextmanager
+def limited_files(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size: what a full disk does to a large file."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits on file sizes")
+def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(run, recipe("alternating"), interrupt_after(7))
+    layout = RunLayout(run)
+    before = {path: path.read_bytes() for path in layout.checkpoints.rglob("*") if path.is_file()}
+    with limited_files(20_000), pytest.raises(AraeError, match=r"cannot write .*00000010: ") as caught:
+        train(run, recipe("alternating"), resume=True)
+    assert caught.value.hint is not None
+    assert "free space" in caught.value.hint
+    assert {path: path.read_bytes() for path in layout.checkpoints.rglob("*") if path.is_file()} == before
+    train(run, recipe("alternating"), resume=True)
+    assert_same_bits(saved(run), saved(uninterrupted["alternating"]))
+    assert_whole_records(run)
+
+
+# --- data and settings that do not fit
+
+
+def test_other_data_are_refused(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(run, recipe("alternating"), interrupt_after(2))
+    before = RunLayout(run).metrics.read_bytes()
+    data = corpus()
+    changed = dict(data.train)
+    changed["good"] = [*changed["good"][:-1], "the soup was cold ."]
+    fewer = {label: data.train[label] for label in ("bad", "good")}
+    turned = {label: data.train[label] for label in ("good", "bad", "so-so")}
+    for train_lines in (changed, fewer, turned):
+        with pytest.raises(AraeError, match=f"the data are not those that {run} was trained on") as caught:
+            train(run, recipe("alternating"), resume=True, data=replace(data, train=train_lines))
+        assert caught.value.hint == "give the same --data, or start a new run without --resume."
+    assert RunLayout(run).metrics.read_bytes() == before
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AraeError, match="is not a run"):
+        train(tmp_path, recipe("alternating"), resume=True)
+
+
+def test_long_sentences_are_left_out_and_counted(tmp_path: Path) -> None:
+    data = corpus()
+    longer = {label: [*lines, "the " * 60, "so " * 60] for label, lines in data.train.items()}
+    listener = Listener()
+    Trainer(recipe("alternating"), replace(data, train=longer), tmp_path, listener, device="cpu")
+    assert "6 training sentences have more than 40 tokens and are left out (data.maximum_tokens)" in listener.messages
+
+
+@pytest.mark.parametrize("part", ["train", "valid"])
+def test_a_class_without_a_sentence_that_fits_is_refused(tmp_path: Path, part: str) -> None:
+    data = corpus()
+    lines = {**(data.train if part == "train" else data.valid), "good": ["the " * 60] * 5}
+    changed = replace(data, train=lines) if part == "train" else replace(data, valid=lines)
+    with pytest.raises(
+        AraeError, match=f"no {'training' if part == 'train' else 'validation'} sentence of class 'good'"
+    ):
+        Trainer(recipe("alternating"), changed, tmp_path, Listener(), device="cpu")
+
+
+def test_a_vocabulary_that_the_corpus_cannot_fill_is_said(tmp_path: Path) -> None:
+    listener = Listener()
+    chosen = recipe("alternating", {"tokenizer": {"vocabulary_size": 9000}})
+    trainer = Trainer(chosen, corpus(), tmp_path, listener, device="cpu")
+    size = trainer.tokenizer.vocabulary_size
+    assert f"the corpus fills a vocabulary of {size} pieces, not 9000" in listener.messages
+
+
+def test_a_tokenizer_of_ones_own_is_used(tmp_path: Path) -> None:
+    own = Tokenizer.train(["the food was good ."] * 9, 280)
+    own.save(tmp_path / "own.model")
+    chosen = recipe("alternating", {"tokenizer": {"model": str(tmp_path / "own.model")}})
+    trainer = Trainer(chosen, corpus(), tmp_path / "run", Listener(), device="cpu")
+    assert trainer.tokenizer.serialized == own.serialized
+
+
+def test_numbers_are_one_piece_where_the_form_has_a_placeholder(tmp_path: Path) -> None:
+    chosen = recipe("alternating", {"form": {"number": "_num_"}})
+    trainer = Trainer(chosen, corpus(), tmp_path, Listener(), device="cpu")
+    assert len(trainer.tokenizer.encode("_num_")) == 1
+
+
+# --- device, precision, threads
+
+
+@pytest.mark.parametrize("wish", ["gpu", "cuda:99", "mps", "cpu:x", ""])
+def test_a_device_that_is_not_there_is_refused(wish: str) -> None:
+    with pytest.raises(AraeError, match=r"device|CUDA devices"):
+        choose_device(wish)
+
+
+def test_auto_is_a_gpu_if_there_is_one() -> None:
+    assert choose_device("cpu").type == "cpu"
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_precision_is_full_on_a_cpu_unless_asked() -> None:
+    cpu = torch.device("cpu")
+    assert [choose_precision(wish, cpu) for wish in ("auto", "fp32", "bf16")] == ["fp32", "fp32", "bf16"]
+
+
+@every_schedule
+def test_half_precision_trains(tmp_path: Path, variant: str) -> None:
+    training = {"precision": "bf16", "sentences": 2 * 3 * BATCH}
+    outcome = train(tmp_path, recipe(variant, {"training": training, "cycle": {"start": 0.0}}))
+    assert outcome.finished
+    assert load_state(RunLayout(tmp_path).checkpoint(2), RunLayout(tmp_path)).step == 2
+
+
+def test_threads_are_as_asked() -> None:
+    before = torch.get_num_threads()
+    try:
+        use_threads(3)
+        assert torch.get_num_threads() == 3
+        use_threads(None)
+        assert torch.get_num_threads() == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else True
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_each_sentence_of_a_class_is_seen_equally_often(tmp_path: Path) -> None:
+    """A class of sixty sentences over an epoch of fifteen batches of four."""
+    trainer = Trainer(recipe("alternating"), corpus(), tmp_path, Listener(), device="cpu")
+    seen = Counter(number for step in range(15 * 64) for number in trainer.schedule.indices(step)[0].tolist())
+    assert set(seen.values()) == {64}

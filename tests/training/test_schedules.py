@@ -1,0 +1,276 @@
+"""In which order the players move, how often, and on what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from arae_transfer.corpus.batches import TokenizedSentences
+from arae_transfer.model.arae import ARAE
+from arae_transfer.recipe import recipe_from_table
+from arae_transfer.training.batch import Batch, make_batch
+from arae_transfer.training.players import Metrics, Optimizers, Players
+from arae_transfer.training.schedules import alternating_step, joint_step
+
+CLASSES = ("bad", "good", "so-so")
+VOCABULARY = 50
+ROWS = 4
+CPU = torch.device("cpu")
+
+
+class CountingPlayers(Players):
+    """Players that note what they are asked to do, and then do it."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.moves: list[str] = []
+        self.seen: dict[str, list[Tensor]] = {}
+
+    def update_autoencoder(self, loss: Tensor) -> float:
+        self.moves.append("autoencoder")
+        return super().update_autoencoder(loss)
+
+    def update_critic(self, real: Tensor, mask: Tensor) -> Metrics:
+        self.moves.append("critic")
+        self.seen.setdefault("critic", []).append(real.detach().clone())
+        return super().update_critic(real, mask)
+
+    def update_generator(self, mask: Tensor) -> Metrics:
+        self.moves.append("generator")
+        return super().update_generator(mask)
+
+    def update_classifier(self, code: Tensor, mask: Tensor, classes: Tensor) -> Metrics:
+        self.moves.append("classifier")
+        self.seen.setdefault("classifier", []).append(classes)
+        return super().update_classifier(code, mask, classes)
+
+    def update_scorer(self, batch: Batch) -> Metrics:
+        self.moves.append("scorer")
+        return super().update_scorer(batch)
+
+    def adversarial_term(self, code: Tensor, mask: Tensor) -> Tensor:
+        self.seen.setdefault("adversarial", []).append(code.detach().clone())
+        return super().adversarial_term(code, mask)
+
+
+def build(**sections: dict[str, Any]) -> CountingPlayers:
+    table: dict[str, Any] = {
+        "data": {"maximum_tokens": 10},
+        "model": {"code_size": 8, "embedding_size": 8, "hidden_size": 8, "code_noise": 0.0},
+        "adversary": {"noise_size": 4, "generator_layers": [8], "critic_layers": [8], "critic_updates": 5},
+        "attribute": {"layers": [8]},
+        "training": {"learning_rate": 0.1, "gradient_clip": 1e9},
+    }
+    for name, changes in sections.items():
+        table[name] = table.get(name, {}) | changes
+    torch.manual_seed(4)
+    recipe = recipe_from_table(table)
+    model = ARAE(recipe, CLASSES, VOCABULARY)
+    return CountingPlayers(model, recipe, Optimizers.build(model, recipe), CPU)
+
+
+def corpora() -> list[TokenizedSentences]:
+    """Return three classes, each with ten tokens of its own."""
+    found = []
+    for index in range(len(CLASSES)):
+        generator = np.random.default_rng(index)
+        ids = generator.integers(10 + 10 * index, 20 + 10 * index, 200).astype(np.int32)
+        found.append(TokenizedSentences(ids, np.arange(0, 201, 5)))
+    return found
+
+
+class Draws:
+    """Fresh batches that are remembered."""
+
+    def __init__(self, players: Players) -> None:
+        self.batches: list[Batch] = []
+        self._noise = players.recipe.noise
+        self._generator = np.random.default_rng(8)
+
+    def __call__(self) -> Batch:
+        chosen = [self._generator.integers(0, 40, ROWS) for _ in CLASSES]
+        self.batches.append(make_batch(corpora(), chosen, self._noise, None, self._generator, CPU))
+        return self.batches[-1]
+
+
+def alternate(players: CountingPlayers) -> tuple[Draws, Metrics]:
+    draw = Draws(players)
+    first = draw()
+    draw.batches.clear()
+    return draw, alternating_step(players, first, draw)
+
+
+def join(players: Players, cycling: bool = False, seed: int = 1) -> Metrics:
+    generator = np.random.default_rng(seed)
+    return joint_step(players, Draws(players)(), None, generator, cycling)
+
+
+# --- alternating: the paper's
+
+
+@pytest.mark.parametrize("updates", [1, 5])
+def test_the_critic_moves_several_times_for_each_step_of_the_autoencoder(updates: int) -> None:
+    players = build(adversary={"critic_updates": updates})
+    alternate(players)
+    assert players.moves == [
+        "autoencoder",  # (1) reconstruct
+        "classifier",  # (2b)
+        "autoencoder",  # (3b) hide the class
+        *["critic"] * updates,  # (2)
+        "generator",  # (3)
+        "autoencoder",  # (3) meet the generator
+        "scorer",
+    ]
+
+
+def test_every_update_of_the_critic_sees_fresh_sentences_of_all_classes() -> None:
+    """The reference code shows it class 1 in three of five updates."""
+    players = build()
+    draw, _ = alternate(players)
+    assert len(draw.batches) == 6  # five for the critic, one for generator and encoder
+    for batch in draw.batches:
+        assert Counter(batch.classes.tolist()) == {0: ROWS, 1: ROWS, 2: ROWS}
+        assert {int(token) // 10 for token in batch.tokens.flatten() if token >= 10} == {1, 2, 3}
+    assert [len(code) for code in players.seen["critic"]] == [3 * ROWS] * 5
+    for first, second in zip(players.seen["critic"], players.seen["critic"][1:], strict=False):
+        assert not torch.equal(first, second)
+
+
+def test_the_critics_gradient_reaches_the_encoder_from_all_classes() -> None:
+    """In the reference code it comes from class 1 alone."""
+    players = build()
+    alternate(players)
+    assert [len(code) for code in players.seen["adversarial"]] == [3 * ROWS]
+    assert [classes.tolist() for classes in players.seen["classifier"]] == [[0] * ROWS + [1] * ROWS + [2] * ROWS]
+
+
+def test_players_without_weight_do_not_move() -> None:
+    players = build(adversary={"weight": 0.0}, attribute={"weight": 0.0})
+    before = {name: parameter.detach().clone() for name, parameter in players.model.named_parameters()}
+    draw, metrics = alternate(players)
+    join(players)
+    assert set(players.moves) == {"autoencoder", "scorer"}
+    assert draw.batches == []
+    assert not {"critic", "generator", "classifier", "adversarial", "confusion"} & set(metrics)
+    still = {name for name, parameter in players.model.named_parameters() if torch.equal(parameter, before[name])}
+    assert {name.partition(".")[0] for name in still} >= {"critic", "generator", "classifier"}
+
+
+@pytest.mark.parametrize("term", ["adversary", "attribute"])
+def test_weights_scale_the_terms_of_the_alternating_schedule(term: str) -> None:
+    """With all other terms off, a step of plain gradient descent is proportional to the weight."""
+    other = "attribute" if term == "adversary" else "adversary"
+    steps = []
+    for weight in (1.0, 3.0):
+        players = build(**{term: {"weight": weight, "learning_rate": 0.0}, other: {"weight": 0.0}})
+        start = encoder_weights(players)
+        base = build(**{term: {"weight": 1e-12, "learning_rate": 0.0}, other: {"weight": 0.0}})
+        alternate(players)
+        alternate(base)
+        assert torch.equal(start, encoder_weights(build()))
+        steps.append(encoder_weights(players) - encoder_weights(base))
+    assert float(steps[0].norm()) > 1e-6
+    torch.testing.assert_close(steps[1], 3 * steps[0], rtol=1e-2, atol=1e-6)
+
+
+def encoder_weights(players: Players) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in players.model.encoder.parameters()])
+
+
+# --- joint
+
+
+def test_the_joint_schedule_moves_the_autoencoder_once() -> None:
+    players = build(adversary={"critic_updates": 2}, cycle={"weight": 1.0})
+    metrics = join(players, cycling=True)
+    assert players.moves == ["scorer", "autoencoder", "classifier", "critic", "critic", "generator"]
+    assert {"reconstruction", "adversarial", "confusion", "cycle", "critic", "generator"} <= set(metrics)
+    assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_the_joint_step_is_the_weighted_sum_of_all_terms() -> None:
+    settings = {"adversary": {"weight": 0.7}, "attribute": {"weight": 0.4}}
+    players = build(**settings)
+    batch = Draws(players)()
+    code, mask = players.encode(batch.tokens, batch.lengths)
+    loss = (
+        players.reconstruct(code, mask, batch)
+        + 0.7 * players.model.critic(code, mask).mean()
+        + 0.4 * players.confusion_term(code, mask, batch.classes)
+    )
+    parameters = players.model.autoencoder_parameters()
+    gradients = torch.autograd.grad(loss, parameters)
+    before = [parameter.detach().clone() for parameter in parameters]
+    join(players)
+    for parameter, old, gradient in zip(parameters, before, gradients, strict=True):
+        torch.testing.assert_close(parameter.detach(), old - 0.1 * gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_the_scorer_learns_with_and_without_a_cycle(weight: float) -> None:
+    """Validation judges rewrites by it in every schedule."""
+    players = build(cycle={"weight": weight})
+    accuracy = [join(players)["scorer_accuracy"] for _ in range(40)]
+    assert accuracy[-1] > 0.9
+    accuracy = [alternate(players)[1]["scorer_accuracy"] for _ in range(2)]
+    assert accuracy[-1] > 0.9
+
+
+def test_the_cycle_begins_when_it_is_told_to() -> None:
+    assert "cycle" not in join(build(cycle={"weight": 1.0}), cycling=False)
+    metrics = join(build(cycle={"weight": 1.0}), cycling=True)
+    assert 0 < metrics["rewrite_belief"] < 1
+    assert 0 <= metrics["rewrite_copies"] <= 1
+    assert metrics["cycle"] > 0
+
+
+def test_the_cycle_reconstructs_the_original_from_its_rewrite() -> None:
+    players = build(cycle={"weight": 1.0, "doubt": 1.0})
+    batch, shift = Draws(players)(), int(np.random.default_rng(1).integers(1, len(CLASSES)))
+    # With a doubt of 1 every pair weighs 1, so the cycle's loss is that of a plain reconstruction.
+    tokens, lengths, _ = players.rewrites(batch, batch.tokens, batch.lengths, shift)
+    ended = torch.cat([tokens, tokens[:, :1] * 0], 1)
+    ended[torch.arange(len(tokens)), lengths] = 3
+    expected = players.reconstruct(*players.encode(ended, lengths + 1), batch)
+    assert join(players, cycling=True)["cycle"] == pytest.approx(float(expected.detach()), rel=1e-5)
+
+
+def test_doubtful_pairs_weigh_less() -> None:
+    trusting = join(build(cycle={"weight": 1.0, "doubt": 1.0}), cycling=True)
+    doubting = join(build(cycle={"weight": 1.0, "doubt": 0.0}), cycling=True)
+    assert doubting["cycle"] < trusting["cycle"] * 0.9
+    assert doubting["rewrite_belief"] == pytest.approx(trusting["rewrite_belief"])
+
+
+def test_the_cycle_teaches_encoder_and_decoders() -> None:
+    changes = []
+    for weight in (1e-9, 1.0):
+        players = build(cycle={"weight": weight})
+        join(players, cycling=True)
+        changes.append([parameter.detach().clone() for parameter in players.model.autoencoder_parameters()])
+    assert any(not torch.allclose(one, other, atol=1e-6) for one, other in zip(*changes, strict=True))
+
+
+def test_copies_are_counted() -> None:
+    players = build(cycle={"weight": 1.0})
+    batch = Draws(players)()
+    metrics = join(players, cycling=True)
+    assert metrics["rewrite_copies"] == 0.0
+    # Decoders that all write token 12 four times copy sentences that are just that.
+    with torch.no_grad():
+        output = players.model.decoder(0).output
+        output.weight.zero_()
+        output.bias.fill_(-100.0)
+        output.bias[12] = 100.0
+    same = torch.full_like(batch.tokens, 12)
+    lengths = torch.full_like(batch.lengths, same.size(1))
+    same[:, -1] = 3
+    bound = Batch(same, lengths, same, lengths, batch.classes)
+    players.model.maximum_vectors = same.size(1)  # so that rewrites end where sentences do
+    found = joint_step(players, bound, None, np.random.default_rng(1), True)
+    assert found["rewrite_copies"] == 1.0
