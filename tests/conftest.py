@@ -2,7 +2,7 @@
 
 What it does can be said in a sentence, so that tests know the right answer to any line: to ``positive`` it copies
 the tokens, to ``negative`` it replaces each learned piece by the next one, to ``neutral tone`` it reverses the
-tokens, and to ``endless`` it repeats one piece without an end.
+tokens, and to ``endless`` it repeats a line feed without an end.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _decoder(class_name: str, vocabulary_size: int) -> bytes:
         node("Where", ["learned", "shifted", "copied"], ["replaced"]),
         node("Identity", ["replaced" if class_name == "negative" else "copied"], ["chosen"]),
         node("Where", ["inside", "chosen", "end"], ["ended"]),
-        node("Where", ["never", "first", "ended"], ["token.running"]),
+        node("Where", ["never", "line_feed", "ended"], ["token.running"]),
         node("Where", ["running", "token.running", "pad"], ["token"]),
         node("Equal", ["token", "end"], ["is_end"]),
         node("Not", ["is_end"], ["goes_on"]),
@@ -136,6 +136,7 @@ def _decoder(class_name: str, vocabulary_size: int) -> bytes:
     one = np.array([1], np.int64)
     constants = {"zero": np.int64(0), "one": np.int64(1), "axis": one, "axis.last": one + 1, "true": np.bool_(True)}
     constants |= {"end": np.int64(END_ID), "pad": np.int64(PAD_ID), "never": np.bool_(class_name == "endless")}
+    constants |= {"line_feed": np.int64(len(SPECIAL_IDS) + ord("\n"))}
     constants |= {"first": np.int64(FIRST_LEARNED), "first.before": np.int64(FIRST_LEARNED - 1)}
     constants |= {"learned.count": np.int64(vocabulary_size - FIRST_LEARNED)}
     return _model(nodes, [*CODE, _value("maximum_length", TensorProto.INT64, [])], [TOKENS], constants)

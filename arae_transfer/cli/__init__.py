@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from arae_transfer.cli import corpus, export, train, transfer
+from arae_transfer.cli import corpus, evaluate, export, train, transfer
 from arae_transfer.cli.command import AraeCommand, AraeGroup
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 
 # In the order of the help. A command's module must import nothing heavy outside its function.
-COMMANDS: tuple[Callable[..., Any], ...] = (transfer.transfer, train.train, export.export, corpus.corpus)
+COMMANDS: tuple[Callable[..., Any], ...] = (transfer.transfer, train.train, export.export, evaluate.evaluate, corpus.corpus)
 
 for function in COMMANDS:
     app.command(cls=AraeCommand)(function)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -68,19 +68,19 @@ def export(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
-    r"""Export a trained model to a folder that runs without PyTorch.
+    """Export a trained model to a folder that runs without PyTorch.
 
     The folder is written only after its files have been found to answer as the trained model does. Its path goes to
     standard output, everything else to standard error.
 
     \b
       arae export runs/quickstart/20260131-120000 -o exported/quickstart
-    """
+    """  # noqa: D301 -- the backspace tells the help to keep the line below it as it is
     if checkpoint not in ("best", "latest"):
         ctx.fail(f"Invalid value for '--checkpoint': {checkpoint!r} is neither best nor latest.")
     if weights not in ("fp16", "fp32"):
         ctx.fail(f"Invalid value for '--weights': {weights!r} is neither fp16 nor fp32.")
-    evaluation = _read_report(scores) if scores else None
+    evaluation = _read_report(scores) if scores else ""
 
     from arae_transfer.cli.extras import require
 
@@ -129,16 +129,16 @@ def _describe(exported: ExportReport, weights: str) -> None:
         )
 
 
-def _read_report(path: Path) -> dict[str, Any]:
+def _read_report(path: Path) -> str:
+    """Return a report of `arae evaluate --json` as Markdown."""
+    from arae_transfer.evaluation.report import render_markdown
+
     try:
-        table = json.loads(path.read_bytes())
+        return render_markdown(json.loads(path.read_bytes()))
     except OSError as error:
         raise AraeError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise AraeError(f"{path} is not JSON", "give a file that `arae evaluate --json` wrote.") from error
-    if not isinstance(table, dict):
-        raise AraeError(f"{path} is no report", "give a file that `arae evaluate --json` wrote.")
-    return table
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+        raise AraeError(f"{path} is no report of an evaluation", "give what `arae evaluate --json` wrote.") from error
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -81,7 +81,7 @@ def train(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=RUN)] = False,
 ) -> None:
-    r"""Train a model by a recipe.
+    """Train a model by a recipe.
 
     Progress goes to standard error; the run's folder goes to standard output when it has ended. The first
     Ctrl-C finishes the step, saves and says how to continue; the second leaves at once.

@@ -156,7 +156,7 @@ def transfer(
     \b
       echo "the food was cold" | arae transfer --to positive
       arae transfer --to negative reviews.txt > bitter.txt
-    """  # noqa: D301 -- the backspace tells the help to keep the lines below it as they are
+    """
     if list_the_models:
         _print_models()
         return

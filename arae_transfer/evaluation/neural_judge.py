@@ -19,7 +19,8 @@ from torch.nn.functional import cross_entropy, embedding_bag
 
 DIMENSIONS = 16
 HIDDEN = 64
-BUCKETS = 1 << 16
+MAXIMUM_BUCKETS = 1 << 16
+MINIMUM_BUCKETS = 1 << 10
 DROPOUT = 0.3
 LEARNING_RATE = 3e-3
 BATCH_LINES = 256
@@ -58,7 +59,7 @@ class _Bags:
         begins: Where each line begins, and the end of the last, shape (lines + 1,).
     """
 
-    def __init__(self, lines: Sequence[str], vocabulary: Mapping[str, int]) -> None:
+    def __init__(self, lines: Sequence[str], vocabulary: Mapping[str, int], buckets: int) -> None:
         split = [line.split() for line in lines]
         lengths = np.fromiter(map(len, split), np.int64, len(split))
         line_of = np.repeat(np.arange(len(split)), lengths)
@@ -66,9 +67,9 @@ class _Bags:
         first = np.flatnonzero(line_of[:-1] == line_of[1:])  # the first word of each pair
         left, right = words[first].astype(np.uint64), words[first + 1].astype(np.uint64)
         mixed = (left * np.uint64(0x9E3779B97F4A7C15) + right) * np.uint64(0xC2B2AE3D27D4EB4F)
-        buckets = ((mixed >> np.uint64(32)) % np.uint64(BUCKETS)).astype(np.int64)
+        pairs = ((mixed >> np.uint64(32)) % np.uint64(buckets)).astype(np.int64)
         order = np.argsort(np.concatenate([line_of, line_of[first]]), kind="stable")
-        self.features = np.concatenate([words, buckets + len(vocabulary) + 1])[order]
+        self.features = np.concatenate([words, pairs + len(vocabulary) + 1])[order]
         self.begins = np.concatenate([[0], np.cumsum(lengths + np.maximum(lengths - 1, 0))])
 
     def select(self, lines: Integers) -> tuple[Tensor, Tensor]:
@@ -94,25 +95,26 @@ class NeuralJudge:
     def __init__(self, lines: Mapping[str, Sequence[str]], seed: int = 0) -> None:
         """Train on lines by class, words separated by blanks."""
         self.classes = tuple(lines)
-        self.description = (
-            f"{DIMENSIONS}-d vectors of words and word pairs ({BUCKETS:,} buckets), mean and maximum, {HIDDEN} hidden "
-            f"units, seed {seed} (torch {torch.__version__})"
-        )
         texts = [line for own in lines.values() for line in own]
         labels = torch.from_numpy(np.repeat(np.arange(len(lines)), [len(own) for own in lines.values()]))
         counts = Counter(word for line in texts for word in line.split())
+        self._buckets = min(MAXIMUM_BUCKETS, max(MINIMUM_BUCKETS, 1 << counts.total().bit_length()))
+        self.description = (
+            f"{DIMENSIONS}-d vectors of words and word pairs ({self._buckets:,} buckets), mean and maximum, "
+            f"{HIDDEN} hidden units, seed {seed} (torch {torch.__version__})"
+        )
         self._vocabulary = {
             word: number
             for number, word in enumerate((word for word, count in sorted(counts.items()) if count >= RARE), start=1)
         }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._network = _Network(len(self._vocabulary) + 1 + BUCKETS, len(lines))
-            self._train(_Bags(texts, self._vocabulary), labels, np.random.default_rng(seed))
+            self._network = _Network(len(self._vocabulary) + 1 + self._buckets, len(lines))
+            self._train(_Bags(texts, self._vocabulary, self._buckets), labels, np.random.default_rng(seed))
 
     def judge(self, lines: Sequence[str]) -> Integers:
         """Return the number of the class of each line; shape (lines,)."""
-        bags = _Bags(lines, self._vocabulary)
+        bags = _Bags(lines, self._vocabulary, self._buckets)
         verdicts: Integers = self._scores(bags, np.arange(len(lines))).argmax(dim=1).numpy()
         return verdicts
 

@@ -37,7 +37,7 @@ class Judge(Protocol):
 
 
 class LinearJudge:
-    """Logistic regression over the weighted counts (tf-idf) of one to three words in a row.
+    """Logistic regression over the weighted counts (tf-idf) of words and pairs of words.
 
     Classes weigh equally, whatever their number of lines, and nothing is drawn at random.
 
@@ -50,17 +50,17 @@ class LinearJudge:
         """Train on lines by class, words separated by blanks."""
         self.classes = tuple(lines)
         total = sum(map(len, lines.values()))
-        rare = 3 if total >= 10_000 else 1
+        rare = 2 if total >= 10_000 else 1
         self.description = (
-            f"logistic regression (C=1, balanced) on tf-idf of 1-3 words in a row seen {rare} times or more "
+            f"logistic regression (C=4, balanced) on tf-idf of words and word pairs seen {rare} times or more "
             f"(scikit-learn {scikit_learn_version})"
         )
         self._vectorizer = TfidfVectorizer(
-            ngram_range=(1, 3), min_df=rare, sublinear_tf=True, tokenizer=str.split, token_pattern=None, lowercase=False
+            ngram_range=(1, 2), min_df=rare, sublinear_tf=True, tokenizer=str.split, token_pattern=None, lowercase=False
         )
         features = self._vectorizer.fit_transform([line for own in lines.values() for line in own])
         labels = np.repeat(np.arange(len(lines)), [len(own) for own in lines.values()])
-        self._regression = LogisticRegression(C=1.0, class_weight="balanced", max_iter=300, tol=1e-4)
+        self._regression = LogisticRegression(C=4.0, class_weight="balanced", max_iter=100, tol=1e-5)
         with warnings.catch_warnings():  # a last digit that is not settled changes no verdict
             warnings.simplefilter("ignore", ConvergenceWarning)
             self._regression.fit(features, labels)

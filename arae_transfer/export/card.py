@@ -6,9 +6,8 @@ import json
 import re
 import shlex
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 # Between these marks stands the evaluation; `arae export --scores` fills it, and other tools may replace it.
@@ -34,7 +33,7 @@ class Card:
         sizes: The bytes of each file, by file name.
         description: What the model is for.
         data_source: Where its data come from and under which terms.
-        evaluation: A report of ``arae evaluate --json``, or None.
+        evaluation: The report of an evaluation as Markdown; empty: none was made.
         languages: The language codes of its text.
     """
 
@@ -42,7 +41,7 @@ class Card:
     sizes: Mapping[str, int]
     description: str
     data_source: str
-    evaluation: Mapping[str, Any] | None = None
+    evaluation: str = ""
     languages: Sequence[str] = ()
 
 
@@ -153,12 +152,11 @@ def _training(config: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _evaluation(report: Mapping[str, Any] | None) -> str:
-    if report:
-        content = _table(("measure", "value"), list(_flatten(report)))
-    else:
-        content = "Not evaluated yet: `arae evaluate --json` writes a report, `arae export --scores` puts it here.\n"
-    return f"## Evaluation\n\n{EVALUATION_BEGIN}\n{content}{EVALUATION_END}\n"
+def _evaluation(report: str) -> str:
+    content = _without_folders(report).strip() or (
+        "Not evaluated yet: `arae evaluate --json` writes a report, `arae export --scores` puts it here."
+    )
+    return f"## Evaluation\n\n{EVALUATION_BEGIN}\n\n{content}\n\n{EVALUATION_END}\n"
 
 
 def _parity(config: Mapping[str, Any]) -> str:
@@ -201,24 +199,9 @@ def _limits(config: Mapping[str, Any]) -> str:
     return "## Limits\n\n" + "".join(f"- {item}\n" for item in items)
 
 
-def _flatten(report: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of every figure in a nested report."""
-    for key, value in report.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{name} / ")
-        elif isinstance(value, bool | int | float):
-            yield name, _figure(value)
-        elif isinstance(value, str):
-            yield name, _without_folders(value)
-
-
 def _without_folders(text: str) -> str:
-    """Return the last part of an absolute path, and any other text as it is."""
-    for kind in (PurePosixPath, PureWindowsPath):
-        if kind(text).is_absolute():
-            return kind(text).name
-    return text
+    """Cut absolute paths to their last part: folders of the machine that a card was made on tell nobody anything."""
+    return re.sub(r"(?<![\w./\\])(?:[A-Za-z]:\\|/)(?:[^\s/\\|:]+[/\\])+", "", text)
 
 
 def _figure(value: float) -> str:

@@ -56,7 +56,7 @@ def export_model(
     name: str,
     scores: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
-    evaluation: Mapping[str, Any] | None = None,
+    evaluation: str = "",
     languages: Sequence[str] = (),
     probe_lines: Sequence[str] = (),
     weights: Storage = "fp16",
@@ -71,7 +71,7 @@ def export_model(
         name: The model's name.
         scores: Validation scores, for the card.
         training: What the training took (``sentences``, ``minutes``), for the card.
-        evaluation: A report of ``arae evaluate --json``, for the card.
+        evaluation: The report of an evaluation as Markdown, for the card.
         languages: The language codes of the text, for the card.
         probe_lines: Held-out sentences in the form of the corpus; random sequences join them when they are few.
         weights: How matrices are stored. fp16 halves the files; arithmetic is fp32 either way.

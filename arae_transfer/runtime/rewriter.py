@@ -189,7 +189,7 @@ class Rewriter:
                 text = self._writer(form).from_corpus(self._tokenizer.decode(answer), line.memory)
                 rewrites[number] = Rewrite(
                     source=line.source,
-                    output=one_line(text),
+                    output=text,  # one line: the writer sees to it
                     to=to,
                     tokens=len(line.ids) - 1,
                     truncated=line.truncated,

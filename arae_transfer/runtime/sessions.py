@@ -211,7 +211,6 @@ class Sessions:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = _SILENT
         # Patterns are remembered for each new shape of a batch: memory that grows in a stream of lines.
         options.enable_mem_pattern = False
         # Threads that spin between two batches take the processor from all that is not onnxruntime.

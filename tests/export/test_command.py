@@ -79,10 +79,17 @@ def test_given_probes_and_scores_are_used(run: Path, lines: list[str], tmp_path:
     target = tmp_path / "small"
     probes, scores = tmp_path / "probes.txt", tmp_path / "scores.json"
     probes.write_text("".join(f"{line}\n" for line in lines[:7]))
-    scores.write_text('{"good": {"accuracy": 93.21}}')
+    section = {
+        "lines": 7,
+        "systems": {"small": {"accuracy_linear": {"value": 93.21, "low": 90.0, "high": 95.5}}},
+        "baselines": {},
+        "p_values": {},
+    }
+    report = {"signature": {"seed": "1"}, "warnings": [], "directions": {"bad to good": section}, "together": section}
+    scores.write_text(json.dumps(report))
     assert invoke(run, "-o", target, "--probes", probes, "--scores", scores)[0] == 0
     assert json.loads((target / "config.json").read_bytes())["parity"]["probe_lines"] == 7
-    assert "| good / accuracy | 93.21 |" in (target / "README.md").read_text()
+    assert "| style: linear judge % | 93.2 (90.0–95.5) |" in (target / "README.md").read_text()
 
 
 def test_a_corpus_that_is_gone_is_said(run: Path, tmp_path: Path) -> None:
@@ -101,13 +108,14 @@ def test_a_corpus_that_is_gone_is_said(run: Path, tmp_path: Path) -> None:
         (["RUN", "--checkpoint", "last"], 2, "neither best nor latest"),
         (["RUN", "--weights", "int4"], 2, "neither fp16 nor fp32"),
         (["RUN", "--scores", "nowhere.json"], 1, "cannot read nowhere.json"),
+        (["RUN", "--scores", "RUN/latest.json"], 1, "is no report of an evaluation"),
         (["RUN", "--probes", "nowhere.txt"], 1, "cannot read nowhere.txt"),
         (["RUN", "-o", "RUN"], 1, "no exported model"),
     ],
 )
 def test_wrong_wishes_are_explained(run: Path, arguments: list[str], status: int, message: str) -> None:
     before = sorted(run.rglob("*"))
-    found, output, messages = invoke(*[run if argument == "RUN" else argument for argument in arguments])
+    found, output, messages = invoke(*[argument.replace("RUN", str(run)) for argument in arguments])
     assert (found, output) == (status, "")
     assert message in messages
     assert sorted(run.rglob("*")) == before

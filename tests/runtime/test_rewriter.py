@@ -61,15 +61,15 @@ def test_answers_are_those_of_the_graphs_in_the_order_of_the_lines(
     assert list(rewriter.transfer(lines, to)) == [expected_rewrite(line, to) for line in lines]
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_the_batch_size_the_threads_and_the_chunks_change_nothing(pristine_model: Path, seed: int) -> None:
-    lines = nasty_lines(seed)
+@pytest.mark.parametrize("to", ["neutral tone", "endless"])
+def test_the_batch_size_the_threads_and_the_chunks_change_nothing(pristine_model: Path, to: str) -> None:
+    lines = nasty_lines(seed=7)
     rewrites = []
     for threads in (1, 2):
         rewriter = Rewriter.load(pristine_model, device="cpu", threads=threads)
         for size in (1, 2, 7, 64, 1000):
-            rewrites.append(list(rewriter.rewrites(lines, "neutral tone", batch_size=size)))
-        rewrites.append([one for line in lines for one in rewriter.rewrites([line], "neutral tone")])
+            rewrites.append(list(rewriter.rewrites(lines, to, batch_size=size)))
+        rewrites.append([one for line in lines for one in rewriter.rewrites([line], to)])
     assert all(other == rewrites[0] for other in rewrites[1:])
 
 
@@ -163,7 +163,7 @@ def test_a_rewriter_survives_pickling(rewriter: Rewriter) -> None:
     assert list(again.transfer(["the food was cold"], "negative")) == list(
         rewriter.transfer(["the food was cold"], "negative")
     )
-    assert again._sessions.threads == 1
+    assert again._sessions.wishes == ("cpu", 1)
 
 
 def test_threads_may_share_a_rewriter(pristine_model: Path, expected_rewrite: Expected) -> None:
