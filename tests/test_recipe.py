@@ -200,6 +200,7 @@ def test_a_name_that_is_no_folder_name_is_refused(name: str) -> None:
         ("training.lerning_rate=3", "training.learning_rate"),
         ("code_size=3", "model.code_size"),
         ("cycle.code_size=3", "model.code_size"),
+        ("adversary.seed=3", "training.seed"),
         ("trainin.batch_size=3", "training.batch_size"),
     ],
 )

@@ -24,7 +24,7 @@ LINES = [
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Tokenizer.train(LINES * 20, 400, whole=["_num_"])
+    return Tokenizer.train(LINES * 20, 400, whole=["_num_", "_never_"])
 
 
 def other_model(**options: Any) -> bytes:
@@ -85,6 +85,8 @@ def test_whole_words_are_one_piece(tokenizer: Tokenizer) -> None:
     (number,) = tokenizer.encode("_num_")
     assert tokenizer.encode("for _num_ waiters").count(number) == 1
     assert tokenizer.decode([number]) == "_num_"
+    assert len(tokenizer.encode("_never_")) == 1  # not a matter of how often it is met
+    assert tokenizer.decode(tokenizer.encode("was _never_ .")) == "was _never_ ."
 
 
 def test_frequent_words_with_apostrophes_are_one_piece(tokenizer: Tokenizer) -> None:

@@ -24,7 +24,13 @@ app = typer.Typer(
 )
 
 # In the order of the help. A command's module must import nothing heavy outside its function.
-COMMANDS: tuple[Callable[..., Any], ...] = (transfer.transfer, train.train, export.export, evaluate.evaluate, corpus.corpus)
+COMMANDS: tuple[Callable[..., Any], ...] = (
+    transfer.transfer,
+    train.train,
+    export.export,
+    evaluate.evaluate,
+    corpus.corpus,
+)
 
 for function in COMMANDS:
     app.command(cls=AraeCommand)(function)
@@ -53,10 +59,11 @@ def arae(
 
 def main() -> None:
     """Run the command line as the console script ``arae``."""
-    for stream in (sys.stdout, sys.stderr):
-        # Python would choose the encoding from the locale, and fail on text that the locale cannot write.
+    # Python would choose the encoding from the locale, and fail on text that the locale cannot write.
+    # A file name that is no text in this locale leaves as the bytes that it is.
+    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+            stream.reconfigure(encoding="utf-8", errors=errors)
     try:
         app(prog_name="arae")
     finally:

@@ -36,7 +36,7 @@ def evaluate(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MODEL]",
+            metavar="MODEL",
             help="An exported model's name or folder, or a folder of rewrites CLASS-to-CLASS.txt.",
             show_default=False,
         ),
@@ -166,7 +166,7 @@ def evaluate(
       arae evaluate yelp-sentiment --data yelp
       arae evaluate --outputs negative-to-positive=mine.txt --data yelp
       arae evaluate mine --compare other-outputs/ --data yelp
-    """  # noqa: D301 -- the backspace tells the help to keep the lines below it as they are
+    """
     if words not in ("none", "13a", "char"):
         ctx.fail(f"Invalid value for '--words': {words!r} is not one of none, 13a, char.")
     if as_json and as_markdown:
@@ -189,6 +189,10 @@ def evaluate(
     from arae_transfer.evaluation.systems import find_system, name_systems, rewrite_split
     from arae_transfer.runtime.rewriter import Rewriter
 
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
     wishes: list[str | None] = [model] if model is not None or not outputs else []
     found = {wish or "": find_system(wish) for wish in [*wishes, *(compare or [])]}
     if save_outputs is not None and all(isinstance(system, Path) for system in found.values()):

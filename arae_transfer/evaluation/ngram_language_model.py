@@ -250,7 +250,8 @@ def _estimate_discounts(adjusted: Integers) -> tuple[float, float, float]:
         return FALLBACK_DISCOUNTS
     ratio = ones / (ones + 2 * twos)
     discounts = (1 - 2 * ratio * twos / ones, 2 - 3 * ratio * threes / twos, 3 - 4 * ratio * fours / threes)
-    if not all(0 <= discount <= count for count, discount in enumerate(discounts, 1)):
+    # KenLM allows 0 as well, but what discounts nothing leaves no probability to unseen words.
+    if not all(0 < discount <= count for count, discount in enumerate(discounts, 1)):
         return FALLBACK_DISCOUNTS
     return discounts
 

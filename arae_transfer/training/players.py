@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from arae_transfer.errors import AraeError
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
-from arae_transfer.tokenizer import END_ID, PAD_ID
+from arae_transfer.tokenizer import END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training import losses
 from arae_transfer.training.batch import Batch
 
@@ -314,7 +314,7 @@ class Players:
         lengths = (tokens != PAD_ID).sum(1)
         # An empty rewrite stands as one unknown token, because the encoder reads at least one.
         empty = lengths == 0
-        tokens[empty, 0] = 1
+        tokens[empty, 0] = UNKNOWN_ID
         lengths = lengths.clamp(min=1)
         self.model.scorer.eval()
         scores = self.model.scorer(tokens, tokens != PAD_ID).softmax(1)  # (rows, classes)

@@ -15,7 +15,7 @@ import torch
 from arae_transfer.corpus.batches import with_end
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.recipe import InputNoise
-from arae_transfer.tokenizer import END_ID, PAD_ID
+from arae_transfer.tokenizer import END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training.batch import Batch
 from arae_transfer.training.input_noise import add_input_noise
 from arae_transfer.training.players import Metrics, Players, code_statistics
@@ -139,8 +139,8 @@ def _cycle_term(
         verdict, entropies = players.style_of_soft_output(
             players.with_code_noise(code, mask), mask, batch, targets, target_lengths, shift
         )
-        # Only rewrites that the scorer accepts are taught, each as far as it does.
-        accepted = belief * (belief > 0.5) * ~same
+        # Only rewrites that the scorer accepts are taught, each as far as it does; one without a word teaches nothing.
+        accepted = belief * (belief > 0.5) * ~same * (tokens[:, 0] != UNKNOWN_ID)
         taught = (entropies * accepted).mean()
         loss = loss + recipe.cycle.teach * taught + recipe.cycle.style * verdict
         metrics |= {"taught": float(taught.detach()), "style_verdict": float(verdict.detach())}

@@ -11,7 +11,7 @@ from torch import Tensor
 from arae_transfer.corpus.batches import TokenizedSentences, with_end
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
-from arae_transfer.tokenizer import PAD_ID, Tokenizer
+from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
 from arae_transfer.training import losses
 
 _BATCH = 128
@@ -106,7 +106,7 @@ def validate(
                     continue
                 rows = model.decoder(target).greedy(code, mask, bound)  # (batch, steps)
                 answers = _decode(rows, tokenizer)
-                real = (rows != PAD_ID) & (rows != 3)
+                real = (rows != PAD_ID) & (rows != END_ID)
                 belief = model.scorer(rows, real)  # (batch, classes)
                 accepted += int((belief.argmax(1) == target).sum())
                 copies += sum(a == b for a, b in zip(source, answers, strict=True))

@@ -81,12 +81,12 @@ def test_a_terminal_gets_a_view_of_figures_and_probes() -> None:
         reporter.progress(PROGRESS)
         reporter.validation(1500, REPORT, best=True)
         reporter.progress(PROGRESS)
+        reporter.message("no [bold]markup[/bold]")
     reporter.finished(OUTCOME, ["arae export runs/shop/one"])
     seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     for text in (
-        "reconstruction",
-        "3.142",
-        "-0.250",
+        "reconstruction  3.142  critic  -0.250",
+        "no [bold]markup[/bold]",
         "step 1,500/20,000 · 1234 sentences/s · left 1:02:05",
         "validation at step 1,500: style=71.25 self_bleu=30.50 (best)",
         "probe sentences at step 1,500",

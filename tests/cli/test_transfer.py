@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -56,7 +57,11 @@ class Arae:
         return Done(done.exit_code, done.stdout_bytes, done.stderr_bytes)
 
     def process(
-        self, *arguments: str, given: bytes = b"", stdout: int | IO[bytes] = subprocess.PIPE, **environment: str
+        self,
+        *arguments: str,
+        given: bytes = b"",
+        stdout: int | IO[bytes] = subprocess.PIPE,
+        environment: dict[str, str] | None = None,
     ) -> Done:
         """Run the command in a process of its own, which is real."""
         done = subprocess.run(
@@ -65,17 +70,22 @@ class Arae:
             stdout=stdout,
             stderr=subprocess.PIPE,
             cwd=self.folder,
-            env=_environment(**environment),
+            env=_environment(**environment or {}),
             timeout=60,
             check=False,
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *arguments: str, **streams: int) -> subprocess.Popen[bytes]:
-        """Start a process and leave its streams to the test."""
+    @contextmanager
+    def start(self, *arguments: str, **streams: int) -> Iterator[subprocess.Popen[bytes]]:
+        """Start a process, leave its streams to the test, and end it after the test whatever happens."""
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
         command = [*COMMAND, *self._model(arguments), *arguments]
-        return subprocess.Popen(command, cwd=self.folder, env=_environment(), bufsize=0, **streams)  # type: ignore[call-overload, no-any-return]
+        with subprocess.Popen(command, cwd=self.folder, env=_environment(), bufsize=0, **streams) as process:  # type: ignore[call-overload]
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def _model(self, arguments: tuple[str, ...]) -> list[str]:
         return [] if "--model" in arguments else ["--model", str(self.model)]
@@ -221,7 +231,9 @@ def test_a_terminal_is_told_what_to_do(arae: Arae) -> None:
     master, terminal = pty.openpty()
     with arae.start("--to", "positive", stdin=terminal) as process:
         os.close(terminal)
-        assert b"Ctrl-D" in _answer(process.stderr) + _answer(process.stderr)
+        said = b""
+        while b"Ctrl-D" not in said:
+            said += _answer(process.stderr)
         os.write(master, b"great place\n")
         assert _answer(process.stdout) == b"great place\n"
         os.write(master, b"\x04")
@@ -318,17 +330,14 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(ara
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_disk_is_said_and_fails(arae: Arae, unbuffered: str) -> None:
     with Path("/dev/full").open("wb") as full:
-        done = arae.process("--to", "positive", given=LINES, stdout=full, PYTHONUNBUFFERED=unbuffered)
-    assert done.returncode == 1
-    assert "No space left" in _one_or_two_lines(done.stderr)
-    done = arae.process("--to", "positive", "-o", "/dev/full", given=LINES)
+        done = arae.process("--to", "positive", given=LINES, stdout=full, environment={"PYTHONUNBUFFERED": unbuffered})
     assert done.returncode == 1
     assert "No space left" in _one_or_two_lines(done.stderr)
 
 
 def test_unbuffered_output_is_whole(arae: Arae) -> None:
     text = b"the food was cold\n" * 5_000  # more than a pipe holds
-    done = arae.process("--to", "positive", given=text, PYTHONUNBUFFERED="1")
+    done = arae.process("--to", "positive", given=text, environment={"PYTHONUNBUFFERED": "1"})
     assert done.stdout == text
 
 
@@ -342,12 +351,16 @@ def test_a_closed_stream_is_an_error_or_unneeded(arae: Arae, closed: str) -> Non
     assert "is closed" in _one_or_two_lines(done.stderr)
 
 
-def test_answers_are_utf8_in_any_locale(arae: Arae) -> None:
+def test_answers_and_lists_are_utf8_in_any_locale(arae: Arae, small_model: Path) -> None:
+    (arae.folder / "exported").mkdir()
+    small_model.rename(arae.folder / "exported" / "日本")
+    locale = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     text = "café 💬\n".encode()
-    done = arae.process(
-        "--to", "positive", given=text, LC_ALL="C", PYTHONIOENCODING="ascii", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"
-    )
+    done = arae.process("--to", "positive", given=text, environment=locale)
     assert (done.returncode, done.stdout) == (0, text)
+    listed = arae.process("--list-models", environment=locale)
+    assert listed.returncode == 0
+    assert "日本" in [line.split("\t")[0] for line in listed.stdout.decode().splitlines()]
 
 
 # Mistakes.

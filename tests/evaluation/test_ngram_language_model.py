@@ -46,8 +46,8 @@ def test_bigrams_by_hand() -> None:
     assert model.probability("a") == pytest.approx(0.2)
     assert model.probability(None) == pytest.approx(0.3)
     assert model.probability("zebra") == pytest.approx(0.1)
-    # Pairs: two occur once, two twice, one three times, none four times: Y = 2 / (2 + 2 * 2) = 1/3, so the discounts are
-    # 1 - 2Y * 2/2, 2 - 3Y * 1/2 and 3 - 4Y * 0/1.
+    # Pairs: two occur once, two twice, one three times, none four times. So Y = 2 / (2 + 2 * 2) = 1/3, and the
+    # discounts are 1 - 2Y * 2/2, 2 - 3Y * 1/2 and 3 - 4Y * 0/1.
     assert model.discounts[1] == pytest.approx((1 / 3, 1.5, 3.0))
     freed = (1.5 + 1 / 3) / 3
     assert model.probability("b", ["a"]) == pytest.approx((2 - 1.5) / 3 + freed * 0.2)
@@ -58,7 +58,9 @@ def test_bigrams_by_hand() -> None:
     scores = model.score([["a", "b"], []])
     expected = 0.2 * (0.5 / 3 + freed * 0.2) * (0.25 + 0.75 * 0.3)
     assert scores.log_probability[0] == pytest.approx(math.log(expected))
-    assert scores.log_probability[1] == pytest.approx(math.log(0.3))  # </s> never follows <s> here, and nothing is freed
+    assert scores.log_probability[1] == pytest.approx(
+        math.log(0.3)
+    )  # </s> never follows <s> here, and nothing is freed
     assert scores.tokens.tolist() == [3, 1]
     assert scores.perplexity == pytest.approx(math.exp(-(math.log(expected) + math.log(0.3)) / 4))
 
@@ -89,8 +91,7 @@ def test_score_is_the_product_of_the_words_probabilities() -> None:
     model = NgramLanguageModel.train(SENTENCES, 3)
     for line in [*SENTENCES[:3], ["zebra", "food", "zebra"]]:
         logarithms = [
-            math.log(model.probability(word, line[:place], from_begin=True))
-            for place, word in enumerate([*line, None])  # type: ignore[list-item]
+            math.log(model.probability(word, line[:place], from_begin=True)) for place, word in enumerate([*line, None])
         ]
         assert model.score([line]).log_probability[0] == pytest.approx(sum(logarithms))
 
@@ -113,6 +114,14 @@ def test_a_given_vocabulary_makes_models_comparable() -> None:
 def test_longer_context_helps_on_text_of_the_same_kind() -> None:
     perplexities = [NgramLanguageModel.train(SENTENCES, order).score(SENTENCES).perplexity for order in (1, 2, 3)]
     assert perplexities == sorted(perplexities, reverse=True)
+
+
+def test_everything_is_possible_after_anything() -> None:
+    # Pairs: four occur once, one twice, one three times, so Y = 2/3 and the discount of two is 2 - 3Y = 0: "a", which
+    # the same end of the sentence follows twice, would leave nothing to other words.
+    model = NgramLanguageModel.train([["c", "e", "a"], ["c"], ["c", "a"]], 2)
+    assert model.probability("zebra", ["a"]) > 0
+    assert model.discounts[1] == FALLBACK_DISCOUNTS
 
 
 def test_nothing_to_score_and_nothing_to_learn_from() -> None:

@@ -9,7 +9,7 @@ from arae_transfer.corpus.quickstart import make_sentences
 from arae_transfer.evaluation.neural_judge import NeuralJudge
 from arae_transfer.evaluation.style import Judge, LinearJudge, find_accepted
 
-SENTENCES = make_sentences(3, train_lines=400, held_out_lines=100)
+SENTENCES = make_sentences(3, train_lines=1200, held_out_lines=200)
 
 
 @pytest.fixture(scope="module", params=[LinearJudge, NeuralJudge])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -102,6 +103,15 @@ def test_the_critic_learns_to_score_real_codes_above_generated_ones(code: str, c
     metrics = players.update_critic(real, mask)
     assert metrics["critic"] < -0.01
     assert ("penalty" in metrics) == (constraint == "gradient-penalty")
+
+
+@both_codes
+def test_the_penalty_brings_the_critics_slope_to_one(code: str) -> None:
+    players = build(code, adversary={"penalty": 10.0})
+    real, mask = codes(players, batch())
+    penalties = [players.update_critic(real, mask)["penalty"] for _ in range(120)]
+    assert penalties[0] > 0.5
+    assert penalties[-1] < 0.1
 
 
 def take_small_steps(players: Players) -> None:
@@ -371,8 +381,9 @@ def test_rewrites_fit_the_places_that_the_players_know() -> None:
     players, sentences = build("sequence", cycle={"extra_tokens": 0}), batch()
     with torch.no_grad():
         players.model.decoder(0).output.bias[END_ID] = -100.0
+    players.model.maximum_vectors = 6
     tokens, lengths, _ = rewrite(players, sentences, 1)
-    assert int(lengths.max()) + 1 <= players.model.maximum_vectors
+    assert int(lengths.max()) == 5  # and the end id makes six
     assert not set(tokens.flatten().tolist()) & {UNKNOWN_ID, BEGIN_ID, END_ID}
 
 
@@ -386,6 +397,70 @@ def test_the_average_rewrites_where_there_is_one() -> None:
     tokens, _, _ = rewrite(players, sentences, 1)
     assert set(tokens.flatten().tolist()) <= {7, PAD_ID}
     assert not players.rewriting.training
+    assert players.model.scorer.training
+
+
+# --- the scorer's verdict, straight through
+
+
+def soft_output(
+    players: Players, sentences: Batch, candidates: Tensor | None = None, shift: int = 1
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the verdict, the entropies, and the rewrites that were judged, with end ids, and their lengths."""
+    tokens, lengths, _ = rewrite(players, sentences, shift)
+    lengths[::2] = 2  # rewrites of different lengths
+    tokens = tokens.masked_fill(torch.arange(tokens.size(1)) >= lengths[:, None], PAD_ID)
+    targets = nn.functional.pad(tokens, (0, 1), value=PAD_ID)
+    targets[torch.arange(len(targets)), lengths] = END_ID
+    chosen = replace(sentences, candidates=candidates)
+    code_now, mask = players.encode(sentences.tokens, sentences.lengths)
+    found = players.style_of_soft_output(code_now, mask, chosen, targets, lengths + 1, shift)
+    return *found, targets, lengths + 1
+
+
+@both_codes
+@pytest.mark.parametrize("candidates", [None, torch.arange(END_ID, VOCABULARY)], ids=["all", "candidates"])
+def test_the_verdict_is_on_the_words_that_stand_there(code: str, candidates: Tensor | None) -> None:
+    players, sentences = build(code), batch()
+    verdict, entropies, targets, lengths = soft_output(players, sentences, candidates)
+    players.model.scorer.eval()
+    wished = (sentences.classes + 1) % 3
+    logits = players.model.scorer(targets, (targets != PAD_ID) & (targets != END_ID))
+    torch.testing.assert_close(verdict, nn.functional.cross_entropy(logits, wished))
+    code_now, mask = codes(players, sentences)
+    for row in range(len(targets)):
+        real = targets[row : row + 1, : int(lengths[row])]
+        decoder = players.model.decoder(int(wished[row]))
+        alone, columns = decoder(real, code_now[row : row + 1], mask[row : row + 1], 0.0, candidates)
+        torch.testing.assert_close(entropies[row], nn.functional.cross_entropy(alone, columns))
+
+
+@both_codes
+def test_the_verdict_draws_the_decoders_to_the_wished_class(code: str) -> None:
+    """Its gradient makes the scorer's words of that class more probable, and the scorer itself learns nothing."""
+    players, sentences = build(code), batch()
+    for _ in range(60):
+        players.update_scorer(sentences)
+    code_now, mask = codes(players, sentences)
+    own = torch.arange(3)[:, None] * 10 + 10 + torch.arange(10)  # (classes, tokens of the class)
+
+    def probability() -> float:
+        found = []
+        for index in range(3):
+            rows, target = sentences.rows_of(index), (index + 1) % 3
+            logits, _ = players.model.decoder(target)(sentences.tokens[rows], code_now[rows], mask[rows])
+            found.append(logits.softmax(1)[:, own[target]].sum(1).mean())
+        return float(torch.stack(found).mean().detach())
+
+    before, start = snapshot(players.model), probability()
+    for _ in range(40):
+        verdict, *_ = soft_output(players, sentences)
+        players.optimizers.scorer.zero_grad()
+        players.update_autoencoder(verdict)
+        assert all(parameter.grad is None for parameter in players.model.scorer.parameters())
+    assert moved(players.model, before) == {"encoder", "decoders"}
+    assert probability() > start + 0.005
+    assert players.model.scorer.training
 
 
 # --- numbers that are no longer numbers

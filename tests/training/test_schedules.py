@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from arae_transfer.corpus.batches import TokenizedSentences
+from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import recipe_from_table
+from arae_transfer.tokenizer import END_ID, PAD_ID
 from arae_transfer.training.batch import Batch, make_batch
 from arae_transfer.training.players import Metrics, Optimizers, Players
 from arae_transfer.training.schedules import alternating_step, joint_step
@@ -254,6 +256,46 @@ def test_the_cycle_teaches_encoder_and_decoders() -> None:
         join(players, cycling=True)
         changes.append([parameter.detach().clone() for parameter in players.model.autoencoder_parameters()])
     assert any(not torch.allclose(one, other, atol=1e-6) for one, other in zip(*changes, strict=True))
+
+
+def test_style_bearing_words_can_be_deleted_before_rewriting() -> None:
+    read: list[Tensor] = []
+
+    class Watching(CountingPlayers):
+        def rewrites(
+            self, batch: Batch, sources: Tensor, source_lengths: Tensor, shift: int
+        ) -> tuple[Tensor, Tensor, Tensor]:
+            read.append(sources)
+            assert torch.equal((sources != PAD_ID).sum(1), source_lengths)
+            return super().rewrites(batch, sources, source_lengths, shift)
+
+    every = np.ones((len(CLASSES), VOCABULARY))
+    style = StyleTokens(every, np.cumsum(every / VOCABULARY, axis=1))
+    for delete, expected in ((0.0, 6), (1.0, 2)):  # of five tokens and the end id, one token and the end id
+        plain = build(cycle={"weight": 1.0, "delete": delete})
+        players = Watching(plain.model, plain.recipe, plain.optimizers, CPU)
+        joint_step(players, Draws(players)(), style, np.random.default_rng(1), True)
+        assert read[-1].size(1) == expected
+
+
+def test_accepted_rewrites_are_taught_and_others_are_not() -> None:
+    def taught(belief: float, **output: float) -> float:
+        players = build(cycle={"weight": 1.0, "teach": 1.0})
+        with torch.no_grad():
+            for index in range(3):
+                decoder = players.model.decoder(index)
+                decoder.output.bias[int(output["token"])] = 5.0
+            # A scorer that believes equally in whatever it reads.
+            scorer = players.model.scorer
+            scorer.last.weight.zero_()
+            wanted = (1 + int(np.random.default_rng(1).integers(1, 3))) % 3
+            scorer.last.bias.zero_()
+            scorer.last.bias[wanted] = np.log(2 * belief / (1 - belief))
+        return join(players, cycling=True)["taught"]
+
+    assert taught(0.9, token=12) > 0
+    assert taught(0.4, token=12) == 0.0
+    assert taught(0.9, token=END_ID) == 0.0  # a rewrite without a word teaches nothing
 
 
 def test_copies_are_counted() -> None:

@@ -18,7 +18,7 @@ from arae_transfer.training.validation import ValidationReport, validate
 CLASSES = ("bad", "good", "so-so")
 LINES = {
     "bad": ["the food was cold .", "the soup was bad .", "so slow !", "the food was cold and bad ."],
-    "good": ["the food was warm .", "the soup was good .", "so quick !", "great ."],
+    "good": ["the food was warm .", "the soup was good .", "great ."],
     "so-so": ["the food was fair .", "the soup was plain .", "so what !", "fair ."],
 }
 TOKENIZER = Tokenizer.train([line for lines in LINES.values() for line in lines] * 9, 330)
@@ -80,11 +80,11 @@ def test_probes_are_the_first_sentences_of_each_class_as_they_stand() -> None:
 
 def test_scores_count_what_they_say() -> None:
     scores = run(build("the food was cold .")).scores
-    # One of twelve sentences comes back exactly; of 24 rewrites, those of that one are copies: two.
-    assert scores["exact"] == pytest.approx(100 / 12, abs=1e-3)
-    assert scores["copies"] == pytest.approx(100 * 2 / 24, abs=1e-3)
-    # The scorer takes everything for good: a third of the rewrites are to good.
-    assert scores["style"] == pytest.approx(100 / 3, abs=1e-3)
+    # One of eleven sentences comes back exactly; of 22 rewrites, those of that one are copies: two.
+    assert scores["exact"] == pytest.approx(100 / 11, abs=1e-3)
+    assert scores["copies"] == pytest.approx(100 * 2 / 22, abs=1e-3)
+    # The scorer takes everything for good: of the rewrites, the eight from the other two classes are to good.
+    assert scores["style"] == pytest.approx(100 * 8 / 22, abs=1e-3)
     assert scores["score"] == pytest.approx(math.sqrt(scores["style"] * scores["self_bleu"]), abs=1e-2)
     assert 0 < scores["self_bleu"] < 60
 
@@ -108,8 +108,8 @@ def test_the_surprise_is_per_token() -> None:
 
 
 def test_only_so_many_sentences_are_read() -> None:
-    assert run(build(), sentences=3).scores["exact"] == 0.0  # "great ." is the fourth
-    assert run(build(), sentences=4).scores["exact"] > 0.0
+    assert run(build(), sentences=2).scores["exact"] == 0.0  # "great ." is the third
+    assert run(build(), sentences=3).scores["exact"] > 0.0
     assert run(build(), sentences=1, probes=5).probes[0].source == LINES["bad"][0]
     assert len(run(build(), sentences=1, probes=5).probes) == 3
     assert run(build(), probes=0).probes == []
