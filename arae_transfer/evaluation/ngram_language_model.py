@@ -155,9 +155,6 @@ class NgramLanguageModel:
         """Return the log-probability of each sentence."""
         text = _encode(sentences, self._words)
         begins = np.flatnonzero(text.positions == 0)
-        if not len(begins):
-            empty = np.zeros(0, np.int64)
-            return SentenceScores(np.zeros(0), empty, empty)
         logarithms = np.zeros(len(text.ids))
         predicted = text.positions > 0
         logarithms[predicted] = np.log(self._probabilities(text)[predicted])
@@ -184,9 +181,9 @@ class NgramLanguageModel:
         probability = self._orders[0].probability[text.ids]
         numbers = text.ids  # of the n-gram that ends at each token, -1 where the model has not seen it
         for n in range(1, self.order):
+            # Across sentences nothing is found: no n-gram of the model goes on after an end.
             context = np.full(len(numbers), -1, np.int64)
             context[1:] = numbers[:-1]
-            context[text.positions < n] = -1
             places = np.flatnonzero(context >= 0)
             if not len(places):
                 break

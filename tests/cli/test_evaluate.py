@@ -198,7 +198,7 @@ def test_a_model_without_a_class_of_the_data(corpus: Path, pristine_model: Path,
     status, _, messages = invoke(pristine_model, *data)
     assert status == 1
     assert "has no class 'odd'" in messages
-    assert "positive, negative, neutral tone, endless" in messages
+    assert "its classes are: positive, negative, neutral tone, endless; give data of these." in messages
 
 
 def test_usage() -> None:

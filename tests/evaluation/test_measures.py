@@ -86,6 +86,9 @@ def test_variety() -> None:
     monotonous, same_tokens = foretell(real, ["good place"] * 3, MODEL)
     assert same_tokens == tokens
     assert monotonous < log_probability < 0
+    # Words that the lines lack are known all the same: what they lack is not what is measured.
+    alike = NgramLanguageModel.train([["good", "place"]] * 3, MODEL.order, MODEL.vocabulary)
+    assert monotonous == pytest.approx(alike.score([line.split() for line in real]).log_probability.sum())
 
 
 def test_measurement_has_an_interval_where_it_was_resampled() -> None:

@@ -46,7 +46,7 @@ def test_only_line_feeds_end_lines(tmp_path: Path) -> None:
 
 
 def test_class_names_may_hold_what_separates_them(tmp_path: Path) -> None:
-    classes = ["a", "b", "a-to-b", "c=d"]
+    classes = ["a", "b", "a-to-b", "b=d"]
     path = _file(tmp_path, "x=y", "line")
     for direction in all_directions(classes):
         outputs = read_output_options([f"{direction}={path}"], classes, Alignment("test", dict.fromkeys(classes, 1)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 
@@ -38,12 +40,21 @@ def test_judges_answer_what_they_have_never_seen(judge: Judge) -> None:
 @pytest.mark.parametrize("kind", [LinearJudge, NeuralJudge])
 def test_the_same_text_makes_the_same_judge(kind: type[LinearJudge | NeuralJudge]) -> None:
     few = {name: lines[:150] for name, lines in SENTENCES["train"].items()}
-    lines = [f"{line} {other}" for line, other in zip(*SENTENCES["test"].values(), strict=True)]  # hard: both styles
+    generator = random.Random(1)
+    words = sorted({word for lines in few.values() for line in lines for word in line.split()})
+    hard = [" ".join(generator.choices(words, k=8)) for _ in range(500)]
     state = torch.random.get_rng_state()
-    first = kind(few).judge(lines)
+    first = kind(few).judge(hard)
     assert torch.equal(torch.random.get_rng_state(), state), "judges must not disturb others' random numbers"
     torch.manual_seed(99)
-    assert (first == kind(few).judge(lines)).all()
+    assert (first == kind(few).judge(hard)).all()
+
+
+@pytest.mark.parametrize("kind", [LinearJudge, NeuralJudge])
+def test_a_class_is_not_favoured_for_its_size(kind: type[LinearJudge | NeuralJudge]) -> None:
+    # Of the few lines half have the word, of the many one in twenty: in all, more lines of the large class have it.
+    lines = {"few": ["special sky", "plain sky"] * 20, "many": ["special sky", *["plain sky"] * 19] * 40}
+    assert kind(lines).judge(["special sky", "plain sky"]).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("kind", [LinearJudge, NeuralJudge])
