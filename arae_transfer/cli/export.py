@@ -75,7 +75,7 @@ def export(
 
     \b
       arae export runs/quickstart/20260131-120000 -o exported/quickstart
-    """  # noqa: D301 -- the backspace tells the help to keep the line below it as it is
+    """
     if checkpoint not in ("best", "latest"):
         ctx.fail(f"Invalid value for '--checkpoint': {checkpoint!r} is neither best nor latest.")
     if weights not in ("fp16", "fp32"):
