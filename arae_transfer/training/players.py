@@ -109,47 +109,20 @@ class Players:
 
     def reconstruct(self, code: Tensor, mask: Tensor, batch: Batch, sentence_weights: Tensor | None = None) -> Tensor:
         """Decode each sentence with its own class's decoder: mean loss over tokens and classes."""
-        return self.decode(code, mask, batch, batch.tokens, batch.lengths, 0, sentence_weights)
-
-    def decode(
-        self,
-        code: Tensor,
-        mask: Tensor,
-        batch: Batch,
-        targets: Tensor,
-        lengths: Tensor,
-        shift: int,
-        sentence_weights: Tensor | None = None,
-    ) -> Tensor:
-        """Predict given sentences with the decoder of the class ``shift`` places on.
-
-        Args:
-            code: (rows, vectors, size).
-            mask: (rows, vectors).
-            batch: The batch whose rows these are.
-            targets: (rows, time) with end ids.
-            lengths: (rows,).
-            shift: 0 for each row's own class.
-            sentence_weights: (rows,) or None.
-
-        Returns:
-            The mean loss over tokens and classes.
-        """
-        training, number = self.recipe.training, len(self.model.classes)
-        total = code.new_zeros(())
-        for index in range(number):
+        training, total = self.recipe.training, code.new_zeros(())
+        for index in range(len(self.model.classes)):
             rows = batch.rows_of(index)
             # A class's own longest row bounds its work.
-            time = int(lengths[rows].max())
-            wanted_tokens = targets[rows, :time]  # (rows, time)
-            logits, wanted = self.model.decoder((index + shift) % number)(
-                wanted_tokens, code[rows], mask[rows], self.recipe.model.word_dropout, batch.candidates
+            time = int(batch.lengths[rows].max())
+            targets = batch.tokens[rows, :time]  # (rows, time)
+            logits, wanted = self.model.decoder(index)(
+                targets, code[rows], mask[rows], self.recipe.model.word_dropout, batch.candidates
             )
             weights = None
             if sentence_weights is not None:
-                weights = sentence_weights[rows][:, None].expand(-1, time)[wanted_tokens != PAD_ID]
+                weights = sentence_weights[rows][:, None].expand(-1, time)[targets != PAD_ID]
             total = total + losses.reconstruction_loss(logits, wanted, weights, training.label_smoothing)
-        return total / number
+        return total / len(self.model.classes)
 
     def style_of_soft_output(
         self, code: Tensor, mask: Tensor, batch: Batch, targets: Tensor, lengths: Tensor, shift: int
