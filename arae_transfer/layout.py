@@ -54,6 +54,11 @@ class RunLayout:
         return self.root / "samples.txt"
 
     @property
+    def pairs(self) -> Path:
+        """Return the path of the rewrites that were searched before training."""
+        return self.root / "pairs.tsv"
+
+    @property
     def tokenizer(self) -> Path:
         """Return the path of the SentencePiece model."""
         return self.root / "tokenizer.model"

@@ -180,6 +180,17 @@ class Cycle:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """Rewrites of training sentences, searched before training by exchanging phrases, as a first parallel corpus."""
+
+    sentences: int = _setting(
+        0, "The number of training sentences, classes together, for which a rewrite is searched; 0: none.", minimum=0
+    )
+    back: float = _setting(1.0, "The weight of reconstructing a sentence from its rewrite.", minimum=0)
+    forward: float = _setting(0.5, "The weight of producing the rewrite from its sentence.", minimum=0)
+
+
+@dataclass(frozen=True)
 class Training:
     """The loop."""
 
@@ -245,6 +256,7 @@ class Recipe:
     model: Model = field(default_factory=Model)
     adversary: Adversary = field(default_factory=Adversary)
     attribute: Attribute = field(default_factory=Attribute)
+    pairs: Pairs = field(default_factory=Pairs)
     cycle: Cycle = field(default_factory=Cycle)
     training: Training = field(default_factory=Training)
     validation: Validation = field(default_factory=Validation)

@@ -36,6 +36,9 @@ class Silent:
     def message(self, text: str) -> None:
         pass
 
+    def search(self, done: int, total: int) -> None:
+        pass
+
     def progress(self, progress: object) -> None:
         pass
 
@@ -47,6 +50,8 @@ def small(path: Path, steps: int = 2) -> Recipe:
     given = load_recipe(path)
     classes = len(given.data.classes) or 3
     settings = [*SMALL, f"training.sentences={steps * classes * 4}", "cycle.start=0.0"]
+    if given.pairs.sentences:
+        settings.append("pairs.sentences=40")
     if given.training.candidates:
         settings.append("training.candidates=60")
     return load_recipe(path, settings)
@@ -62,6 +67,7 @@ def corpus(recipe: Recipe) -> TrainingData:
             for times in range(3)
             for word, end in ((f"w{index}", "."), (f"v{index}", "!"))
         ]
+        * 5  # often enough for a phrase to count
         for index, label in enumerate(classes)
     }
     return TrainingData(lines, {label: texts[::7] for label, texts in lines.items()})

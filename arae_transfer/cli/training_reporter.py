@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # The players' figures in the order of the table: key, title.
 FIGURES = (
     ("reconstruction", "reconstruction"),
+    ("pairs", "pairs"),
     ("cycle", "cycle"),
     ("critic", "critic"),
     ("generator", "generator"),
@@ -42,6 +43,7 @@ class PlainReporter:
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
+        self._tenths = 0
 
     def __enter__(self) -> Self:
         return self
@@ -57,6 +59,13 @@ class PlainReporter:
     def message(self, text: str) -> None:
         """Show a sentence."""
         self._say(text)
+
+    def search(self, done: int, total: int) -> None:
+        """Show a line when the search begins, and after each tenth of it."""
+        tenths = 10 * done // max(total, 1)
+        if done == 0 or tenths > self._tenths:
+            self._tenths = tenths
+            self._say(f"rewrites searched for {done:,} of {total:,} sentences")
 
     def progress(self, progress: Progress) -> None:
         """Show a line of progress."""
@@ -99,6 +108,7 @@ class LiveReporter(PlainReporter):
 
         self._console = console
         self._progress: Progress | None = None
+        self._searched: tuple[int, int] | None = None
         self._report: ValidationReport | None = None
         self._report_step = 0
         self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._render)
@@ -112,6 +122,10 @@ class LiveReporter(PlainReporter):
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def search(self, done: int, total: int) -> None:
+        """Update the view."""
+        self._searched = (done, total)
 
     def progress(self, progress: Progress) -> None:
         """Update the view."""
@@ -140,6 +154,13 @@ class LiveReporter(PlainReporter):
                 table.add_row(*(Text(cell) for cell in (probe.label, probe.source, probe.reconstruction, rewrites)))
             parts.append(table)
         progress = self._progress
+        if progress is None and self._searched is not None and self._searched[0] < self._searched[1]:
+            done, total = self._searched
+            parts += [
+                ProgressBar(total=total, completed=done),
+                Text(f"rewrites searched: {done:,} of {total:,} sentences"),
+            ]
+            return Group(*parts)
         if progress is None:
             parts.append(Text("the first steps ..."))
             return Group(*parts)

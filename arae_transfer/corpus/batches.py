@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,14 @@ class TokenizedSentences:
     ids: npt.NDArray[np.int32]
     starts: IntegerArray
     too_long: int = 0
+
+    @classmethod
+    def join(cls, sentences: Sequence[Sequence[int]]) -> TokenizedSentences:
+        """Put the ids of sentences one after the other."""
+        starts = np.zeros(len(sentences) + 1, dtype=np.int64)
+        np.cumsum([len(ids) for ids in sentences], out=starts[1:])
+        flat = np.fromiter(chain.from_iterable(sentences), np.int32, int(starts[-1]))
+        return cls(flat, starts)
 
     def __len__(self) -> int:
         return len(self.starts) - 1

@@ -27,11 +27,11 @@ from arae_transfer.evaluation.measures import (
     foretell,
 )
 from arae_transfer.evaluation.neural_judge import NeuralJudge
-from arae_transfer.evaluation.ngram_language_model import NgramLanguageModel
 from arae_transfer.evaluation.outputs import Direction, Outputs, References
 from arae_transfer.evaluation.real_text import LabelledText, hash_lines, keep_unlike
 from arae_transfer.evaluation.style import LinearJudge
 from arae_transfer.evaluation.words import Tokenization, WordSplitter
+from arae_transfer.language_model.ngram import NgramLanguageModel
 
 COPY = "copied source"
 HUMAN = "human"

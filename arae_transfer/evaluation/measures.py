@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from arae_transfer.evaluation.content import compute_bleu, count_bleu_matches, count_words, find_copies
 from arae_transfer.evaluation.intervals import Sums, interval
-from arae_transfer.evaluation.ngram_language_model import NgramLanguageModel
 from arae_transfer.evaluation.style import Judge, find_accepted
 from arae_transfer.evaluation.words import Tokenization
+from arae_transfer.language_model.ngram import NgramLanguageModel
 
 Floats = npt.NDArray[np.float64]
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from arae_transfer.corpus.batches import IntegerArray, TokenizedSentences, with_end
 from arae_transfer.corpus.style_tokens import StyleTokens
-from arae_transfer.recipe import InputNoise
-from arae_transfer.tokenizer import END_ID, PAD_ID
+from arae_transfer.pairs.pair import Pair
+from arae_transfer.recipe import InputNoise, Pairs
+from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
 from arae_transfer.training.input_noise import add_input_noise
 
 
@@ -28,6 +31,7 @@ class Batch:
         classes: (rows,) class indices.
         candidates: (candidates,) sorted ids that the decoders choose among in this step, every target with them; None
             stands for the whole vocabulary.
+        weights: (rows,) how much each row counts; None stands for equal weights.
     """
 
     tokens: Tensor
@@ -36,6 +40,7 @@ class Batch:
     noised_lengths: Tensor
     classes: Tensor
     candidates: Tensor | None = None
+    weights: Tensor | None = None
 
     def rows_of(self, index: int) -> slice:
         """Return the rows of a class; rows stand class by class."""
@@ -71,6 +76,93 @@ class CandidateSampler:
         random = generator.integers(END_ID + 1, self._vocabulary_size, missing)
         candidates = np.unique(np.concatenate([needed, random]))
         return candidates[candidates >= END_ID]
+
+
+@dataclass(frozen=True)
+class ParallelSentences:
+    """What the decoder of one class learns to produce from sentences of other classes.
+
+    Attributes:
+        inputs: What the encoder reads.
+        targets: What the decoder produces, one per input.
+        noised: (sentences,) whether the input is damaged like that of a reconstruction.
+        weights: (sentences,) how much each counts.
+    """
+
+    inputs: TokenizedSentences
+    targets: TokenizedSentences
+    noised: npt.NDArray[np.bool_]
+    weights: npt.NDArray[np.float64]
+
+
+def parallel_sentences(
+    pairs: Sequence[Pair], classes: Sequence[str], tokenizer: Tokenizer, maximum_tokens: int, weights: Pairs
+) -> dict[str, ParallelSentences]:
+    """Turn pairs into what each class's decoder learns from them, in both directions.
+
+    Backwards, the class's own sentence is reconstructed from its rewrite, which is damaged like any input of training:
+    the target is what somebody wrote (back-translation, Sennrich et al. 2016). Forwards, the rewrite is produced from
+    the whole sentence, which is what a user asks for.
+    """
+    sentences = tokenizer.encode_lines([pair.sentence for pair in pairs])
+    rewrites = tokenizer.encode_lines([pair.rewrite for pair in pairs])
+    # For each class: input, target, whether the input is damaged, weight.
+    rows: dict[str, list[tuple[list[int], list[int], bool, float]]] = {name: [] for name in classes}
+    for pair, sentence, rewrite in zip(pairs, sentences, rewrites, strict=True):
+        if not sentence or not rewrite or max(len(sentence), len(rewrite)) + 1 > maximum_tokens:
+            continue
+        if weights.back > 0:
+            rows[pair.label].append((rewrite, sentence, True, weights.back))
+        if weights.forward > 0:
+            rows[pair.rewrite_label].append((sentence, rewrite, False, weights.forward))
+    return {
+        name: ParallelSentences(
+            TokenizedSentences.join([row[0] for row in own]),
+            TokenizedSentences.join([row[1] for row in own]),
+            np.array([row[2] for row in own], dtype=np.bool_),
+            np.array([row[3] for row in own], dtype=np.float64),
+        )
+        for name, own in rows.items()
+    }
+
+
+def make_parallel_batch(
+    parallel: list[ParallelSentences],
+    indices: list[IntegerArray],
+    noise: InputNoise,
+    generator: np.random.Generator,
+    device: torch.device,
+    sampler: CandidateSampler | None = None,
+) -> Batch:
+    """Gather inputs and targets, the classes being those of the targets, and move them to the device."""
+    chosen = list(zip(parallel, indices, strict=True))
+    tokens, lengths = stack_classes([pairs.targets.padded(rows) for pairs, rows in chosen])
+    inputs, input_lengths = stack_classes([pairs.inputs.padded(rows) for pairs, rows in chosen])
+    classes = np.repeat(np.arange(len(parallel)), [len(rows) for rows in indices])
+    # Style-bearing tokens stay: they are what is exchanged.
+    plain = replace(noise, style_share=0.0)
+    noised, noised_lengths = add_input_noise(inputs, input_lengths, classes, plain, None, generator)
+    damaged = np.concatenate([pairs.noised[rows] for pairs, rows in chosen])
+    noised = np.pad(noised, ((0, 0), (0, inputs.shape[1] - noised.shape[1])), constant_values=PAD_ID)
+    inputs = np.where(damaged[:, None], noised, inputs)
+    input_lengths = np.where(damaged, noised_lengths, input_lengths)
+    candidates = sampler.draw(tokens, generator) if sampler is not None else None
+    weights = np.concatenate([pairs.weights[rows] for pairs, rows in chosen]).astype(np.float32)
+    tokens, lengths = with_end(tokens, lengths)
+    inputs, input_lengths = with_end(inputs, input_lengths)
+
+    def move(array: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(device, non_blocking=True)
+
+    return Batch(
+        move(tokens),
+        move(lengths),
+        move(inputs),
+        move(input_lengths),
+        move(classes),
+        move(candidates) if candidates is not None else None,
+        move(weights),
+    )
 
 
 def make_batch(

@@ -24,9 +24,18 @@ from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout
 from arae_transfer.model.arae import ARAE
+from arae_transfer.pairs.find import find_pairs
+from arae_transfer.pairs.pair import read_pairs, write_pairs
 from arae_transfer.recipe import Recipe, recipe_to_toml
 from arae_transfer.tokenizer import Tokenizer
-from arae_transfer.training.batch import Batch, CandidateSampler, make_batch
+from arae_transfer.training.batch import (
+    Batch,
+    CandidateSampler,
+    ParallelSentences,
+    make_batch,
+    make_parallel_batch,
+    parallel_sentences,
+)
 from arae_transfer.training.checkpoint import (
     State,
     find_checkpoint,
@@ -68,6 +77,9 @@ class Reporter(Protocol):
 
     def message(self, text: str) -> None:
         """Show a sentence."""
+
+    def search(self, done: int, total: int) -> None:
+        """Show how many sentences the search for pairs has done."""
 
     def progress(self, progress: Progress) -> None:
         """Show a line of progress."""
@@ -214,6 +226,10 @@ class Trainer:
         self.train_sentences = self._tokenize(data.train, "training")
         self.valid_sentences = self._tokenize(data.valid, "validation")
         self.schedule = BatchSchedule(self.train_sentences, recipe.training.batch_size, recipe.training.seed)
+        # The sentences that pairs are searched for; without pairs nothing keeps them.
+        self._lines = data.train if recipe.pairs.sentences > 0 else {}
+        self.parallel: dict[str, ParallelSentences] = {}
+        self.parallel_schedule: BatchSchedule | None = None
         self.style = None
         if recipe.noise.style_share > 0 or recipe.cycle.delete > 0:
             self.style = StyleTokens.count(list(self.train_sentences.values()), self.tokenizer.vocabulary_size)
@@ -336,12 +352,40 @@ class Trainer:
             environment["gpu"] = torch.cuda.get_device_name(self.device)
         write_text(self.layout.environment, json.dumps(environment, indent=1) + "\n")
 
+    def _prepare_pairs(self) -> None:
+        """Take the run's pairs, or search them and keep them for a resumed run."""
+        recipe = self.recipe
+        if recipe.pairs.sentences == 0:
+            return
+        if self.layout.pairs.is_file():
+            pairs = read_pairs(self.layout.pairs)
+        else:
+            pairs = find_pairs(self._lines, recipe.pairs.sentences, recipe.training.seed, self.reporter.search)
+            write_pairs(self.layout.pairs, pairs)
+        self._lines = {}
+        self.parallel = parallel_sentences(
+            pairs, self.classes, self.tokenizer, recipe.data.maximum_tokens, recipe.pairs
+        )
+        poor = [name for name, sentences in self.parallel.items() if len(sentences.targets) == 0]
+        if poor:
+            raise AraeError(
+                f"no rewrite to or from {', '.join(poor)} was found by exchanging phrases",
+                "set pairs.sentences=0, or raise it.",
+            )
+        self.reporter.message(f"{len(pairs):,} sentences with a rewrite, in {self.layout.pairs}")
+        self.parallel_schedule = BatchSchedule(
+            {name: sentences.targets for name, sentences in self.parallel.items()},
+            recipe.training.batch_size,
+            recipe.training.seed + 1,
+        )
+
     # --- the loop ---------------------------------------------------------------------------------------------
 
     def train(self) -> Outcome:
         """Train to the end of the recipe, or until asked to stop; either way the run can be loaded afterwards."""
         recipe = self.recipe
         self._write_header()
+        self._prepare_pairs()
         self.reporter.message(
             f"{' · '.join(self.classes)} · {sum(map(len, self.train_sentences.values())):,} sentences · "
             f"{sum(p.numel() for p in self.model.autoencoder_parameters()):,} parameters in encoder and decoders · "
@@ -405,7 +449,8 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             if recipe.training.schedule == "joint":
                 cycling = recipe.cycle.weight > 0 and step >= recipe.cycle.start * self.steps
-                metrics = joint_step(self.players, batch, self.style, generator, cycling)
+                parallel = self._parallel_batch(step, generator)
+                metrics = joint_step(self.players, batch, self.style, generator, cycling, parallel)
             else:
 
                 def draw() -> Batch:
@@ -416,6 +461,18 @@ class Trainer:
                 metrics = alternating_step(self.players, batch, draw)
         self._update_average()
         return metrics | {"learning_rate": rate, "code_noise": self.players.code_noise}
+
+    def _parallel_batch(self, step: int, generator: np.random.Generator) -> Batch | None:
+        if self.parallel_schedule is None:
+            return None
+        return make_parallel_batch(
+            list(self.parallel.values()),
+            self.parallel_schedule.indices(step),
+            self.recipe.noise,
+            generator,
+            self.device,
+            self.sampler,
+        )
 
     def _learning_rate(self, step: int) -> float:
         training = self.recipe.training

@@ -63,7 +63,12 @@ def alternating_step(players: Players, batch: Batch, draw: DrawBatch) -> Metrics
 
 
 def joint_step(
-    players: Players, batch: Batch, style: StyleTokens | None, generator: np.random.Generator, cycling: bool
+    players: Players,
+    batch: Batch,
+    style: StyleTokens | None,
+    generator: np.random.Generator,
+    cycling: bool,
+    parallel: Batch | None = None,
 ) -> Metrics:
     """Encode once, let every player use that code, and update encoder and decoders once.
 
@@ -73,6 +78,7 @@ def joint_step(
         style: The style-bearing tokens, for noise on rewrites.
         generator: The source of randomness for that noise and for the direction of the cycle.
         cycling: Whether the cycle has begun.
+        parallel: Sentences and rewrites of them, where the recipe searches pairs.
     """
     recipe = players.recipe
     code, mask = players.encode(batch.noised_tokens, batch.noised_lengths)
@@ -88,6 +94,11 @@ def joint_step(
         metrics["adversarial"] = float(adversarial.detach())
     # With or without a cycle: validation judges rewrites by the scorer.
     metrics |= players.update_scorer(batch)
+    if parallel is not None:
+        read, read_mask = players.encode(parallel.noised_tokens, parallel.noised_lengths)
+        pairs = players.reconstruct(players.with_code_noise(read, read_mask), read_mask, parallel, parallel.weights)
+        loss = loss + pairs
+        metrics["pairs"] = float(pairs.detach())
     if cycling:
         cycle, cycle_metrics = _cycle_term(players, batch, style, generator)
         loss = loss + cycle

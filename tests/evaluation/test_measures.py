@@ -11,7 +11,7 @@ import pytest
 
 from arae_transfer.evaluation.intervals import sum_statistics
 from arae_transfer.evaluation.measures import Instruments, Measurement, compute_measures, count_distinct, foretell
-from arae_transfer.evaluation.ngram_language_model import NgramLanguageModel
+from arae_transfer.language_model.ngram import NgramLanguageModel
 
 
 class WordJudge:

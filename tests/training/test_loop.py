@@ -124,11 +124,15 @@ class Listener:
     after: Callable[[int], None] = lambda step: None
     steps: list[int] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    searches: list[tuple[int, int]] = field(default_factory=list)
     validations: list[tuple[int, ValidationReport, bool]] = field(default_factory=list)
     lines: list[Progress] = field(default_factory=list)
 
     def message(self, text: str) -> None:
         self.messages.append(text)
+
+    def search(self, done: int, total: int) -> None:
+        self.searches.append((done, total))
 
     def progress(self, progress: Progress) -> None:
         self.steps.append(progress.step)
@@ -407,6 +411,7 @@ torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
 
 class Silent:
     def message(self, text): pass
+    def search(self, done, total): pass
     def progress(self, progress): pass
     def validation(self, step, report, best): pass
 

@@ -49,7 +49,7 @@ class SentenceScores:
 
 
 @dataclass(frozen=True)
-class _Order:
+class Order:
     """All n-grams of one order; each array has shape (n-grams,).
 
     Attributes:
@@ -99,26 +99,31 @@ class NgramLanguageModel:
 
     Attributes:
         order: The length of the longest n-gram.
+        orders: The n-grams of each order from 1.
+        ids: The id of each known word.
         discounts: For each order from 1, what is taken from counts of one, two, and three or more.
     """
 
-    def __init__(
-        self, words: dict[str, int], orders: list[_Order], discounts: list[tuple[float, float, float]]
-    ) -> None:
-        self._words = words
-        self._orders = orders
+    def __init__(self, words: dict[str, int], orders: list[Order], discounts: list[tuple[float, float, float]]) -> None:
+        self.ids = words
+        self.orders = orders
         self.order = len(orders)
         self.discounts = discounts
 
     @property
     def vocabulary(self) -> list[str]:
         """Return the words that the model knows."""
-        return list(self._words)
+        return list(self.ids)
+
+    @property
+    def id_count(self) -> int:
+        """Return the number of ids: those of the known words, the unknown word, and begin and end of a sentence."""
+        return len(self.ids) + _RESERVED
 
     @property
     def vocabulary_size(self) -> int:
         """Return the number of things that can come next: the known words, the unknown word and the sentence end."""
-        return len(self._words) + 2
+        return len(self.ids) + 2
 
     @classmethod
     def train(
@@ -140,7 +145,7 @@ class NgramLanguageModel:
         known = chain.from_iterable(sentences) if vocabulary is None else vocabulary
         words = {word: number for number, word in enumerate(dict.fromkeys(known), _RESERVED)}
         counts = _count(_encode(sentences, words), order, len(words) + _RESERVED)
-        orders: list[_Order] = []
+        orders: list[Order] = []
         discounts: list[tuple[float, float, float]] = []
         for own in counts:
             discounts.append(_estimate_discounts(own.adjusted))
@@ -153,7 +158,7 @@ class NgramLanguageModel:
 
     def score(self, sentences: Sequence[Sequence[str]]) -> SentenceScores:
         """Return the log-probability of each sentence."""
-        text = _encode(sentences, self._words)
+        text = _encode(sentences, self.ids)
         begins = np.flatnonzero(text.positions == 0)
         logarithms = np.zeros(len(text.ids))
         predicted = text.positions > 0
@@ -170,15 +175,15 @@ class NgramLanguageModel:
             context: The words before it.
             from_begin: Whether the context starts its sentence.
         """
-        ids = [self._words.get(before, UNKNOWN) for before in context]
-        ids.append(END if word is None else self._words.get(word, UNKNOWN))
+        ids = [self.ids.get(before, UNKNOWN) for before in context]
+        ids.append(END if word is None else self.ids.get(word, UNKNOWN))
         sequence = np.array([BEGIN, *ids] if from_begin else ids, np.int64)
         return float(self._probabilities(_Text(sequence, np.arange(len(sequence))))[-1])
 
     def _probabilities(self, text: _Text) -> Floats:
         """Return the probability of each token after those before it in its sentence; shape (tokens,)."""
-        size = len(self._words) + _RESERVED
-        probability = self._orders[0].probability[text.ids]
+        size = self.id_count
+        probability = self.orders[0].probability[text.ids]
         numbers = text.ids  # of the n-gram that ends at each token, -1 where the model has not seen it
         for n in range(1, self.order):
             # Across sentences nothing is found: no n-gram of the model goes on after an end.
@@ -187,14 +192,14 @@ class NgramLanguageModel:
             places = np.flatnonzero(context >= 0)
             if not len(places):
                 break
-            order, context = self._orders[n], context[places]
+            order, context = self.orders[n], context[places]
             keys = context * size + text.ids[places]
             found = np.searchsorted(order.keys, keys)
             found[found == len(order.keys)] = 0
             seen = order.keys[found] == keys
             numbers = np.full(len(numbers), -1, np.int64)
             numbers[places[seen]] = found[seen]
-            backed_off = self._orders[n - 1].backoff[context] * probability[places]
+            backed_off = self.orders[n - 1].backoff[context] * probability[places]
             probability[places] = np.where(seen, order.probability[found], backed_off)
         return probability
 
@@ -259,13 +264,13 @@ def _freed(own: _Counts, discounts: tuple[float, float, float]) -> Floats:
     return freed
 
 
-def _unigrams(own: _Counts, discounts: tuple[float, float, float]) -> _Order:
+def _unigrams(own: _Counts, discounts: tuple[float, float, float]) -> Order:
     """Return the probabilities of words after nothing; what discounting frees is shared equally by all words."""
     freed = _freed(own, discounts)
     total = own.adjusted.sum()
     probability = (own.adjusted - freed) / total + freed.sum() / total / (len(own.keys) - 1)
     probability[BEGIN] = 0.0
-    return _Order(own.keys, probability, np.ones(len(own.keys)))
+    return Order(own.keys, probability, np.ones(len(own.keys)))
 
 
 def _backoff(own: _Counts, contexts: int, discounts: tuple[float, float, float]) -> Floats:
@@ -276,9 +281,9 @@ def _backoff(own: _Counts, contexts: int, discounts: tuple[float, float, float])
     return weights
 
 
-def _interpolate(own: _Counts, lower: _Order, discounts: tuple[float, float, float]) -> _Order:
+def _interpolate(own: _Counts, lower: Order, discounts: tuple[float, float, float]) -> Order:
     """Return the probabilities of an order, interpolated with the order below."""
     totals = np.bincount(own.prefix, own.adjusted, len(lower.keys))
     probability = (own.adjusted - _freed(own, discounts)) / totals[own.prefix]
     probability += lower.backoff[own.prefix] * lower.probability[own.suffix]
-    return _Order(own.keys, probability, np.ones(len(own.keys)))
+    return Order(own.keys, probability, np.ones(len(own.keys)))

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from arae_transfer.evaluation.ngram_language_model import FALLBACK_DISCOUNTS, NgramLanguageModel
+from arae_transfer.language_model.ngram import FALLBACK_DISCOUNTS, NgramLanguageModel
 
 TINY = [["a", "b"], ["a", "b"], ["a", "c"]]
 

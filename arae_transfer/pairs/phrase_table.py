@@ -1,0 +1,276 @@
+"""Which phrases of one class stand where phrases of another class stand.
+
+Two phrases can stand for each other when the corpus uses them between the same words: "the waiter was _ and" holds
+"rude" in one class and "friendly" in the other. Nothing is aligned and nothing is known about the words; the classes'
+texts are unpaired. (Phrase tables from unpaired text: Lample et al., "Phrase-Based & Neural Unsupervised Machine
+Translation", 2018; for style, Zhang et al., "Style Transfer as Unsupervised Machine Translation", 2018.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from arae_transfer.language_model.ngram import BEGIN, END, UNKNOWN
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Phrase = tuple[int, ...]
+
+LONGEST_PHRASE = 3
+# How often a phrase of one, two, three words must occur, in both classes together, to be looked at.
+_LEAST_COUNTS = (8, 25, 30)
+# How often it must occur in a class to be put into sentences of that class.
+_LEAST_TARGET_COUNT = 15
+# Contexts with more pairs of fillers than this ("the _ .") say little and cost most.
+_MOST_FILLER_PAIRS = 40_000
+# Added to each phrase's occurrences, so that a phrase of few contexts is not believed to fit them perfectly.
+_SHRINKAGE = 15.0
+# How much more a phrase must belong to its class than its replacement does, in nats.
+_LEAST_GAIN = 1.2
+# How much a phrase must belong to its class at all, unless the replacement only adds words to it.
+_LEAST_STYLE = 0.4
+# Words beyond these are content, and to lose or invent one costs; more style than this, in nats, makes it none.
+_FUNCTION_WORDS = 120
+_CONTENT_STYLE = 0.7
+_INVENTED_WORD, _LOST_WORD, _LOST_FUNCTION_WORD = 1.5, 3.0, 0.3
+_KEPT_CANDIDATES = 30
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A phrase that can stand for another.
+
+    Attributes:
+        words: The ids of its words.
+        fit: How well it fits the same places: the logarithm of the probability of the replaced phrase at the places
+            of this one, less what it loses and invents.
+    """
+
+    words: Phrase
+    fit: float
+
+
+PhraseTable = Mapping[Phrase, Sequence[Replacement]]
+
+
+@dataclass(frozen=True)
+class _Phrases:
+    """The phrases of all lengths, the empty one first.
+
+    Attributes:
+        keys: For each length, the sorted keys: the words as digits of one number.
+        offsets: For each length, the number of its first phrase; at the end, the number of phrases.
+        counts: (classes, phrases).
+        totals: (classes,) words.
+    """
+
+    keys: list[Integers]
+    offsets: list[int]
+    counts: Floats
+    totals: Floats
+
+    @property
+    def rates(self) -> Floats:
+        """Return the smoothed logarithm of each phrase's frequency: (classes, phrases); 0 for the empty phrase."""
+        rates: Floats = np.log((self.counts + 2) / self.totals[:, None])
+        rates[:, 0] = 0.0
+        return rates
+
+
+@dataclass(frozen=True)
+class _Occurrences:
+    """Where the phrases of a class stand.
+
+    Attributes:
+        phrases: (occurrences,) the number of the phrase.
+        contexts: For each kind of context, (occurrences,) its key.
+    """
+
+    phrases: Integers
+    contexts: list[Integers]
+
+
+def build_phrase_tables(sentences: Sequence[Sequence[Sequence[int]]], size: int) -> dict[tuple[int, int], PhraseTable]:
+    """Find what can stand for what, for each ordered pair of classes.
+
+    Args:
+        sentences: For each class its sentences as word ids, the more frequent words with the smaller ids.
+        size: The number of ids.
+    """
+    texts = [_flatten(own) for own in sentences]
+    phrases = _count_phrases(texts, size)
+    occurrences = [_find_occurrences(text, phrases, size) for text in texts]
+    tables = {}
+    for source in range(len(texts)):
+        for target in range(len(texts)):
+            if source != target:
+                joint, places = _compare(occurrences[source], occurrences[target], phrases)
+                tables[source, target] = _select(joint, places, phrases, source, target, size)
+    return tables
+
+
+def _flatten(sentences: Sequence[Sequence[int]]) -> Integers:
+    """Put sentences one after the other, each between two begins and two ends, so that contexts never run out."""
+    flat: list[int] = []
+    for sentence in sentences:
+        flat += (BEGIN, BEGIN, *sentence, END, END)
+    return np.asarray(flat, dtype=np.int64)
+
+
+def _phrase_keys(text: Integers, length: int, size: int) -> tuple[Integers, npt.NDArray[np.bool_]]:
+    """Return the key of the phrase at each place, two words of context on each side, and whether it is one."""
+    count = max(0, len(text) - length - 4)
+    keys, real = np.zeros(count, np.int64), np.ones(count, bool)
+    for place in range(length):
+        words = text[2 + place : 2 + place + count]
+        keys = keys * size + words
+        real &= (words != UNKNOWN) & (words != BEGIN) & (words != END)
+    return keys, real
+
+
+def _count_phrases(texts: Sequence[Integers], size: int) -> _Phrases:
+    totals = np.array([np.count_nonzero((text != BEGIN) & (text != END)) for text in texts], dtype=np.float64)
+    keys, counts = [np.zeros(1, np.int64)], [totals[:, None]]
+    for length in range(1, LONGEST_PHRASE + 1):
+        found = []
+        for text in texts:
+            own, real = _phrase_keys(text, length, size)
+            found.append(np.unique(own[real], return_counts=True))
+        every = np.unique(np.concatenate([own for own, _ in found]))
+        table = np.zeros((len(texts), len(every)))
+        for row, (own, number) in zip(table, found, strict=True):
+            row[np.searchsorted(every, own)] = number
+        frequent = table.sum(0) >= _LEAST_COUNTS[length - 1]
+        keys.append(every[frequent])
+        counts.append(table[:, frequent])
+    offsets = [0, *np.cumsum([len(own) for own in keys]).tolist()]
+    return _Phrases(keys, offsets, np.concatenate(counts, axis=1), totals)
+
+
+def _find_occurrences(text: Integers, phrases: _Phrases, size: int) -> _Occurrences:
+    numbers: list[Integers] = []
+    contexts: list[list[Integers]] = [[], [], []]
+    for length, keys in enumerate(phrases.keys):
+        if not len(keys):
+            continue
+        own, real = _phrase_keys(text, length, size)
+        count = len(own)
+        found = np.searchsorted(keys, own)
+        found[found == len(keys)] = 0
+        before2, before = text[:count], text[1 : 1 + count]
+        after, after2 = text[2 + length : 2 + length + count], text[3 + length : 3 + length + count]
+        # A context lies in one sentence and is known.
+        whole = real & (keys[found] == own) & (before != END) & (after != BEGIN)
+        whole &= (before != UNKNOWN) & (after != UNKNOWN)
+        if length == 0:
+            whole &= (before != BEGIN) | (after != END)
+        places = np.flatnonzero(whole)
+        before2, before, after, after2 = before2[places], before[places], after[places], after2[places]
+        numbers.append(found[places] + phrases.offsets[length])
+        contexts[0].append((before2 * size + before) * size + after)
+        contexts[1].append((before * size + after) * size + after2)
+        contexts[2].append(((before2 * size + before) * size + after) * size + after2)
+    return _Occurrences(np.concatenate(numbers), [np.concatenate(kind) for kind in contexts])
+
+
+def _compare(source: _Occurrences, target: _Occurrences, phrases: _Phrases) -> tuple[sparse.csr_matrix, Floats]:
+    """Count how often each phrase of the source class can be expected at the places of each phrase of the target.
+
+    Returns:
+        (phrases, phrases) the expected occurrences of the first at the places of the second, summed over the kinds of
+        context, and (phrases,) the occurrences of the second in shared contexts.
+    """
+    count = phrases.offsets[-1]
+    joint, places = sparse.csr_matrix((count, count)), np.zeros(count)
+    for own, other in zip(source.contexts, target.contexts, strict=True):
+        shared = np.intersect1d(own, other)
+        if not len(shared):
+            continue
+        matrices = []
+        for occurrences, keys in ((source, own), (target, other)):
+            column = np.searchsorted(shared, keys)
+            column[column == len(shared)] = 0
+            inside = shared[column] == keys
+            ones = np.ones(int(inside.sum()))
+            shape = (count, len(shared))
+            matrix = sparse.csr_matrix((ones, (occurrences.phrases[inside], column[inside])), shape=shape)
+            matrix.sum_duplicates()
+            matrices.append(matrix)
+        fillers = [np.bincount(matrix.indices, minlength=len(shared)) for matrix in matrices]
+        telling = fillers[0] * fillers[1] <= _MOST_FILLER_PAIRS
+        first, second = (matrix[:, telling] for matrix in matrices)
+        in_context = np.maximum(np.asarray(first.sum(0)).ravel(), 1.0)
+        joint = joint + (first @ sparse.diags(1.0 / in_context)) @ second.T
+        places += np.asarray(second.sum(1)).ravel()
+    return sparse.csr_matrix(joint), places
+
+
+def _select(
+    joint: sparse.csr_matrix, places: Floats, phrases: _Phrases, source: int, target: int, size: int
+) -> PhraseTable:
+    """Keep, for each phrase of the source class, the replacements that carry it furthest towards the target."""
+    rates = phrases.rates
+    style = rates[source] - rates[target]  # (phrases,) how much each belongs to the source class, in nats
+    words = [_spell(phrases, number, size) for number in range(phrases.offsets[-1])]
+    word_style = np.zeros(size)
+    for number in range(phrases.offsets[1], phrases.offsets[2]):
+        word_style[words[number][0]] = style[number]
+    usable = phrases.counts[target] >= _LEAST_TARGET_COUNT
+    table: dict[Phrase, list[Replacement]] = {}
+    for number in range(1, phrases.offsets[-1]):
+        row = slice(joint.indptr[number], joint.indptr[number + 1])
+        others, expected = joint.indices[row], joint.data[row]
+        gain = style[number] - style[others]
+        kept = (gain > _LEAST_GAIN) & (expected > 0.3) & usable[others]
+        if style[number] < _LEAST_STYLE:
+            # A phrase that says nothing about its class may only be added to: "recommend", "not recommend".
+            own = set(words[number])
+            kept &= np.array(
+                [own < set(words[other]) if fits else False for other, fits in zip(others, kept, strict=True)],
+                dtype=bool,
+            )
+        if not kept.any():
+            continue
+        others, expected, gain = others[kept], expected[kept], gain[kept]
+        fit = np.log(expected / (places[others] + _SHRINKAGE))
+        fit -= [_price(words[number], words[other], word_style) for other in others]
+        # What is found often is found surely, and a replacement shall change the style.
+        worth = fit + 0.3 * np.log(expected) + 0.3 * np.minimum(gain, 4.0)
+        best = np.argsort(-worth, kind="stable")[:_KEPT_CANDIDATES]
+        table[words[number]] = [Replacement(words[others[place]], float(fit[place])) for place in best]
+    return table
+
+
+def _price(phrase: Phrase, replacement: Phrase, word_style: Floats) -> float:
+    """Price the content that a replacement loses and invents."""
+    price = 0.0
+    for word in set(replacement) - set(phrase):
+        if not _is_function_word(word) and word_style[word] > -_CONTENT_STYLE:
+            price += _INVENTED_WORD
+    for word in set(phrase) - set(replacement):
+        if _is_function_word(word):
+            price += _LOST_FUNCTION_WORD if word_style[word] < 0.3 else 0.0
+        elif word_style[word] < _CONTENT_STYLE:
+            price += _LOST_WORD
+    return price
+
+
+def _is_function_word(word: int) -> bool:
+    """Tell the most frequent words from the others."""
+    return END < word <= END + _FUNCTION_WORDS
+
+
+def _spell(phrases: _Phrases, number: int, size: int) -> Phrase:
+    """Return the word ids of a phrase."""
+    length = int(np.searchsorted(phrases.offsets, number, side="right")) - 1
+    key = int(phrases.keys[length][number - phrases.offsets[length]])
+    words = []
+    for _ in range(length):
+        key, word = divmod(key, size)
+        words.append(word)
+    return tuple(reversed(words))
