@@ -7,9 +7,17 @@ import pytest
 import torch
 
 from arae_transfer.corpus.batches import TokenizedSentences
-from arae_transfer.recipe import InputNoise
-from arae_transfer.tokenizer import END_ID, PAD_ID
-from arae_transfer.training.batch import Batch, CandidateSampler, make_batch, stack_classes
+from arae_transfer.pairs.pair import Pair
+from arae_transfer.recipe import InputNoise, Pairs
+from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
+from arae_transfer.training.batch import (
+    Batch,
+    CandidateSampler,
+    make_batch,
+    make_parallel_batch,
+    parallel_sentences,
+    stack_classes,
+)
 
 VOCABULARY = 300
 CPU = torch.device("cpu")
@@ -103,3 +111,68 @@ def test_every_other_token_takes_its_turn() -> None:
     for _ in range(80):
         seen.update(sampler.draw(np.array([[10]]), generator).tolist())
     assert seen == set(range(END_ID, VOCABULARY))
+
+
+# --- pairs
+
+PAIRS = [
+    Pair("bad", "the soup was cold", "good", "the soup was warm"),
+    Pair("bad", "rude waiter", "good", "friendly waiter"),
+    Pair("good", "we love it here", "bad", "we hate it"),
+    Pair("good", "too long " * 9, "bad", "short"),
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train([text for pair in PAIRS for text in (pair.sentence, pair.rewrite)] * 9, 300)
+
+
+def decoded(tokenizer: Tokenizer, sentences: TokenizedSentences) -> list[str]:
+    tokens, lengths = sentences.padded(np.arange(len(sentences)))
+    return [tokenizer.decode(row[:length]) for row, length in zip(tokens.tolist(), lengths.tolist(), strict=True)]
+
+
+def test_pairs_teach_each_decoder_in_both_directions(tokenizer: Tokenizer) -> None:
+    parallel = parallel_sentences(PAIRS, ("bad", "good"), tokenizer, 12, Pairs(back=1.0, forward=0.25))
+    bad, good = parallel["bad"], parallel["good"]
+    assert decoded(tokenizer, bad.inputs) == ["the soup was warm", "friendly waiter", "we love it here"]
+    assert decoded(tokenizer, bad.targets) == ["the soup was cold", "rude waiter", "we hate it"]
+    assert bad.noised.tolist() == [True, True, False]
+    assert bad.weights.tolist() == [1.0, 1.0, 0.25]
+    assert decoded(tokenizer, good.targets) == ["the soup was warm", "friendly waiter", "we love it here"]
+    assert good.noised.tolist() == [False, False, True]
+
+
+def test_a_direction_of_no_weight_is_left_out(tokenizer: Tokenizer) -> None:
+    back = parallel_sentences(PAIRS, ("bad", "good"), tokenizer, 12, Pairs(back=1.0, forward=0.0))
+    assert decoded(tokenizer, back["bad"].targets) == ["the soup was cold", "rude waiter"]
+    forward = parallel_sentences(PAIRS, ("bad", "good"), tokenizer, 12, Pairs(back=0.0, forward=1.0))
+    assert decoded(tokenizer, forward["bad"].targets) == ["we hate it"]
+
+
+def test_only_rewrites_are_damaged_and_never_a_target(tokenizer: Tokenizer) -> None:
+    parallel = list(parallel_sentences(PAIRS, ("bad", "good"), tokenizer, 12, Pairs(forward=0.5)).values())
+    indices = [np.array([0, 1, 2]), np.array([2, 1, 0])]
+    noise = InputNoise(drop=0.9, style_share=1.0, style_drop=1.0)
+    sampler = CandidateSampler([own.targets for own in parallel], 300, 40)
+    batch = make_parallel_batch(parallel, indices, noise, np.random.default_rng(3), CPU, sampler)
+    assert batch.classes.tolist() == [0, 0, 0, 1, 1, 1]
+    assert batch.weights is not None
+    assert batch.weights.tolist() == [1.0, 1.0, 0.5, 1.0, 0.5, 0.5]
+    assert batch.candidates is not None
+    assert set(batch.tokens.unique().tolist()) - {PAD_ID} <= set(batch.candidates.tolist())
+    for index, (own, chosen) in enumerate(zip(parallel, indices, strict=True)):
+        rows = batch.rows_of(index)
+        for row, read, length, number in zip(
+            batch.tokens[rows], batch.noised_tokens[rows], batch.noised_lengths[rows], chosen, strict=True
+        ):
+            one = np.array([number])
+            target, source = own.targets.padded(one)[0][0].tolist(), own.inputs.padded(one)[0][0].tolist()
+            assert [token for token in row.tolist() if token != PAD_ID] == [*target, END_ID]
+            whole = read[: int(length)].tolist()
+            assert whole[-1] == END_ID
+            if own.noised[number]:
+                assert len(whole) < len(source) + 1
+            else:
+                assert whole == [*source, END_ID]

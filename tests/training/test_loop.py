@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout
+from arae_transfer.pairs.pair import read_pairs
 from arae_transfer.recipe import Recipe, load_recipe, recipe_from_table, recipe_to_toml
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.checkpoint import load_run, load_state
@@ -62,6 +63,7 @@ JOINT: dict[str, Any] = {
         "code_noise": 0.05,
     },
     "noise": {"drop": 0.1, "shuffle": 1.0, "style_share": 0.5, "style_drop": 0.3, "style_replace": 0.3},
+    "pairs": {"sentences": 60},
     "cycle": {"weight": 1.0, "start": 0.3},
     "training": {
         "schedule": "joint",
@@ -314,6 +316,52 @@ def test_the_average_follows_the_weights(tmp_path: Path) -> None:
     trainer._step(11)
     newest = trainer.model.get_parameter(name).detach()
     torch.testing.assert_close(trainer.average.get_parameter(name), 0.1 * old + 0.9 * newest, rtol=1e-5, atol=1e-7)
+
+
+# --- pairs
+
+
+def test_pairs_are_searched_once_and_stay_with_the_run(tmp_path: Path) -> None:
+    run, first, second = tmp_path / "run", interrupt_after(3), Listener()
+    train(run, recipe("joint"), first)
+    content = RunLayout(run).pairs.read_bytes()
+    pairs = read_pairs(RunLayout(run).pairs)
+    assert {pair.label for pair in pairs} == {pair.rewrite_label for pair in pairs} == {"bad", "good", "so-so"}
+    assert first.searches[0][0] == 0
+    assert first.searches[-1][0] == first.searches[-1][1] > 0
+    assert any(f"{len(pairs)} sentences with a rewrite" in message for message in first.messages)
+    train(run, recipe("joint"), second, resume=True)
+    assert second.searches == []
+    assert RunLayout(run).pairs.read_bytes() == content
+
+
+def test_a_run_killed_while_it_searches_starts_again(tmp_path: Path, uninterrupted: dict[str, Path]) -> None:
+    class Impatient(Listener):
+        def search(self, done: int, total: int) -> None:
+            raise KeyboardInterrupt
+
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(run, recipe("joint"), Impatient())
+    assert not RunLayout(run).pairs.exists()
+    assert train(run, recipe("joint"), resume=True).finished
+    assert_same_bits(saved(run), saved(uninterrupted["joint"]))
+
+
+def test_pairs_teach_and_their_loss_is_logged(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    train(tmp_path / "without", recipe("joint", {"pairs": {"sentences": 0}}))
+    assert not RunLayout(tmp_path / "without").pairs.exists()
+    name = "model:encoder.embedding.weight"
+    assert not torch.equal(saved(tmp_path / "without")[name], saved(uninterrupted["joint"])[name])
+    losses = [record["train/pairs"] for record in metrics(uninterrupted["joint"]) if "train/pairs" in record]
+    assert len(losses) == STEPS
+    assert not any("train/pairs" in record for record in metrics(tmp_path / "without"))
+
+
+def test_classes_without_a_rewrite_are_named(tmp_path: Path) -> None:
+    data = TrainingData({"a": ["x y z"] * 9, "b": ["u v w"] * 9}, {"a": ["x y"], "b": ["u v"]})
+    with pytest.raises(AraeError, match="no rewrite to or from a, b was found"):
+        train(tmp_path / "run", recipe("joint"), data=data)
 
 
 # --- interrupted and continued
