@@ -293,6 +293,14 @@ def recipe_from_table(
     assert isinstance(recipe, Recipe)
     if not recipe.name or recipe.name in (".", "..") or set(recipe.name) & set("/\\\0"):
         raise AraeError(f"{source}: name = {recipe.name!r} cannot name a folder", "runs and exports are kept under it.")
+    if recipe.training.schedule != "joint":
+        # Algorithm 2 has no such players; ignoring the keys would train something else than was asked for.
+        for key, value in (("pairs.sentences", recipe.pairs.sentences), ("cycle.weight", recipe.cycle.weight)):
+            if value:
+                raise AraeError(
+                    f"{source}: {key} = {value:g} has no place in the schedule {recipe.training.schedule!r}",
+                    f"set training.schedule=joint, or {key}=0.",
+                )
     return recipe
 
 

@@ -308,3 +308,11 @@ def test_an_error_names_the_file(tmp_path: Path) -> None:
     path.write_text("[model]\ncode_size = 1\n", "utf-8")
     with pytest.raises(AraeError, match=rf"^{path}: model\.code_size"):
         load_recipe(path)
+
+
+@pytest.mark.parametrize("setting", ["pairs.sentences=10", "cycle.weight=1.0"])
+def test_what_the_alternating_schedule_does_not_know_is_refused(setting: str) -> None:
+    key = setting.partition("=")[0]
+    with pytest.raises(AraeError, match=f"{key} = .* has no place in the schedule 'alternating'"):
+        recipe_from_table({}, [setting])
+    recipe_from_table({}, [setting, "training.schedule=joint"])

@@ -139,7 +139,21 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def greedy(self, code: Tensor, mask: Tensor, maximum_length: int, candidates: Tensor | None = None) -> Tensor:
-        """Decode greedily, one most probable token after the other.
+        """Decode greedily, one most probable token after the other; see ``sample``."""
+        return self.sample(code, mask, maximum_length, candidates, temperature=0.0)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        code: Tensor,
+        mask: Tensor,
+        maximum_length: int,
+        candidates: Tensor | None = None,
+        *,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Decode one token after the other, each drawn from its distribution.
 
         Args:
             code: (batch, vectors, size).
@@ -147,6 +161,8 @@ class Decoder(nn.Module):
             maximum_length: The greatest number of tokens, the end id included.
             candidates: (candidates,) the ids to choose among, the end id and no other special id with them. None:
                 all ids that have text.
+            temperature: What the logits are divided by; 0: the most probable token, without chance.
+            generator: The source of randomness; None: the device's default one.
 
         Returns:
             (batch, steps) ids; each row is filled with the pad id after its end id, and ``steps`` ends with the
@@ -178,9 +194,13 @@ class Decoder(nn.Module):
             if candidates is None:
                 # Never produced: padding, the unknown id and the begin id have no text.
                 logits[:, [PAD_ID, UNKNOWN_ID, BEGIN_ID]] = torch.finfo(logits.dtype).min
-                best = logits.argmax(1)  # (batch,)
-            else:
-                best = candidates[logits.argmax(1)]
+            if temperature > 0:
+                # The greatest of logits with Gumbel noise is a draw from their softmax (Gumbel 1954).
+                exponential = torch.empty_like(logits).exponential_(generator=generator)
+                logits = logits / temperature - exponential.log()
+            best = logits.argmax(1)  # (batch,)
+            if candidates is not None:
+                best = candidates[best]
             token = best.masked_fill(ended, PAD_ID)
             steps.append(token)
             ended = ended | (token == END_ID)

@@ -19,7 +19,7 @@ from arae_transfer.pairs.phrase_table import PhraseTable, build_phrase_tables
 from arae_transfer.pairs.search import PhraseSearch
 
 # A rewrite counts only when its class's language model finds it this much more likely, in nats, than the other's.
-LEAST_MARGIN = 3.0
+LEAST_MARGIN = 4.0
 MOST_REPLACEMENTS = 3
 # Of the words of sentence and rewrite together, the share that both must have at the greatest weight of style, at
 # which the search begins to invent.

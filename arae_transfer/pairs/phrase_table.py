@@ -37,7 +37,9 @@ _LEAST_STYLE = 0.4
 # Words beyond these are content, and to lose or invent one costs; more style than this, in nats, makes it none.
 _FUNCTION_WORDS = 120
 _CONTENT_STYLE = 0.7
-_INVENTED_WORD, _LOST_WORD, _LOST_FUNCTION_WORD = 1.5, 3.0, 0.3
+_INVENTED_WORD, _LOST_WORD, _LOST_FUNCTION_WORD = 1.5, 3.0, 0.8
+# What each word costs by which a replacement is longer, so that nothing is said that need not be.
+_LONGER = 0.5
 _KEPT_CANDIDATES = 30
 
 
@@ -247,8 +249,8 @@ def _select(
 
 
 def _price(phrase: Phrase, replacement: Phrase, word_style: Floats) -> float:
-    """Price the content that a replacement loses and invents."""
-    price = 0.0
+    """Price the content that a replacement loses and invents, and its length."""
+    price = _LONGER * max(0, len(replacement) - len(phrase))
     for word in set(replacement) - set(phrase):
         if not _is_function_word(word) and word_style[word] > -_CONTENT_STYLE:
             price += _INVENTED_WORD

@@ -16,6 +16,9 @@ from arae_transfer.pairs.phrase_table import LONGEST_PHRASE, Phrase, PhraseTable
 
 _BEAM = 6
 _OPTIONS = 14
+# A hypothesis so many nats behind the best one at its place is given up, and so is a replacement of such a price.
+_BEHIND = 8.0
+_WORST_PRICE = -16.0
 # What each replacement costs, and how far its fit counts, against nats of the target class's language model.
 _REPLACEMENT_COST = 2.5
 _FIT_WEIGHT = 2.0
@@ -70,6 +73,7 @@ class PhraseSearch:
                 phrase: [
                     (replacement.words, _FIT_WEIGHT * replacement.fit - _REPLACEMENT_COST)
                     for replacement in replacements[:_OPTIONS]
+                    if _FIT_WEIGHT * replacement.fit - _REPLACEMENT_COST > _WORST_PRICE
                 ]
                 for phrase, replacements in table.items()
             }
@@ -105,6 +109,8 @@ class PhraseSearch:
                 ways += [(taken, *option) for option in options.get(tuple(ids[place : place + taken]), ())]
             best = sorted(stacks[place].items(), key=lambda item: -item[1][0])[:_BEAM]
             for start, (score_before, margin_before, *_) in best:
+                if score_before < best[0][1][0] - _BEHIND:
+                    break
                 for taken, phrase, price in ways:
                     state, score, margin = start, score_before + price, margin_before
                     for word in phrase:
