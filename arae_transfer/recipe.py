@@ -210,6 +210,12 @@ class Training:
         "none", "How the learning rate of encoder and decoders falls to its end."
     )
     gradient_clip: float = _setting(1.0, "The greatest gradient norm of encoder and decoders.", minimum=1e-6)
+    reconstruction: float = _setting(
+        1.0,
+        "The weight of reconstructing a sentence from its damaged self in the joint schedule; where pairs or a cycle "
+        "teach the decoders too, less of it makes fewer copies.",
+        minimum=0,
+    )
     label_smoothing: float = _setting(0.0, "The label smoothing of reconstruction.", minimum=0, maximum=0.9)
     candidates: int = _setting(
         0,

@@ -82,8 +82,9 @@ def joint_step(
     """
     recipe = players.recipe
     code, mask = players.encode(batch.noised_tokens, batch.noised_lengths)
-    loss = players.reconstruct(players.with_code_noise(code, mask), mask, batch)
-    metrics = {"reconstruction": float(loss.detach()), **code_statistics("real", code.detach(), mask)}
+    reconstruction = players.reconstruct(players.with_code_noise(code, mask), mask, batch)
+    loss = recipe.training.reconstruction * reconstruction
+    metrics = {"reconstruction": float(reconstruction.detach()), **code_statistics("real", code.detach(), mask)}
     if recipe.attribute.weight > 0:
         confusion = players.confusion_term(code, mask, batch.classes)
         loss = loss + recipe.attribute.weight * confusion

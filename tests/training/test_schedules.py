@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def build(**sections: dict[str, Any]) -> CountingPlayers:
         "model": {"code_size": 8, "embedding_size": 8, "hidden_size": 8, "code_noise": 0.0},
         "adversary": {"noise_size": 4, "generator_layers": [8], "critic_layers": [8], "critic_updates": 5},
         "attribute": {"layers": [8]},
-        "training": {"learning_rate": 0.1, "gradient_clip": 1e9},
+        "training": {"learning_rate": 0.1, "gradient_clip": 1e9, "schedule": "joint"},
     }
     for name, changes in sections.items():
         table[name] = table.get(name, {}) | changes
@@ -196,12 +197,12 @@ def test_the_joint_schedule_moves_the_autoencoder_once() -> None:
 
 
 def test_the_joint_step_is_the_weighted_sum_of_all_terms() -> None:
-    settings = {"adversary": {"weight": 0.7}, "attribute": {"weight": 0.4}}
+    settings = {"adversary": {"weight": 0.7}, "attribute": {"weight": 0.4}, "training": {"reconstruction": 0.6}}
     players = build(**settings)
     batch = Draws(players)()
     code, mask = players.encode(batch.tokens, batch.lengths)
     loss = (
-        players.reconstruct(code, mask, batch)
+        0.6 * players.reconstruct(code, mask, batch)
         + 0.7 * players.model.critic(code, mask).mean()
         + 0.4 * players.confusion_term(code, mask, batch.classes)
     )
@@ -209,6 +210,28 @@ def test_the_joint_step_is_the_weighted_sum_of_all_terms() -> None:
     gradients = torch.autograd.grad(loss, parameters)
     before = [parameter.detach().clone() for parameter in parameters]
     join(players)
+    for parameter, old, gradient in zip(parameters, before, gradients, strict=True):
+        torch.testing.assert_close(parameter.detach(), old - 0.1 * gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_pairs_add_their_weighted_loss() -> None:
+    players = build()
+    draw = Draws(players)
+    batch, parallel = draw(), draw()
+    weights = torch.linspace(0.1, 2.0, len(parallel.tokens))
+    parallel = replace(
+        parallel, noised_tokens=parallel.tokens.flip(0), noised_lengths=parallel.lengths, weights=weights
+    )
+    code, mask = players.encode(parallel.noised_tokens, parallel.noised_lengths)
+    pairs = players.reconstruct(code, mask, parallel, weights)
+    alone = players.reconstruct(*players.encode(batch.tokens, batch.lengths), batch)
+    code, mask = players.encode(batch.tokens, batch.lengths)
+    loss = alone + pairs + players.model.critic(code, mask).mean() + players.confusion_term(code, mask, batch.classes)
+    parameters = players.model.autoencoder_parameters()
+    gradients = torch.autograd.grad(loss, parameters)
+    before = [parameter.detach().clone() for parameter in parameters]
+    metrics = joint_step(players, batch, None, np.random.default_rng(1), False, parallel)
+    assert metrics["pairs"] == pytest.approx(float(pairs.detach()))
     for parameter, old, gradient in zip(parameters, before, gradients, strict=True):
         torch.testing.assert_close(parameter.detach(), old - 0.1 * gradient, rtol=1e-4, atol=1e-6)
 
