@@ -80,3 +80,31 @@ def test_three_classes_are_rewritten_to_either_other(lines: dict[str, list[str]]
     three = {"a": first[:600], "b": second[:600], "c": [line + " wow" for line in second[600:1200]]}
     pairs = find_pairs(three, 120, 1, silent, workers=1)
     assert {(pair.label, pair.rewrite_label) for pair in pairs} >= {("a", "b"), ("a", "c"), ("b", "a"), ("c", "a")}
+
+
+def test_no_pair_is_in_doubt(lines: dict[str, list[str]], pairs: list[Pair]) -> None:
+    names = list(lines)
+    models = find._prepare(list(lines.values())).models
+    for name in names:
+        rewrites = [pair.rewrite.split() for pair in pairs if pair.rewrite_label == name]
+        own, other = (
+            models[names.index(label)].score(rewrites).log_probability for label in sorted(names, key=name.__ne__)
+        )
+        assert (own - other > LEAST_MARGIN - 1e-6).all()
+
+
+def test_no_more_weight_is_given_to_style_than_it_takes(lines: dict[str, list[str]]) -> None:
+    knowledge = find._prepare(list(lines.values()))
+    search, ids = knowledge.search(), knowledge.models[0].ids
+    taken = set()
+    for line in lines["positive"][:60]:
+        words = line.split()
+        numbers = [ids[word] for word in words]
+        easy, hard = (search.rewrite(words, numbers, 1, 0, margin) for margin in (-1e9, 1e9))
+        assert (easy.style_weight, hard.style_weight) == (0.3, 1.0)
+        assert hard.margin >= easy.margin - 1e-6
+        middle = search.rewrite(words, numbers, 1, 0, easy.margin + 1.0)
+        taken.add(middle.style_weight)
+        if middle.style_weight < 1.0:
+            assert middle.margin > easy.margin + 1.0
+    assert max(taken) > 0.3
