@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -61,13 +62,13 @@ def find_pairs(
         The pairs whose rewrite is surely of its class and not far from the sentence, in the order of the choice.
     """
     names = list(lines)
-    search = _prepare([_choose(lines[name], _MOST_SENTENCES, [seed, 4, index]) for index, name in enumerate(names)])
     tasks = _tasks([lines[name] for name in names], sentences, seed)
+    progress(0, len(tasks))
+    search = _prepare([_choose(lines[name], _MOST_SENTENCES, [seed, 4, index]) for index, name in enumerate(names)])
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     pairs: list[Pair] = []
     done = 0
-    progress(done, len(tasks))
     for chunk, rewrites in _rewrite_all(tasks, search, workers):
         for task, rewrite in zip(chunk, rewrites, strict=True):
             if rewrite is not None:
@@ -127,6 +128,8 @@ _worker_ids: dict[str, int] = {}
 
 def _start_worker(knowledge: _Knowledge) -> None:
     global _worker, _worker_ids
+    # A Ctrl-C reaches every process of the terminal; the first one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _worker, _worker_ids = knowledge.search(), knowledge.models[0].ids
 
 

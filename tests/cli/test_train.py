@@ -380,3 +380,44 @@ def test_an_interrupted_run_saves_and_says_how_to_continue() -> None:
     records = [json.loads(line) for line in RunLayout(run).metrics.read_text("utf-8").splitlines()]
     steps = [record["step"] for record in records if "train/reconstruction" in record]
     assert steps == sorted(set(steps))
+
+
+def _living_members(group: int) -> list[str]:
+    """Return the processes of a group that have not ended."""
+    listed = subprocess.run(["ps", "-e", "-o", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    members = [line.split(maxsplit=2) for line in listed.splitlines()]
+    return [" ".join(member) for member in members if int(member[0]) == group and not member[1].startswith("Z")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs process groups")
+def test_ctrl_c_ends_the_search_for_pairs_and_its_processes() -> None:
+    """A terminal sends it to the whole group; nobody answers with a traceback, and nobody is left."""
+    settings = ("--set", "pairs.sentences=16_000")
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "arae_transfer", "train", "quickstart", "--name", "one", "--device", "cpu", *settings],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if re.match(r"rewrites searched for [1-9]", line):
+            os.killpg(process.pid, signal.SIGINT)
+            break
+    stdout, stderr = process.communicate(timeout=60)
+    said.append(stderr)
+    assert process.returncode == 130, "".join(said)
+    assert stdout == ""
+    assert "Traceback" not in "".join(said)
+    deadline = time.monotonic() + 20
+    while living := _living_members(process.pid):
+        assert time.monotonic() < deadline, living
+        time.sleep(0.1)
+    run = Path("runs/quickstart/one")
+    assert not RunLayout(run).pairs.exists()
+    assert RunLayout(run).tokenizer.is_file()  # `arae train … --resume` finds a run here
