@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from arae_transfer.cli import corpus, evaluate, export, interpolate, sample, train, transfer
+from arae_transfer.cli import corpus, diagnose, evaluate, export, interpolate, sample, train, transfer
 from arae_transfer.cli.command import AraeCommand, AraeGroup
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     train.train,
     export.export,
     evaluate.evaluate,
+    diagnose.diagnose,
     corpus.corpus,
 )
 
