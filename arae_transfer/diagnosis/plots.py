@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def _history(data: Data, what: str, label: str) -> Figure | None:
         return None
     low, high = axes.get_ylim()
     axes.set_ylim(min(0.0, low), max(high * 1.05, 0.1))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("training sentences seen")
     axes.set_ylabel(label)
     axes.legend(frameon=False)
@@ -158,13 +159,21 @@ def _projection(data: Data) -> Figure:
     for subject, axes in zip(subjects, every, strict=True):
         own = data["projection"][subject]
         if own["generated"]:
-            axes.scatter(*zip(*own["generated"], strict=True), s=9, marker=".", color=GREY, label="generated")
+            axes.scatter(*_columns(own["generated"]), s=9, marker=".", color=GREY, label="generated")
         for place, (label, points) in enumerate(own["points"].items()):
-            marker, edge, face = CLASS_STYLES[place % len(CLASS_STYLES)]
+            marker, edge, filled = CLASS_STYLES[place % len(CLASS_STYLES)]
             if points:
-                colours = {"color": edge} if face == edge else {"edgecolors": edge, "facecolors": face}
+                # Crosses have no inside to leave white.
+                face = edge if filled else "none"
                 axes.scatter(
-                    *zip(*points, strict=True), s=16, marker=marker, linewidths=0.8, label=label, alpha=0.8, **colours
+                    *_columns(points),
+                    s=16,
+                    marker=marker,
+                    linewidths=0.8,
+                    label=label,
+                    alpha=0.8,
+                    c=face,
+                    edgecolors=edge,
                 )
         first, second = own["explained"]
         axes.set_xlabel(f"first principal component ({first:.0f} %)")
@@ -172,3 +181,7 @@ def _projection(data: Data) -> Figure:
         axes.set_title(RUN if subject == "run" else BASELINE, fontsize="medium")
         axes.legend(frameon=True, fontsize="small")
     return figure
+
+
+def _columns(points: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
+    return [point[0] for point in points], [point[1] for point in points]
