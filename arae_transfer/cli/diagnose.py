@@ -73,7 +73,7 @@ def diagnose(
     require("torch", "safetensors", "sacrebleu", "sklearn", extra="train", command="arae diagnose")
     if plots:
         require("matplotlib", extra="plots", command="arae diagnose (without --no-plots)")
-    from arae_transfer.atomic import explain_write_failure, write_bytes, write_text
+    from arae_transfer.atomic import write_bytes, write_text
     from arae_transfer.diagnosis.diagnose import DiagnosisOptions, Subject
     from arae_transfer.diagnosis.diagnose import diagnose as look
     from arae_transfer.diagnosis.interpretation import TITLES, interpret, render_markdown
@@ -102,15 +102,11 @@ def diagnose(
 
         progress("drawing")
         pictures = draw(found)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, picture in pictures.items():
-            write_bytes(folder / f"{name}.png", picture)
-        write_text(folder / DATA_FILE, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
-        files = {name: f"{name}.png" for name in pictures}
-        write_text(folder / REPORT_FILE, render_markdown(found, files, remark))
-    except OSError as error:
-        raise explain_write_failure(folder, error) from error
+    for name, picture in pictures.items():
+        write_bytes(folder / f"{name}.png", picture)
+    write_text(folder / DATA_FILE, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    files = {name: f"{name}.png" for name in pictures}
+    write_text(folder / REPORT_FILE, render_markdown(found, files, remark))
     if as_json:
         sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
     else:

@@ -161,10 +161,9 @@ def _projection(data: Data) -> Figure:
         if own["generated"]:
             axes.scatter(*_columns(own["generated"]), s=9, marker=".", color=GREY, label="generated")
         for place, (label, points) in enumerate(own["points"].items()):
-            marker, edge, filled = CLASS_STYLES[place % len(CLASS_STYLES)]
+            marker, colour, crossed = CLASS_STYLES[place % len(CLASS_STYLES)]
             if points:
-                # Crosses have no inside to leave white.
-                face = edge if filled else "none"
+                # Crosses are all edge; rings are left white inside.
                 axes.scatter(
                     *_columns(points),
                     s=16,
@@ -172,8 +171,8 @@ def _projection(data: Data) -> Figure:
                     linewidths=0.8,
                     label=label,
                     alpha=0.8,
-                    c=face,
-                    edgecolors=edge,
+                    c=colour if crossed else "none",
+                    edgecolors=None if crossed else colour,
                 )
         first, second = own["explained"]
         axes.set_xlabel(f"first principal component ({first:.0f} %)")

@@ -11,6 +11,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.runtime.paths import along_line, along_sphere, interpolate, resample
 
 EAST, NORTH, UP = np.eye(3)
+MIDDLE = np.array([math.sqrt(0.5), math.sqrt(0.5), 0.0])
 HALF = math.sqrt(0.5)
 
 
@@ -45,8 +46,8 @@ def test_equal_and_opposite_and_missing_directions() -> None:
 
 def test_resampling_reads_between_neighbours() -> None:
     code = np.stack([EAST, NORTH])
-    assert np.allclose(resample(code, 3), [EAST, [HALF, HALF, 0], NORTH])
-    assert np.allclose(resample(code, 3, "line"), [EAST, [0.5, 0.5, 0], NORTH])
+    assert np.allclose(resample(code, 3), np.stack([EAST, MIDDLE, NORTH]))
+    assert np.allclose(resample(code, 3, "line"), np.stack([EAST, (EAST + NORTH) / 2, NORTH]))
     assert np.allclose(resample(np.stack([EAST, UP, NORTH]), 2), [EAST, NORTH])
     assert np.allclose(resample(code, 1), [EAST])
     assert np.array_equal(resample(code, 2), code)
@@ -63,11 +64,9 @@ def test_both_ends_are_the_codes_given(path: str) -> None:
 
 def test_codes_on_the_sphere_stay_on_it() -> None:
     random = np.random.default_rng(2)
-    ends = []
-    for vectors in (2, 5):
-        code = random.standard_normal((vectors, 16))
-        ends.append((code / np.linalg.norm(code, axis=1, keepdims=True)).astype(np.float32))
-    for code in interpolate(*ends, 9):
+    first, second = (random.standard_normal((vectors, 16)) for vectors in (2, 5))
+    first, second = (code / np.linalg.norm(code, axis=1, keepdims=True) for code in (first, second))
+    for code in interpolate(first.astype(np.float32), second.astype(np.float32), 9):
         assert np.allclose(np.linalg.norm(code, axis=1), 1, atol=1e-5)
 
 
