@@ -205,7 +205,9 @@ def evaluate(
         import torch
 
         torch.set_num_threads(threads)
-    wishes: list[str | None] = [*(models or ([] if outputs else [None]))]
+    wishes: list[str | None] = list(models or [])
+    if not wishes and not outputs:
+        wishes.append(None)
     found = {wish or "": find_system(wish) for wish in [*wishes, *(compare or [])]}
     if save_outputs is not None and all(isinstance(system, Path) for system in found.values()):
         ctx.fail("Option '--save-outputs' needs a model: what is read from files is there already.")

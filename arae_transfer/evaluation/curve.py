@@ -84,9 +84,7 @@ def draw_curve(data: Mapping[str, Any]) -> bytes:
     for level in _LEVELS:
         contents = [level**2 / 100 + step * (100 - level**2 / 100) / 100 for step in range(101)]
         axes.plot(contents, [level**2 / content for content in contents], color="#bbbbbb", linewidth=0.7, linestyle=":")
-        axes.annotate(
-            f"G = {level}", (100, level**2 / 100), color="#888888", fontsize="x-small", ha="right", va="bottom"
-        )
+        axes.annotate(f"G = {level}", (level**2 / 100, 101), color="#777777", fontsize="x-small", ha="center")
     systems = sorted((point for point in points if not point.baseline), key=lambda point: point.content)
     axes.plot(
         [point.content for point in systems],
@@ -126,7 +124,7 @@ def draw_curve(data: Mapping[str, Any]) -> bytes:
         axes.axhline(real, color="#000000", linewidth=0.8, linestyle="-.")
         axes.annotate("real text", (1, real), fontsize="small", style="italic", va="bottom")
     axes.set_xlim(0, 102)
-    axes.set_ylim(0, 102)
+    axes.set_ylim(0, 104)
     axes.set_xlabel("content: BLEU to the source")
     axes.set_ylabel("style: share of the target class (%), mean of the judges")
     axes.spines[["top", "right"]].set_visible(False)
