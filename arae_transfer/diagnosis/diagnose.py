@@ -175,10 +175,13 @@ def _swap(coders: Mapping[str, Coder], sentences: Sequence[Sentence], random: np
     long = [sentence for sentence in sentences if len(sentence.text.split()) >= swaps.FEWEST_WORDS]
     swapped = swaps.make_swapped(long, random)
     results: dict[str, Any] = {"sentences": len(long), "fewest_words": swaps.FEWEST_WORDS}
-    answers = {}
+    answers: dict[str, swaps.Answers] = {}
     for name, coder in coders.items():
         mending, answers[name] = swaps.measure_mending(coder, long, swapped)
         results[name] = asdict(mending)
+    if "baseline" in answers:
+        means, intervals = swaps.paired_differences(answers["run"], answers["baseline"])
+        results["difference"] = {"nll": means, "interval": intervals}
     places = np.linspace(0, len(long) - 1, min(EXAMPLES, len(long))).astype(int).tolist()
     results["examples"] = [
         {
@@ -186,7 +189,7 @@ def _swap(coders: Mapping[str, Coder], sentences: Sequence[Sentence], random: np
             "label": long[place].label,
             "swaps": number,
             "swapped": swapped[number][place],
-            **{name: own[number][place] for name, own in answers.items()},
+            **{name: own.texts[number][place] for name, own in answers.items()},
         }
         for place in places
         for number in range(1, swaps.MOST_SWAPS + 1)

@@ -115,17 +115,24 @@ def _swaps(data: Data) -> str:
     )
     other = data["swaps"].get("baseline")
     if other:
-        better = sum(a < b for a, b in zip(own["nll"][1:], other["nll"][1:], strict=True))
-        relation = (
-            "less at every number of swaps: the adversary makes the code smoother, as in the paper"
-            if better == last
-            else "more at every number of swaps: the paper's gain does not show here"
-            if better == 0
-            else f"less at {better} of {last} numbers of swaps: no clear difference"
-        )
-        text += f" The plain autoencoder needs {other['nll'][-1]:.1f} in place of {other['nll'][0]:.1f}; "
-        text += f"this run needs {relation}."
+        text += f" The plain autoencoder needs {other['nll'][-1]:.1f} in place of {other['nll'][0]:.1f}: {_gain(data)}."
     return text
+
+
+def _gain(data: Data) -> str:
+    """Return what the differences to the plain autoencoder say, where words are swapped."""
+    own, other, difference = (data["swaps"][name] for name in ("run", "baseline", "difference"))
+    sure = [
+        0 if interval is None or abs(mean) <= interval else -1 if mean < 0 else 1
+        for mean, interval in zip(difference["nll"][1:], difference["interval"][1:], strict=True)
+    ]
+    share = 100 * abs(sum(own["nll"][1:]) / max(sum(other["nll"][1:]), 1e-9) - 1)
+    caution = "of one training each"
+    if all(sign < 0 for sign in sure):
+        return f"this run mends swaps {share:.1f} % more cheaply, beyond chance over sentences, {caution}"
+    if all(sign > 0 for sign in sure):
+        return f"this run mends swaps {share:.1f} % more dearly, so the paper's gain does not show, {caution}"
+    return f"the runs differ by {share:.1f} %, not beyond chance at every number of swaps"
 
 
 def _probe(data: Data) -> str:
@@ -183,7 +190,7 @@ def render_markdown(data: Data, plots: Mapping[str, str], remark: str = "") -> s
         remark: A paragraph at the end, such as how to train the baseline that is missing.
     """
     run = data["run"]
-    parts = [f"# Diagnosis of {run['name']}, step {run['step']:,}", f"{data['sentences']:,} held-out sentences."]
+    parts = [f"# Diagnosis of {run['name']}, step {run['step']:,}", _method(data)]
     for key, text in interpret(data).items():
         parts += [f"## {TITLES[key]}", text]
         if key in plots:
@@ -191,6 +198,13 @@ def render_markdown(data: Data, plots: Mapping[str, str], remark: str = "") -> s
         if key == "swaps":
             parts.append(_examples(data))
     return "\n\n".join([*parts, *([remark] if remark else [])]) + "\n"
+
+
+def _method(data: Data) -> str:
+    return (
+        f"{data['sentences']:,} held-out sentences; seed {data['seed']}. What stands for a code where one vector is "
+        f"needed (similarity, probe, projection): {data['pooling']}."
+    )
 
 
 def _examples(data: Data) -> str:

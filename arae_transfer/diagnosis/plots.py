@@ -171,7 +171,7 @@ def _projection(data: Data) -> Figure:
                     linewidths=0.8,
                     label=label,
                     alpha=0.8,
-                    c=colour if crossed else "none",
+                    facecolors=colour if crossed else "none",
                     edgecolors=None if crossed else colour,
                 )
         first, second = own["explained"]

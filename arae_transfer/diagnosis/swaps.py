@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arae_transfer.diagnosis.coder import Coder, Sentence
+from arae_transfer.diagnosis.coder import Coder, Floats, Sentence
 from arae_transfer.diagnosis.edits import draw_swaps, swap_words
 
 MOST_SWAPS = 4
@@ -30,6 +30,19 @@ class Mending:
     restored: list[float]
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What belongs to each single sentence; every list has an entry for k = 0, 1, ... swaps.
+
+    Attributes:
+        texts: What comes back.
+        nll: (sentences,) the negative log-likelihood of the original in nats.
+    """
+
+    texts: list[list[str]]
+    nll: list[Floats]
+
+
 def make_swapped(sentences: Sequence[Sentence], random: np.random.Generator) -> list[list[str]]:
     """Return, for k = 0 to ``MOST_SWAPS``, all sentences after k swaps; each k does one swap more than the last."""
     swaps = [draw_swaps(len(sentence.text.split()), MOST_SWAPS, random) for sentence in sentences]
@@ -41,8 +54,8 @@ def make_swapped(sentences: Sequence[Sentence], random: np.random.Generator) -> 
 
 def measure_mending(
     coder: Coder, sentences: Sequence[Sentence], swapped: Sequence[Sequence[str]]
-) -> tuple[Mending, list[list[str]]]:
-    """Return how well originals come back from the codes of swapped sentences, and what comes back.
+) -> tuple[Mending, Answers]:
+    """Return how well originals come back from the codes of swapped sentences, in the mean and one by one.
 
     Args:
         coder: The run.
@@ -52,12 +65,26 @@ def measure_mending(
     labels = [sentence.label for sentence in sentences]
     originals = [" ".join(sentence.text.split()) for sentence in sentences]
     result = Mending([], [], [])
-    answers = []
+    answers = Answers([], [])
     for lines in swapped:
         nll, tokens = coder.surprise(lines, sentences)
         result.nll.append(float(nll.mean()))
         result.nll_per_token.append(float(nll.sum() / tokens.sum()))
-        answers.append(coder.reconstruct(lines, labels))
-        exact = [answer == original for answer, original in zip(answers[-1], originals, strict=True)]
+        answers.nll.append(nll)
+        answers.texts.append(coder.reconstruct(lines, labels))
+        exact = [answer == original for answer, original in zip(answers.texts[-1], originals, strict=True)]
         result.restored.append(100.0 * float(np.mean(exact)))
     return result, answers
+
+
+def paired_differences(own: Answers, other: Answers) -> tuple[list[float], list[float]]:
+    """Return, for each k, by how many nats a sentence's original costs one run more than another.
+
+    Returns:
+        The means, and half the widths of their 95 % intervals, over the sentences.
+    """
+    differences = [mine - theirs for mine, theirs in zip(own.nll, other.nll, strict=True)]
+    means = [float(each.mean()) for each in differences]
+    return means, [
+        float(1.96 * each.std(ddof=1) / np.sqrt(len(each))) if len(each) > 1 else float("nan") for each in differences
+    ]

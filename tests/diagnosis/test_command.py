@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from arae_transfer.cli import app
 from arae_transfer.diagnosis.coder import Coder, Sentence
 from arae_transfer.diagnosis.interpretation import interpret
+from arae_transfer.diagnosis.swaps import Answers, paired_differences
 from arae_transfer.layout import RunLayout
 from arae_transfer.model.decoder import mean_of_code
 from arae_transfer.tokenizer import END_ID
@@ -76,7 +77,8 @@ def test_a_baseline_stands_beside_the_run(diagnosis: dict[str, Any]) -> None:
     for part in ("neighbours", "swaps", "content", "probe"):
         assert diagnosis[part]["run"] == diagnosis[part]["baseline"]
     assert diagnosis["projection"]["run"]["generated"] and not diagnosis["projection"]["baseline"]["generated"]
-    assert "The plain autoencoder needs" in diagnosis["interpretation"]["swaps"]
+    assert diagnosis["swaps"]["difference"] == {"nll": [0] * 5, "interval": [0] * 5}
+    assert "not beyond chance" in diagnosis["interpretation"]["swaps"]
     assert diagnosis["history"]["run"]["generated_variance"]["values"] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
     assert diagnosis["history"]["baseline"]["generated_variance"]["values"] == []
     assert "generated codes ends at 0.500, 62 %" in diagnosis["interpretation"]["variance"]
@@ -88,16 +90,28 @@ def test_interpretations_follow_the_numbers(diagnosis: dict[str, Any]) -> None:
     assert "has collapsed" in interpret(diagnosis)["variance"]
     diagnosis["history"]["run"]["generated_norm"]["values"][-1] = 0.3
     assert "the generator is behind" in interpret(diagnosis)["norms"]
-    diagnosis["swaps"]["run"]["nll"] = [1, 2, 3, 4, 5]
-    diagnosis["swaps"]["baseline"]["nll"] = [1, 3, 4, 5, 6]
-    assert "less at every number of swaps" in interpret(diagnosis)["swaps"]
-    diagnosis["swaps"]["baseline"]["nll"] = [1, 1, 2, 3, 4]
-    assert "the paper's gain does not show here" in interpret(diagnosis)["swaps"]
+    swaps = diagnosis["swaps"]
+    swaps["run"]["nll"], swaps["baseline"]["nll"] = [1, 2, 3, 4, 5], [1, 3, 5, 5, 7]
+    swaps["difference"] = {"nll": [0.0, -1.0, -2.0, -1.0, -2.0], "interval": [0.1, 0.5, 0.5, 0.5, 0.5]}
+    # 14 nats in place of 20.
+    assert "mends swaps 30.0 % more cheaply, beyond chance" in interpret(diagnosis)["swaps"]
+    swaps["difference"]["interval"][2] = 2.5
+    assert "not beyond chance" in interpret(diagnosis)["swaps"]
+    swaps["difference"]["nll"] = [0.0, 1.0, 3.0, 1.0, 2.0]
+    assert "the paper's gain does not show" in interpret(diagnosis)["swaps"]
     probe = {"accuracy": 52.0, "words": 95.0, "chance": 50.0, "fitted": 500, "tested": 500}
     diagnosis["probe"] = {"run": probe}
     assert "cannot be told" in interpret(diagnosis)["probe"]
     probe["accuracy"] = 90.0
     assert "still tells the class" in interpret(diagnosis)["probe"]
+
+
+def test_differences_are_paired() -> None:
+    own, other = Answers([], [np.array([1.0, 2.0, 4.0])]), Answers([], [np.array([2.0, 3.0, 3.0])])
+    # Differences -1, -1, 1: mean -1/3, standard deviation 2 / sqrt(3).
+    means, intervals = paired_differences(own, other)
+    assert means == pytest.approx([-1 / 3])
+    assert intervals == pytest.approx([1.96 * 2 / 3])
 
 
 def test_plots(make_run: Any, tmp_path: Path) -> None:
