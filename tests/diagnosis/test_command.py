@@ -178,3 +178,14 @@ def test_the_coder_is_the_model_one_sentence_at_a_time(make_run: Any, lines: lis
             logarithms = logits.log_softmax(1)[torch.arange(len(wanted)), wanted]
         assert nll[place] == pytest.approx(-float(logarithms.sum()), abs=1e-3)
         assert counts[place] == ids.size(1)
+
+
+def test_generated_codes_are_as_long_as_those_of_the_sentences(make_run: Any, lines: list[str]) -> None:
+    coder = Coder(load_run(make_run("first")))
+    generator = coder.run.model.generator
+    noise = torch.randn(5, generator.noise_size, generator=torch.Generator().manual_seed(2))
+    for found, line, own in zip(coder.generated(lines[:5], 2), lines, noise, strict=False):
+        vectors = len(coder.run.tokenizer.encode(line)) + 1  # one for the end
+        with torch.no_grad():
+            code = generator(own[None], torch.ones(1, vectors, dtype=torch.bool))[0]
+        assert np.allclose(found, code.mean(0).numpy(), atol=1e-6)

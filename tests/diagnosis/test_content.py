@@ -48,7 +48,10 @@ def test_pairs_are_near_and_random_and_never_the_sentence_itself() -> None:
     assert [pairs.pool[place] for place in pairs.near[0]] == [f"the food was {word}" for word in "bcdef"]
     assert pairs.distances[0].tolist() == [1] * 5
     assert len(pairs.random[0]) == 5
-    assert "the food was a" not in {pairs.pool[place] for place in pairs.random[0]}
+    for seed in range(20):
+        (drawn,) = choose_pairs(["the food was a"], pool, np.random.default_rng(seed)).random
+        assert len(set(drawn.tolist())) == 5
+        assert "the food was a" not in {pairs.pool[place] for place in drawn}
     assert len(pairs.pool) == 7  # what is there twice counts once
 
 
