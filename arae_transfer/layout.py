@@ -64,6 +64,11 @@ class RunLayout:
         return self.root / "tokenizer.model"
 
     @property
+    def diagnosis(self) -> Path:
+        """Return the folder that a diagnosis of the run is written to."""
+        return self.root / "diagnosis"
+
+    @property
     def checkpoints(self) -> Path:
         """Return the folder of the checkpoints."""
         return self.root / "checkpoints"
@@ -99,6 +104,11 @@ class ExportLayout:
     def encoder(self) -> Path:
         """Return the path of the encoder's graph."""
         return self.root / "encoder.onnx"
+
+    @property
+    def generator(self) -> Path:
+        """Return the path of the generator's graph, which models without an adversary lack."""
+        return self.root / "generator.onnx"
 
     @property
     def tokenizer(self) -> Path:

@@ -52,7 +52,18 @@ def test_transfer_imports_nothing_of_the_learning_half(pristine_model: Path) -> 
     assert not modules & (LEARNING | SLOW)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["transfer", "--help"]])
+def test_interpolating_imports_nothing_of_the_learning_half(pristine_model: Path) -> None:
+    arguments = ["--model", str(pristine_model), "--to", "positive", "--steps", "2"]
+    answer, modules = _modules(["interpolate", "the food was cold", "great place", *arguments])
+    assert answer == "the food was cold\ngreat place\n"
+    assert modules >= USING
+    assert not modules & (LEARNING | SLOW)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["transfer", "--help"], ["sample", "--help"], ["diagnose", "--help"]],
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     _, modules = _modules(arguments)
     assert "typer" in modules
@@ -87,7 +98,20 @@ def test_completion_imports_nothing_heavy(words: str, pristine_model: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "module", ["errors", "atomic", "layout", "recipe", "form", "tokenizer", "runtime.rewriter", "runtime.stream", "cli"]
+    "module",
+    [
+        "errors",
+        "atomic",
+        "layout",
+        "recipe",
+        "form",
+        "tokenizer",
+        "runtime.rewriter",
+        "runtime.stream",
+        "runtime.code_space",
+        "runtime.paths",
+        "cli",
+    ],
 )
 def test_every_module_of_the_using_half_stands_alone(module: str) -> None:
     script = f"import sys, arae_transfer.{module}; print(*{{name.partition('.')[0] for name in sys.modules}})"

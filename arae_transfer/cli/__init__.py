@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from arae_transfer.cli import corpus, evaluate, export, train, transfer
+from arae_transfer.cli import corpus, diagnose, evaluate, export, interpolate, sample, train, transfer
 from arae_transfer.cli.command import AraeCommand, AraeGroup
 
 app = typer.Typer(
@@ -26,9 +26,12 @@ app = typer.Typer(
 # In the order of the help. A command's module must import nothing heavy outside its function.
 COMMANDS: tuple[Callable[..., Any], ...] = (
     transfer.transfer,
+    sample.sample,
+    interpolate.interpolate,
     train.train,
     export.export,
     evaluate.evaluate,
+    diagnose.diagnose,
     corpus.corpus,
 )
 

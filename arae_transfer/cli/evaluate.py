@@ -33,11 +33,12 @@ PLAIN_WIDTH = 400
 
 def evaluate(
     ctx: typer.Context,
-    model: Annotated[
-        str | None,
+    models: Annotated[
+        list[str] | None,
         typer.Argument(
             metavar="MODEL",
-            help="An exported model's name or folder, or a folder of rewrites CLASS-to-CLASS.txt.",
+            help="An exported model's name or folder, or a folder of rewrites CLASS-to-CLASS.txt; further ones are "
+            "tested against the first.",
             show_default=False,
         ),
     ] = None,
@@ -143,6 +144,12 @@ def evaluate(
             metavar="FOLDER", help="Write the models' rewrites there, as CLASS-to-CLASS.txt.", rich_help_panel=OUTPUT
         ),
     ] = None,
+    curve: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Plot style against content there, a point for each system.", rich_help_panel=OUTPUT
+        ),
+    ] = None,
     rule_sample: Annotated[
         int | None,
         typer.Option(min=1, metavar="K", help="Show every K-th line and its rewrite.", rich_help_panel=OUTPUT),
@@ -166,6 +173,7 @@ def evaluate(
       arae evaluate yelp-sentiment --data yelp
       arae evaluate --outputs negative-to-positive=mine.txt --data yelp
       arae evaluate mine --compare other-outputs/ --data yelp
+      arae evaluate early middle late --data yelp --curve curve.png
     """
     if words not in ("none", "13a", "char"):
         ctx.fail(f"Invalid value for '--words': {words!r} is not one of none, 13a, char.")
@@ -175,6 +183,10 @@ def evaluate(
     from arae_transfer.cli.extras import require
 
     require("sacrebleu", "sklearn", "torch", extra="train", command="arae evaluate")
+    if curve is not None:
+        require("matplotlib", extra="plots", command="arae evaluate --curve")
+        if curve.is_dir():  # known before minutes of work
+            raise AraeError(f"cannot write {curve}: it is a folder", "name a file in it, such as curve.png.")
     from arae_transfer.corpus.reading import ReadingOptions
     from arae_transfer.evaluation.evaluate import EvaluationOptions
     from arae_transfer.evaluation.evaluate import evaluate as measure
@@ -193,7 +205,9 @@ def evaluate(
         import torch
 
         torch.set_num_threads(threads)
-    wishes: list[str | None] = [model] if model is not None or not outputs else []
+    wishes: list[str | None] = list(models or [])
+    if not wishes and not outputs:
+        wishes.append(None)
     found = {wish or "": find_system(wish) for wish in [*wishes, *(compare or [])]}
     if save_outputs is not None and all(isinstance(system, Path) for system in found.values()):
         ctx.fail("Option '--save-outputs' needs a model: what is read from files is there already.")
@@ -242,6 +256,11 @@ def evaluate(
         sys.stdout.write(json.dumps(results | {"samples": samples}, ensure_ascii=False, indent=2) + "\n")
     else:
         sys.stdout.write(_render(results, samples, as_markdown=as_markdown))
+    if curve is not None:
+        from arae_transfer.atomic import write_bytes
+        from arae_transfer.evaluation.curve import draw_curve
+
+        write_bytes(curve, draw_curve(results))
 
 
 def _read_builtin(

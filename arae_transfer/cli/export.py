@@ -171,6 +171,8 @@ def _read_held_out(layout: RunLayout, loaded: LoadedRun) -> Mapping[str, Sequenc
     options = ReadingOptions(text_column=data.text_column, label_column=data.label_column)
     if sources:
         return read_corpus(sources, "valid", options, classes=loaded.classes).lines
+    if not data.builtin:  # sentences of another corpus would check less, and have other lengths
+        raise AraeError(f"{layout.environment} does not say where they are")
     from arae_transfer.corpus.quickstart import write_corpus
 
     with tempfile.TemporaryDirectory() as folder:

@@ -30,11 +30,13 @@ MESSAGES = "Messages"
 STANDARD_INPUT = "-"
 
 
-def _complete_model(incomplete: str) -> list[str]:
+def complete_model(incomplete: str) -> list[str]:
+    """Return the names of models that begin so, for the shell."""
     return [name for name in list_models() if name.startswith(incomplete)]
 
 
-def _complete_class(ctx: typer.Context, incomplete: str) -> list[str]:
+def complete_class(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the classes of the wished model that begin so, for the shell."""
     try:
         classes = ModelFolder.find(ctx.params.get("model")).classes
     except AraeError:
@@ -60,7 +62,7 @@ def transfer(
             "-t",
             metavar="CLASS",
             help="The class to rewrite to, or the start of its name.",
-            autocompletion=_complete_class,
+            autocompletion=complete_class,
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -72,7 +74,7 @@ def transfer(
             metavar="NAME|PATH",
             help="An exported model; without this, the shipped one.",
             envvar=MODEL_VARIABLE,
-            autocompletion=_complete_model,
+            autocompletion=complete_model,
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -165,7 +167,7 @@ def transfer(
             typer.echo(name)
         return
     if to is None:
-        ctx.fail(f"Missing option '--to' / '-t'.{_known_classes(model)}")
+        ctx.fail(f"Missing option '--to' / '-t'.{known_classes(model)}")
     if tsv and json_lines:
         ctx.fail("Options '--tsv' and '--json' exclude each other.")
     folder = ModelFolder.find(model)
@@ -212,7 +214,7 @@ def _quick_start() -> Iterator[None]:
         gc.enable()
 
 
-def _known_classes(model: str | None) -> str:
+def known_classes(model: str | None) -> str:
     """Return a sentence that lists the model's classes, or nothing when there is no such model."""
     try:
         folder = ModelFolder.find(model)

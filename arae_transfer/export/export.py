@@ -18,6 +18,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.export.card import Card, render_card
 from arae_transfer.export.decoder_graph import build_decoder
 from arae_transfer.export.encoder_graph import build_encoder
+from arae_transfer.export.generator_graph import export_generator
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
 from arae_transfer.export.parity import Parity, compare, probe_rows
 from arae_transfer.export.weights import storable
@@ -103,6 +104,10 @@ def export_model(
     parity.require()
     contents = {layout.encoder.name: encoder}
     contents |= {layout.decoder(label).name: content for label, content in decoders.items()}
+    generator, generator_description = export_generator(
+        stored, recipe, tokenizer, probe_lines, layout.generator.name, metadata | {"part": "generator"}
+    )
+    contents |= generator
     contents[layout.tokenizer.name] = tokenizer.serialized
     config = {
         "format": FORMAT,
@@ -116,6 +121,7 @@ def export_model(
         "encoder": layout.encoder.name,
         "decoders": {label: layout.decoder(label).name for label in stored.classes},
         "tokenizer": layout.tokenizer.name,
+        "generator": generator_description,
         "files": {
             file: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
             for file, content in contents.items()

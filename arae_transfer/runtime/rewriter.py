@@ -235,7 +235,7 @@ class Rewriter:
         """Return the converter between the given form of writing and the corpus's own."""
         writer = self._writers.get(form)
         if writer is None:
-            writer = self._writers[form] = _make_writer(self.folder, form)
+            writer = self._writers[form] = make_writer(self.folder, form)
         return writer
 
 
@@ -249,7 +249,12 @@ def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
         ) from error
 
 
-def _make_writer(folder: ModelFolder, form: str) -> Writer:
+def make_writer(folder: ModelFolder, form: str) -> Writer:
+    """Return the converter between a form of writing and that of a model's corpus.
+
+    Raises:
+        AraeError: There is no such form, or the model's own is not understood.
+    """
     if form not in FORMS:
         raise AraeError(f"unknown form {form!r}", f"use {', '.join(FORMS)}.")
     from arae_transfer.form import Form, FormChoice, Writer

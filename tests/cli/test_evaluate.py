@@ -129,6 +129,30 @@ def test_systems_are_compared(corpus: Path, tmp_path: Path) -> None:
     assert output.startswith("**negative-to-positive (20 lines)**\n\n| ")
 
 
+def test_several_systems_make_a_curve(corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    for folder, labels in (("copies", ("negative", "positive")), ("real", ("positive", "negative"))):
+        _write(tmp_path / folder / "negative-to-positive.txt", _test_lines(corpus, labels[0]))
+        _write(tmp_path / folder / "positive-to-negative.txt", _test_lines(corpus, labels[1]))
+    curve = tmp_path / "plots" / "curve.png"
+    status, output, _ = invoke(tmp_path / "copies", tmp_path / "real", "--data", corpus, "--curve", curve, "--json")
+    assert status == 0
+    assert list(json.loads(output)["together"]["systems"]) == ["copies", "real"]
+    assert curve.read_bytes().startswith(b"\x89PNG")
+    status, _, messages = invoke(tmp_path / "copies", "--data", corpus, "--curve", tmp_path)
+    assert status == 1
+    assert "it is a folder" in messages
+
+
+def test_further_models_are_compared_as_compare_does(corpus: Path, tmp_path: Path) -> None:
+    for folder, label in (("copies", "negative"), ("real", "positive")):
+        _write(tmp_path / folder / "negative-to-positive.txt", _test_lines(corpus, label))
+    common = ["--data", corpus, "--json"]
+    by_argument = invoke(tmp_path / "copies", tmp_path / "real", *common)
+    assert by_argument[0] == 0
+    assert by_argument == invoke(tmp_path / "copies", "--compare", tmp_path / "real", *common)
+
+
 def test_references(corpus: Path, tmp_path: Path) -> None:
     rewrites = _write(tmp_path / "mine.txt", _test_lines(corpus, "positive"))
     other = _write(tmp_path / "other.txt", _test_lines(corpus, "positive")[::-1])

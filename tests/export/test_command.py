@@ -101,6 +101,15 @@ def test_a_corpus_that_is_gone_is_said(run: Path, tmp_path: Path) -> None:
     assert (parity["probe_lines"], parity["random_lines"]) == (0, 128)
 
 
+def test_a_run_that_names_no_data_borrows_none(run: Path, tmp_path: Path) -> None:
+    write_text(RunLayout(run).environment, json.dumps({"data": []}))
+    status, _, messages = invoke(run, "-o", tmp_path / "small")
+    assert status == 0
+    assert "does not say where they are" in messages
+    config = json.loads((tmp_path / "small" / "config.json").read_bytes())
+    assert (config["parity"]["probe_lines"], config["generator"]["lengths"]) == (0, [])
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [

@@ -1,0 +1,160 @@
+"""`arae diagnose`: what a run's code space is like, in numbers, plots and sentences."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+import typer
+
+from arae_transfer.cli.command import report
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import RunLayout
+
+if TYPE_CHECKING:
+    from arae_transfer.training.checkpoint import LoadedRun
+
+DATA_FILE = "diagnosis.json"
+REPORT_FILE = "README.md"
+
+_Lines = Mapping[str, Sequence[str]]
+
+
+def diagnose(
+    ctx: typer.Context,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.", show_default=False)],
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="A run of the same recipe without the adversary, to compare with."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Where to write; without this, RUN/diagnosis."),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="CLASS=FILE|FOLDER|TABLE",
+            help="The run's data; without this, where the run says that they are; repeatable.",
+        ),
+    ] = None,
+    checkpoint: Annotated[str, typer.Option(metavar="best|latest", help="Which checkpoint.")] = "best",
+    sentences: Annotated[
+        int, typer.Option(min=10, metavar="N", help="The most held-out sentences of each class.")
+    ] = 500,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="The seed of everything random.")] = 1,
+    plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Draw plots, or write numbers only.")] = True,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="CPU threads; without this, all that may be used.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the numbers to standard output too.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+) -> None:
+    """Look into the code space of a run: the paper's first experiment, and what the code carries.
+
+    Norm and variance of codes over training, codes of like sentences, reconstruction after swapped words, a probe for
+    the class, information in bits, a projection. README.md, diagnosis.json and the plots go to the folder; the
+    interpretation goes to standard output.
+
+    \b
+      arae diagnose runs/quickstart/first --baseline runs/quickstart/plain
+    """
+    if checkpoint not in ("best", "latest"):
+        ctx.fail(f"Invalid value for '--checkpoint': {checkpoint!r} is neither best nor latest.")
+
+    from arae_transfer.cli.extras import require
+
+    require("torch", "safetensors", "sacrebleu", "sklearn", extra="train", command="arae diagnose")
+    if plots:
+        require("matplotlib", extra="plots", command="arae diagnose (without --no-plots)")
+    from arae_transfer.atomic import write_bytes, write_text
+    from arae_transfer.diagnosis.diagnose import DiagnosisOptions, Subject
+    from arae_transfer.diagnosis.diagnose import diagnose as look
+    from arae_transfer.diagnosis.interpretation import TITLES, interpret, render_markdown
+    from arae_transfer.training.checkpoint import load_run
+    from arae_transfer.training.loop import use_threads
+
+    use_threads(threads)
+    which = cast(Literal["best", "latest"], checkpoint)
+    subject = Subject(run, load_run(run, which))
+    other = Subject(baseline, load_run(baseline, which)) if baseline else None
+    sources = data or _recorded_sources(RunLayout(run))
+    training, held_out = _read(subject.loaded, sources, run)
+    command = "" if baseline else _baseline_command(run, sources)
+    remark = f"A plain autoencoder to compare with is trained by\n\n```\n{command}\n```" if command else ""
+
+    def progress(message: str) -> None:
+        if not quiet and sys.stderr is not None and sys.stderr.isatty():
+            typer.echo(f"arae: {message}", err=True)
+
+    found = look(subject, other, training, held_out, DiagnosisOptions(sentences, seed), progress)
+    found["interpretation"] = interpret(found)
+    folder = output or RunLayout(run).diagnosis
+    pictures: dict[str, bytes] = {}
+    if plots:
+        from arae_transfer.diagnosis.plots import draw
+
+        progress("drawing")
+        pictures = draw(found)
+    for name, picture in pictures.items():
+        write_bytes(folder / f"{name}.png", picture)
+    write_text(folder / DATA_FILE, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    files = {name: f"{name}.png" for name in pictures}
+    write_text(folder / REPORT_FILE, render_markdown(found, files, remark))
+    if as_json:
+        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+    else:
+        for key, text in found["interpretation"].items():
+            sys.stdout.write(f"{TITLES[key]}\n  {text}\n")
+    if not quiet:
+        if command:
+            report("there is no --baseline to compare with; to train one:", command)
+        report(f"numbers{', plots' if pictures else ''} and report are in {folder}")
+
+
+def _recorded_sources(layout: RunLayout) -> list[str]:
+    """Return the data that a run says it was trained on; none where it says nothing."""
+    try:
+        return [str(source) for source in json.loads(layout.environment.read_text("utf-8"))["data"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _read(loaded: LoadedRun, sources: Sequence[str], run: Path) -> tuple[_Lines, _Lines]:
+    """Return the run's training sentences and its held-out ones.
+
+    Raises:
+        AraeError: They cannot be read, or nothing says where they are.
+    """
+    from arae_transfer.corpus.reading import ReadingOptions, read_corpus
+
+    recipe = loaded.recipe
+    if sources:
+        options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
+        try:
+            training = read_corpus(sources, "train", options, classes=loaded.classes).lines
+            return training, read_corpus(sources, "valid", options, classes=loaded.classes).lines
+        except AraeError as error:
+            raise AraeError(f"the run's data cannot be read: {error.message}", "say where they are: --data.") from error
+    if not recipe.data.builtin:
+        raise AraeError(f"the run {run} does not say where its data are", "say it: --data, as for `arae train`.")
+    from arae_transfer.corpus.quickstart import make_sentences
+
+    made = make_sentences()
+    return made["train"], made["valid"]
+
+
+def _baseline_command(run: Path, sources: Sequence[str]) -> str:
+    """Return the command that trains the same without the adversary, with the same tokenizer."""
+    layout = RunLayout(run)
+    words = ["arae", "train", str(layout.recipe), "--set", "adversary.weight=0"]
+    words += ["--set", f"tokenizer.model={layout.tokenizer.resolve()}", "--name", f"{run.resolve().name}-plain"]
+    for source in sources:
+        words += ["--data", source]
+    return shlex.join(words)

@@ -1,0 +1,119 @@
+"""`arae interpolate`: the sentences between two sentences, on a path through the code space."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arae_transfer.cli.transfer import complete_class, complete_model
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import MODEL_VARIABLE
+from arae_transfer.runtime.model_folder import ModelFolder
+
+if TYPE_CHECKING:
+    from arae_transfer.form import Writer
+
+
+def interpolate(
+    first: Annotated[str, typer.Argument(metavar="FIRST", help="A sentence.", show_default=False)],
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="Another sentence.", show_default=False)],
+    steps: Annotated[
+        int, typer.Option("--steps", "-n", min=2, metavar="N", help="How many sentences, those of both ends included.")
+    ] = 7,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            "-t",
+            metavar="CLASS",
+            help="The class whose decoder writes them; without this, every class's, each after the other.",
+            autocompletion=complete_class,
+        ),
+    ] = None,
+    path: Annotated[
+        str,
+        typer.Option(metavar="sphere|line", help="Along the sphere that codes lie on, or straight through it."),
+    ] = "sphere",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME|PATH",
+            help="An exported model; without this, the shipped one.",
+            envvar=MODEL_VARIABLE,
+            autocompletion=complete_model,
+        ),
+    ] = None,
+    form: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|ordinary|corpus",
+            help="How the sentences are written: ordinary writing, or the form of the model's corpus.",
+        ),
+    ] = "auto",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write here; the file appears when it is complete."),
+    ] = None,
+    json_lines: Annotated[
+        bool,
+        typer.Option("--json", help="Write one JSON object a line: position, output, to, path, vectors, unfinished."),
+    ] = False,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where to run.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads.", envvar="ARAE_THREADS")] = None,
+) -> None:
+    """Write the sentences on the way from one code to another.
+
+    Each vector goes from the first code's to the second's along a great circle at even speed (sphere), or straight
+    (line), where vectors are shorter midway. Codes of different numbers of vectors are resampled at each step to a
+    number that goes evenly from the one to the other. With --to, one sentence a line; without, class, tab, sentence.
+
+    \b
+      arae interpolate "the food was cold ." "we had a great time here ." --steps 5 --to positive
+    """
+    folder = ModelFolder.find(model)
+    classes = [folder.match_class(to)] if to is not None else list(folder.classes)
+    for sentence in (first, second):
+        if not sentence.strip():
+            raise AraeError("a blank sentence has no code", "give two sentences with words in them.")
+
+    from arae_transfer.cli.answers import open_answers
+    from arae_transfer.runtime.code_space import CodeSpace
+    from arae_transfer.runtime.paths import PATHS
+    from arae_transfer.runtime.rewriter import make_writer
+    from arae_transfer.runtime.sessions import Sessions
+
+    if path not in PATHS:
+        raise AraeError(f"unknown path {path!r}", f"use {' or '.join(PATHS)}.")
+    space = CodeSpace(Sessions(folder, device, threads))
+    texts, write_step = _forms(make_writer(folder, form), first, second, steps)
+    with open_answers(output) as write:
+        for class_name in classes:
+            for place, decoded in enumerate(space.walk(*texts, class_name, steps, path, write_step)):
+                line = decoded.output if to is not None else f"{class_name}\t{decoded.output}"
+                if json_lines:
+                    record = {
+                        "position": round(place / (steps - 1), 6),
+                        "output": decoded.output,
+                        "to": class_name,
+                        "path": path,
+                        "vectors": decoded.vectors,
+                        "unfinished": decoded.unfinished,
+                    }
+                    line = json.dumps(record, ensure_ascii=False)
+                write(f"{line}\n".encode())
+
+
+def _forms(writer: Writer, first: str, second: str, steps: int) -> tuple[tuple[str, str], Callable[[int, str], str]]:
+    """Return both sentences in the corpus's form, and what writes the sentence of a step as the nearer one is typed."""
+    ends = [writer.to_corpus(text) for text in (first, second)]
+
+    def write(place: int, text: str) -> str:
+        return writer.from_corpus(text, ends[0 if place <= (steps - 1) / 2 else 1][1])
+
+    return (ends[0][0], ends[1][0]), write

@@ -1,0 +1,87 @@
+"""`arae sample`: sentences out of noise, by the generator and the decoder of a class."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from arae_transfer.cli.transfer import complete_class, complete_model, known_classes
+from arae_transfer.layout import MODEL_VARIABLE
+from arae_transfer.runtime.model_folder import ModelFolder
+
+
+def sample(
+    ctx: typer.Context,
+    number: Annotated[int, typer.Option("--number", "-n", min=1, metavar="N", help="How many sentences.")] = 10,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            "-t",
+            metavar="CLASS",
+            help="The class whose decoder writes them, or the start of its name.",
+            autocompletion=complete_class,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Another seed gives other sentences.")] = 0,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME|PATH",
+            help="An exported model; without this, the shipped one.",
+            envvar=MODEL_VARIABLE,
+            autocompletion=complete_model,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write here; the file appears when it is complete."),
+    ] = None,
+    json_lines: Annotated[
+        bool,
+        typer.Option("--json", help="Write one JSON object a line: number, output, to, seed, vectors, unfinished."),
+    ] = False,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where the decoder runs.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads.", envvar="ARAE_THREADS")] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, metavar="N", help="The most sentences at once; it does not change them.")
+    ] = 64,
+) -> None:
+    """Write sentences that nobody gave: noise, through the generator, to a class's decoder.
+
+    They are in the form of the model's corpus. The same seed gives the same sentences, and of more of them the same
+    first ones. A code of several vectors has as many as a sentence of the corpus has tokens, drawn from its lengths.
+
+    \b
+      arae sample -n 5 --to positive --seed 7
+    """
+    if to is None:
+        ctx.fail(f"Missing option '--to' / '-t'.{known_classes(model)}")
+    folder = ModelFolder.find(model)
+    class_name = folder.match_class(to)
+
+    from arae_transfer.cli.answers import open_answers
+    from arae_transfer.runtime.code_space import CodeSpace
+    from arae_transfer.runtime.sessions import Sessions
+
+    space = CodeSpace(Sessions(folder, device, threads))
+    sentences = space.sample(number, class_name, seed=seed, batch_size=batch_size)
+    with open_answers(output) as write:
+        for place, sentence in enumerate(sentences):
+            line = sentence.output
+            if json_lines:
+                record = {
+                    "number": place,
+                    "output": sentence.output,
+                    "to": class_name,
+                    "seed": seed,
+                    "vectors": sentence.vectors,
+                    "unfinished": sentence.unfinished,
+                }
+                line = json.dumps(record, ensure_ascii=False)
+            write(f"{line}\n".encode())

@@ -1,0 +1,149 @@
+"""The generator as an ONNX graph: noise to code vectors on the unit sphere; and what an export says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto
+from torch import nn
+
+from arae_transfer.errors import AraeError
+from arae_transfer.export.encoder_graph import SMALLEST_NORM
+from arae_transfer.export.graph import Graph, make_model, value
+from arae_transfer.export.parity import GREATEST_CODE_DIFFERENCE
+from arae_transfer.export.weights import Float32, array
+from arae_transfer.model.arae import ARAE
+from arae_transfer.model.code_space import Generator
+from arae_transfer.recipe import Recipe
+from arae_transfer.tokenizer import Tokenizer
+
+_PROBES = 32
+_SEED = 1111
+
+
+def build_generator(generator: Generator, metadata: Mapping[str, str]) -> onnx.ModelProto:
+    """Build the generator's graph; batch normalisation, at its running statistics, is folded into the layers.
+
+    Inputs: ``noise`` float32 (batch, noise_size), standard normal; ``code_mask`` float32 (batch, vectors), 1 where a
+    vector is wanted. Output: ``code`` float32 (batch, vectors, code_size), of unit norm where a vector is wanted and
+    zero elsewhere. Weights are stored as fp32: the graph is small.
+
+    Args:
+        generator: The trained generator, in evaluation mode.
+        metadata: What the file says about itself.
+    """
+    graph = Graph("fp32")
+    row = graph.constant("axis.1", [1])
+    states = graph.node("Unsqueeze", ["noise", row], "noise.row")  # (batch, 1, noise)
+    if generator.places is not None:
+        # The place of each vector is added to the noise, which all vectors of a sentence share.
+        table = graph.constant("places", array(generator.places.weight), np.float32)  # (maximum vectors, noise)
+        shape = graph.node("Shape", ["code_mask"], "code_mask.shape")
+        vectors = graph.node("Slice", [shape, row, graph.constant("end", [2])], "vectors")
+        own = graph.node("Slice", [table, graph.constant("begin", [0]), vectors], "places.own")  # (vectors, noise)
+        states = graph.node("Add", [states, own], "noise.placed")  # (batch, vectors, noise)
+    for number, (weight, bias) in enumerate(_folded_layers(generator)):
+        name = f"layer.{number}"
+        product = graph.node(
+            "MatMul", [states, graph.constant(f"{name}.weight", weight.T, np.float32)], f"{name}.product"
+        )
+        states = graph.node("Add", [product, graph.constant(f"{name}.bias", bias, np.float32)], f"{name}.sum")
+        if number < len(generator.layers) // 3:
+            states = graph.node("Relu", [states], f"{name}.state")
+    norm = graph.node("ReduceL2", [states], "norm", axes=[2], keepdims=1)  # (batch, vectors, 1)
+    divisor = graph.node("Max", [norm, graph.constant("smallest_norm", SMALLEST_NORM, np.float32)], "norm.clamped")
+    unit = graph.node("Div", [states, divisor], "code.unmasked")
+    column = graph.node("Unsqueeze", ["code_mask", graph.constant("axis.2", [2])], "code_mask.column")
+    graph.node("Mul", [unit, column], "code")
+    axis = 1 if generator.single else "vectors"
+    inputs = [
+        value("noise", TensorProto.FLOAT, ["batch", generator.noise_size]),
+        value("code_mask", TensorProto.FLOAT, ["batch", axis]),
+    ]
+    outputs = [value("code", TensorProto.FLOAT, ["batch", axis, generator.last.out_features])]
+    return make_model(graph.build("generator", inputs, outputs), metadata, "Noise to code vectors of unit norm.")
+
+
+def _folded_layers(generator: Generator) -> list[tuple[Float32, Float32]]:
+    """Return weight (out, in) and bias (out,) of each linear layer, with the normalisation that follows it inside."""
+    folded = []
+    modules = list(generator.layers)
+    for linear, normalisation in zip(modules[0::3], modules[1::3], strict=True):
+        assert isinstance(linear, nn.Linear)
+        assert isinstance(normalisation, nn.BatchNorm1d)
+        variance = array(normalisation.get_buffer("running_var")).astype(np.float64)
+        mean = array(normalisation.get_buffer("running_mean")).astype(np.float64)
+        scale = array(normalisation.weight) / np.sqrt(variance + normalisation.eps)  # (out,)
+        weight = array(linear.weight) * scale[:, np.newaxis]
+        bias = (array(linear.bias) - mean) * scale + array(normalisation.bias)
+        folded.append((weight.astype(np.float32), bias.astype(np.float32)))
+    return [*folded, (array(generator.last.weight), array(generator.last.bias))]
+
+
+def export_generator(
+    model: ARAE,
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    lines: Sequence[str],
+    file: str,
+    metadata: Mapping[str, str],
+) -> tuple[dict[str, bytes], dict[str, Any] | None]:
+    """Return the file of a trained generator and its description in ``config.json``.
+
+    The description holds ``file``, ``noise_size``, ``maximum_vectors`` and ``lengths``: how many of the corpus's
+    held-out sentences have 1, 2, ... tokens, the end id included; empty where no lines are given.
+
+    Args:
+        model: The model, on the CPU in evaluation mode.
+        recipe: Its recipe.
+        tokenizer: Its tokenizer.
+        lines: Held-out sentences in the form of the corpus.
+        file: The name of the file.
+        metadata: What the file says about itself.
+
+    Returns:
+        Nothing and None where the recipe trains no generator.
+
+    Raises:
+        AraeError: The graph does not answer as the generator does, or its weights are not finite.
+    """
+    if recipe.adversary.weight == 0:
+        return {}, None
+    content = build_generator(model.generator, metadata).SerializeToString()
+    maximum_vectors = 1 if model.generator.single else model.maximum_vectors
+    _require_parity(model.generator, content, maximum_vectors)
+    most = recipe.data.maximum_tokens
+    lengths = [len(ids) + 1 for ids in tokenizer.encode_lines(list(lines)) if ids and len(ids) < most]
+    counts = np.bincount(lengths, minlength=2)[1:].tolist() if lengths else []
+    description = {
+        "file": file,
+        "noise_size": model.generator.noise_size,
+        "maximum_vectors": maximum_vectors,
+        "lengths": counts,
+    }
+    return {file: content}, description
+
+
+@torch.no_grad()
+def _require_parity(generator: Generator, content: bytes, maximum_vectors: int) -> None:
+    """Refuse a graph whose codes are not the generator's."""
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    random = torch.Generator().manual_seed(_SEED)
+    noise = torch.randn(_PROBES, generator.noise_size, generator=random)
+    lengths = torch.randint(1, maximum_vectors + 1, (_PROBES,), generator=random)
+    mask = torch.arange(maximum_vectors) < lengths[:, None]  # (probes, vectors)
+    wanted = generator(noise, mask).numpy()
+    (code,) = session.run(["code"], {"noise": noise.numpy(), "code_mask": mask.float().numpy()})
+    difference = float(np.abs(code - wanted).max())
+    # Written so that a difference that is not a number is refused too.
+    if difference <= GREATEST_CODE_DIFFERENCE:
+        return
+    raise AraeError(
+        f"the exported generator does not answer as the model's: codes differ by up to {difference:.1g}",
+        "export another checkpoint of the run: its training may have diverged.",
+    )

@@ -1,0 +1,268 @@
+"""The code space of an exported model: sentences to codes, noise to codes, codes to sentences; onnxruntime alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import ExportLayout
+from arae_transfer.runtime.model_folder import ModelFolder
+from arae_transfer.runtime.paths import Code, interpolate
+from arae_transfer.runtime.rewriter import BATCH_SIZE, LONGEST_GROWTH, one_line
+from arae_transfer.runtime.sessions import Int64, Sessions
+from arae_transfer.tokenizer import END_ID, Tokenizer
+
+Floats = npt.NDArray[np.float32]
+
+
+class Runnable(Protocol):
+    """What an onnxruntime session can do."""
+
+    def run(self, names: list[str] | None, feed: dict[str, Any]) -> list[Any]:
+        """Return the named outputs for named inputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A code as a sentence.
+
+    Attributes:
+        output: The sentence, one line.
+        unfinished: Whether it reached its greatest length before its end.
+        vectors: The number of vectors of the code.
+    """
+
+    output: str
+    unfinished: bool
+    vectors: int
+
+
+@dataclass(frozen=True)
+class GeneratorDescription:
+    """What an export says of its generator.
+
+    Attributes:
+        file: Its file.
+        noise_size: The dimensions of its noise.
+        maximum_vectors: The most vectors of a code; 1 for a single one.
+        lengths: The weight of 1, 2, ... vectors among its codes.
+    """
+
+    file: str
+    noise_size: int
+    maximum_vectors: int
+    lengths: tuple[float, ...]
+
+    @classmethod
+    def read(cls, folder: ModelFolder) -> GeneratorDescription:
+        """Read it from the model's ``config.json``.
+
+        The numbers of vectors are those of the corpus's sentences, as the export counted them. Without these, every
+        number from an eighth to three eighths of ``maximum_tokens`` is as likely.
+
+        Raises:
+            AraeError: The model has no generator, or its description is damaged.
+        """
+        config = json.loads(ExportLayout(folder.root).config.read_bytes())
+        try:
+            section = config.get("generator")
+            if section is None:
+                raise _no_generator(folder, config)
+            most = int(section["maximum_vectors"])
+            size = int(section["noise_size"])
+            counts = [float(count) for count in section["lengths"]][:most]
+            file = str(section["file"])
+            if file not in folder.files or most < 1 or size < 1 or any(count < 0 for count in counts):
+                raise ValueError
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise AraeError(
+                f"what {ExportLayout(folder.root).config} says of the generator is damaged",
+                "copy the model folder again, or run `arae export` again.",
+            ) from error
+        if most == 1:
+            counts = [1.0]
+        elif sum(counts) <= 0:
+            low, high = max(2, folder.maximum_tokens // 8), max(2, 3 * folder.maximum_tokens // 8)
+            counts = [float(low <= length <= high) for length in range(1, most + 1)]
+        return cls(file, size, most, tuple(counts))
+
+
+def _no_generator(folder: ModelFolder, config: dict[str, Any]) -> AraeError:
+    """Return why a model has none: it was never trained, or exports did not hold it then."""
+    try:
+        trained = float(config["recipe"]["adversary"]["weight"]) != 0
+    except (KeyError, TypeError, ValueError):
+        trained = True
+    if trained:
+        return AraeError(
+            f"the model {folder.name} has no generator: it was exported before exports held one",
+            f"export its run again: arae export RUN -o {folder.root}",
+        )
+    return AraeError(
+        f"the model {folder.name} has no generator: its recipe trained none (adversary.weight = 0)",
+        "train with --set adversary.weight=0.01, and export that run: arae export RUN",
+    )
+
+
+class CodeSpace:
+    """The code space of one exported model."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        """Read the tokenizer; graphs are opened when they are first used.
+
+        Raises:
+            AraeError: The tokenizer is damaged.
+        """
+        self.folder = sessions.folder
+        self._sessions = sessions
+        try:
+            self._tokenizer = Tokenizer(self.folder.read_file(self.folder.tokenizer))
+        except RuntimeError as error:
+            raise AraeError(
+                f"{self.folder.root / self.folder.tokenizer} is not a SentencePiece model", "export the model again."
+            ) from error
+        self._generator: Runnable | None = None
+
+    def encode(self, lines: Sequence[str]) -> list[Code]:
+        """Return the code of each line, (vectors, size).
+
+        Args:
+            lines: Sentences in the form of the corpus, none of them blank.
+
+        Raises:
+            AraeError: A line is blank or too long for the model, or the model cannot run.
+        """
+        encoder, _ = self._sessions.open(self.folder.classes[0])
+        codes: list[Code] = []
+        for line, ids in zip(lines, self._tokenizer.encode_lines([one_line(line) for line in lines]), strict=True):
+            if not ids:
+                raise AraeError(f"{line!r} has no words, and so no code", "give a sentence.")
+            if len(ids) >= self.folder.maximum_tokens:
+                raise AraeError(
+                    f"a sentence has {len(ids)} tokens; the model reads up to {self.folder.maximum_tokens - 1}",
+                    "give a shorter one.",
+                )
+            tokens = np.array([[*ids, END_ID]], dtype=np.int64)
+            lengths = np.array([tokens.shape[1]], dtype=np.int64)
+            code, mask = _run(encoder, ["code", "code_mask"], {"tokens": tokens, "lengths": lengths})
+            codes.append(code[0, mask[0] > 0])
+        return codes
+
+    def generate(self, number: int, seed: int, batch_size: int = BATCH_SIZE) -> list[Code]:
+        """Return generated codes, each (vectors, size).
+
+        The code of a place depends on the seed and the place alone: neither on how many there are, nor on the batches.
+
+        Raises:
+            AraeError: The model has no generator, or it cannot run.
+        """
+        description = GeneratorDescription.read(self.folder)
+        if self._generator is None:
+            self._generator = self._open_generator(description)
+        shares = np.cumsum(description.lengths) / np.sum(description.lengths)
+        noise: Floats = np.empty((number, description.noise_size), dtype=np.float32)
+        lengths: Int64 = np.empty(number, dtype=np.int64)
+        for place in range(number):
+            random = np.random.default_rng((seed, place))
+            noise[place] = random.standard_normal(description.noise_size)
+            drawn = np.searchsorted(shares, random.random(), side="right")
+            lengths[place] = 1 + min(int(drawn), len(shares) - 1)  # the shares' sum may be a little less than 1
+        codes: list[Code] = []
+        for start in range(0, number, batch_size):
+            rows = slice(start, start + batch_size)
+            mask = (np.arange(lengths[rows].max()) < lengths[rows, np.newaxis]).astype(np.float32)  # (batch, vectors)
+            (code,) = _run(self._generator, ["code"], {"noise": noise[rows], "code_mask": mask})
+            codes += [own[:length] for own, length in zip(code, lengths[rows], strict=True)]
+        return codes
+
+    def decode(
+        self,
+        codes: Sequence[Code],
+        to: str,
+        *,
+        batch_size: int = BATCH_SIZE,
+        write: Callable[[int, str], str] | None = None,
+    ) -> list[Decoded]:
+        """Return the sentence of each code.
+
+        Args:
+            codes: Each (vectors, size).
+            to: The exact name of a class of the model, whose decoder reads them.
+            batch_size: The most codes that are decoded at once; it does not change the sentences.
+            write: Turns the sentence of the code of that place into the user's own form; None: the corpus's form.
+
+        Raises:
+            AraeError: The model cannot run.
+        """
+        _, decoder = self._sessions.open(to)
+        decoded: list[Decoded | None] = [None] * len(codes)
+        bounds = [self._longest(code) for code in codes]
+        order = sorted(range(len(codes)), key=lambda place: -len(codes[place]))
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            most = max(len(codes[place]) for place in batch)
+            code: Floats = np.zeros((len(batch), most, codes[batch[0]].shape[1]), dtype=np.float32)
+            mask: Floats = np.zeros((len(batch), most), dtype=np.float32)
+            for row, place in enumerate(batch):
+                code[row, : len(codes[place])] = codes[place]
+                mask[row, : len(codes[place])] = 1.0
+            longest = np.array(max(bounds[place] for place in batch), dtype=np.int64)
+            (answers,) = _run(decoder, ["tokens"], {"code": code, "code_mask": mask, "maximum_length": longest})
+            for place, answer in zip(batch, answers.tolist(), strict=True):
+                own = answer[: bounds[place]]
+                text = self._tokenizer.decode(own)
+                text = write(place, text) if write is not None else " ".join(one_line(text).split())
+                decoded[place] = Decoded(text, END_ID not in own, len(codes[place]))
+        return [each for each in decoded if each is not None]
+
+    def sample(self, number: int, to: str, *, seed: int = 0, batch_size: int = BATCH_SIZE) -> list[Decoded]:
+        """Return sentences of generated codes, by the decoder of a class."""
+        return self.decode(self.generate(number, seed, batch_size), to, batch_size=batch_size)
+
+    def walk(
+        self,
+        first: str,
+        second: str,
+        to: str,
+        steps: int,
+        path: str = "sphere",
+        write: Callable[[int, str], str] | None = None,
+    ) -> list[Decoded]:
+        """Return the sentences of codes between those of two sentences, both ends included (``paths.interpolate``)."""
+        start, end = self.encode([first, second])
+        return self.decode(interpolate(start, end, steps, path), to, write=write)
+
+    def _longest(self, code: Code) -> int:
+        """Return the most tokens of a code's sentence: a single vector does not say how long that is."""
+        return (self.folder.maximum_tokens if len(code) == 1 else len(code)) + LONGEST_GROWTH
+
+    def _open_generator(self, description: GeneratorDescription) -> Runnable:
+        """Open the generator, on the CPU always: it is small, and its codes are then the same everywhere."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        content = self.folder.read_file(description.file)
+        try:
+            session: Runnable = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's exceptions share no base class but this one
+            raise AraeError(
+                f"onnxruntime cannot open {self.folder.root / description.file}", "export the model again."
+            ) from error
+        return session
+
+
+def _run(session: Runnable, names: list[str], feed: dict[str, Any]) -> list[Any]:
+    try:
+        return session.run(names, feed)
+    except Exception as error:  # as above
+        raise AraeError(
+            f"onnxruntime failed: {str(error).strip().splitlines()[0] if str(error).strip() else error!r}",
+            "if memory is short, use a smaller --batch-size; otherwise try --device cpu.",
+        ) from error
