@@ -1,4 +1,3 @@
-# ruff: noqa: TID253 -- a room of the learning half
 """The trained encoder and decoders of a run, applied to sentences without any noise."""
 
 from __future__ import annotations
