@@ -36,17 +36,17 @@ class RunLog:
         self._scalars = scalars
 
     def metrics(self, kind: str, step: int, values: Mapping[str, float]) -> dict[str, float]:
-        """Append one line of figures under ``kind/name``, and return the figures as they were written.
+        """Append one line of figures under ``kind/name``, and return these figures as they were written.
 
         Raises:
             AraeError: The file cannot be written.
         """
-        scalars = {f"{kind}/{name}": round(value, 6) for name, value in values.items()}
+        scalars = {f"{kind}/{name}": _rounded(value) for name, value in values.items()}
         record = {"step": step, "sentences": step * self._sentences_per_step} | scalars
         append_text(self._layout.metrics, json.dumps(record) + "\n")
         if self._scalars is not None:
             self._scalars.write(step, scalars)
-        return {name: round(value, 6) for name, value in values.items()}
+        return scalars
 
     def samples(self, step: int, report: ValidationReport) -> None:
         """Append the probe sentences of a validation.
@@ -103,3 +103,8 @@ class RunLog:
             if keeping:
                 kept.append(line)
         write_text(self._layout.samples, "".join(kept))
+
+
+def _rounded(value: float) -> float:
+    """Keep six decimals, and six digits of what is smaller."""
+    return round(value, 6) if abs(value) >= 0.1 else float(f"{value:.6g}")

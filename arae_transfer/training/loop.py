@@ -44,10 +44,13 @@ from arae_transfer.training.checkpoint import (
     restore,
     save_checkpoint,
 )
+from arae_transfer.training.guard import CollapseGuard
 from arae_transfer.training.log import RunLog
 from arae_transfer.training.players import Metrics, Optimizers, Players, TrainingDiverged
 from arae_transfer.training.schedules import alternating_step, joint_step
+from arae_transfer.training.tensorboard import open_tensorboard
 from arae_transfer.training.validation import ValidationReport, validate
+from arae_transfer.training.watch import watch_codes, watch_players
 
 CODE_NOISE_DECAY_STEPS = 100
 
@@ -250,7 +253,10 @@ class Trainer:
         self.state = State(classes=self.classes, corpus=fingerprint(self.train_sentences))
         self.sentences_per_step = recipe.training.batch_size * len(self.classes)
         self.steps = max(1, recipe.training.sentences // self.sentences_per_step)
-        self.log = RunLog(self.layout, self.sentences_per_step)
+        self.log = RunLog(
+            self.layout, self.sentences_per_step, open_tensorboard(self.layout.tensorboard, reporter.message)
+        )
+        self.guard = CollapseGuard(recipe, len(self.classes), self.steps)
         self._saved_step: int | None = None
         if resume:
             self._resume()
@@ -308,7 +314,8 @@ class Trainer:
             self.state = restore(self.layout, checkpoint, self.model, self.average, self.optimizers)
             self._saved_step = self.state.step
             self.reporter.message(f"continuing {self.layout.root} at step {self.state.step:,} of {self.steps:,}")
-        self.log.trim(self.state.step)
+        for record in self.log.trim(self.state.step):
+            self.guard.observe(record["step"], record)  # what it has to say was said
 
     def _write_header(self) -> None:
         write_text(self.layout.recipe, recipe_to_toml(self.recipe))
@@ -385,7 +392,7 @@ class Trainer:
                     means = {name: sum(values) / len(values) for name, values in sums.items()}
                     left = (self.steps - step) * self.sentences_per_step / max(rate, 1e-9)
                     progress = Progress(step, self.steps, step * self.sentences_per_step, rate, left, means)
-                    self.log.metrics("train", step, means | {"sentences_per_second": rate})
+                    self._log("train", means | watch_players(self.optimizers) | {"sentences_per_second": rate})
                     self.reporter.progress(progress)
                     sums.clear()
                     window_start, window_step = now, step
@@ -399,6 +406,7 @@ class Trainer:
                     last_saved = time.monotonic()
             if self.state.step != self._saved_step:  # asked to stop between checkpoints
                 self._save(best=False)
+        self.log.close()
         return Outcome(self.layout.root, self.state.step >= self.steps, self.state)
 
     def _step(self, step: int) -> Metrics:
@@ -472,6 +480,11 @@ class Trainer:
 
     # --- once in a while --------------------------------------------------------------------------------------
 
+    def _log(self, kind: str, values: Mapping[str, float]) -> None:
+        """Write figures, and say what the guard sees in them."""
+        for text in self.guard.observe(self.state.step, self.log.metrics(kind, self.state.step, values)):
+            self.reporter.message(text)
+
     def _check_weights(self) -> None:
         """Refuse to save what no longer holds numbers, so that the last good checkpoint stays the latest.
 
@@ -488,7 +501,8 @@ class Trainer:
     def _validate(self) -> None:
         self._check_weights()
         model = self.average if self.average is not None else self.model
-        report = validate(model, self.recipe, self.tokenizer, list(self.valid_sentences.values()), self.device)
+        sentences = list(self.valid_sentences.values())
+        report = validate(model, self.recipe, self.tokenizer, sentences, self.device)
         # Before the cycle has begun, rewrites are not yet what the recipe is after.
         cycling = self.recipe.cycle.weight == 0 or self.state.step > self.recipe.cycle.start * self.steps
         best = cycling and report.scores["score"] > self.state.best_score
@@ -497,7 +511,8 @@ class Trainer:
             self.state.best_score = report.scores["score"] if cycling else -1.0
             self.state.best_step = self.state.step
         self.state.scores = dict(report.scores)
-        self.log.metrics("valid", self.state.step, report.scores)
+        self._log("valid", report.scores)
+        self._log("watch", watch_codes(model, sentences, self.device))
         self.log.samples(self.state.step, report)
         self._save(best=best)
         self.reporter.validation(self.state.step, report, best)
