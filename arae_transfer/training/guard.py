@@ -26,6 +26,8 @@ IGNORED = 0.01
 STILL = 1e-7
 # Standard deviation of the critic's scores on unit codes; healthy 0.03 and more.
 CONSTANT = 1e-6
+# Norm of the noise beside a code's norm of 1; the paper's is 1.1.
+DROWNING = 2.0
 # Share of the way from chance to certainty; healthy 0.0 to 0.25, encoder without the classifier's term 0.9.
 NEVER_HIDDEN = 0.8
 NEVER_HIDDEN_GRACE = 0.3
@@ -70,23 +72,23 @@ class CollapseGuard:
         self._said.add(kind)
         return True
 
+    def _less_noise(self) -> str | None:
+        """Return what to change where the noise on the codes drowns them; codes have norm 1."""
+        model = self._recipe.model
+        norm = model.code_noise * model.code_size**0.5
+        return f"lower model.code_noise ({model.code_noise:g}: noise of norm {norm:.1f})" if norm > DROWNING else None
+
     def _codes_alike(self, variance: float | None) -> str | None:
         if variance is None or not self._holds("codes", variance < ALIKE):
             return None
         recipe = self._recipe
-        terms = [
-            f"{key} ({weight:g})"
-            for key, weight in (
-                ("adversary.weight", recipe.adversary.weight),
-                ("attribute.weight", recipe.attribute.weight),
-            )
-            if weight > 0
-        ]
-        remedy = (
-            f"lower {' or '.join(terms)}"
-            if terms
-            else f"change training.learning_rate ({recipe.training.learning_rate:g})"
-        )
+        weights = {"adversary.weight": recipe.adversary.weight, "attribute.weight": recipe.attribute.weight}
+        terms = [f"{key} ({weight:g})" for key, weight in weights.items() if weight > 0]
+        remedy = self._less_noise()
+        if remedy is None and terms:
+            remedy = f"lower {' or '.join(terms)}"
+        if remedy is None:
+            remedy = f"lower training.learning_rate ({recipe.training.learning_rate:g})"
         return f"all sentences have almost the same code (variance {variance:.3f} of at most 1); {remedy}."
 
     def _still(self, player: str, key: str, ratio: float | None) -> str | None:
@@ -107,15 +109,12 @@ class CollapseGuard:
         )
 
     def _ignored_code(self, use: float | None) -> str | None:
-        # Where all codes are alike there is nothing to read, and that is said.
-        if use is None or "codes" in self._said or not self._holds("decoders", use < IGNORED):
+        # Where all codes are alike there is nothing to read, and that is said; unless it came of the same cause.
+        remedy = self._less_noise()
+        if use is None or ("codes" in self._said and remedy is None) or not self._holds("decoders", use < IGNORED):
             return None
-        model = self._recipe.model
-        noise = model.code_noise * model.code_size**0.5
-        if noise > 1:
-            remedy = f"lower model.code_noise ({model.code_noise:g}: a norm of {noise:.1f} on codes of norm 1)"
-        else:
-            remedy = f"raise model.word_dropout ({model.word_dropout:g}), so that they need it"
+        if remedy is None:
+            remedy = f"raise model.word_dropout ({self._recipe.model.word_dropout:g}), so that they need it"
         return (
             "the decoders ignore the code: with another sentence's code the loss of reconstruction changes by "
             f"{100 * use:.1f} %; {remedy}."

@@ -20,21 +20,42 @@ from arae_transfer.training.loop import Progress, Trainer, TrainingData
 from arae_transfer.training.validation import ValidationReport
 from arae_transfer.training.watch import watch_codes, watch_players
 
-STEPS = 160
+STEPS = 80
 SMALL: dict[str, Any] = {
     "name": "small",
     "tokenizer": {"vocabulary_size": 400},
-    "model": {"code_size": 32, "embedding_size": 32, "hidden_size": 32, "code_noise": 0.02, "code_noise_decay": 1.0},
-    "adversary": {"noise_size": 8, "generator_layers": [16], "critic_layers": [16], "critic_updates": 1},
-    "attribute": {"layers": [16], "learning_rate": 1e-3},
-    "training": {"sentences": STEPS * 32, "batch_size": 16, "optimizer": "adam", "learning_rate": 1e-2},
+    "model": {
+        "code": "sequence",
+        "code_size": 32,
+        "code_noise": 0.02,
+        "code_noise_decay": 1.0,
+        "embedding_size": 32,
+        "hidden_size": 32,
+        "bidirectional": True,
+    },
+    "adversary": {
+        "weight": 0.01,
+        "noise_size": 8,
+        "generator_layers": [16],
+        "critic_layers": [16],
+        "critic_updates": 1,
+    },
+    "attribute": {"weight": 0.3, "layers": [16], "learning_rate": 1e-3},
+    "training": {
+        "sentences": STEPS * 32,
+        "batch_size": 16,
+        "schedule": "joint",
+        "optimizer": "adam",
+        "learning_rate": 1e-2,
+        "initialization": "scaled",
+    },
     "validation": {"every": 20 * 32, "sentences": 8, "probes": 0, "log_every": 10},
 }
-SEQUENCE: dict[str, Any] = {
-    "model": {"code": "sequence", "bidirectional": True},
-    "adversary": {"weight": 0.01},
-    "attribute": {"weight": 0.3},
-    "training": {"schedule": "joint", "initialization": "scaled"},
+PAPER: dict[str, Any] = {
+    "model": {"code": "single", "bidirectional": False},
+    "adversary": {"weight": 1.0},
+    "attribute": {"weight": 1.0},
+    "training": {"schedule": "alternating", "initialization": "uniform"},
 }
 
 
@@ -81,7 +102,7 @@ def one_thread() -> Iterator[None]:
 def data() -> TrainingData:
     sentences = make_sentences()
     return TrainingData(
-        {name: lines[:2000] for name, lines in sentences["train"].items()},
+        {name: lines[:1000] for name, lines in sentences["train"].items()},
         {name: lines[:64] for name, lines in sentences["valid"].items()},
     )
 
@@ -94,18 +115,17 @@ def train(
     return listener.warnings
 
 
-# The classifier's learning rate is the quickstart's; everything else is on.
-@pytest.mark.parametrize("tables", [[], [SEQUENCE]], ids=["single", "sequence"])
-def test_a_healthy_training_is_left_in_peace(tmp_path: Path, data: TrainingData, tables: list[dict[str, Any]]) -> None:
-    assert train(tmp_path, recipe(*tables), data) == []
+def test_a_healthy_training_is_left_in_peace(tmp_path: Path, data: TrainingData) -> None:
+    assert train(tmp_path, recipe(), data) == []
 
 
 @pytest.mark.parametrize(
     ("changes", "complaint", "key"),
     [
-        ({"model": {"code_noise": 30.0}}, "the decoders ignore the code", "lower model.code_noise (30:"),
         ({"adversary": {"learning_rate": 0.0}}, "the critic stands still", "raise adversary.learning_rate (0)"),
         ({"adversary": {"weight": 1000.0}}, "almost the same code", "lower adversary.weight (1000)"),
+        # The paper's weights with an optimizer that takes every term for equally large.
+        (PAPER, "almost the same code", "lower adversary.weight (1) or attribute.weight (1)"),
         ({"attribute": {"learning_rate": 0.0}}, "the classifier stands still", "raise attribute.learning_rate (0)"),
         (
             {"adversary": {"constraint": "clip", "clip": 1e-6}},
@@ -113,29 +133,42 @@ def test_a_healthy_training_is_left_in_peace(tmp_path: Path, data: TrainingData,
             "raise adversary.clip (1e-06)",
         ),
     ],
-    ids=["noise", "critic", "alike", "classifier", "clip"],
+    ids=["critic", "alike", "single", "classifier", "clip"],
 )
-@pytest.mark.parametrize("tables", [[], [SEQUENCE]], ids=["single", "sequence"])
 def test_a_collapse_is_said_once_with_the_key_to_change(
-    tmp_path: Path, data: TrainingData, tables: list[dict[str, Any]], changes: dict[str, Any], complaint: str, key: str
+    tmp_path: Path, data: TrainingData, changes: dict[str, Any], complaint: str, key: str
 ) -> None:
-    said = train(tmp_path, recipe(*tables, changes), data)
-    matching = [text for text in said if complaint in text]
-    assert len(matching) == 1, said
-    assert key in matching[0]
-    assert "\n" not in matching[0]
+    said = train(tmp_path, recipe(changes), data)
+    assert len(said) == 1, said
+    assert complaint in said[0]
+    assert key in said[0]
+    assert "\n" not in said[0]
 
 
-def test_a_class_that_stays_open_is_said(tmp_path: Path, data: TrainingData) -> None:
-    changes = {"attribute": {"weight": 1e-6, "learning_rate": 1e-2}, "adversary": {"weight": 1e-3}}
-    said = train(tmp_path, recipe(SEQUENCE, changes), data)
+def test_decoders_that_hear_nothing_but_noise_are_said(tmp_path: Path, data: TrainingData) -> None:
+    said = train(tmp_path, recipe({"model": {"code_noise": 30.0}}), data)
+    assert len([text for text in said if "the decoders ignore the code" in text]) == 1, said
+    assert len(said) <= 2  # the encoder, which nobody hears, may not learn either
+    assert all("lower model.code_noise (30: noise of norm 169.7)" in text for text in said)
+
+
+def test_a_class_that_stays_open_is_said(tmp_path: Path) -> None:
+    """The classes have no word in common, and the encoder is not asked to hide them."""
+
+    def lines(words: str) -> list[str]:
+        return [f"{a} {b} {c}" for a in words.split() for b in words.split() for c in words.split()]
+
+    negative, positive = lines("cold slow rude late dull"), lines("warm quick kind early bright")
+    classes = {"negative": negative, "positive": positive}
+    changes = {"attribute": {"weight": 1e-6, "learning_rate": 1e-2}, "tokenizer": {"vocabulary_size": 280}}
+    said = train(tmp_path, recipe(changes), TrainingData(classes, classes))
     assert len(said) == 1, said
     assert "the encoder does not hide the class" in said[0]
     assert "raise attribute.weight (1e-06)" in said[0]
 
 
 def test_watching_draws_nothing_and_changes_nothing(tmp_path: Path, data: TrainingData) -> None:
-    trainer = Trainer(recipe(SEQUENCE, {"model": {"dropout": 0.2}}), data, tmp_path, Listener(), device="cpu")
+    trainer = Trainer(recipe({"model": {"dropout": 0.2}}), data, tmp_path, Listener(), device="cpu")
     trainer._step(0)
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
     random = torch.get_rng_state()
