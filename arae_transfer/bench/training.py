@@ -27,6 +27,7 @@ from arae_transfer.training.players import Metrics, Players
 from arae_transfer.training.validation import ValidationReport
 
 WARM_UP_STEPS = 2
+AUTOENCODER = "encoder and decoders"
 _MATRIX = 1024
 _MATRIX_ON_GPU = 8192
 
@@ -115,59 +116,76 @@ def _finish(device: torch.device) -> None:
 
 
 class _TimedPlayers(Players):
-    """Players that note how long each of them works; what is inside another counts for the inner one alone."""
+    """Players that note how long each of them works.
+
+    What is encoded counts for the player that reads the code next, and an update of encoder and decoders for the player
+    whose term it follows; a joint update follows them all and counts for encoder and decoders.
+    """
 
     def __init__(self, players: Players) -> None:
         super().__init__(players.model, players.recipe, players.optimizers, players.device)
         self.code_noise, self.rewriting = players.code_noise, players.rewriting
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self._inner = [0.0]
+        self._encoding = 0.0
+        self._turn = AUTOENCODER
 
     @contextmanager
-    def measuring(self, name: str) -> Iterator[None]:
+    def _measuring(self, name: str) -> Iterator[None]:
         _finish(self.device)
         start = time.perf_counter()
-        self._inner.append(0.0)
-        try:
-            yield
-        finally:
-            _finish(self.device)
-            whole = time.perf_counter() - start
-            self.seconds[name] += whole - self._inner.pop()
-            self._inner[-1] += whole
+        yield
+        _finish(self.device)
+        self.seconds[name] += time.perf_counter() - start + self._encoding
+        self._encoding = 0.0
 
     def encode(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        with self.measuring("encoding"):
-            return super().encode(tokens, lengths)
+        _finish(self.device)
+        start = time.perf_counter()
+        code = super().encode(tokens, lengths)
+        _finish(self.device)
+        self._encoding += time.perf_counter() - start
+        return code
+
+    def _term(self, name: str) -> str:
+        self._turn = name if self.recipe.training.schedule == "alternating" else AUTOENCODER
+        return name
 
     def reconstruct(self, code: Tensor, mask: Tensor, batch: Batch, sentence_weights: Tensor | None = None) -> Tensor:
-        with self.measuring("decoding"):
+        with self._measuring(self._term(AUTOENCODER)):
             return super().reconstruct(code, mask, batch, sentence_weights)
 
+    def confusion_term(self, code: Tensor, mask: Tensor, classes: Tensor) -> Tensor:
+        with self._measuring(self._term("encoder against classifier")):
+            return super().confusion_term(code, mask, classes)
+
+    def adversarial_term(self, code: Tensor, mask: Tensor) -> Tensor:
+        with self._measuring(self._term("encoder against critic")):
+            return super().adversarial_term(code, mask)
+
     def update_autoencoder(self, loss: Tensor) -> float:
-        with self.measuring("update of encoder and decoders"):
+        with self._measuring(self._turn):
             return super().update_autoencoder(loss)
 
     def update_critic(self, real: Tensor, mask: Tensor) -> Metrics:
-        with self.measuring("critic"):
+        with self._measuring("critic"):
             return super().update_critic(real, mask)
 
     def update_generator(self, mask: Tensor) -> Metrics:
-        with self.measuring("generator"):
+        with self._measuring("generator"):
             return super().update_generator(mask)
 
     def update_classifier(self, code: Tensor, mask: Tensor, classes: Tensor) -> Metrics:
-        with self.measuring("classifier"):
+        with self._measuring("classifier"):
             return super().update_classifier(code, mask, classes)
 
     def update_scorer(self, batch: Batch) -> Metrics:
-        with self.measuring("style scorer"):
+        with self._measuring("style scorer"):
             return super().update_scorer(batch)
 
     def rewrites(
         self, batch: Batch, sources: Tensor, source_lengths: Tensor, shift: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        with self.measuring("rewriting"):
+        with self._measuring("rewriting"):
             return super().rewrites(batch, sources, source_lengths, shift)
 
 

@@ -90,7 +90,7 @@ def describe(speed: TrainingSpeed) -> list[str]:
     operations = sum(speed.operations_per_sentence.values())
     bf16 = "cannot" if speed.bf16_rate is None else f"{speed.bf16_rate / 1e9:,.0f} GFLOP/s"
     lines = [
-        f"{speed.recipe} on {speed.device}, {speed.threads} thread{'s' if speed.threads != 1 else ''}, {speed.precision}",
+        f"{speed.recipe} on {speed.device}, {speed.threads} CPU threads, {speed.precision}",
         f"{speed.sentences_per_second:,.0f} sentences/s (median of {speed.steps} steps of {speed.sentences_per_step}; "
         f"{speed.mean_tokens:.1f} tokens each, vocabulary {speed.vocabulary:,})",
     ]

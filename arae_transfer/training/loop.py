@@ -46,6 +46,7 @@ from arae_transfer.training.checkpoint import (
 )
 from arae_transfer.training.guard import CollapseGuard
 from arae_transfer.training.log import RunLog
+from arae_transfer.training.memory import keep_freed_memory
 from arae_transfer.training.players import Metrics, Optimizers, Players, TrainingDiverged
 from arae_transfer.training.schedules import alternating_step, joint_step
 from arae_transfer.training.tensorboard import open_tensorboard
@@ -226,6 +227,7 @@ class Trainer:
         torch.manual_seed(recipe.training.seed)
         # Probabilities far below any that matter would otherwise slow the processor down a hundredfold.
         torch.set_flush_denormal(True)
+        keep_freed_memory()
         self.tokenizer = self._tokenizer(data, resume)
         self.train_sentences = self._tokenize(data.train, "training")
         self.valid_sentences = self._tokenize(data.valid, "validation")

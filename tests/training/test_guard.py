@@ -160,7 +160,7 @@ def test_a_class_that_stays_open_is_said(tmp_path: Path) -> None:
 
     negative, positive = lines("cold slow rude late dull"), lines("warm quick kind early bright")
     classes = {"negative": negative, "positive": positive}
-    changes = {"attribute": {"weight": 1e-6, "learning_rate": 1e-2}, "tokenizer": {"vocabulary_size": 280}}
+    changes = {"attribute": {"weight": 1e-6, "learning_rate": 1e-2}, "tokenizer": {"vocabulary_size": 300}}
     said = train(tmp_path, recipe(changes), TrainingData(classes, classes))
     assert len(said) == 1, said
     assert "the encoder does not hide the class" in said[0]
