@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -118,14 +119,18 @@ class Players:
             [nn.functional.pad(batch.tokens, (0, time - batch.tokens.size(1)), value=PAD_ID) for batch in batches]
         )  # (all rows, time)
         order = lengths.argsort(stable=True)
+        longest = lengths[order].tolist()
+        # A GPU does all rows in the time of some of them.
+        together = ROWS_ENCODED_TOGETHER if order.device.type == "cpu" else len(order)
         parts = []
-        for rows in order.split(ROWS_ENCODED_TOGETHER):
-            longest = int(lengths[rows[-1]])
-            parts.append(self.encode(tokens[rows, :longest], lengths[rows]))
+        for start in range(0, len(order), together):
+            rows = order[start : start + together]
+            parts.append(self.encode(tokens[rows, : longest[start + len(rows) - 1]], lengths[rows]))
         code = torch.cat([part for part, _ in parts])[order.argsort()]  # (all rows, 1, size)
         mask = torch.cat([part for _, part in parts])  # (all rows, 1), true everywhere
-        sizes = [len(batch.lengths) for batch in batches]
-        return list(zip(code.split(sizes), mask.split(sizes), strict=True))
+        ends = np.cumsum([len(batch.lengths) for batch in batches]).tolist()
+        starts = [0, *ends[:-1]]
+        return [(code[start:end], mask[start:end]) for start, end in zip(starts, ends, strict=True)]
 
     def with_code_noise(self, code: Tensor, mask: Tensor) -> Tensor:
         """Add Gaussian noise to real code vectors (paper, Section 3: smoothing the discrete space)."""
