@@ -29,7 +29,7 @@ CONSTANT = 1e-6
 # Norm of the noise beside a code's norm of 1; the paper's is 1.1.
 DROWNING = 2.0
 # Share of the way from chance to certainty; healthy 0.0 to 0.25, encoder without the classifier's term 0.9.
-NEVER_HIDDEN = 0.8
+NEVER_HIDDEN = 0.7
 NEVER_HIDDEN_GRACE = 0.3
 NEVER_HIDDEN_PATIENCE = 4
 
