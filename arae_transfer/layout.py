@@ -54,6 +54,11 @@ class RunLayout:
         return self.root / "samples.txt"
 
     @property
+    def tensorboard(self) -> Path:
+        """Return the folder of the metrics as TensorBoard reads them."""
+        return self.root / "tensorboard"
+
+    @property
     def pairs(self) -> Path:
         """Return the path of the rewrites that were searched before training."""
         return self.root / "pairs.tsv"

@@ -39,7 +39,7 @@ def train(
             "--data",
             "-d",
             metavar="CLASS=FILE|FOLDER|TABLE",
-            help="A text file of one class, a folder of SPLIT.CLASS.txt, or a .tsv, .csv or .jsonl file; repeatable.",
+            help="A text file of one class, a folder of SPLIT.CLASS.txt, a .csv, .tsv, .jsonl or .parquet; repeatable.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -213,7 +213,7 @@ def _read_data(
     if not data:
         raise AraeError(
             f"the recipe {recipe.name} needs data",
-            "give --data CLASS=FILE for each class, a folder of SPLIT.CLASS.txt, or a .tsv, .csv or .jsonl file.",
+            "give --data CLASS=FILE for each class, a folder of SPLIT.CLASS.txt, a .csv, .tsv, .jsonl or .parquet.",
         )
     options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
     from arae_transfer.cli.training_reporter import reading_progress

@@ -50,8 +50,9 @@ class Finding:
     first_line: int
 
     def __str__(self) -> str:
-        lines = "1 line" if self.count == 1 else f"{self.count:,} lines"
-        return f"{self.path}: {self.reason.value.format(lines)} (first: line {self.first_line:,})"
+        unit = "row" if self.path.suffix.lower() == ".parquet" else "line"
+        number = f"1 {unit}" if self.count == 1 else f"{self.count:,} {unit}s"
+        return f"{self.path}: {self.reason.value.format(number)} (first: {unit} {self.first_line:,})"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from arae_transfer.corpus.text_files import explain_read_failure, require_regular_file
+from arae_transfer.corpus.text_files import COMPRESSED_SUFFIX, explain_read_failure, require_regular_file
 from arae_transfer.errors import AraeError
 
 TRAIN = "train"
@@ -21,11 +21,12 @@ _SPLIT_ALIASES = {"dev": VALID, "val": VALID, "validation": VALID, "training": T
 
 MAXIMUM_CLASS_NAME_CHARACTERS = 100
 
-TableFormat = Literal["csv", "tsv", "jsonl"]
-_TABLE_FORMATS: dict[str, TableFormat] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl"}
-_COMPRESSED = frozenset({".gz", ".bz2", ".xz", ".zst", ".zip"})
+TableFormat = Literal["csv", "tsv", "jsonl", "parquet"]
+_TABLE_FORMATS: dict[str, TableFormat] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
+# Compressed in a way that is not read here.
+_COMPRESSED = frozenset({".bz2", ".xz", ".zst", ".zip"})
 
-_FORMS = "give CLASS=FILE for each class, a folder of SPLIT.CLASS.txt, or a .tsv, .csv or .jsonl file."
+_FORMS = "give CLASS=FILE for each class, a folder of SPLIT.CLASS.txt, or a .tsv, .csv, .jsonl or .parquet file."
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ def resolve_sources(data: Sequence[str]) -> list[Source]:
     """Find the files behind ``--data`` values, in the order given.
 
     Args:
-        data: Each value is ``CLASS=FILE``, a folder of ``SPLIT.CLASS.txt`` files, or a ``.tsv``, ``.csv`` or
-            ``.jsonl`` file.
+        data: Each value is ``CLASS=FILE``, a folder of ``SPLIT.CLASS.txt`` files, or a ``.tsv``, ``.csv``, ``.jsonl``
+            or ``.parquet`` file; text may be packed by gzip (``.txt.gz``, ``.csv.gz`` and so on).
 
     Raises:
         AraeError: A value has no known form, a file is missing, or one file is given twice.
@@ -140,7 +141,9 @@ def _resolve(value: str) -> list[Source]:
         raise AraeError(f"no file or folder {value}{_nearest_file(whole)}", _FORMS)
     if whole.is_dir():
         return list(_folder(whole))
-    suffix = whole.suffix.lower()
+    suffix = _unpacked_name(whole).suffix.lower()
+    if suffix == ".parquet" and _unpacked_name(whole) != whole:
+        raise AraeError(f"{value} is compressed twice: Parquet compresses by itself", f"unpack it: gunzip -k {value}")
     if suffix in _TABLE_FORMATS:
         require_regular_file(whole)
         return [Table(whole, _TABLE_FORMATS[suffix])]
@@ -148,10 +151,15 @@ def _resolve(value: str) -> list[Source]:
         raise AraeError(f"{value} is compressed", "unpack it first, and give the unpacked file.")
     if suffix == ".json":
         raise AraeError(
-            f"{value} is a .json file; tables are read from .jsonl (one object per line), .csv and .tsv",
+            f"{value} is a .json file; tables are read from .jsonl (one object per line), .csv, .tsv and .parquet",
             f"convert it, for example: jq -c '.[]' {value} > {whole.with_suffix('.jsonl').name}",
         )
     raise AraeError(f"{value}: which class does this file hold?", f"write --data CLASS={value}; or {_FORMS}")
+
+
+def _unpacked_name(path: Path) -> Path:
+    """Return the name that a file would have without gzip."""
+    return path.with_suffix("") if path.suffix.lower() == COMPRESSED_SUFFIX else path
 
 
 def _class_file(value: str, label: str, name: str) -> ClassFile:
@@ -201,7 +209,7 @@ def _folder(folder: Path) -> list[ClassFile]:
     entries = [entry for entry in _entries(folder) if not entry.name.startswith(".")]
     files: dict[tuple[str, str], Path] = {}
     for path in entries:
-        split, first_dot, rest = path.name.partition(".")
+        split, first_dot, rest = _unpacked_name(path).name.partition(".")
         label, last_dot, suffix = rest.rpartition(".")
         if not (first_dot and last_dot and suffix == "txt") or path.is_dir():
             continue
@@ -231,12 +239,12 @@ def _contents(entries: list[Path]) -> str:
 
 
 def _folder_hint(folder: Path, entries: list[Path]) -> str:
-    tables = [entry for entry in entries if entry.suffix.lower() in _TABLE_FORMATS]
-    texts = [entry for entry in entries if entry.suffix == ".txt" and not entry.is_dir()]
+    tables = [entry for entry in entries if _unpacked_name(entry).suffix.lower() in _TABLE_FORMATS]
+    texts = [entry for entry in entries if _unpacked_name(entry).suffix == ".txt" and not entry.is_dir()]
     if tables:
         return f"give the table itself: --data {tables[0]}"
     if texts:
-        return "name each file's class: " + " ".join(f"--data {path.stem}={path}" for path in texts[:2])
+        return "name each file's class: " + " ".join(f"--data {_unpacked_name(path).stem}={path}" for path in texts[:2])
     for entry in entries:
         if entry.is_dir() and any(entry.glob("train.*.txt")):
             return f"there are such files one level deeper: --data {entry}"

@@ -1,4 +1,4 @@
-"""Rows of CSV, TSV and JSON Lines files: a text and a label each."""
+"""Rows of CSV, TSV, JSON Lines and Parquet files: a text and a label each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from arae_transfer.corpus.parquet import ParquetTable
 from arae_transfer.corpus.report import Reason
 from arae_transfer.corpus.sources import TableFormat, nearest
 from arae_transfer.corpus.text_files import TextFile
@@ -53,7 +54,8 @@ def iterate_rows(file: TextFile, table_format: TableFormat, columns: Columns) ->
     Args:
         file: The table.
         table_format: How it is written. CSV has a header, commas and double quotes; TSV has a header and one
-            row per line; JSON Lines has one object per line.
+            row per line; JSON Lines has one object per line; a Parquet table has columns of strings, and its rows are
+            counted from 1 like lines.
         columns: The names of the columns.
 
     Raises:
@@ -63,6 +65,8 @@ def iterate_rows(file: TextFile, table_format: TableFormat, columns: Columns) ->
         raise AraeError(f"text_column and label_column are both {columns.text!r}", "name two different columns.")
     if table_format == "jsonl":
         return _json_rows(file, columns)
+    if table_format == "parquet":
+        return _parquet_rows(file, columns)
     return _separated_rows(file, columns, table_format)
 
 
@@ -184,6 +188,25 @@ def _unquoted(field: str) -> str:
     return field
 
 
+def _parquet_rows(file: TextFile, columns: Columns) -> Iterator[Row]:
+    with ParquetTable(file.path) as table:
+        for role in ("text", "label"):
+            if getattr(columns, role) not in table.names:
+                raise _missing_column(file, getattr(columns, role), role, table.names)
+        table.require_text(columns.text)
+        has_splits = columns.split in table.names
+        wanted = [columns.text, columns.label, *([columns.split] if has_splits else [])]
+        for number, values in table.rows(wanted, file.advance):
+            text = values[0]
+            if isinstance(text, bytes):
+                text = text.decode("utf-8", errors="replace")
+                file.tally.note(file.path, Reason.INVALID_UTF8, number)
+            record = dict(zip(wanted, values, strict=True))
+            split = _json_name(file, number, columns.split, record) if has_splits else NO_SPLIT_COLUMN
+            assert text is None or isinstance(text, str)
+            yield Row(number, text, _json_name(file, number, columns.label, record), split)
+
+
 def _json_rows(file: TextFile, columns: Columns) -> Iterator[Row]:
     unseen = {"text": columns.text, "label": columns.label}
     objects = 0
@@ -248,6 +271,8 @@ def _json_name(file: TextFile, number: int, column: str, record: dict[str, objec
         return str(value)
     if isinstance(value, str):
         return value.strip() or None
+    if isinstance(value, bytes):  # a Parquet string that is no UTF-8
+        return value.decode("utf-8", errors="replace").strip() or None
     raise AraeError(
         f"{file.path}:{number}: {column!r} is {_json_type(value)}, not a string or an integer",
         "give each row one class name.",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import stat
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -23,7 +25,7 @@ MINIMUM_JUDGED_BYTES = 4096
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SIGNATURES = (
-    (b"\x1f\x8b", "gzip data", "unpack it first: gunzip -k {}"),
+    (b"\x1f\x8b", "gzip data", "give it a name that ends in .gz, or unpack it first: gunzip -k {}"),
     (b"PK\x03\x04", "a zip archive", "unpack it first: unzip {}"),
     (b"BZh91AY&SY", "bzip2 data", "unpack it first: bunzip2 -k {}"),
     (b"\xfd7zXZ\x00", "xz data", "unpack it first: unxz -k {}"),
@@ -33,9 +35,12 @@ _SIGNATURES = (
     (b"\x89PNG\r\n", "a PNG image", "give UTF-8 text, one sentence per line."),
     (b"\xff\xd8\xff", "a JPEG image", "give UTF-8 text, one sentence per line."),
     (b"%PDF-", "a PDF document", "give UTF-8 text, one sentence per line."),
-    (b"PAR1\x15", "a Parquet table", "save it as CSV or JSON Lines."),
+    (b"PAR1\x15", "a Parquet table", "give it as a table, under a name that ends in .parquet: --data {}"),
     (b"SQLite format 3\x00", "an SQLite database", "save the table as CSV or JSON Lines."),
 )
+
+
+COMPRESSED_SUFFIX = ".gz"
 
 
 class Block(NamedTuple):
@@ -77,7 +82,7 @@ def require_regular_file(path: Path) -> None:
 
 
 class TextFile:
-    """One text file that is read from its start to its end.
+    """One text file that is read from its start to its end; one whose name ends in ``.gz`` is unpacked on the way.
 
     Only a line feed, with or without one carriage return before it, ends a line: other characters that some
     programs take for line ends (U+2028, U+0085, form feed, a lone carriage return) stay inside their line.
@@ -85,13 +90,15 @@ class TextFile:
     Args:
         path: The file.
         tally: Counts what is repaired or skipped.
-        advance: Called with the number of bytes of each piece that was read, about 1 MiB each.
+        advance: Called with the number of bytes of each piece that was read from the disk, about 1 MiB each.
     """
 
     def __init__(self, path: Path, tally: Tally, advance: Callable[[int], None] | None = None) -> None:
         self.path = path
         self.tally = tally
-        self._advance = advance
+        self.advance = advance if advance is not None else _ignore
+        self.compressed = path.suffix.lower() == COMPRESSED_SUFFIX
+        self._line = 1
         self._bytes = 0
         self._bad_bytes = 0
 
@@ -107,18 +114,47 @@ class TextFile:
         require_regular_file(self.path)
         try:
             with self.path.open("rb", buffering=0) as file:
-                yield from self._blocks(file)
+                yield from self._blocks(self._unpacked(file) if self.compressed else self._chunks(file))
         except OSError as error:
             raise explain_read_failure(self.path, error) from error
 
-    def _blocks(self, file: BinaryIO) -> Iterator[Block]:
-        line = 1
+    def _chunks(self, file: BinaryIO) -> Iterator[bytes]:
+        while chunk := file.read(BLOCK_BYTES):
+            self.advance(len(chunk))
+            yield chunk
+
+    def _unpacked(self, file: BinaryIO) -> Iterator[bytes]:
+        """Yield what a gzip file holds, never more than one block at a time, however far it expands."""
+        read = 0
+        # An empty file has nothing to unpack and nothing wrong with it.
+        try:
+            with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
+                while chunk := unpacked.read(BLOCK_BYTES):
+                    self.advance(file.tell() - read)
+                    read = file.tell()
+                    yield chunk
+                self.advance(file.tell() - read)
+        except EOFError as error:
+            raise AraeError(
+                f"{self.path}: the gzip data end too early, somewhere from line {self._line:,} on",
+                "the file was cut off: copy or pack it again (gzip -t tests a file).",
+            ) from error
+        except (gzip.BadGzipFile, zlib.error) as error:
+            if self._line == 1 and read == 0 and "Not a gzipped file" in str(error):
+                raise AraeError(
+                    f"{self.path} is no gzip data, whatever its name says", "give it a name without .gz, or pack it."
+                ) from error
+            raise AraeError(
+                f"{self.path}: the gzip data are damaged, somewhere from line {self._line:,} on",
+                "copy or pack the file again (gzip -t tests a file).",
+            ) from error
+
+    def _blocks(self, chunks: Iterator[bytes]) -> Iterator[Block]:
         rest = b""
         dropping = False
         at_start = True
-        while chunk := file.read(BLOCK_BYTES):
-            if self._advance is not None:
-                self._advance(len(chunk))
+        self._line = 1
+        for chunk in chunks:
             if at_start:
                 self._refuse_known_formats(chunk)
                 chunk = chunk.removeprefix(_BYTE_ORDER_MARK)
@@ -128,18 +164,19 @@ class TextFile:
                 if not found:
                     continue
                 dropping = False
-                line += 1
+                self._line += 1
             content, found, rest = (rest + chunk).rpartition(b"\n")
             if found:
-                yield Block(content, line)
-                line += content.count(b"\n") + 1
+                first_line = self._line
+                self._line += content.count(b"\n") + 1
+                yield Block(content, first_line)
             if len(rest) > MAXIMUM_LINE_BYTES:
-                self._judge(rest, rest.count(b"\0") + _count_replaced(rest), line)
-                self.tally.note(self.path, Reason.OVERLONG, line)
+                self._judge(rest, rest.count(b"\0") + _count_replaced(rest), self._line)
+                self.tally.note(self.path, Reason.OVERLONG, self._line)
                 dropping = True
                 rest = b""
         if rest:
-            yield Block(rest, line)
+            yield Block(rest, self._line)
 
     def decode(self, block: Block) -> list[str]:
         """Return the lines of a block as text, one entry for each line, in order.
@@ -194,6 +231,8 @@ class TextFile:
 
     def _refuse_known_formats(self, start: bytes) -> None:
         for signature, what, remedy in _SIGNATURES:
+            if start.startswith(signature) and self.compressed:
+                raise AraeError(f"{self.path} holds {what}, not UTF-8 text", "give UTF-8 text, packed or not.")
             if start.startswith(signature):
                 raise AraeError(f"{self.path} is {what}, not UTF-8 text", remedy.format(self.path))
 
@@ -235,3 +274,7 @@ class TextFile:
 def _count_replaced(content: bytes) -> int:
     """Return how many replacement characters decoding makes out of invalid bytes."""
     return content.decode("utf-8", errors="replace").count("\ufffd") - content.count("\ufffd".encode())
+
+
+def _ignore(count: int) -> None:
+    """Take a number of bytes, where nobody wants to know how far reading is."""

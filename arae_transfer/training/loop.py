@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from arae_transfer.atomic import append_text, write_text
+from arae_transfer.atomic import write_text
 from arae_transfer.corpus.batches import BatchSchedule, TokenizedSentences, tokenize
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.errors import AraeError
@@ -44,9 +44,14 @@ from arae_transfer.training.checkpoint import (
     restore,
     save_checkpoint,
 )
+from arae_transfer.training.guard import CollapseGuard
+from arae_transfer.training.log import RunLog
+from arae_transfer.training.memory import keep_freed_memory
 from arae_transfer.training.players import Metrics, Optimizers, Players, TrainingDiverged
 from arae_transfer.training.schedules import alternating_step, joint_step
+from arae_transfer.training.tensorboard import open_tensorboard
 from arae_transfer.training.validation import ValidationReport, validate
+from arae_transfer.training.watch import watch_codes, watch_players
 
 CODE_NOISE_DECAY_STEPS = 100
 
@@ -222,6 +227,7 @@ class Trainer:
         torch.manual_seed(recipe.training.seed)
         # Probabilities far below any that matter would otherwise slow the processor down a hundredfold.
         torch.set_flush_denormal(True)
+        keep_freed_memory()
         self.tokenizer = self._tokenizer(data, resume)
         self.train_sentences = self._tokenize(data.train, "training")
         self.valid_sentences = self._tokenize(data.valid, "validation")
@@ -249,6 +255,10 @@ class Trainer:
         self.state = State(classes=self.classes, corpus=fingerprint(self.train_sentences))
         self.sentences_per_step = recipe.training.batch_size * len(self.classes)
         self.steps = max(1, recipe.training.sentences // self.sentences_per_step)
+        self.log = RunLog(
+            self.layout, self.sentences_per_step, open_tensorboard(self.layout.tensorboard, reporter.message)
+        )
+        self.guard = CollapseGuard(recipe, len(self.classes), self.steps)
         self._saved_step: int | None = None
         if resume:
             self._resume()
@@ -306,34 +316,8 @@ class Trainer:
             self.state = restore(self.layout, checkpoint, self.model, self.average, self.optimizers)
             self._saved_step = self.state.step
             self.reporter.message(f"continuing {self.layout.root} at step {self.state.step:,} of {self.steps:,}")
-        self._trim_metrics()
-        self._trim_samples()
-
-    def _trim_metrics(self) -> None:
-        """Drop lines that were logged after the checkpoint; those steps are done again."""
-        if not self.layout.metrics.exists():
-            return
-        kept = []
-        for line in self.layout.metrics.read_text("utf-8").splitlines():
-            try:
-                if json.loads(line)["step"] <= self.state.step:
-                    kept.append(line + "\n")
-            except (ValueError, KeyError, TypeError):
-                continue  # a line cut short when the process was killed
-        write_text(self.layout.metrics, "".join(kept))
-
-    def _trim_samples(self) -> None:
-        """Drop samples of validations after the checkpoint; those come again."""
-        if not self.layout.samples.exists():
-            return
-        kept, keeping = [], True
-        for line in self.layout.samples.read_text("utf-8", errors="replace").splitlines(keepends=True):
-            word, _, number = line.strip().partition(" ")
-            if word == "step" and number.isdecimal() and not line.startswith(" "):
-                keeping = int(number) <= self.state.step
-            if keeping:
-                kept.append(line)
-        write_text(self.layout.samples, "".join(kept))
+        for record in self.log.trim(self.state.step):
+            self.guard.observe(record["step"], record)  # what it has to say was said
 
     def _write_header(self) -> None:
         write_text(self.layout.recipe, recipe_to_toml(self.recipe))
@@ -410,7 +394,7 @@ class Trainer:
                     means = {name: sum(values) / len(values) for name, values in sums.items()}
                     left = (self.steps - step) * self.sentences_per_step / max(rate, 1e-9)
                     progress = Progress(step, self.steps, step * self.sentences_per_step, rate, left, means)
-                    self._log("train", means | {"sentences_per_second": rate})
+                    self._log("train", means | watch_players(self.optimizers) | {"sentences_per_second": rate})
                     self.reporter.progress(progress)
                     sums.clear()
                     window_start, window_step = now, step
@@ -424,6 +408,7 @@ class Trainer:
                     last_saved = time.monotonic()
             if self.state.step != self._saved_step:  # asked to stop between checkpoints
                 self._save(best=False)
+        self.log.close()
         return Outcome(self.layout.root, self.state.step >= self.steps, self.state)
 
     def _step(self, step: int) -> Metrics:
@@ -498,9 +483,9 @@ class Trainer:
     # --- once in a while --------------------------------------------------------------------------------------
 
     def _log(self, kind: str, values: Mapping[str, float]) -> None:
-        position = {"step": self.state.step, "sentences": self.state.step * self.sentences_per_step}
-        record = position | {f"{kind}/{name}": round(value, 6) for name, value in values.items()}
-        append_text(self.layout.metrics, json.dumps(record) + "\n")
+        """Write figures, and say what the guard sees in them."""
+        for text in self.guard.observe(self.state.step, self.log.metrics(kind, self.state.step, values)):
+            self.reporter.message(text)
 
     def _check_weights(self) -> None:
         """Refuse to save what no longer holds numbers, so that the last good checkpoint stays the latest.
@@ -518,7 +503,8 @@ class Trainer:
     def _validate(self) -> None:
         self._check_weights()
         model = self.average if self.average is not None else self.model
-        report = validate(model, self.recipe, self.tokenizer, list(self.valid_sentences.values()), self.device)
+        sentences = list(self.valid_sentences.values())
+        report = validate(model, self.recipe, self.tokenizer, sentences, self.device)
         # Before the cycle has begun, rewrites are not yet what the recipe is after.
         cycling = self.recipe.cycle.weight == 0 or self.state.step > self.recipe.cycle.start * self.steps
         best = cycling and report.scores["score"] > self.state.best_score
@@ -528,11 +514,8 @@ class Trainer:
             self.state.best_step = self.state.step
         self.state.scores = dict(report.scores)
         self._log("valid", report.scores)
-        samples = [f"step {self.state.step}"]
-        for probe in report.probes:
-            samples += [f"  [{probe.label}] {probe.source}", f"    = {probe.reconstruction}"]
-            samples += [f"    ▸ {name}: {text}" for name, text in probe.rewrites.items()]
-        append_text(self.layout.samples, "\n".join(samples) + "\n")
+        self._log("watch", watch_codes(model, sentences, self.device))
+        self.log.samples(self.state.step, report)
         self._save(best=best)
         self.reporter.validation(self.state.step, report, best)
         self.model.train()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +19,9 @@ from arae_transfer.training import losses
 from arae_transfer.training.batch import Batch
 
 Metrics = dict[str, float]
+
+# Fewer rows leave less padding, more rows make larger matrix products.
+ROWS_ENCODED_TOGETHER = 64
 
 
 class TrainingDiverged(AraeError):
@@ -40,7 +44,7 @@ class Optimizers:
         training, adversary = recipe.training, recipe.adversary
         autoencoder: torch.optim.Optimizer
         if training.optimizer == "sgd":
-            autoencoder = torch.optim.SGD(model.autoencoder_parameters(), lr=training.learning_rate)
+            autoencoder = torch.optim.SGD(model.autoencoder_parameters(), lr=training.learning_rate, fused=True)
         else:
             autoencoder = torch.optim.Adam(
                 model.autoencoder_parameters(), lr=training.learning_rate, betas=(0.9, 0.98), fused=True
@@ -48,10 +52,10 @@ class Optimizers:
         betas = (adversary.beta1, 0.999)
         return cls(
             autoencoder,
-            torch.optim.Adam(model.generator.parameters(), lr=adversary.learning_rate, betas=betas),
-            torch.optim.Adam(model.critic.parameters(), lr=adversary.learning_rate, betas=betas),
-            torch.optim.Adam(model.classifier.parameters(), lr=recipe.attribute.learning_rate),
-            torch.optim.Adam(model.scorer.parameters(), lr=1e-3),
+            torch.optim.Adam(model.generator.parameters(), lr=adversary.learning_rate, betas=betas, fused=True),
+            torch.optim.Adam(model.critic.parameters(), lr=adversary.learning_rate, betas=betas, fused=True),
+            torch.optim.Adam(model.classifier.parameters(), lr=recipe.attribute.learning_rate, fused=True),
+            torch.optim.Adam(model.scorer.parameters(), lr=1e-3, fused=True),
         )
 
     def by_name(self) -> dict[str, torch.optim.Optimizer]:
@@ -100,6 +104,33 @@ class Players:
         """Encode without noise on the code; see ``Encoder.forward``."""
         code, mask = self.model.encoder(tokens, lengths)
         return code, mask
+
+    def encode_together(self, batches: Sequence[Batch]) -> list[tuple[Tensor, Tensor]]:
+        """Encode whole sentences of several batches, as ``encode`` does each.
+
+        Batches that are drawn at random hold sentences of all lengths, and most of their positions are padding. A
+        single code does not show how far its sentence was padded, so sentences of like lengths are encoded together.
+        """
+        if not self.model.encoder.single:
+            return [self.encode(batch.tokens, batch.lengths) for batch in batches]
+        lengths = torch.cat([batch.lengths for batch in batches])  # (all rows,)
+        time = max(batch.tokens.size(1) for batch in batches)
+        tokens = torch.cat(
+            [nn.functional.pad(batch.tokens, (0, time - batch.tokens.size(1)), value=PAD_ID) for batch in batches]
+        )  # (all rows, time)
+        order = lengths.argsort(stable=True)
+        longest = lengths[order].tolist()
+        # A GPU does all rows in the time of some of them.
+        together = ROWS_ENCODED_TOGETHER if order.device.type == "cpu" else len(order)
+        parts = []
+        for start in range(0, len(order), together):
+            rows = order[start : start + together]
+            parts.append(self.encode(tokens[rows, : longest[start + len(rows) - 1]], lengths[rows]))
+        code = torch.cat([part for part, _ in parts])[order.argsort()]  # (all rows, 1, size)
+        mask = torch.cat([part for _, part in parts])  # (all rows, 1), true everywhere
+        ends = np.cumsum([len(batch.lengths) for batch in batches]).tolist()
+        starts = [0, *ends[:-1]]
+        return [(code[start:end], mask[start:end]) for start, end in zip(starts, ends, strict=True)]
 
     def with_code_noise(self, code: Tensor, mask: Tensor) -> Tensor:
         """Add Gaussian noise to real code vectors (paper, Section 3: smoothing the discrete space)."""

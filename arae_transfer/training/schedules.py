@@ -38,23 +38,21 @@ def alternating_step(players: Players, batch: Batch, draw: DrawBatch) -> Metrics
     metrics["gradient_norm"] = players.update_autoencoder(loss)
     if recipe.attribute.weight > 0:
         # (2b) The classifier learns the class from the code, then (3b) the encoder learns to hide it.
-        with torch.no_grad():
-            code, mask = players.encode(batch.tokens, batch.lengths)
-        metrics |= players.update_classifier(code, mask, batch.classes)
+        # One encoding does for both, since the classifier's update leaves the encoder as it is.
         code, mask = players.encode(batch.tokens, batch.lengths)
+        metrics |= players.update_classifier(code, mask, batch.classes)
         confusion = players.confusion_term(code, mask, batch.classes)
         players.update_autoencoder(recipe.attribute.weight * confusion)
         metrics["confusion"] = float(confusion.detach())
     if recipe.adversary.weight > 0:
         # (2) The critic learns, on fresh batches.
-        for _ in range(recipe.adversary.critic_updates):
-            other = draw()
-            with torch.no_grad():
-                code, mask = players.encode(other.tokens, other.lengths)
+        others = [draw() for _ in range(recipe.adversary.critic_updates)]
+        with torch.no_grad():
+            codes = players.encode_together(others)
+        for code, mask in codes:
             metrics |= players.update_critic(code, mask)
         # (3) Generator and encoder move towards each other.
-        other = draw()
-        code, mask = players.encode(other.tokens, other.lengths)
+        [(code, mask)] = players.encode_together([draw()])
         metrics |= players.update_generator(mask)
         adversarial = players.adversarial_term(code, mask)
         players.update_autoencoder(recipe.adversary.weight * adversarial)

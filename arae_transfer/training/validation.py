@@ -50,7 +50,8 @@ class ValidationReport:
     probes: list[Probe]
 
 
-def _batches(sentences: TokenizedSentences, count: int) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def length_batches(sentences: TokenizedSentences, count: int) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    """Return the first ``count`` sentences in batches of about equal lengths."""
     order = np.argsort(sentences.lengths[:count], kind="stable")
     return [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
 
@@ -88,7 +89,7 @@ def validate(
     probes: list[Probe] = []
     for index, corpus in enumerate(sentences):
         texts: dict[int, tuple[str, str, dict[str, str]]] = {}
-        for chosen in _batches(corpus, min(recipe.validation.sentences, len(corpus))):
+        for chosen in length_batches(corpus, min(recipe.validation.sentences, len(corpus))):
             arrays = with_end(*corpus.padded(chosen))
             tokens, lengths = (torch.from_numpy(array).to(device) for array in arrays)
             bound = min(tokens.size(1) + recipe.cycle.extra_tokens, model.maximum_vectors)

@@ -307,7 +307,7 @@ def test_a_text_file_without_class_is_refused_with_the_way_to_write_it(tmp_path:
     assert f"--data CLASS={tmp_path}/neg.txt" in str(refusal([f"{tmp_path}/neg.txt"]).hint)
 
 
-@pytest.mark.parametrize(("name", "word"), [("x.txt.gz", "unpack"), ("x.json", "jq -c")])
+@pytest.mark.parametrize(("name", "word"), [("x.txt.xz", "unpack"), ("x.json", "jq -c"), ("x.parquet.gz", "gunzip")])
 def test_formats_that_are_not_read_say_what_to_do(tmp_path: Path, name: str, word: str) -> None:
     assert word in str(refusal([str(write(tmp_path / name, "[]"))]).hint)
 

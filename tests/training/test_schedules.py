@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from arae_transfer.corpus.batches import TokenizedSentences
+from arae_transfer.corpus.batches import BatchSchedule, TokenizedSentences
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import recipe_from_table
@@ -339,3 +339,34 @@ def test_copies_are_counted() -> None:
     players.model.maximum_vectors = same.size(1)  # so that rewrites end where sentences do
     found = joint_step(players, bound, None, np.random.default_rng(1), True)
     assert found["rewrite_copies"] == 1.0
+
+
+def test_a_small_class_fills_as_many_rows_as_a_large_one_in_every_batch() -> None:
+    """Both the batches that are reconstructed and those that generator and critic draw."""
+
+    class Watching(CountingPlayers):
+        def encode(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+            encoded.append(tokens)
+            return super().encode(tokens, lengths)
+
+    encoded: list[Tensor] = []
+    plain = build(adversary={"critic_updates": 2})
+    players = Watching(plain.model, plain.recipe, plain.optimizers, CPU)
+    large, small, middle = corpora()
+    small = TokenizedSentences(small.ids[:5], small.starts[:2])
+    schedule = BatchSchedule({"bad": large, "good": small, "so-so": middle}, ROWS, 1)
+    generator = np.random.default_rng(1)
+
+    def draw() -> Batch:
+        sizes = [len(corpus) for corpus in (large, small, middle)]
+        chosen = [generator.integers(0, size, ROWS) for size in sizes]
+        return make_batch([large, small, middle], chosen, players.recipe.noise, None, generator, CPU)
+
+    for step in range(3):
+        batch = make_batch([large, small, middle], schedule.indices(step), players.recipe.noise, None, generator, CPU)
+        assert batch.classes.bincount().tolist() == [ROWS, ROWS, ROWS]
+        alternating_step(players, batch, draw)
+    # Each class has ten tokens of its own, so its rows can be told from what was read.
+    for tokens in encoded:
+        owners = (tokens[:, 0] - 10) // 10
+        assert len(set(owners.bincount(minlength=3).tolist())) == 1

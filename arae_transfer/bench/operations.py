@@ -1,0 +1,119 @@
+"""How many operations a training step needs, counted from the sizes of the players.
+
+Only matrix products count, a multiplication and an addition as two operations, and only at real positions: what is
+spent on padding is no use. A backward pass costs twice its forward pass; where a player is only passed through, its own
+gradients are spared and it costs once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from arae_transfer.recipe import Recipe
+
+FORWARD, THROUGH, LEARNING = 1, 2, 3
+
+
+@dataclass(frozen=True)
+class PlayerOperations:
+    """Forward operations of each player.
+
+    Attributes:
+        encoder: Per token.
+        decoder: Per token, without the scores of the vocabulary.
+        output: Per token, the scores of the vocabulary.
+        critic: Per code vector.
+        generator: Per code vector.
+        classifier: Per code vector.
+        scorer: Per token.
+    """
+
+    encoder: float
+    decoder: float
+    output: float
+    critic: float
+    generator: float
+    classifier: float
+    scorer: float
+
+
+def _lstm(read: int, hidden: int) -> float:
+    """Four gates, each of the input and of the state before."""
+    return 2.0 * 4 * hidden * (read + hidden)
+
+
+def _perceptron(sizes: Sequence[int]) -> float:
+    return sum(2.0 * before * after for before, after in pairwise(sizes))
+
+
+def count_players(recipe: Recipe, vocabulary: int, classes: int, length: float) -> PlayerOperations:
+    """Count each player's forward operations.
+
+    Args:
+        recipe: The sizes.
+        vocabulary: The tokens that the decoders choose among.
+        classes: The number of classes.
+        length: The mean number of tokens of a sentence, the end id included; attention reads so many vectors.
+    """
+    model, adversary = recipe.model, recipe.adversary
+    directions = 2 if model.bidirectional else 1
+    encoder, size = 0.0, model.embedding_size
+    for _ in range(model.encoder_layers):
+        encoder += directions * _lstm(size, model.hidden_size)
+        size = directions * model.hidden_size
+    if size != model.code_size and model.code == "sequence":
+        encoder += 2.0 * size * model.code_size
+    decoder = _lstm(model.embedding_size + model.code_size, model.hidden_size)
+    decoder += (model.decoder_layers - 1) * _lstm(model.hidden_size + model.code_size, model.hidden_size)
+    read = model.hidden_size
+    if model.code == "sequence":
+        decoder += 2.0 * model.hidden_size * model.code_size + 2 * 2.0 * length * model.code_size
+        read += model.code_size
+    if model.shared_embeddings:
+        decoder += 2.0 * read * model.embedding_size
+        read = model.embedding_size
+    return PlayerOperations(
+        encoder=encoder,
+        decoder=decoder,
+        output=2.0 * read * vocabulary,
+        critic=_perceptron([model.code_size, *adversary.critic_layers, 1]),
+        generator=_perceptron([adversary.noise_size, *adversary.generator_layers, model.code_size]),
+        classifier=_perceptron([model.code_size, *recipe.attribute.layers, classes]),
+        # The sizes of StyleScorer: windows of one, two and three embeddings of 64 to 64 filters each.
+        scorer=2.0 * (1 + 2 + 3) * 64 * 64,
+    )
+
+
+def count_sentence(recipe: Recipe, vocabulary: int, classes: int, length: float) -> dict[str, float]:
+    """Return the operations per training sentence by player; the cycle of a joint recipe is not in them.
+
+    Args:
+        recipe: The sizes and the schedule.
+        vocabulary: The tokens that the decoders choose among.
+        classes: The number of classes.
+        length: The mean number of tokens of a sentence, the end id included.
+    """
+    players = count_players(recipe, vocabulary, classes, length)
+    vectors = length if recipe.model.code == "sequence" else 1.0
+    alternating = recipe.training.schedule == "alternating"
+    updates = recipe.adversary.critic_updates
+    encode = length * players.encoder
+    counts = {
+        "encoder and decoders": LEARNING * (encode + length * (players.decoder + players.output)),
+        "style scorer": LEARNING * length * players.scorer,
+    }
+    if recipe.attribute.weight > 0:
+        counts["classifier"] = LEARNING * vectors * players.classifier
+        counts["encoder against classifier"] = THROUGH * vectors * players.classifier
+        counts["encoder against classifier"] += LEARNING * encode if alternating else 0.0
+    if recipe.adversary.weight > 0:
+        # Real and generated codes; a penalty differentiates the critic twice, which is three passes more.
+        passes = 2 * LEARNING + (LEARNING if recipe.adversary.constraint == "gradient-penalty" else 0)
+        critic = vectors * (passes * players.critic + FORWARD * players.generator)
+        counts["critic"] = updates * (critic + (FORWARD * encode if alternating else 0.0))
+        counts["generator"] = vectors * (LEARNING * players.generator + THROUGH * players.critic)
+        counts["encoder against critic"] = THROUGH * vectors * players.critic
+        counts["encoder against critic"] += LEARNING * encode if alternating else 0.0
+    return counts

@@ -1,0 +1,67 @@
+"""The metrics of a run for TensorBoard, where it is installed; nothing depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+
+class TensorBoardWriter:
+    """Writes figures as TensorBoard's event files.
+
+    The first figure opens the file, so a run that adds nothing leaves nothing. TensorBoard itself drops what an
+    earlier sitting wrote at and after the first step of this one, because those steps are done again. A failure (a full
+    disk, a library that does not fit) is said once and ends the writing: the run's own metrics are complete without.
+
+    Args:
+        folder: Where event files go.
+        message: Gets the one sentence about a failure.
+    """
+
+    def __init__(self, folder: Path, message: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._message = message
+        self._writer: Any = None
+        self._failed = False
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Write the figures of a step."""
+        if self._failed:
+            return
+        try:
+            if self._writer is None:
+                writer = import_module("torch.utils.tensorboard").SummaryWriter
+                self._writer = writer(str(self._folder), purge_step=step)
+            for name, value in scalars.items():
+                self._writer.add_scalar(name, value, step)
+            self._writer.flush()
+        except Exception as error:  # whatever another library may raise: it must not end a training
+            self._failed = True
+            self._message(f"TensorBoard gets no more figures: {_reason(error)}; {self._folder.parent} has them all")
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._writer is not None and not self._failed:
+            self._writer.close()
+        self._writer = None
+
+
+def open_tensorboard(folder: Path, message: Callable[[str], None]) -> TensorBoardWriter | None:
+    """Return a writer where the ``tensorboard`` package is installed, otherwise None.
+
+    Args:
+        folder: Where event files go.
+        message: Gets the one sentence about a failure.
+    """
+    try:
+        installed = find_spec("tensorboard") is not None
+    except ValueError:  # a module of that name that Python did not find by itself
+        installed = False
+    return TensorBoardWriter(folder, message) if installed else None
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
