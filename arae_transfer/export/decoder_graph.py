@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from arae_transfer.export.graph import Graph, Storage, make_model, value
+from arae_transfer.export.lstm_step import append_lstm_step
 from arae_transfer.export.weights import Float32, LSTMWeights, array
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
@@ -38,7 +39,8 @@ def build_decoder(
     _read_code(graph, decoder)
     _first_values(graph, decoder)
     states = _state_names(decoder)
-    body = _step(graph.body(), decoder)
+    inner = graph.body()
+    body = _step(inner, decoder)
     graph.nodes(
         "Loop",
         [
@@ -46,7 +48,7 @@ def build_decoder(
             graph.constant("always", True, np.bool_),
             *(f"{name}.first" for name in ("token", "running", *states)),
         ],
-        [*(f"{name}.last" for name in ("token", "running", *states)), "tokens.by_step", *graph.collected],
+        [*(f"{name}.last" for name in ("token", "running", *states)), "tokens.by_step", *inner.collected],
         body=body,
     )
     graph.node("Transpose", ["tokens.by_step"], "tokens", perm=[1, 0])
@@ -158,26 +160,9 @@ def _step(body: Graph, decoder: Decoder) -> onnx.GraphProto:
 
 
 def _advance(body: Graph, number: int, gates: str, hidden: int) -> str:
-    """Append one step of an LSTM layer whose gates are one matrix product; return its hidden state.
-
-    Args:
-        body: The loop's body.
-        number: The layer.
-        gates: The product, (batch, 4 x hidden).
-        hidden: The size of the state.
-    """
-    name = f"layer.{number}"
-    three_and_one = body.constant("gates.sizes", [3 * hidden, hidden])
-    body.nodes("Split", [gates, three_and_one], [f"{name}.valves", f"{name}.candidate"], axis=1)
-    opened = body.node("Sigmoid", [f"{name}.valves"], f"{name}.opened")  # (batch, 3 x hidden)
-    valves = [f"{name}.input", f"{name}.output", f"{name}.forget"]
-    body.nodes("Split", [opened, body.constant("valves.sizes", [hidden] * 3)], valves, axis=1)
-    candidate = body.node("Tanh", [f"{name}.candidate"], f"{name}.candidate.tanh")
-    new = body.node("Mul", [f"{name}.input", candidate], f"{name}.new")
-    kept = body.node("Mul", [f"{name}.forget", f"cell.{number}"], f"{name}.kept")
-    cell = body.node("Add", [kept, new], f"cell.{number}.next")
-    shown = body.node("Tanh", [cell], f"{name}.cell.tanh")
-    return body.node("Mul", [f"{name}.output", shown], f"hidden.{number}.next")
+    """Append one step of an LSTM layer; return its hidden state."""
+    following = (f"hidden.{number}.next", f"cell.{number}.next")
+    return append_lstm_step(body, f"layer.{number}", gates, f"cell.{number}", hidden, following)[0]
 
 
 def _attend(body: Graph, query: nn.Linear, states: str) -> str:

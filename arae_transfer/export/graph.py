@@ -41,7 +41,7 @@ class Graph:
 
     @property
     def collected(self) -> list[str]:
-        """What the graph's loop collects from step to step besides its own results: nothing, as a rule."""
+        """What a loop with this body collects besides its own results: nothing, as a rule."""
         return []
 
     def observations(self) -> list[onnx.ValueInfoProto]:

@@ -52,8 +52,8 @@ class ObservingGraph(Graph):
 
     @property
     def collected(self) -> list[str]:
-        """The names of the ranges from inside loops."""
-        return [f"{each.name}.by_step" for body in self._bodies for each in body._ranges]
+        """The names under which a loop collects the ranges of this body, its own."""
+        return [f"{each.name}.by_step" for each in self._ranges]
 
     def observations(self) -> list[onnx.ValueInfoProto]:
         """Return the ranges as outputs."""
