@@ -141,6 +141,7 @@ def compare(
     rows: Sequence[Row],
     given: int,
     maximum_length: int,
+    expected: Mapping[str, Sequence[Row]] | None = None,
 ) -> Parity:
     """Rewrite rows to every class with the graphs, on the CPU in onnxruntime, and with the models.
 
@@ -152,12 +153,13 @@ def compare(
         rows: Ids with end ids, as ``probe_rows`` gives them.
         given: How many of the rows come from given lines.
         maximum_length: The greatest number of tokens of a rewrite.
+        expected: What ``rewrites_of`` gives for the model with the weights that the graphs store, if known already.
     """
     encode = open_graph(encoder)
     code_differences: list[float] = []
     margins: dict[tuple[int, int, tuple[int, ...]], float] = {}
     identical = near_ties = compared = unrounded = 0
-    expected = {name: _rewrite(stored, index, rows, maximum_length) for index, name in enumerate(stored.classes)}
+    expected = expected or rewrites_of(stored, rows, maximum_length)
     for index, name in enumerate(stored.classes):
         before = _rewrite(trained, index, rows, maximum_length)
         unrounded += sum(a == b for a, b in zip(expected[name], before, strict=True))
@@ -192,11 +194,14 @@ def compare(
     )
 
 
-def open_graph(content: bytes) -> onnxruntime.InferenceSession:
+def open_graph(content: bytes, weights: tuple[str, bytes] | None = None) -> onnxruntime.InferenceSession:
+    """Open a graph on the CPU; ``weights`` are the name and the content of the file that it shares with others."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if weights is not None:
+        options.add_external_initializers_from_files_in_memory([weights[0]], [weights[1]], [len(weights[1])])
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
@@ -216,6 +221,11 @@ def pad(rows: Sequence[Row]) -> tuple[Int64, Int64]:
     for place, row in enumerate(rows):
         tokens[place, : len(row)] = row
     return tokens, lengths
+
+
+def rewrites_of(model: ARAE, rows: Sequence[Row], maximum_length: int) -> dict[str, list[Row]]:
+    """Rewrite rows to every class with PyTorch; the answers end with their end id, or at the greatest length."""
+    return {name: _rewrite(model, index, rows, maximum_length) for index, name in enumerate(model.classes)}
 
 
 @torch.no_grad()

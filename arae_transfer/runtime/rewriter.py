@@ -80,20 +80,28 @@ class Rewriter:
         self._writers: dict[str, Writer] = {}
 
     @classmethod
-    def load(cls, model: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> Rewriter:
+    def load(
+        cls,
+        model: str | Path | None = None,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        variant: str = "auto",
+    ) -> Rewriter:
         """Load an exported model. Its graphs are opened when they are first used.
 
         Args:
             model: A name or a path; None: the environment variable ``ARAE_MODEL``, else the shipped model.
             device: ``"auto"`` (a usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
             threads: The number of CPU threads; None: the processors that this process may use.
+            variant: ``"fp32"``, ``"int8"`` or ``"auto"``: int8 on a CPU where the export found it close enough.
 
         Raises:
-            AraeError: There is no such model or device, or the model is damaged.
+            AraeError: There is no such model, device or variant, or the model is damaged.
         """
-        return cls(Sessions(ModelFolder.find(model), device, threads))
+        return cls(Sessions(ModelFolder.find(model), device, threads, variant))
 
-    def __reduce__(self) -> tuple[Callable[..., Rewriter], tuple[Path, str, int | None]]:
+    def __reduce__(self) -> tuple[Callable[..., Rewriter], tuple[Path, str, int | None, str]]:
         return _reload, (self.folder.root.absolute(), *self._sessions.wishes)
 
     @property
@@ -105,6 +113,11 @@ class Rewriter:
     def device(self) -> Device:
         """Return the device that the model runs on."""
         return self._sessions.device
+
+    @property
+    def variant(self) -> str:
+        """Return the arithmetic that the model runs in, ``"fp32"`` or ``"int8"``."""
+        return self._sessions.variant
 
     @property
     def fallback(self) -> str | None:
@@ -264,8 +277,8 @@ def _make_writer(folder: ModelFolder, form: str) -> Writer:
     return Writer(settings, cast(FormChoice, form))
 
 
-def _reload(root: Path, device: str, threads: int | None) -> Rewriter:
-    return Rewriter.load(root, device=device, threads=threads)
+def _reload(root: Path, device: str, threads: int | None, variant: str) -> Rewriter:
+    return Rewriter.load(root, device=device, threads=threads, variant=variant)
 
 
 def one_line(text: str) -> str:
