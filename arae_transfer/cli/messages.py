@@ -42,7 +42,8 @@ class Messages:
         typed = "-" in names and sys.stdin is not None and sys.stdin.isatty()
         if self._verbose or typed:
             seconds = self._ready - self._started
-            report(f"{self._folder.name}, to {class_name}, on {rewriter.device}, ready in {seconds:.1f} s")
+            where = f"on {rewriter.device} in {rewriter.variant}"
+            report(f"{self._folder.name}, to {class_name}, {where}, ready in {seconds:.1f} s")
         if typed:
             report("reading from the terminal, one sentence a line; end with Ctrl-D")
 

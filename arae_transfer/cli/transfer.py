@@ -121,6 +121,14 @@ def transfer(
             rich_help_panel=SPEED,
         ),
     ] = "auto",
+    variant: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|fp32|int8",
+            help="The arithmetic; auto: int8 on a CPU, if the export found its answers close enough, else fp32.",
+            rich_help_panel=SPEED,
+        ),
+    ] = "auto",
     threads: Annotated[
         int | None,
         typer.Option(
@@ -177,7 +185,7 @@ def transfer(
     with _quick_start():
         from arae_transfer.runtime.sessions import Sessions
 
-        sessions = Sessions(folder, device, threads)
+        sessions = Sessions(folder, device, threads, variant)
         sessions.open_early(class_name)  # while the rest is imported
 
         from arae_transfer.cli.answers import open_answers
