@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from arae_transfer.errors import AraeError
+from arae_transfer.runtime.long_lines import LONG, Pieces, cut_in_two, cut_into_sentences
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.sessions import Device, Int64, Sessions
 from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
@@ -46,6 +47,8 @@ class Rewrite:
         tokens: The number of tokens of the source that the model read, the end id not counted.
         truncated: Whether the source was longer than the model can read, so that its end was left out.
         unfinished: Whether the answer reached its greatest length before its end.
+        pieces: In how many pieces it was rewritten; 0: it was not, being blank or kept.
+        kept: Whether it was answered as it is, because it is longer than the model reads.
     """
 
     source: str
@@ -54,6 +57,8 @@ class Rewrite:
     tokens: int
     truncated: bool
     unfinished: bool
+    pieces: int = 1
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,13 @@ class Rewriter:
         return class_name
 
     def transfer(
-        self, lines: Iterable[str], to: str, *, batch_size: int = BATCH_SIZE, form: str = "auto"
+        self,
+        lines: Iterable[str],
+        to: str,
+        *,
+        batch_size: int = BATCH_SIZE,
+        form: str = "auto",
+        long: str = "split",
     ) -> Iterator[str]:
         """Rewrite lines, lazily: this returns at once, and the work is done as the answers are taken.
 
@@ -152,35 +163,52 @@ class Rewriter:
         ahead of the answers; with ``batch_size=1`` it is not read ahead at all.
 
         Args:
-            lines: The lines. What a model cannot read whole is cut at its ``maximum_tokens``.
+            lines: The lines.
             to: A class of the model, or the unique start of one, in upper or lower case.
             batch_size: The most lines that are rewritten at once.
             form: How the lines are written: ``"ordinary"`` writing, the ``"corpus"``'s own form, or ``"auto"``.
+            long: What happens to lines of several sentences, or longer than the model reads: ``"split"`` rewrites
+                piece by piece and joins the answers, ``"keep"`` answers a too long line as it is, ``"truncate"``
+                leaves out its end.
 
         Raises:
-            AraeError: There is no such class or form; later, the model is damaged or onnxruntime fails.
+            AraeError: There is no such class, form or way; later, the model is damaged or onnxruntime fails.
         """
-        return (rewrite.output for rewrite in self.rewrites(lines, to, batch_size=batch_size, form=form))
+        return (rewrite.output for rewrite in self.rewrites(lines, to, batch_size=batch_size, form=form, long=long))
 
     def rewrites(
-        self, lines: Iterable[str], to: str, *, batch_size: int = BATCH_SIZE, form: str = "auto"
+        self,
+        lines: Iterable[str],
+        to: str,
+        *,
+        batch_size: int = BATCH_SIZE,
+        form: str = "auto",
+        long: str = "split",
     ) -> Iterator[Rewrite]:
         """Rewrite lines as ``transfer`` does, and yield everything that is known of each answer."""
         if isinstance(lines, str):
             raise TypeError("lines is one string: give a list of lines, such as [line]")
         class_name = self.folder.match_class(to)
         self._writer(form)
+        if long not in LONG:
+            raise AraeError(f"unknown way {long!r} with long lines", f"use {', '.join(LONG)}.")
         if batch_size < 1:
             raise AraeError(f"a batch of {batch_size} lines cannot work", "use a batch size of 1 or more.")
-        return self._stream(iter(lines), class_name, batch_size, form)
+        return self._stream(iter(lines), class_name, batch_size, form, long)
 
-    def _stream(self, lines: Iterator[str], to: str, batch_size: int, form: str) -> Iterator[Rewrite]:
+    def _stream(self, lines: Iterator[str], to: str, batch_size: int, form: str, long: str) -> Iterator[Rewrite]:
         ahead = 1 if batch_size == 1 else batch_size * BATCHES_PER_CHUNK
         while chunk := list(islice(lines, ahead)):
-            yield from self.rewrite_chunk(chunk, to, batch_size=batch_size, form=form)
+            yield from self.rewrite_chunk(chunk, to, batch_size=batch_size, form=form, long=long)
 
     def rewrite_chunk(
-        self, lines: Sequence[str], to: str, *, batch_size: int = BATCH_SIZE, form: str = "auto"
+        self,
+        lines: Sequence[str],
+        to: str,
+        *,
+        batch_size: int = BATCH_SIZE,
+        form: str = "auto",
+        long: str = "split",
     ) -> list[Rewrite]:
         """Rewrite lines at once, sorted by length into batches and back into their order.
 
@@ -189,12 +217,36 @@ class Rewriter:
             to: The exact name of a class of the model.
             batch_size: The most lines in a batch.
             form: As in ``transfer``.
+            long: As in ``transfer``.
 
         Raises:
             AraeError: The model is damaged or onnxruntime fails.
         """
-        prepared = self._prepare_lines(lines, form)
-        rewrites = [Rewrite(line.source, "", to, 0, line.truncated, False) for line in prepared]
+        if long != "split":
+            rewrites = self._rewrite_prepared(self._prepare_lines(lines, form), to, batch_size, form)
+            return [_keep(each) if each.truncated else each for each in rewrites] if long == "keep" else rewrites
+        cuts = [cut_into_sentences(one_line(line)) for line in lines]
+        cuts, prepared = self._cut_further(cuts, form)
+        pieces = iter(self._rewrite_prepared(prepared, to, batch_size, form))
+        return [
+            _join(line, cut, list(islice(pieces, len(cut.texts)))) for line, cut in zip(lines, cuts, strict=True)
+        ]
+
+    def _cut_further(self, cuts: list[Pieces], form: str) -> tuple[list[Pieces], list[_Prepared]]:
+        """Halve the pieces that are longer than the model reads until none is, or none can be; prepare all."""
+        ready: dict[str, _Prepared] = {}
+        while True:
+            new = list(dict.fromkeys(text for cut in cuts for text in cut.texts if text not in ready))
+            ready.update(zip(new, self._prepare_lines(new, form), strict=True))
+            halves = {text: cut_in_two(text) for text in new if ready[text].truncated}
+            if not any(halves.values()):
+                return cuts, [ready[text] for cut in cuts for text in cut.texts]
+            cuts = [_exchange(cut, halves) for cut in cuts]
+
+    def _rewrite_prepared(
+        self, prepared: Sequence[_Prepared], to: str, batch_size: int, form: str
+    ) -> list[Rewrite]:
+        rewrites = [Rewrite(line.source, "", to, 0, line.truncated, False, pieces=0) for line in prepared]
         for batch in _batches([len(line.ids) for line in prepared], batch_size):
             answers = self._run([prepared[number].ids for number in batch], to)
             for number, answer in zip(batch, answers, strict=True):
@@ -279,6 +331,37 @@ def _make_writer(folder: ModelFolder, form: str) -> Writer:
 
 def _reload(root: Path, device: str, threads: int | None, variant: str) -> Rewriter:
     return Rewriter.load(root, device=device, threads=threads, variant=variant)
+
+
+def _keep(rewrite: Rewrite) -> Rewrite:
+    """Return the answer of a line that is left as it is."""
+    return replace(
+        rewrite, output=one_line(rewrite.source), tokens=0, truncated=False, unfinished=False, pieces=0, kept=True
+    )
+
+
+def _join(line: str, cut: Pieces, rewrites: list[Rewrite]) -> Rewrite:
+    """Return the answer of a line from those of its pieces."""
+    return Rewrite(
+        source=line,
+        output=cut.join([each.output for each in rewrites]),
+        to=rewrites[0].to,
+        tokens=sum(each.tokens for each in rewrites),
+        truncated=any(each.truncated for each in rewrites),
+        unfinished=any(each.unfinished for each in rewrites),
+        pieces=sum(each.pieces for each in rewrites),
+    )
+
+
+def _exchange(cut: Pieces, halves: Mapping[str, Pieces | None]) -> Pieces:
+    """Put halves in the place of pieces."""
+    texts: list[str] = []
+    gaps: list[str] = []
+    for text, gap in zip(cut.texts, (*cut.gaps, ""), strict=True):
+        part = halves.get(text) or Pieces((text,))
+        texts += part.texts
+        gaps += [*part.gaps, gap]
+    return Pieces(tuple(texts), tuple(gaps[:-1]))
 
 
 def one_line(text: str) -> str:

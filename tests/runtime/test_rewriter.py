@@ -163,7 +163,7 @@ def test_a_rewriter_survives_pickling(rewriter: Rewriter) -> None:
     assert list(again.transfer(["the food was cold"], "negative")) == list(
         rewriter.transfer(["the food was cold"], "negative")
     )
-    assert again._sessions.wishes == ("cpu", 1)
+    assert again._sessions.wishes == ("cpu", 1, "auto")
 
 
 def test_threads_may_share_a_rewriter(pristine_model: Path, expected_rewrite: Expected) -> None:
