@@ -11,14 +11,16 @@ LONG = ("split", "keep", "truncate")
 # ends a word.
 _END = re.compile(
     r"""
-      (?P<alone> (?<=\s) (?:[.!?]|\.\.\.) (?:[ ](?:''|['")\]]))* ) (?P<gap1> \s+ ) (?=\S)
-    | (?P<word> [^\s.!?]* ) (?P<marks> [.!?…]+ ) (?P<close> ['"”’)\]]* ) (?P<gap2> \s+ ) (?=\S)
+      (?P<alone> (?<=\s) (?:[.!?]|\.\.\.) (?:[ ](?:''|['")\]]))* ) (?P<gap1> \s++ ) (?=\S)
+    | (?P<marks> (?<![.!?…]) [.!?…]++ ) (?P<close> ['"”’)\]]* ) (?P<gap2> \s++ ) (?=\S)
     """,
     re.VERBOSE,
 )
 # Before a period these do not end a sentence; nor does a single letter, as in "J. Smith", or "e.g.", "p.m.".
 _ABBREVIATIONS = frozenset("mr mrs ms dr prof st mt ft vs etc approx inc ltd co corp jr sr dept est oz lb".split())
-_CLAUSE = re.compile(r"(?<=[,;:])\s+|\s+(?=(?:--?|–|—|but|and|because|so|which)\s)", re.IGNORECASE)
+_CONTENT = re.compile(r"""[^\s.!?…'"”’)\]]""")
+_LONGEST_WORD = 16
+_CLAUSE = re.compile(r"(?<=[,;:])\s++|(?<!\s)\s++(?=(?:--?|–|—|but|and|because|so|which)\s)", re.IGNORECASE)
 _BLANKS = re.compile(r"\s+")
 
 
@@ -50,13 +52,15 @@ def cut_into_sentences(line: str) -> Pieces:
     small letter: "Dr. Smith", "at 5 p.m. on" and "wait ... what" are whole.
     """
     texts, gaps, start = [], [], 0
+    content = _CONTENT.search(line)
     for match in _END.finditer(line):
         gap = "gap1" if match["alone"] is not None else "gap2"
-        if not line[start : match.start(gap)].strip(" .!?…'\"”’)]") or not _ends(match, line):
+        if content is None or content.start() > match.start() or not _ends(match, line):
             continue
         texts.append(line[start : match.start(gap)])
         gaps.append(match[gap])
         start = match.end(gap)
+        content = _CONTENT.search(line, start)
     return Pieces((*texts, line[start:]), tuple(gaps))
 
 
@@ -65,8 +69,9 @@ def _ends(match: re.Match[str], line: str) -> bool:
     if match["alone"] is not None:
         return not (match["alone"].startswith("...") and following.islower())
     if match["marks"] == ".":
-        word = match["word"].lower().lstrip("(['\"")
-        dotted = line[match.start() - 1 : match.start()] == "."  # the last letters of "e.g." or "p.m."
+        before = re.split(r"[\s.!?]", line[max(0, match.start() - _LONGEST_WORD) : match.start()].lower())
+        word = before[-1].lstrip("(['\"")
+        dotted = line.startswith(".", match.start() - len(before[-1]) - 1)  # the last letters of "e.g." or "p.m."
         return not (word in _ABBREVIATIONS or dotted or (len(word) == 1 and word.isalpha() and word != "i"))
     return not (following.islower() and not match["marks"].strip(".…"))
 
