@@ -28,6 +28,9 @@ BATCHES_PER_CHUNK = 16
 CHARACTERS_PER_TOKEN = 16
 """No piece of a tokenizer made here is longer, so this many characters a token are always enough."""
 
+LONGEST_SPLIT = 1 << 14
+"""Characters of a line that are rewritten in pieces; the rest of a longer one, which no person wrote, is left out."""
+
 LONGEST_GROWTH = 16
 """An answer may have this many tokens more than its line. A bound for each line alone: none depends on its batch."""
 
@@ -225,11 +228,12 @@ class Rewriter:
         if long != "split":
             rewrites = self._rewrite_prepared(self._prepare_lines(lines, form), to, batch_size, form)
             return [_keep(each) if each.truncated else each for each in rewrites] if long == "keep" else rewrites
-        cuts = [cut_into_sentences(one_line(line)) for line in lines]
-        cuts, prepared = self._cut_further(cuts, form)
+        bounded = [_bound(one_line(line), LONGEST_SPLIT) for line in lines]
+        cuts, prepared = self._cut_further([cut_into_sentences(text) for text, _ in bounded], form)
         pieces = iter(self._rewrite_prepared(prepared, to, batch_size, form))
         return [
-            _join(line, cut, list(islice(pieces, len(cut.texts)))) for line, cut in zip(lines, cuts, strict=True)
+            _join(line, cut, list(islice(pieces, len(cut.texts))), shortened)
+            for line, cut, (_, shortened) in zip(lines, cuts, bounded, strict=True)
         ]
 
     def _cut_further(self, cuts: list[Pieces], form: str) -> tuple[list[Pieces], list[_Prepared]]:
@@ -340,14 +344,14 @@ def _keep(rewrite: Rewrite) -> Rewrite:
     )
 
 
-def _join(line: str, cut: Pieces, rewrites: list[Rewrite]) -> Rewrite:
-    """Return the answer of a line from those of its pieces."""
+def _join(line: str, cut: Pieces, rewrites: list[Rewrite], shortened: bool) -> Rewrite:
+    """Return the answer of a line from those of its pieces; shortened: they are not all of it."""
     return Rewrite(
         source=line,
         output=cut.join([each.output for each in rewrites]),
         to=rewrites[0].to,
         tokens=sum(each.tokens for each in rewrites),
-        truncated=any(each.truncated for each in rewrites),
+        truncated=shortened or any(each.truncated for each in rewrites),
         unfinished=any(each.unfinished for each in rewrites),
         pieces=sum(each.pieces for each in rewrites),
     )

@@ -9,7 +9,7 @@ import pytest
 
 from arae_transfer.errors import AraeError
 from arae_transfer.runtime.long_lines import cut_in_two, cut_into_sentences
-from arae_transfer.runtime.rewriter import Rewriter
+from arae_transfer.runtime.rewriter import LONGEST_SPLIT, Rewriter
 
 SENTENCES = ["the food was cold .", "great place , i will come back !", "we waited an hour ?"]
 
@@ -104,3 +104,10 @@ def test_too_long_lines_are_kept_or_truncated_on_demand(rewriter: Rewriter) -> N
     assert cut.truncated and cut.output and lines[1].startswith(cut.output) and cut.output != lines[1]
     with pytest.raises(AraeError, match="unknown way 'drop'"):
         rewriter.rewrites(lines, "positive", long="drop")
+
+
+@pytest.mark.parametrize("line", ["a " * 500_000, "x" * 1_000_000, "a. " * 300_000, ". " * 500_000, " " * 900_000 + "."])
+def test_a_huge_line_is_bounded(rewriter: Rewriter, line: str) -> None:
+    (rewrite,) = rewriter.rewrites([line], "positive")
+    assert rewrite.truncated == (len(line.split()[0]) * len(line.split()) > LONGEST_SPLIT)
+    assert rewrite.pieces < 2000 and len(rewrite.output) <= LONGEST_SPLIT
