@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from arae_transfer.cli import corpus, evaluate, export, train, transfer
+from arae_transfer.cli import bench, corpus, evaluate, export, train, transfer
 from arae_transfer.cli.command import AraeCommand, AraeGroup
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
 
 for function in COMMANDS:
     app.command(cls=AraeCommand)(function)
+app.add_typer(bench.bench)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,1 @@
+"""Measuring how fast the product is, beside what the machine itself can do."""
