@@ -41,14 +41,18 @@ SENTENCES = (
 def transfer(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="MODEL", help="An exported model; without this, the shipped one.", envvar=MODEL_VARIABLE),
+        typer.Argument(
+            metavar="MODEL", help="An exported model; without this, the shipped one.", envvar=MODEL_VARIABLE
+        ),
     ] = None,
     to: Annotated[
         str | None, typer.Option("--to", "-t", metavar="CLASS", help="The class; without this, the model's last.")
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Lines to rewrite; -: standard input; without this, a few sentences of its own."),
+        typer.Option(
+            metavar="FILE", help="Lines to rewrite; -: standard input; without this, a few sentences of its own."
+        ),
     ] = None,
     run: Annotated[
         Path | None, typer.Option(metavar="RUN", help="The model's run, to measure the plain PyTorch loop beside it.")

@@ -44,9 +44,7 @@ def append_lstm_layer(
         _input_shares(graph, part, read, weights)
         here = body.node("Gather", [f"{part}.shares", "step"], f"{part}.share")
         here = body.node("Squeeze", [here, body.constant("axis.0", [0])], f"{part}.share.here")  # (batch, 4 x hidden)
-        gates = body.product(
-            f"{part}.hidden", f"{part}.recurrent", weights.recurrent, here, f"{part}.gates", rows=True
-        )
+        gates = body.product(f"{part}.hidden", f"{part}.recurrent", weights.recurrent, here, f"{part}.gates", rows=True)
         following = (f"{part}.hidden.next", f"{part}.cell.next")
         if hold:
             moved = (f"{part}.hidden.moved", f"{part}.cell.moved")

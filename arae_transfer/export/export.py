@@ -111,7 +111,13 @@ def export_model(
     )
     int8 = _Int8.of(quantized, layout)
     agreement = measure_agreement(
-        trained, int8.encoder, int8.decoders, int8.weights, rows, rewrites_of(trained, rows, maximum_length), maximum_length
+        trained,
+        int8.encoder,
+        int8.decoders,
+        int8.weights,
+        rows,
+        rewrites_of(trained, rows, maximum_length),
+        maximum_length,
     )
     contents = {layout.encoder.name: encoder}
     contents |= {layout.decoder(label).name: content for label, content in decoders.items()}

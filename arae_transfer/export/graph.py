@@ -53,7 +53,14 @@ class Graph:
         return []
 
     def product(
-        self, read: str, name: str, values: npt.NDArray[np.float32], added: str | None, output: str, *, rows: bool = False
+        self,
+        read: str,
+        name: str,
+        values: npt.NDArray[np.float32],
+        added: str | None,
+        output: str,
+        *,
+        rows: bool = False,
     ) -> str:
         """Append the product of a value with a trained matrix, which other arithmetic may compute otherwise.
 

@@ -247,9 +247,7 @@ class Rewriter:
                 return cuts, [ready[text] for cut in cuts for text in cut.texts]
             cuts = [_exchange(cut, halves) for cut in cuts]
 
-    def _rewrite_prepared(
-        self, prepared: Sequence[_Prepared], to: str, batch_size: int, form: str
-    ) -> list[Rewrite]:
+    def _rewrite_prepared(self, prepared: Sequence[_Prepared], to: str, batch_size: int, form: str) -> list[Rewrite]:
         rewrites = [Rewrite(line.source, "", to, 0, line.truncated, False, pieces=0) for line in prepared]
         for batch in _batches([len(line.ids) for line in prepared], batch_size):
             answers = self._run([prepared[number].ids for number in batch], to)

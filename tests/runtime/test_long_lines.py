@@ -44,7 +44,26 @@ def test_lines_are_cut_where_sentences_end(line: str, pieces: list[str] | None) 
 @pytest.mark.parametrize("seed", range(20))
 def test_pieces_joined_are_the_line(seed: int) -> None:
     generator = random.Random(seed)
-    parts = ["word", ".", "!", "?", "...", " ", "  ", "\t", "\u00a0", "Dr.", "p.m.", "'", '"', ")", "A", "…", "3.5", ","]
+    parts = [
+        "word",
+        ".",
+        "!",
+        "?",
+        "...",
+        " ",
+        "  ",
+        "\t",
+        "\u00a0",
+        "Dr.",
+        "p.m.",
+        "'",
+        '"',
+        ")",
+        "A",
+        "…",
+        "3.5",
+        ",",
+    ]
     for _ in range(200):
         line = "".join(generator.choices(parts, k=generator.randrange(20)))
         cut = cut_into_sentences(line)
@@ -106,7 +125,9 @@ def test_too_long_lines_are_kept_or_truncated_on_demand(rewriter: Rewriter) -> N
         rewriter.rewrites(lines, "positive", long="drop")
 
 
-@pytest.mark.parametrize("line", ["a " * 500_000, "x" * 1_000_000, "a. " * 300_000, ". " * 500_000, " " * 900_000 + "."])
+@pytest.mark.parametrize(
+    "line", ["a " * 500_000, "x" * 1_000_000, "a. " * 300_000, ". " * 500_000, " " * 900_000 + "."]
+)
 def test_a_huge_line_is_bounded(rewriter: Rewriter, line: str) -> None:
     (rewrite,) = rewriter.rewrites([line], "positive")
     assert rewrite.truncated == (len(line.split()[0]) * len(line.split()) > LONGEST_SPLIT)
