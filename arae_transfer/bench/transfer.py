@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ def measure_transfer(
         rewriter.rewrite_chunk(lines[:1], to)
     for line in (lines * _ALONE)[:_ALONE]:
         for name, rewriter in rewriters.items():
-            alone[name].append(_seconds(lambda r=rewriter, one=line: r.rewrite_chunk([one], to)))
+            alone[name].append(_seconds(partial(rewriter.rewrite_chunk, [line], to)))
     for name, seconds in alone.items():
         report.latency[name] = Latency(float(np.median(seconds)), float(np.percentile(seconds, 99)))
         report.throughput[name] = {}
@@ -91,9 +92,9 @@ def measure_transfer(
         rounds: dict[str, list[float]] = {name: [] for name in (*rewriters, *(["pytorch"] if pytorch else []))}
         for _ in range(_ROUNDS):
             for name, rewriter in rewriters.items():
-                rounds[name].append(_seconds(lambda r=rewriter: r.rewrite_chunk(lines, to, batch_size=size)))
+                rounds[name].append(_seconds(partial(rewriter.rewrite_chunk, lines, to, batch_size=size)))
             if pytorch is not None:
-                rounds["pytorch"].append(_seconds(lambda: pytorch(lines, size)))
+                rounds["pytorch"].append(_seconds(partial(pytorch, lines, size)))
         for name, seconds in rounds.items():
             rate = len(lines) / float(np.median(seconds))
             if name == "pytorch":

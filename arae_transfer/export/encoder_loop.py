@@ -100,7 +100,7 @@ def _reversed(graph: Graph, states: str, output: str) -> str:
 
 
 def _input_shares(graph: Graph, part: str, read: str, weights: LSTMWeights) -> None:
-    """Append the part of the gates that the inputs give, for all places at once: ``shares`` (time, batch, 4 x hidden)."""
+    """Append what the inputs give to the gates, for all places at once: ``shares`` (time, batch, 4 x hidden)."""
     flat = graph.constant(f"{part}.flat", [-1, weights.inputs.shape[1]])
     rows = graph.node("Reshape", [read, flat], f"{part}.rows")  # (time x batch, inputs)
     bias = graph.constant(f"{part}.bias", weights.input_bias + weights.recurrent_bias, np.float32)

@@ -1,4 +1,4 @@
-"""Lines of several sentences, or longer than a model reads: cut into pieces that are rewritten one by one and joined."""
+"""Lines of several sentences, or longer than a model reads: cut into pieces that are rewritten one by one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _END = re.compile(
     re.VERBOSE,
 )
 # Before a period these do not end a sentence; nor does a single letter, as in "J. Smith", or "e.g.", "p.m.".
-_ABBREVIATIONS = frozenset("mr mrs ms dr prof st mt ft vs etc approx inc ltd co corp jr sr dept est oz lb".split())
+_ABBREVIATIONS = frozenset(
+    ["mr", "mrs", "ms", "dr", "prof", "st", "mt", "ft", "vs", "etc", "approx", "inc", "ltd", "co", "corp", "jr", "sr"]
+    + ["dept", "est", "oz", "lb"]
+)
 _CONTENT = re.compile(r"""[^\s.!?…'"”’)\]]""")
 _LONGEST_WORD = 16
 _CLAUSE = re.compile(r"(?<=[,;:])\s++|(?<!\s)\s++(?=(?:--?|–|—|but|and|because|so|which)\s)", re.IGNORECASE)

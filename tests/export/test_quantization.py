@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,7 +147,7 @@ def test_a_damaged_file_is_named(exported: Path, name: str) -> None:
     with pytest.raises(AraeError, match=rf"{name} is damaged"):
         Rewriter.load(exported, device="cpu").prepare("good")
     assert Rewriter.load(exported, device="cpu", variant="fp32").prepare("good") == "good"
-    os.remove(exported / name)
+    (exported / name).unlink()
     with pytest.raises(AraeError, match=rf"{name} is missing"):
         Rewriter.load(exported, device="cpu").prepare("good")
 
