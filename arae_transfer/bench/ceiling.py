@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper  # noqa: TID253 -- this module is imported only where onnx is installed
 
 _SECONDS = 0.5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
+import torch  # noqa: TID253 -- this module is imported only where torch is installed
 
 from arae_transfer.bench.transfer import Rewrite
 from arae_transfer.export.parity import pad

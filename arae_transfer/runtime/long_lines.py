@@ -18,8 +18,29 @@ _END = re.compile(
 )
 # Before a period these do not end a sentence; nor does a single letter, as in "J. Smith", or "e.g.", "p.m.".
 _ABBREVIATIONS = frozenset(
-    ["mr", "mrs", "ms", "dr", "prof", "st", "mt", "ft", "vs", "etc", "approx", "inc", "ltd", "co", "corp", "jr", "sr"]
-    + ["dept", "est", "oz", "lb"]
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "st",
+        "mt",
+        "ft",
+        "vs",
+        "etc",
+        "approx",
+        "inc",
+        "ltd",
+        "co",
+        "corp",
+        "jr",
+        "sr",
+        "dept",
+        "est",
+        "oz",
+        "lb",
+    ]
 )
 _CONTENT = re.compile(r"""[^\s.!?…'"”’)\]]""")
 _LONGEST_WORD = 16
