@@ -17,31 +17,8 @@ _END = re.compile(
     re.VERBOSE,
 )
 # Before a period these do not end a sentence; nor does a single letter, as in "J. Smith", or "e.g.", "p.m.".
-_ABBREVIATIONS = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "st",
-        "mt",
-        "ft",
-        "vs",
-        "etc",
-        "approx",
-        "inc",
-        "ltd",
-        "co",
-        "corp",
-        "jr",
-        "sr",
-        "dept",
-        "est",
-        "oz",
-        "lb",
-    ]
-)
+_TITLES = frozenset(["mr", "mrs", "ms", "dr", "prof", "st", "mt", "ft", "jr", "sr"])
+_ABBREVIATIONS = _TITLES | {"vs", "etc", "approx", "inc", "ltd", "co", "corp", "dept", "est", "oz", "lb"}
 _CONTENT = re.compile(r"""[^\s.!?…'"”’)\]]""")
 _LONGEST_WORD = 16
 _CLAUSE = re.compile(r"(?<=[,;:])\s++|(?<!\s)\s++(?=(?:--?|–|—|but|and|because|so|which)\s)", re.IGNORECASE)
