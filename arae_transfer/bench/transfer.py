@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def measure_transfer(
     for rewriter in rewriters.values():
         rewriter.prepare(to)
         rewriter.rewrite_chunk(lines[:1], to)
-    for line in (lines * _ALONE)[:_ALONE]:
+    for line in islice(cycle(lines), _ALONE):
         for name, rewriter in rewriters.items():
             alone[name].append(_seconds(partial(rewriter.rewrite_chunk, [line], to)))
     for name, seconds in alone.items():
@@ -128,7 +129,7 @@ def operations_per_line(sizes: Mapping[str, Any], tokens: float) -> float:
     encoder = directions * (first + (sizes["encoder_layers"] - 1) * deeper) + directions * hidden * code
     upper = (sizes["decoder_layers"] - 1) * 4 * hidden * (2 * hidden + code)
     output = sizes["vocabulary"] * embedding + embedding * (hidden + code) + hidden * code
-    return 2.0 * tokens * (encoder + first + upper + output)
+    return float(2 * tokens * (encoder + first + upper + output))
 
 
 def _seconds(work: Callable[[], object]) -> float:

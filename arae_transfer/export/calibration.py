@@ -66,8 +66,8 @@ def build_quantized(
         feed = {"tokens": tokens, "lengths": lengths}
         code, mask = _observe(watched, feed, ["code", "code_mask"], encoder_ranges)
         for decoder, ranges in zip(decoders, decoder_ranges, strict=True):
-            feed = {"code": code, "code_mask": mask, "maximum_length": np.array(maximum_length)}
-            _observe(decoder, feed, [], ranges)
+            reading = {"code": code, "code_mask": mask, "maximum_length": np.array(maximum_length)}
+            _observe(decoder, reading, [], ranges)
     metadata = {**metadata, "variant": "int8"}
     return QuantizedGraphs(
         build_encoder(model.encoder, {**metadata, "part": "encoder"}, graph=QuantizedGraph(encoder_ranges)),
