@@ -134,8 +134,8 @@ def _sizes(card: Card) -> str:
         agreement = int8["agreement"]
         text += (
             f" The `int8` files hold the same model with matrix products in 8-bit integers: on the sentences of the "
-            f"parity check {100 * agreement['identical']:.1f} % of the rewrites are the trained model's, token by token, "
-            f"style by the training's own judge is {-agreement['style_cost']:+.2f} points, BLEU to the source "
+            f"parity check {100 * agreement['identical']:.1f} % of the rewrites are the trained model's, token by "
+            f"token, style by the training's own judge is {-agreement['style_cost']:+.2f} points, BLEU to the source "
             f"{-agreement['self_bleu_cost']:+.2f}. "
             + ("They are what runs on a CPU." if int8["accepted"] else "They run with `--variant int8` only.")
         )
