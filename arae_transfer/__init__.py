@@ -12,13 +12,16 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(model: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> Rewriter:
+def load(
+    model: str | Path | None = None, *, device: str = "auto", threads: int | None = None, variant: str = "auto"
+) -> Rewriter:
     """Load an exported model, ready to rewrite; onnxruntime alone is imported, and only now.
 
     Args:
         model: A name, the path of an exported folder, or None for ``$ARAE_MODEL``, else the shipped model.
         device: ``auto``, ``cpu`` or ``cuda[:N]``.
         threads: CPU threads; None for all that this process may use.
+        variant: ``fp32``, ``int8`` or ``auto``: int8 on a CPU where the export found it close enough.
 
     Returns:
         A rewriter, whose ``transfer(lines, to=...)`` yields one answer per line, in order.
@@ -28,7 +31,7 @@ def load(model: str | Path | None = None, *, device: str = "auto", threads: int 
     """
     from arae_transfer.runtime.rewriter import Rewriter
 
-    return Rewriter.load(model, device=device, threads=threads)
+    return Rewriter.load(model, device=device, threads=threads, variant=variant)
 
 
 def __getattr__(name: str) -> str:

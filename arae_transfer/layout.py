@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,9 +131,26 @@ class ExportLayout:
         """Return the path of the model card."""
         return self.root / "README.md"
 
+    @property
+    def encoder_int8(self) -> Path:
+        """Return the path of the encoder's graph in 8-bit integers."""
+        return self.root / "encoder.int8.onnx"
+
+    @property
+    def weights_int8(self) -> Path:
+        """Return the path of the 8-bit weights that several graphs share."""
+        return self.root / "weights.int8.bin"
+
     def decoder(self, class_name: str) -> Path:
         """Return the path of a class's decoder; what a file name cannot hold is percent-encoded."""
-        return self.root / f"decoder.{quote(class_name, safe='')}.onnx"
+        name = quote(class_name, safe="")
+        # Not to be taken for the 8-bit decoder of another class.
+        name = re.sub(r"\.int8$", "%2Eint8", name)
+        return self.root / f"decoder.{name}.onnx"
+
+    def decoder_int8(self, class_name: str) -> Path:
+        """Return the path of a class's decoder in 8-bit integers."""
+        return self.decoder(class_name).with_suffix(".int8.onnx")
 
 
 def _beside_the_package(folder: str) -> Path | None:

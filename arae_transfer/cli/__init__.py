@@ -10,7 +10,18 @@ from typing import Annotated, Any
 
 import typer
 
-from arae_transfer.cli import bench_train, corpus, diagnose, evaluate, export, interpolate, sample, train, transfer
+from arae_transfer.cli import (
+    bench,
+    bench_train,
+    corpus,
+    diagnose,
+    evaluate,
+    export,
+    interpolate,
+    sample,
+    train,
+    transfer,
+)
 from arae_transfer.cli.command import AraeCommand, AraeGroup
 
 app = typer.Typer(
@@ -37,10 +48,8 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
 
 for function in COMMANDS:
     app.command(cls=AraeCommand)(function)
-
-bench = typer.Typer(cls=AraeGroup, help="Measure speed on this machine.", no_args_is_help=True, rich_markup_mode=None)
-bench.command("train", cls=AraeCommand)(bench_train.bench_train)
-app.add_typer(bench, name="bench")
+bench.bench.command("train", cls=AraeCommand)(bench_train.bench_train)
+app.add_typer(bench.bench)
 
 
 def _print_version(wanted: bool) -> None:

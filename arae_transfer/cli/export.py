@@ -127,6 +127,15 @@ def _describe(exported: ExportReport, weights: str) -> None:
             f"{100 * (1 - parity.unrounded_identical):.1f} % of rewrites changed by rounding the weights to {weights}",
             err=True,
         )
+    agreement = exported.agreement
+    typer.echo(
+        f"int8: {100 * agreement.identical:.1f} % of rewrites are the model's, "
+        f"{100 * agreement.tokens:.1f} % of tokens; "
+        f"it costs {agreement.style_cost:.2f} points of style and {agreement.self_bleu_cost:.2f} of BLEU "
+        f"to the source, "
+        f"{'and is used on CPUs' if agreement.accepted else 'so that it is used only with --variant int8'}",
+        err=True,
+    )
 
 
 def _read_report(path: Path) -> str:

@@ -26,6 +26,8 @@ class Messages:
         self._ready = self._started
         self._lines = 0
         self._truncated = 0
+        self._split = 0
+        self._kept = 0
         self._unfinished = 0
         self._repaired = 0
 
@@ -42,13 +44,16 @@ class Messages:
         typed = "-" in names and sys.stdin is not None and sys.stdin.isatty()
         if self._verbose or typed:
             seconds = self._ready - self._started
-            report(f"{self._folder.name}, to {class_name}, on {rewriter.device}, ready in {seconds:.1f} s")
+            where = f"on {rewriter.device} in {rewriter.variant}"
+            report(f"{self._folder.name}, to {class_name}, {where}, ready in {seconds:.1f} s")
         if typed:
             report("reading from the terminal, one sentence a line; end with Ctrl-D")
 
     def count(self, lines: Sequence[Line], rewrites: Sequence[Rewrite]) -> None:
         """Add up what was changed in some lines."""
         self._lines += len(lines)
+        self._split += sum(rewrite.pieces > 1 for rewrite in rewrites)
+        self._kept += sum(rewrite.kept for rewrite in rewrites)
         self._truncated += sum(rewrite.truncated for rewrite in rewrites)
         self._unfinished += sum(rewrite.unfinished for rewrite in rewrites)
         self._repaired += sum(line.repaired > 0 for line in lines)
@@ -58,6 +63,8 @@ class Messages:
         if self._quiet:
             return
         tokens = self._folder.maximum_tokens - 1
+        self._say(self._split, "rewritten piece by piece, cut at sentence ends or where too long")
+        self._say(self._kept, f"left as they are: longer than the {tokens} tokens that {self._folder.name} reads")
         self._say(self._truncated, f"cut to {tokens} tokens, the most that {self._folder.name} reads")
         self._say(self._repaired, "repaired: bytes that are not UTF-8 became \N{REPLACEMENT CHARACTER}")
         self._say(self._unfinished, "answered with a text that was stopped before its end")

@@ -86,6 +86,15 @@ def transfer(
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = "auto",
+    long: Annotated[
+        str,
+        typer.Option(
+            metavar="split|keep|truncate",
+            help="Lines of several sentences, or too long for the model: rewrite piece by piece, leave as they are if "
+            "too long, or leave out what is too much.",
+            rich_help_panel=INPUT_AND_OUTPUT,
+        ),
+    ] = "split",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -104,7 +113,8 @@ def transfer(
         bool,
         typer.Option(
             "--json",
-            help="Write one JSON object a line: source, output, to, tokens, truncated, unfinished, repaired.",
+            help="Write one JSON object a line: source, output, to, tokens, truncated, unfinished, pieces, kept, "
+            "repaired.",
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = False,
@@ -120,6 +130,14 @@ def transfer(
         typer.Option(
             metavar="auto|cpu|cuda[:N]",
             help="Where to run; auto: a GPU that can be used, else the CPU.",
+            rich_help_panel=SPEED,
+        ),
+    ] = "auto",
+    variant: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|fp32|int8",
+            help="The arithmetic; auto: int8 on a CPU, if the export found its answers close enough, else fp32.",
             rich_help_panel=SPEED,
         ),
     ] = "auto",
@@ -170,6 +188,8 @@ def transfer(
         ctx.fail(f"Missing option '--to' / '-t'.{known_classes(model)}")
     if tsv and json_lines:
         ctx.fail("Options '--tsv' and '--json' exclude each other.")
+    if long not in ("split", "keep", "truncate"):
+        ctx.fail(f"Invalid value for '--long': {long!r} is none of split, keep, truncate.")
     folder = ModelFolder.find(model)
     class_name = folder.match_class(to)
     names = files or [STANDARD_INPUT]
@@ -179,7 +199,7 @@ def transfer(
     with _quick_start():
         from arae_transfer.runtime.sessions import Sessions
 
-        sessions = Sessions(folder, device, threads)
+        sessions = Sessions(folder, device, threads, variant)
         sessions.open_early(class_name)  # while the rest is imported
 
         from arae_transfer.cli.answers import open_answers
@@ -195,7 +215,7 @@ def transfer(
         with _progress(names, output, quiet=quiet) as advance:
             for chunk in LineReader(sources).chunks(batch_size * BATCHES_PER_CHUNK):
                 rewrites = rewriter.rewrite_chunk(
-                    [line.text for line in chunk], class_name, batch_size=batch_size, form=form
+                    [line.text for line in chunk], class_name, batch_size=batch_size, form=form, long=long
                 )
                 write("".join(map(render, chunk, rewrites)).encode())
                 messages.count(chunk, rewrites)
@@ -271,6 +291,8 @@ def _as_json(line: Line, rewrite: Rewrite) -> str:
         "tokens": rewrite.tokens,
         "truncated": rewrite.truncated,
         "unfinished": rewrite.unfinished,
+        "pieces": rewrite.pieces,
+        "kept": rewrite.kept,
         "repaired": line.repaired,
     }
     text = json.dumps(record, ensure_ascii=False)

@@ -10,14 +10,19 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from arae_transfer.export.graph import Graph, Storage, make_model, value
+from arae_transfer.export.lstm_step import append_lstm_step
 from arae_transfer.export.weights import Float32, LSTMWeights, array
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 
 _LOWEST = float(np.finfo(np.float32).min)
+# Logits in a block, see _greatest: about the root of usual vocabularies, and whole vector registers.
+_BLOCK = 64
 
 
-def build_decoder(decoder: Decoder, metadata: Mapping[str, str], storage: Storage = "fp32") -> onnx.ModelProto:
+def build_decoder(
+    decoder: Decoder, metadata: Mapping[str, str], storage: Storage = "fp32", graph: Graph | None = None
+) -> onnx.ModelProto:
     """Build the graph of a decoder, the counterpart of ``Decoder.greedy``.
 
     Inputs: ``code`` float32 (batch, vectors, code_size), ``code_mask`` float32 (batch, vectors), 1 at real vectors,
@@ -28,12 +33,14 @@ def build_decoder(decoder: Decoder, metadata: Mapping[str, str], storage: Storag
         decoder: The trained decoder. With fp16 storage its matrices must be rounded to fp16 already.
         metadata: What the file says about itself.
         storage: How matrices are stored; arithmetic is fp32.
+        graph: An empty graph that computes products its own way; None: in fp32, stored as ``storage`` says.
     """
-    graph = Graph(storage)
+    graph = graph or Graph(storage)
     _read_code(graph, decoder)
     _first_values(graph, decoder)
     states = _state_names(decoder)
-    body = _step(graph.body(), decoder)
+    inner = graph.body()
+    body = _step(inner, decoder)
     graph.nodes(
         "Loop",
         [
@@ -41,7 +48,7 @@ def build_decoder(decoder: Decoder, metadata: Mapping[str, str], storage: Storag
             graph.constant("always", True, np.bool_),
             *(f"{name}.first" for name in ("token", "running", *states)),
         ],
-        [*(f"{name}.last" for name in ("token", "running", *states)), "tokens.by_step"],
+        [*(f"{name}.last" for name in ("token", "running", *states)), "tokens.by_step", *inner.collected],
         body=body,
     )
     graph.node("Transpose", ["tokens.by_step"], "tokens", perm=[1, 0])
@@ -52,7 +59,7 @@ def build_decoder(decoder: Decoder, metadata: Mapping[str, str], storage: Storag
         value("code_mask", TensorProto.FLOAT, ["batch", axis]),
         value("maximum_length", TensorProto.INT64, []),
     ]
-    outputs = [value("tokens", TensorProto.INT64, ["batch", "steps"])]
+    outputs = [value("tokens", TensorProto.INT64, ["batch", "steps"]), *graph.observations()]
     return make_model(graph.build("decoder", inputs, outputs), metadata, "Code vectors to greedily decoded token ids.")
 
 
@@ -129,60 +136,39 @@ def _first_values(graph: Graph, decoder: Decoder) -> None:
 def _step(body: Graph, decoder: Decoder) -> onnx.GraphProto:
     """Build the loop's body: from a token and the states to the next ones, as one turn of ``Decoder.greedy``."""
     embedding_size = decoder.embedding.embedding_dim
-    table = body.weight("embedding", array(decoder.embedding.weight))  # (vocabulary, embedding)
-    embedded = body.node("Gather", [table, "token"], "embedded")  # (batch, embedding)
+    embedded = body.rows_of("embedding", array(decoder.embedding.weight), "token", "embedded")  # (batch, embedding)
     weights = LSTMWeights.of(decoder.first)
     joined = np.concatenate([weights.inputs[:, :embedding_size], weights.recurrent], axis=1)
     read = body.node("Concat", [embedded, "hidden.0"], "layer.0.read", axis=1)
-    states = _advance(body, 0, [read, body.weight("layer.0.weight", joined), "layer.0.share"], weights.hidden_size)
+    gates = body.product(read, "layer.0.weight", joined, "layer.0.share", "layer.0.gates", rows=True)
+    states = _advance(body, 0, gates, weights.hidden_size)
     context = _attend(body, decoder.query, states) if decoder.query is not None else "context"
     for number, layer in enumerate(decoder.upper, start=1):
         weights = LSTMWeights.of(layer)
         joined = np.concatenate([weights.inputs, weights.recurrent], axis=1)
         bias = weights.input_bias + weights.recurrent_bias
         read = body.node("Concat", [states, context, f"hidden.{number}"], f"layer.{number}.read", axis=1)
-        gemm = [
-            read,
-            body.weight(f"layer.{number}.weight", joined),
-            body.constant(f"layer.{number}.bias", bias, np.float32),
-        ]
-        higher = _advance(body, number, gemm, weights.hidden_size)
+        added = body.constant(f"layer.{number}.bias", bias, np.float32)
+        gates = body.product(read, f"layer.{number}.weight", joined, added, f"layer.{number}.gates")
+        higher = _advance(body, number, gates, weights.hidden_size)
         states = body.node("Add", [states, higher], f"states.{number}")
     if decoder.attends:
         states = body.node("Concat", [states, context], "features", axis=1)
-    best = _choose(body, decoder, states, table)
+    best = _choose(body, decoder, states)
     _end(body, best)
     return _build_body(body, decoder)
 
 
-def _advance(body: Graph, number: int, gemm: list[str], hidden: int) -> str:
-    """Append one step of an LSTM layer whose gates are one matrix product; return its hidden state.
-
-    Args:
-        body: The loop's body.
-        number: The layer.
-        gemm: What the layer reads, its own state included; its weights; and what is added to the product.
-        hidden: The size of the state.
-    """
-    name = f"layer.{number}"
-    gates = body.node("Gemm", gemm, f"{name}.gates", transB=1)  # (batch, 4 x hidden)
-    three_and_one = body.constant("gates.sizes", [3 * hidden, hidden])
-    body.nodes("Split", [gates, three_and_one], [f"{name}.valves", f"{name}.candidate"], axis=1)
-    opened = body.node("Sigmoid", [f"{name}.valves"], f"{name}.opened")  # (batch, 3 x hidden)
-    valves = [f"{name}.input", f"{name}.output", f"{name}.forget"]
-    body.nodes("Split", [opened, body.constant("valves.sizes", [hidden] * 3)], valves, axis=1)
-    candidate = body.node("Tanh", [f"{name}.candidate"], f"{name}.candidate.tanh")
-    new = body.node("Mul", [f"{name}.input", candidate], f"{name}.new")
-    kept = body.node("Mul", [f"{name}.forget", f"cell.{number}"], f"{name}.kept")
-    cell = body.node("Add", [kept, new], f"cell.{number}.next")
-    shown = body.node("Tanh", [cell], f"{name}.cell.tanh")
-    return body.node("Mul", [f"{name}.output", shown], f"hidden.{number}.next")
+def _advance(body: Graph, number: int, gates: str, hidden: int) -> str:
+    """Append one step of an LSTM layer; return its hidden state."""
+    following = (f"hidden.{number}.next", f"cell.{number}.next")
+    return append_lstm_step(body, f"layer.{number}", gates, f"cell.{number}", hidden, following)[0]
 
 
 def _attend(body: Graph, query: nn.Linear, states: str) -> str:
     """Append the attention of states (batch, hidden) to the code; return the context (batch, code_size)."""
     axis_1 = body.constant("axis.1", [1])
-    wanted = body.node("Gemm", [states, body.weight("query", array(query.weight))], "query.wanted", transB=1)
+    wanted = body.product(states, "query", array(query.weight), None, "query.wanted")
     row = body.node("Unsqueeze", [wanted, axis_1], "query.row")  # (batch, 1, code_size)
     scores = body.node("MatMul", [row, "keys"], "scores")  # (batch, 1, vectors)
     near = body.node("Gather", ["nearness.by_step", "step"], "nearness.here")  # (1, vectors)
@@ -193,20 +179,41 @@ def _attend(body: Graph, query: nn.Linear, states: str) -> str:
     return body.node("Squeeze", [found, axis_1], "attention.context")
 
 
-def _choose(body: Graph, decoder: Decoder, states: str, table: str) -> str:
+def _choose(body: Graph, decoder: Decoder, states: str) -> str:
     """Append the output layer; return the most probable token of each row (batch,)."""
     if isinstance(decoder.bridge, nn.Linear):
-        weight = body.weight("bridge.weight", array(decoder.bridge.weight))
         bias = body.constant("bridge.bias", array(decoder.bridge.bias), np.float32)
-        states = body.node("Gemm", [states, weight, bias], "bridge", transB=1)
+        states = body.product(states, "bridge.weight", array(decoder.bridge.weight), bias, "bridge")
     tied = decoder.output.weight is decoder.embedding.weight
-    output = table if tied else body.weight("output.weight", array(decoder.output.weight))
     # A bias so low that these are never chosen: they have no text.
     bias_values = array(decoder.output.bias).copy()
     bias_values[[PAD_ID, UNKNOWN_ID, BEGIN_ID]] = _LOWEST
     bias = body.constant("output.bias", bias_values, np.float32)
-    logits = body.node("Gemm", [states, output, bias], "logits", transB=1)  # (batch, vocabulary)
-    return body.node("ArgMax", [logits], "token.best", axis=1, keepdims=0)
+    name = "embedding" if tied else "output.weight"
+    logits = body.product(states, name, array(decoder.output.weight), bias, "logits")  # (batch, vocabulary)
+    return _greatest(body, logits, len(bias_values))
+
+
+def _greatest(body: Graph, logits: str, vocabulary: int) -> str:
+    """Append the place of the greatest of each row's logits, the first of equals.
+
+    ArgMax goes through a row one by one, ReduceMax many at a time: so the greatest of each block is found first, then
+    the first block that has the greatest of all, then its place in that block. Four to twelve times as fast.
+    """
+    blocks = -(-vocabulary // _BLOCK)
+    if blocks * _BLOCK > vocabulary:
+        missing = body.constant("logits.missing", [0, 0, 0, blocks * _BLOCK - vocabulary])
+        lowest = body.constant("lowest", _LOWEST, np.float32)
+        logits = body.node("Pad", [logits, missing, lowest], "logits.padded")
+    shape = body.constant("logits.shape", [-1, blocks, _BLOCK])
+    by_block = body.node("Reshape", [logits, shape], "logits.by_block")  # (batch, blocks, _BLOCK)
+    greatest = body.node("ReduceMax", [by_block], "logits.greatest", axes=[2], keepdims=0)  # (batch, blocks)
+    block = body.node("ArgMax", [greatest], "block", axis=1, keepdims=1)  # (batch, 1)
+    inside = body.node("GatherND", [by_block, block], "logits.inside", batch_dims=1)  # (batch, _BLOCK)
+    place = body.node("ArgMax", [inside], "block.place", axis=1, keepdims=0)  # (batch,)
+    number = body.node("Squeeze", [block, body.constant("axis.1", [1])], "block.number")
+    start = body.node("Mul", [number, body.constant("block.size", _BLOCK)], "block.start")
+    return body.node("Add", [start, place], "token.best")
 
 
 def _end(body: Graph, best: str) -> None:
@@ -240,5 +247,6 @@ def _build_body(body: Graph, decoder: Decoder) -> onnx.GraphProto:
         value("running.next", flags, ["batch"]),
         *(value(f"{name}.next", TensorProto.FLOAT, shape) for name in states),
         value("token.collected", tokens, ["batch"]),
+        *body.collections(),
     ]
     return body.build("step", inputs, outputs)

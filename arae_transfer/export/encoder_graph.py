@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 from torch import nn
 
+from arae_transfer.export.encoder_loop import append_lstm_layer, append_zero_state
 from arae_transfer.export.graph import Graph, Storage, make_model, value
 from arae_transfer.export.weights import LSTMWeights, array
 from arae_transfer.model.encoder import Encoder
@@ -17,7 +18,9 @@ from arae_transfer.model.encoder import Encoder
 SMALLEST_NORM = 1e-12
 
 
-def build_encoder(encoder: Encoder, metadata: Mapping[str, str], storage: Storage = "fp32") -> onnx.ModelProto:
+def build_encoder(
+    encoder: Encoder, metadata: Mapping[str, str], storage: Storage = "fp32", graph: Graph | None = None
+) -> onnx.ModelProto:
     """Build the encoder's graph.
 
     Inputs: ``tokens`` int64 (batch, time), each row's piece ids and end id, padded at the right; ``lengths`` int64
@@ -28,9 +31,11 @@ def build_encoder(encoder: Encoder, metadata: Mapping[str, str], storage: Storag
         encoder: The trained encoder. With fp16 storage its matrices must be rounded to fp16 already.
         metadata: What the file says about itself.
         storage: How matrices are stored; arithmetic is fp32.
+        graph: An empty graph that computes products its own way; None: in fp32, stored as ``storage`` says.
     """
-    graph = Graph(storage)
-    states, final, size = _read_tokens(graph, encoder)
+    looped = graph is not None
+    graph = graph or Graph(storage)
+    states, final, size = (_read_in_loops if looped else _read_tokens)(graph, encoder)
     # ONNX's LSTM puts time (or, for final states, direction) before batch.
     chosen = final if encoder.single else states
     by_batch = graph.node("Transpose", [chosen], "states.by_batch", perm=[1, 0, 2])
@@ -38,12 +43,15 @@ def build_encoder(encoder: Encoder, metadata: Mapping[str, str], storage: Storag
     shape = graph.constant("states.shape", [0, 1 if encoder.single else -1, size])
     vectors = graph.node("Reshape", [by_batch, shape], "states.vectors")  # (batch, vectors, size)
     if isinstance(encoder.projection, nn.Linear):
-        weight = graph.weight("projection.weight", array(encoder.projection.weight))
-        transposed = graph.node("Transpose", [weight], "projection.weight.transposed", perm=[1, 0])
-        product = graph.node("MatMul", [vectors, transposed], "projection.product")
+        rows = graph.node("Reshape", [vectors, graph.constant("rows.shape", [-1, size])], "projection.read")
         bias = graph.constant("projection.bias", array(encoder.projection.bias), np.float32)
-        vectors = graph.node("Add", [product, bias], "projection")  # (batch, vectors, code_size)
+        weight = array(encoder.projection.weight)
+        product = graph.product(rows, "projection.weight", weight, bias, "projection.product")
         size = encoder.projection.out_features
+        batch = graph.node("Shape", ["lengths"], "projection.batch")
+        places = graph.constant("projection.places", [1 if encoder.single else -1, size])
+        by_row = graph.node("Concat", [batch, places], "projection.shape", axis=0)
+        vectors = graph.node("Reshape", [product, by_row], "projection")  # (batch, vectors, code_size)
     norm = graph.node("ReduceL2", [vectors], "norm", axes=[2], keepdims=1)  # (batch, vectors, 1)
     smallest = graph.constant("smallest_norm", SMALLEST_NORM, np.float32)
     divisor = graph.node("Max", [norm, smallest], "norm.clamped")
@@ -63,6 +71,7 @@ def build_encoder(encoder: Encoder, metadata: Mapping[str, str], storage: Storag
     outputs = [
         value("code", TensorProto.FLOAT, ["batch", axis, size]),
         value("code_mask", TensorProto.FLOAT, ["batch", axis]),
+        *graph.observations(),
     ]
     return make_model(graph.build("encoder", inputs, outputs), metadata, "Token ids to code vectors of unit norm.")
 
@@ -107,6 +116,21 @@ def _read_tokens(graph: Graph, encoder: Encoder) -> tuple[str, str, int]:
     return states, final, size
 
 
+def _read_in_loops(graph: Graph, encoder: Encoder) -> tuple[str, str, int]:
+    """Append embedding and LSTM layers as ``_read_tokens`` does, with loops in the place of LSTM operators."""
+    by_time = graph.node("Transpose", ["tokens"], "tokens.by_time", perm=[1, 0])  # (time, batch)
+    states = graph.rows_of("embedding", array(encoder.embedding.weight), by_time, "embedded")
+    append_zero_state(graph, int(LSTMWeights.of(encoder.forward_layers[0]).hidden_size))
+    final, size = "", 0
+    for number, layer in enumerate(encoder.forward_layers):
+        directions = [LSTMWeights.of(layer)]
+        if len(encoder.backward_layers):
+            directions.append(LSTMWeights.of(encoder.backward_layers[number]))
+        states, final = append_lstm_layer(graph, f"lstm.{number}", states, directions, hold=encoder.single)
+        size = directions[0].hidden_size * len(directions)
+    return states, final, size
+
+
 def _mask_of_ones(graph: Graph) -> None:
     """Append the mask of a single code: its one vector is always real."""
     batch = graph.node("Shape", ["lengths"], "batch")  # [batch]
@@ -118,8 +142,8 @@ def _mask_of_ones(graph: Graph) -> None:
 def _mask_of_lengths(graph: Graph) -> None:
     """Append the mask of a sequence: the places before each row's length are real."""
     zero, one = (graph.constant(f"number.{number}", number) for number in (0, 1))
-    sizes = graph.node("Shape", ["tokens"], "tokens.shape")
-    time = graph.node("Gather", [sizes, one], "time")
+    sizes = graph.node("Shape", ["tokens"], "code_mask.sizes")
+    time = graph.node("Gather", [sizes, one], "code_mask.time")
     places = graph.node("Range", [zero, time, one], "places")  # (time,)
     column = graph.node("Unsqueeze", ["lengths", graph.constant("axis.1", [1])], "lengths.column")  # (batch, 1)
     real = graph.node("Less", [places, column], "places.real")  # (batch, time)

@@ -15,12 +15,14 @@ from typing import Any
 import arae_transfer
 from arae_transfer.atomic import explain_write_failure, replace_directory
 from arae_transfer.errors import AraeError
+from arae_transfer.export.agreement import Agreement, measure_agreement
+from arae_transfer.export.calibration import QuantizedGraphs, build_quantized, calibration_rows, share_weights
 from arae_transfer.export.card import Card, render_card
 from arae_transfer.export.decoder_graph import build_decoder
 from arae_transfer.export.encoder_graph import build_encoder
 from arae_transfer.export.generator_graph import export_generator
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
-from arae_transfer.export.parity import Parity, compare, probe_rows
+from arae_transfer.export.parity import Parity, compare, probe_rows, rewrites_of
 from arae_transfer.export.weights import storable
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
@@ -39,6 +41,7 @@ class ExportReport:
         classes: Its classes in order.
         sizes: The bytes of each file, by file name.
         parity: How its answers compare to the model's.
+        agreement: How the answers of its 8-bit graphs do.
     """
 
     folder: Path
@@ -46,6 +49,7 @@ class ExportReport:
     classes: tuple[str, ...]
     sizes: Mapping[str, int]
     parity: Parity
+    agreement: Agreement
 
 
 def export_model(
@@ -100,14 +104,29 @@ def export_model(
     }
     rows, given = probe_rows(probe_lines, tokenizer, recipe.data.maximum_tokens)
     maximum_length = recipe.data.maximum_tokens + recipe.cycle.extra_tokens
-    parity = compare(stored, trained, encoder, decoders, rows, given, maximum_length)
+    expected = rewrites_of(stored, rows, maximum_length)
+    parity = compare(stored, trained, encoder, decoders, rows, given, maximum_length, expected)
     parity.require()
+    quantized = build_quantized(
+        trained, calibration_rows(probe_lines, tokenizer, recipe.data.maximum_tokens), maximum_length, metadata
+    )
+    int8 = _Int8.of(quantized, layout)
+    agreement = measure_agreement(
+        trained,
+        int8.encoder,
+        int8.decoders,
+        int8.weights,
+        rows,
+        rewrites_of(trained, rows, maximum_length),
+        maximum_length,
+    )
     contents = {layout.encoder.name: encoder}
     contents |= {layout.decoder(label).name: content for label, content in decoders.items()}
     generator, generator_description = export_generator(
         stored, recipe, tokenizer, probe_lines, layout.generator.name, metadata | {"part": "generator"}
     )
     contents |= generator
+    contents |= int8.files
     contents[layout.tokenizer.name] = tokenizer.serialized
     config = {
         "format": FORMAT,
@@ -126,8 +145,19 @@ def export_model(
             file: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
             for file, content in contents.items()
         },
-        # What the files above are; further variants name files of their own.
-        "variants": {"fp32": {"arithmetic": "fp32", "weights": weights}},
+        # What the files above are, and what other files hold the same model in another arithmetic.
+        "variants": {
+            "fp32": {"arithmetic": "fp32", "weights": weights, "agreement": _agreement_of(parity)},
+            "int8": {
+                "arithmetic": "int8",
+                "weights": "int8",
+                "encoder": layout.encoder_int8.name,
+                "decoders": {label: layout.decoder_int8(label).name for label in stored.classes},
+                "weights_file": int8.weights[0] if int8.weights else None,
+                "agreement": agreement.to_table(),
+                "accepted": agreement.accepted,
+            },
+        },
         "onnx": {"opset": OPSET, "ir_version": IR_VERSION},
         "sizes": _sizes(stored, recipe),
         "parity": parity.to_table(),
@@ -140,7 +170,31 @@ def export_model(
     contents[layout.config.name] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
     contents[layout.card.name] = render_card(card).encode()
     _put_in_place(contents, destination)
-    return ExportReport(destination, name, stored.classes, sizes, parity)
+    return ExportReport(destination, name, stored.classes, sizes, parity, agreement)
+
+
+@dataclass(frozen=True)
+class _Int8:
+    """The serialized 8-bit graphs, and the name and content of the file of weights that they share, if any."""
+
+    encoder: bytes
+    decoders: Mapping[str, bytes]
+    weights: tuple[str, bytes] | None
+    files: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, graphs: QuantizedGraphs, layout: ExportLayout) -> _Int8:
+        shared = share_weights([graphs.encoder, *graphs.decoders.values()], layout.weights_int8.name)
+        weights = (layout.weights_int8.name, shared) if shared else None
+        encoder = graphs.encoder.SerializeToString()
+        decoders = {label: graph.SerializeToString() for label, graph in graphs.decoders.items()}
+        files = {layout.encoder_int8.name: encoder, **dict([weights] if weights else [])}
+        files |= {layout.decoder_int8(label).name: content for label, content in decoders.items()}
+        return cls(encoder, decoders, weights, files)
+
+
+def _agreement_of(parity: Parity) -> dict[str, Any]:
+    return {"compared": parity.compared, "identical": round(parity.identical / parity.compared, 4)}
 
 
 def check_destination(destination: Path) -> None:

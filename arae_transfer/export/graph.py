@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ Storage = Literal["fp16", "fp32"]
 # Both are older than every onnxruntime that is supported here, and nothing newer is needed.
 OPSET = 17
 IR_VERSION = 8
+# onnxruntime's own operators, which every build of it has.
+CONTRIBUTED = "com.microsoft"
+_OPSETS = {"": OPSET, CONTRIBUTED: 1}
 
 
 class Graph:
@@ -25,15 +28,56 @@ class Graph:
     graph: there they exist once, and onnxruntime can prepare them when it opens the file.
     """
 
-    def __init__(self, storage: Storage = "fp32", parent: Graph | None = None) -> None:
+    def __init__(self, storage: Storage = "fp32", parent: Self | None = None) -> None:
         self.storage: Storage = storage if parent is None else parent.storage
-        self._root: Graph = self if parent is None else parent._root
+        self._root: Self = self if parent is None else parent._root
         self._nodes: list[onnx.NodeProto] = []
+        self._derived: set[str] = set()
         self._initializers: dict[str, onnx.TensorProto] = {}
 
-    def body(self) -> Graph:
+    def body(self) -> Self:
         """Return an empty graph for the body of a loop inside this one."""
-        return Graph(parent=self)
+        return type(self)(parent=self)
+
+    @property
+    def collected(self) -> list[str]:
+        """What a loop with this body collects besides its own results: nothing, as a rule."""
+        return []
+
+    def observations(self) -> list[onnx.ValueInfoProto]:
+        """Return the outputs of the graph besides its own: none, as a rule."""
+        return []
+
+    def collections(self) -> list[onnx.ValueInfoProto]:
+        """Return what this body gives to be collected besides its own results: nothing, as a rule."""
+        return []
+
+    def product(
+        self,
+        read: str,
+        name: str,
+        values: npt.NDArray[np.float32],
+        added: str | None,
+        output: str,
+        *,
+        rows: bool = False,
+    ) -> str:
+        """Append the product of a value with a trained matrix, which other arithmetic may compute otherwise.
+
+        Args:
+            read: The value, (rows, inputs).
+            name: The name of the matrix.
+            values: The matrix, (outputs, inputs).
+            added: What is added to the product: (outputs,), or (rows, outputs) with ``rows``; None: nothing.
+            output: The name of the product, (rows, outputs).
+            rows: Whether what is added differs from row to row.
+        """
+        addends = [] if added is None else [added]
+        return self.node("Gemm", [read, self.weight(name, values), *addends], output, transB=1)
+
+    def rows_of(self, name: str, values: npt.NDArray[np.float32], places: str, output: str) -> str:
+        """Append the rows of a trained matrix at given places: a look-up of embeddings."""
+        return self.node("Gather", [self.weight(name, values), places], output)
 
     def node(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:  # noqa: ANN401 -- as onnx takes them
         """Append a node of one output and return the output's name."""
@@ -70,12 +114,19 @@ class Graph:
         if not np.array_equal(halves.astype(np.float32), values):
             raise ValueError(f"{name} is not representable in {root.storage}: round the model first")
         root._store(f"{name}.fp16", halves)
-        return root.node("Cast", [f"{name}.fp16"], name, to=TensorProto.FLOAT)
+        return root._derive("Cast", [f"{name}.fp16"], name, to=TensorProto.FLOAT)
 
     def constant(self, name: str, values: npt.ArrayLike, dtype: npt.DTypeLike = np.int64) -> str:
         """Store a constant, once for each name, and return the name."""
         self._root._store(name, np.asarray(values, dtype=dtype))
         return name
+
+    def _derive(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:  # noqa: ANN401 -- as onnx takes them
+        """Append what is computed from stored values alone, once for each name; onnxruntime does it at opening."""
+        if output not in self._derived:
+            self._derived.add(output)
+            self.node(operator, inputs, output, **attributes)
+        return output
 
     def build(
         self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
@@ -102,9 +153,10 @@ def make_model(graph: onnx.GraphProto, metadata: Mapping[str, str], description:
 
     The bytes depend on the arguments alone, so exporting the same model twice gives the same file.
     """
+    used = {"", *_domains(graph)}
     model: onnx.ModelProto = helper.make_model(
         graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid(domain, version) for domain, version in _OPSETS.items() if domain in used],
         ir_version=IR_VERSION,
         producer_name="arae",
         producer_version=metadata.get("arae_version", ""),
@@ -113,3 +165,9 @@ def make_model(graph: onnx.GraphProto, metadata: Mapping[str, str], description:
     helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _domains(graph: onnx.GraphProto) -> set[str]:
+    """Return the domains of the operators of a graph and of the bodies inside it."""
+    bodies = [attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g")]
+    return {node.domain for node in graph.node}.union(*map(_domains, bodies))

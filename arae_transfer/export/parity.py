@@ -141,6 +141,7 @@ def compare(
     rows: Sequence[Row],
     given: int,
     maximum_length: int,
+    expected: Mapping[str, Sequence[Row]] | None = None,
 ) -> Parity:
     """Rewrite rows to every class with the graphs, on the CPU in onnxruntime, and with the models.
 
@@ -152,18 +153,19 @@ def compare(
         rows: Ids with end ids, as ``probe_rows`` gives them.
         given: How many of the rows come from given lines.
         maximum_length: The greatest number of tokens of a rewrite.
+        expected: What ``rewrites_of`` gives for the model with the weights that the graphs store, if known already.
     """
-    encode = _open(encoder)
+    encode = open_graph(encoder)
     code_differences: list[float] = []
     margins: dict[tuple[int, int, tuple[int, ...]], float] = {}
     identical = near_ties = compared = unrounded = 0
-    expected = {name: _rewrite(stored, index, rows, maximum_length) for index, name in enumerate(stored.classes)}
+    expected = expected or rewrites_of(stored, rows, maximum_length)
     for index, name in enumerate(stored.classes):
         before = _rewrite(trained, index, rows, maximum_length)
         unrounded += sum(a == b for a, b in zip(expected[name], before, strict=True))
-    sessions = {name: _open(content) for name, content in decoders.items()}
+    sessions = {name: open_graph(content) for name, content in decoders.items()}
     for chosen in _compositions(rows):
-        tokens, lengths = _pad([rows[number] for number in chosen])
+        tokens, lengths = pad([rows[number] for number in chosen])
         code, mask = encode.run(["code", "code_mask"], {"tokens": tokens, "lengths": lengths})
         code_differences.append(_code_difference(stored, tokens, lengths, code, mask))
         for index, name in enumerate(stored.classes):
@@ -192,11 +194,14 @@ def compare(
     )
 
 
-def _open(content: bytes) -> onnxruntime.InferenceSession:
+def open_graph(content: bytes, weights: tuple[str, bytes] | None = None) -> onnxruntime.InferenceSession:
+    """Open a graph on the CPU; ``weights`` are the name and the content of the file that it shares with others."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if weights is not None:
+        options.add_external_initializers_from_files_in_memory([weights[0]], [weights[1]], [len(weights[1])])
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
@@ -209,13 +214,18 @@ def _compositions(rows: Sequence[Row]) -> Iterator[list[int]]:
         yield from (numbers[start:stop] for start, stop in pairwise(edges))
 
 
-def _pad(rows: Sequence[Row]) -> tuple[Int64, Int64]:
+def pad(rows: Sequence[Row]) -> tuple[Int64, Int64]:
     """Return rows as (batch, time) ids and (batch,) lengths."""
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     tokens = np.full((len(rows), int(lengths.max())), PAD_ID, dtype=np.int64)
     for place, row in enumerate(rows):
         tokens[place, : len(row)] = row
     return tokens, lengths
+
+
+def rewrites_of(model: ARAE, rows: Sequence[Row], maximum_length: int) -> dict[str, list[Row]]:
+    """Rewrite rows to every class with PyTorch; the answers end with their end id, or at the greatest length."""
+    return {name: _rewrite(model, index, rows, maximum_length) for index, name in enumerate(model.classes)}
 
 
 @torch.no_grad()
@@ -226,7 +236,7 @@ def _rewrite(model: ARAE, target: int, rows: Sequence[Row], maximum_length: int)
     order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
     for start in range(0, len(order), max(BATCH_SIZES)):
         chosen = order[start : start + max(BATCH_SIZES)]
-        tokens, lengths = (torch.from_numpy(values) for values in _pad([rows[number] for number in chosen]))
+        tokens, lengths = (torch.from_numpy(values) for values in pad([rows[number] for number in chosen]))
         for number, answer in zip(chosen, model.rewrite(tokens, lengths, target, maximum_length).tolist(), strict=True):
             answers[number] = answer[: answer.index(END_ID) + 1] if END_ID in answer else answer
     return answers
@@ -247,7 +257,7 @@ def _margin(model: ARAE, target: int, row: Row, wanted: Row, answer: Row) -> flo
     place = next((number for number, (a, b) in enumerate(zip(wanted, answer, strict=False)) if a != b), len(answer))
     if place >= min(len(wanted), len(answer)) or answer[place] in (PAD_ID, UNKNOWN_ID, BEGIN_ID):
         return float("inf")  # one stops where the other goes on, or writes what is never written
-    tokens, lengths = (torch.from_numpy(values) for values in _pad([row]))
+    tokens, lengths = (torch.from_numpy(values) for values in pad([row]))
     code, mask = model.encoder(tokens, lengths)
     decoder = model.decoder(target)
     previous = torch.tensor([[BEGIN_ID, *wanted[:place]]])  # (1, place + 1)

@@ -15,7 +15,9 @@ from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout, find_model, nearest
 
 FORMAT = "arae-export"
+# Variants were added without a new version: a reader that knows nothing of them still finds the fp32 graphs.
 FORMAT_VERSION = 1
+FP32, INT8 = "fp32", "int8"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,24 @@ class FileRecord:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """The graphs of a model in one arithmetic.
+
+    Attributes:
+        encoder: The file name of the encoder's graph.
+        decoders: The file name of each class's decoder.
+        weights: The file name of the weights that the graphs share, or None: each holds its own.
+        accepted: Whether its answers were found close enough to the trained model's to be used without being asked
+            for.
+    """
+
+    encoder: str
+    decoders: Mapping[str, str]
+    weights: str | None = None
+    accepted: bool = True
+
+
+@dataclass(frozen=True)
 class ModelFolder:
     """An exported model as its ``config.json`` describes it.
 
@@ -40,8 +60,7 @@ class ModelFolder:
         name: The model's name.
         classes: The classes that it can rewrite to, in order.
         maximum_tokens: The longest input that it was trained for, in tokens, the end id included.
-        encoder: The file name of the encoder's graph.
-        decoders: The file name of each class's decoder.
+        variants: The graphs in each arithmetic, by its name; ``"fp32"`` is always there.
         tokenizer: The file name of the SentencePiece model.
         files: What each file must be.
         form: The settings of the corpus's form of writing.
@@ -51,8 +70,7 @@ class ModelFolder:
     name: str
     classes: tuple[str, ...]
     maximum_tokens: int
-    encoder: str
-    decoders: Mapping[str, str]
+    variants: Mapping[str, Variant]
     tokenizer: str
     files: Mapping[str, FileRecord]
     form: Mapping[str, Any]
@@ -118,24 +136,39 @@ class ModelFolder:
             _plain_name(name): FileRecord(_text(record["sha256"]), int(record["bytes"]))
             for name, record in config["files"].items()
         }
-        decoders = {name: _plain_name(config["decoders"][name]) for name in classes}
+        variants = {FP32: _variant(config, classes)}
+        further = _table(config.get("variants", {}))
+        if INT8 in further:  # other names are those of arithmetics that a later arae may know
+            variants[INT8] = _variant(_table(further[INT8]), classes)
         folder = cls(
             root=root,
             name=_text(config["name"]),
             classes=classes,
             maximum_tokens=int(config["maximum_tokens"]),
-            encoder=_plain_name(config["encoder"]),
-            decoders=decoders,
+            variants=variants,
             tokenizer=_plain_name(config["tokenizer"]),
             files=files,
             form=_table(config["form"]),
         )
         if folder.maximum_tokens < 2:
             raise ValueError(f"maximum_tokens = {folder.maximum_tokens}")
-        for name in (folder.encoder, folder.tokenizer, *decoders.values()):
+        named = [folder.tokenizer]
+        for variant in variants.values():
+            named += [variant.encoder, *variant.decoders.values(), *([variant.weights] if variant.weights else [])]
+        for name in named:
             if name not in files:
                 raise KeyError(f"files.{name}")
         return folder
+
+    @property
+    def encoder(self) -> str:
+        """Return the file name of the encoder's graph in fp32."""
+        return self.variants[FP32].encoder
+
+    @property
+    def decoders(self) -> Mapping[str, str]:
+        """Return the file name of each class's decoder in fp32."""
+        return self.variants[FP32].decoders
 
     def read_file(self, name: str) -> bytes:
         """Return the content of one of the model's files, checked against its size and SHA-256.
@@ -189,6 +222,18 @@ _RESTORE = "copy the model folder again, or run `arae export` again."
 
 def _damaged(path: Path, what: str) -> AraeError:
     return AraeError(f"{path} {what}", _RESTORE)
+
+
+def _variant(table: Mapping[str, Any], classes: tuple[str, ...]) -> Variant:
+    weights, accepted = table.get("weights_file"), table.get("accepted", True)
+    if not isinstance(accepted, bool):
+        raise TypeError(f"accepted = {accepted!r}")
+    return Variant(
+        encoder=_plain_name(table["encoder"]),
+        decoders={name: _plain_name(table["decoders"][name]) for name in classes},
+        weights=None if weights is None else _plain_name(weights),
+        accepted=accepted,
+    )
 
 
 def _text(value: object) -> str:

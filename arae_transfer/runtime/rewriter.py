@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from arae_transfer.errors import AraeError
+from arae_transfer.runtime.long_lines import LONG, Pieces, cut_in_two, cut_into_sentences
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.sessions import Device, Int64, Sessions
 from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
@@ -26,6 +27,9 @@ BATCHES_PER_CHUNK = 16
 
 CHARACTERS_PER_TOKEN = 16
 """No piece of a tokenizer made here is longer, so this many characters a token are always enough."""
+
+LONGEST_SPLIT = 1 << 14
+"""Characters of a line that are rewritten in pieces; the rest of a longer one, which no person wrote, is left out."""
 
 LONGEST_GROWTH = 16
 """An answer may have this many tokens more than its line. A bound for each line alone: none depends on its batch."""
@@ -46,6 +50,8 @@ class Rewrite:
         tokens: The number of tokens of the source that the model read, the end id not counted.
         truncated: Whether the source was longer than the model can read, so that its end was left out.
         unfinished: Whether the answer reached its greatest length before its end.
+        pieces: In how many pieces it was rewritten; 0: it was not, being blank or kept.
+        kept: Whether it was answered as it is, because it is longer than the model reads.
     """
 
     source: str
@@ -54,6 +60,8 @@ class Rewrite:
     tokens: int
     truncated: bool
     unfinished: bool
+    pieces: int = 1
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +88,28 @@ class Rewriter:
         self._writers: dict[str, Writer] = {}
 
     @classmethod
-    def load(cls, model: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> Rewriter:
+    def load(
+        cls,
+        model: str | Path | None = None,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        variant: str = "auto",
+    ) -> Rewriter:
         """Load an exported model. Its graphs are opened when they are first used.
 
         Args:
             model: A name or a path; None: the environment variable ``ARAE_MODEL``, else the shipped model.
             device: ``"auto"`` (a usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
             threads: The number of CPU threads; None: the processors that this process may use.
+            variant: ``"fp32"``, ``"int8"`` or ``"auto"``: int8 on a CPU where the export found it close enough.
 
         Raises:
-            AraeError: There is no such model or device, or the model is damaged.
+            AraeError: There is no such model, device or variant, or the model is damaged.
         """
-        return cls(Sessions(ModelFolder.find(model), device, threads))
+        return cls(Sessions(ModelFolder.find(model), device, threads, variant))
 
-    def __reduce__(self) -> tuple[Callable[..., Rewriter], tuple[Path, str, int | None]]:
+    def __reduce__(self) -> tuple[Callable[..., Rewriter], tuple[Path, str, int | None, str]]:
         return _reload, (self.folder.root.absolute(), *self._sessions.wishes)
 
     @property
@@ -105,6 +121,11 @@ class Rewriter:
     def device(self) -> Device:
         """Return the device that the model runs on."""
         return self._sessions.device
+
+    @property
+    def variant(self) -> str:
+        """Return the arithmetic that the model runs in, ``"fp32"`` or ``"int8"``."""
+        return self._sessions.variant
 
     @property
     def fallback(self) -> str | None:
@@ -130,7 +151,13 @@ class Rewriter:
         return class_name
 
     def transfer(
-        self, lines: Iterable[str], to: str, *, batch_size: int = BATCH_SIZE, form: str = "auto"
+        self,
+        lines: Iterable[str],
+        to: str,
+        *,
+        batch_size: int = BATCH_SIZE,
+        form: str = "auto",
+        long: str = "split",
     ) -> Iterator[str]:
         """Rewrite lines, lazily: this returns at once, and the work is done as the answers are taken.
 
@@ -139,35 +166,52 @@ class Rewriter:
         ahead of the answers; with ``batch_size=1`` it is not read ahead at all.
 
         Args:
-            lines: The lines. What a model cannot read whole is cut at its ``maximum_tokens``.
+            lines: The lines.
             to: A class of the model, or the unique start of one, in upper or lower case.
             batch_size: The most lines that are rewritten at once.
             form: How the lines are written: ``"ordinary"`` writing, the ``"corpus"``'s own form, or ``"auto"``.
+            long: What happens to lines of several sentences, or longer than the model reads: ``"split"`` rewrites
+                piece by piece and joins the answers, ``"keep"`` answers a too long line as it is, ``"truncate"``
+                leaves out its end.
 
         Raises:
-            AraeError: There is no such class or form; later, the model is damaged or onnxruntime fails.
+            AraeError: There is no such class, form or way; later, the model is damaged or onnxruntime fails.
         """
-        return (rewrite.output for rewrite in self.rewrites(lines, to, batch_size=batch_size, form=form))
+        return (rewrite.output for rewrite in self.rewrites(lines, to, batch_size=batch_size, form=form, long=long))
 
     def rewrites(
-        self, lines: Iterable[str], to: str, *, batch_size: int = BATCH_SIZE, form: str = "auto"
+        self,
+        lines: Iterable[str],
+        to: str,
+        *,
+        batch_size: int = BATCH_SIZE,
+        form: str = "auto",
+        long: str = "split",
     ) -> Iterator[Rewrite]:
         """Rewrite lines as ``transfer`` does, and yield everything that is known of each answer."""
         if isinstance(lines, str):
             raise TypeError("lines is one string: give a list of lines, such as [line]")
         class_name = self.folder.match_class(to)
         self._writer(form)
+        if long not in LONG:
+            raise AraeError(f"unknown way {long!r} with long lines", f"use {', '.join(LONG)}.")
         if batch_size < 1:
             raise AraeError(f"a batch of {batch_size} lines cannot work", "use a batch size of 1 or more.")
-        return self._stream(iter(lines), class_name, batch_size, form)
+        return self._stream(iter(lines), class_name, batch_size, form, long)
 
-    def _stream(self, lines: Iterator[str], to: str, batch_size: int, form: str) -> Iterator[Rewrite]:
+    def _stream(self, lines: Iterator[str], to: str, batch_size: int, form: str, long: str) -> Iterator[Rewrite]:
         ahead = 1 if batch_size == 1 else batch_size * BATCHES_PER_CHUNK
         while chunk := list(islice(lines, ahead)):
-            yield from self.rewrite_chunk(chunk, to, batch_size=batch_size, form=form)
+            yield from self.rewrite_chunk(chunk, to, batch_size=batch_size, form=form, long=long)
 
     def rewrite_chunk(
-        self, lines: Sequence[str], to: str, *, batch_size: int = BATCH_SIZE, form: str = "auto"
+        self,
+        lines: Sequence[str],
+        to: str,
+        *,
+        batch_size: int = BATCH_SIZE,
+        form: str = "auto",
+        long: str = "split",
     ) -> list[Rewrite]:
         """Rewrite lines at once, sorted by length into batches and back into their order.
 
@@ -176,12 +220,35 @@ class Rewriter:
             to: The exact name of a class of the model.
             batch_size: The most lines in a batch.
             form: As in ``transfer``.
+            long: As in ``transfer``.
 
         Raises:
             AraeError: The model is damaged or onnxruntime fails.
         """
-        prepared = self._prepare_lines(lines, form)
-        rewrites = [Rewrite(line.source, "", to, 0, line.truncated, False) for line in prepared]
+        if long != "split":
+            rewrites = self._rewrite_prepared(self._prepare_lines(lines, form), to, batch_size, form)
+            return [_keep(each) if each.truncated else each for each in rewrites] if long == "keep" else rewrites
+        bounded = [_bound(one_line(line), LONGEST_SPLIT) for line in lines]
+        cuts, prepared = self._cut_further([cut_into_sentences(text) for text, _ in bounded], form)
+        pieces = iter(self._rewrite_prepared(prepared, to, batch_size, form))
+        return [
+            _join(line, cut, list(islice(pieces, len(cut.texts))), shortened)
+            for line, cut, (_, shortened) in zip(lines, cuts, bounded, strict=True)
+        ]
+
+    def _cut_further(self, cuts: list[Pieces], form: str) -> tuple[list[Pieces], list[_Prepared]]:
+        """Halve the pieces that are longer than the model reads until none is, or none can be; prepare all."""
+        ready: dict[str, _Prepared] = {}
+        while True:
+            new = list(dict.fromkeys(text for cut in cuts for text in cut.texts if text not in ready))
+            ready.update(zip(new, self._prepare_lines(new, form), strict=True))
+            halves = {text: cut_in_two(text) for text in new if ready[text].truncated}
+            if not any(halves.values()):
+                return cuts, [ready[text] for cut in cuts for text in cut.texts]
+            cuts = [_exchange(cut, halves) for cut in cuts]
+
+    def _rewrite_prepared(self, prepared: Sequence[_Prepared], to: str, batch_size: int, form: str) -> list[Rewrite]:
+        rewrites = [Rewrite(line.source, "", to, 0, line.truncated, False, pieces=0) for line in prepared]
         for batch in _batches([len(line.ids) for line in prepared], batch_size):
             answers = self._run([prepared[number].ids for number in batch], to)
             for number, answer in zip(batch, answers, strict=True):
@@ -269,8 +336,39 @@ def make_writer(folder: ModelFolder, form: str) -> Writer:
     return Writer(settings, cast(FormChoice, form))
 
 
-def _reload(root: Path, device: str, threads: int | None) -> Rewriter:
-    return Rewriter.load(root, device=device, threads=threads)
+def _reload(root: Path, device: str, threads: int | None, variant: str) -> Rewriter:
+    return Rewriter.load(root, device=device, threads=threads, variant=variant)
+
+
+def _keep(rewrite: Rewrite) -> Rewrite:
+    """Return the answer of a line that is left as it is."""
+    return replace(
+        rewrite, output=one_line(rewrite.source), tokens=0, truncated=False, unfinished=False, pieces=0, kept=True
+    )
+
+
+def _join(line: str, cut: Pieces, rewrites: list[Rewrite], shortened: bool) -> Rewrite:
+    """Return the answer of a line from those of its pieces; shortened: they are not all of it."""
+    return Rewrite(
+        source=line,
+        output=cut.join([each.output for each in rewrites]),
+        to=rewrites[0].to,
+        tokens=sum(each.tokens for each in rewrites),
+        truncated=shortened or any(each.truncated for each in rewrites),
+        unfinished=any(each.unfinished for each in rewrites),
+        pieces=sum(each.pieces for each in rewrites),
+    )
+
+
+def _exchange(cut: Pieces, halves: Mapping[str, Pieces | None]) -> Pieces:
+    """Put halves in the place of pieces."""
+    texts: list[str] = []
+    gaps: list[str] = []
+    for text, gap in zip(cut.texts, (*cut.gaps, ""), strict=True):
+        part = halves.get(text) or Pieces((text,))
+        texts += part.texts
+        gaps += [*part.gaps, gap]
+    return Pieces(tuple(texts), tuple(gaps[:-1]))
 
 
 def one_line(text: str) -> str:

@@ -18,10 +18,12 @@ import numpy.typing as npt
 import onnxruntime
 
 from arae_transfer.errors import AraeError
-from arae_transfer.runtime.model_folder import ModelFolder
+from arae_transfer.runtime.model_folder import FP32, INT8, ModelFolder
 
 Int64 = npt.NDArray[np.int64]
 Result = TypeVar("Result")
+
+VARIANTS = ("auto", FP32, INT8)
 
 # "Fatal": what goes wrong is said by exceptions too, and onnxruntime's own lines on stderr help no user.
 _SILENT = 4
@@ -98,31 +100,53 @@ class Sessions:
 
     Attributes:
         folder: The model.
-        wishes: The device and the number of threads that were asked for.
+        wishes: The device, the number of threads and the variant that were asked for.
         threads: The number of threads.
         device: Where it runs; with ``auto``, known for certain once the encoder is open.
         fallback: Why ``auto`` did not take the GPU that is there, or None.
     """
 
-    def __init__(self, folder: ModelFolder, device: str = "auto", threads: int | None = None) -> None:
-        """Choose the device.
+    def __init__(
+        self, folder: ModelFolder, device: str = "auto", threads: int | None = None, variant: str = "auto"
+    ) -> None:
+        """Choose the device and the arithmetic.
+
+        Args:
+            folder: The model.
+            device: As ``choose_device`` takes it.
+            threads: The number of CPU threads; None: the processors that this process may use.
+            variant: ``"fp32"``, ``"int8"`` or ``"auto"``: on the CPU int8, if the export found that its answers are
+                close enough to the trained model's, otherwise fp32. int8 runs on the CPU alone.
 
         Raises:
-            AraeError: There is no such device, or fewer threads than one are wished for.
+            AraeError: There is no such device or variant, or fewer threads than one are wished for.
         """
         if threads is not None and threads < 1:
             raise AraeError(f"{threads} threads cannot work", "use --threads 1 or more.")
         onnxruntime.set_default_logger_severity(_SILENT)
         self.folder = folder
-        self.wishes = (device, threads)
+        self.wishes = (device, threads, variant)
+        self._wish = variant
+        _check_variant(folder, variant, device)
+        if variant == INT8:
+            device = CPU.kind
         self.threads = threads or default_threads()
         self._automatic = device == "auto"
         self.device, self.fallback = choose_device(device)
         if self.device.kind == "cuda":
             _load_cuda_libraries()
+        self._weights: tuple[str, bytes] | None = None
         self._encoder: onnxruntime.InferenceSession | None = None
         self._decoders: dict[str, onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
+
+    @property
+    def variant(self) -> str:
+        """Return the arithmetic, ``"fp32"`` or ``"int8"``; with ``auto``, known once the device is."""
+        if self._wish != "auto":
+            return self._wish
+        int8 = self.folder.variants.get(INT8)
+        return INT8 if self.device.kind == "cpu" and int8 is not None and int8.accepted else FP32
 
     def open(self, class_name: str) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]:
         """Return the sessions of the encoder and of a class's decoder, opening both at once when neither is.
@@ -133,12 +157,17 @@ class Sessions:
         with self._lock:
             encoder, decoder = self._encoder, self._decoders.get(class_name)
             if encoder is None and self._automatic and self.device.kind == "cuda":
-                encoder = self._open(self.folder.encoder)  # settles the device before the decoder is opened
+                encoder = self._open(self.folder.encoder, None)  # settles the device before the decoder is opened
+                if self.variant != FP32:
+                    encoder = None
+            variant = self.folder.variants[self.variant]
             pending: list[Callable[[], Any]] = []
+            if (encoder is None or decoder is None) and variant.weights is not None and self._weights is None:
+                self._weights = (variant.weights, self.folder.read_file(variant.weights))
             if encoder is None:
-                pending.append(lambda: self._open(self.folder.encoder))
+                pending.append(lambda: self._open(variant.encoder, self._weights))
             if decoder is None:
-                pending.append(lambda: self._open(self.folder.decoders[class_name]))
+                pending.append(lambda: self._open(variant.decoders[class_name], self._weights))
             opened = _all_at_once(pending)
             decoder = opened.pop() if decoder is None else decoder
             encoder = opened.pop() if encoder is None else encoder
@@ -196,9 +225,9 @@ class Sessions:
             ) from error
         return answers
 
-    def _open(self, name: str) -> onnxruntime.InferenceSession:
+    def _open(self, name: str, weights: tuple[str, bytes] | None) -> onnxruntime.InferenceSession:
         content = self.folder.read_file(name)
-        session = self._create(name, content, self.device)
+        session = self._create(name, content, weights, self.device)
         if self.device.kind == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
             # Asked for CUDA, onnxruntime answers with a session on the CPU and no error.
             if not self._automatic:
@@ -207,8 +236,13 @@ class Sessions:
             self.device = CPU
         return session
 
-    def _create(self, name: str, content: bytes, device: Device) -> onnxruntime.InferenceSession:
+    def _create(
+        self, name: str, content: bytes, weights: tuple[str, bytes] | None, device: Device
+    ) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
+        if weights is not None:
+            file, shared = weights
+            options.add_external_initializers_from_files_in_memory([file], [shared], [len(shared)])
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         # Patterns are remembered for each new shape of a batch: memory that grows in a stream of lines.
@@ -225,7 +259,7 @@ class Sessions:
             if device.kind == "cuda" and self._automatic:
                 self.fallback = f"there is a GPU, but onnxruntime cannot use it ({_first_line(error)})"
                 self.device = CPU
-                return self._create(name, content, CPU)
+                return self._create(name, content, weights, CPU)
             if device.kind == "cuda":
                 raise AraeError(f"onnxruntime cannot use {device}: {_first_line(error)}", _CUDA_REMEDY) from error
             raise AraeError(
@@ -233,6 +267,20 @@ class Sessions:
                 "upgrade onnxruntime, or export the model again.",
             ) from error
         return session
+
+
+def _check_variant(folder: ModelFolder, variant: str, device: str) -> None:
+    """Raise an AraeError for a variant that there is not, or not there."""
+    if variant not in VARIANTS:
+        raise AraeError(f"unknown variant {variant!r}", f"use {', '.join(VARIANTS)}.")
+    if variant != INT8:
+        return
+    if INT8 not in folder.variants:
+        raise AraeError(
+            f"the model {folder.name} has no int8 variant", "use --variant fp32, or export it again with this arae."
+        )
+    if device.startswith("cuda"):
+        raise AraeError("int8 runs on the CPU alone", "use --device cpu, or --variant fp32.")
 
 
 def _load_cuda_libraries() -> None:

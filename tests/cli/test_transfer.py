@@ -149,12 +149,25 @@ def test_batches_and_chunks_change_nothing(arae: Arae) -> None:
 
 def test_changes_are_counted_and_said_once(arae: Arae) -> None:
     long = b"the " * 100 + b"\n"
-    done = arae("--to", "positive", given=long * 3 + b"caf\xe9 \xff\n" + b"fine\n")
+    done = arae("--to", "positive", "--long", "truncate", given=long * 3 + b"caf\xe9 \xff\n" + b"fine\n")
     text = done.stderr.decode()
     assert "3 of 5 lines were cut to 23 tokens" in text
     assert "1 of 5 lines was repaired" in text
     assert text.count("\n") == 2
     assert arae("--to", "positive", "--quiet", given=long).stderr == b""
+
+
+def test_long_lines_are_rewritten_in_pieces_and_counted(arae: Arae) -> None:
+    source = b"the food was cold .  the waiter was rude !\nfine\n"
+    done = arae("--to", "positive", "--json", given=source)
+    first, second = (json.loads(line) for line in done.stdout.decode().splitlines())
+    assert (first["output"], first["pieces"], first["kept"]) == (first["source"], 2, False)
+    assert second["pieces"] == 1
+    assert "1 of 2 lines was rewritten piece by piece" in done.stderr.decode()
+    kept = arae("--to", "neutral", "--long", "keep", given=b"the food " * 50 + b"\n")
+    assert kept.stdout == b"the food " * 50 + b"\n"
+    assert "1 of 1 lines was left as" in kept.stderr.decode()
+    assert arae("--to", "positive", "--long", "drop").returncode == 2
 
 
 def test_tab_separated_values(arae: Arae) -> None:
@@ -164,7 +177,7 @@ def test_tab_separated_values(arae: Arae) -> None:
 
 def test_json_lines(arae: Arae) -> None:
     source = "the food [was] \u2028 caf".encode() + b"\xe9\n\n" + b"the " * 100 + b"\n"
-    done = arae("--to", "pos", "--json", given=source)
+    done = arae("--to", "pos", "--json", "--long", "truncate", given=source)
     text = done.stdout.decode()
     assert len(text.splitlines()) == 3  # which also splits at U+2028
     first, blank, long = (json.loads(line) for line in text.splitlines())

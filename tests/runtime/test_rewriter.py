@@ -58,7 +58,7 @@ def test_answers_are_those_of_the_graphs_in_the_order_of_the_lines(
     generator = random.Random(5)
     words = [word for sentence in FRAGMENTS[:2] for word in sentence.split()] + ["terrible", "hungry", "hour"]
     lines = [" ".join(generator.choices(words, k=generator.randrange(0, 15))) for _ in range(400)]
-    assert list(rewriter.transfer(lines, to)) == [expected_rewrite(line, to) for line in lines]
+    assert list(rewriter.transfer(lines, to, long="truncate")) == [expected_rewrite(line, to) for line in lines]
 
 
 @pytest.mark.parametrize("to", ["neutral tone", "endless"])
@@ -92,7 +92,8 @@ def test_a_blank_line_is_not_sent_to_the_model(rewriter: Rewriter, monkeypatch: 
 
 def test_a_long_line_is_cut_and_says_so(rewriter: Rewriter) -> None:
     most = rewriter.folder.maximum_tokens - 1
-    short, fitting, long = rewriter.rewrites(["the food", "the " * most, "the " * (most + 1)], "positive")
+    lines = ["the food", "the " * most, "the " * (most + 1)]
+    short, fitting, long = rewriter.rewrites(lines, "positive", long="truncate")
     assert (short.truncated, fitting.truncated, long.truncated) == (False, False, True)
     assert fitting.tokens == long.tokens == most
     assert long.output == fitting.output == " ".join(["the"] * most)
@@ -111,7 +112,7 @@ HUGE_LINES = {
 @pytest.mark.parametrize("line", HUGE_LINES.values(), ids=HUGE_LINES.keys())
 def test_a_huge_line_costs_little_more_than_a_long_one(rewriter: Rewriter, line: str) -> None:
     began = time.process_time()
-    (rewrite,) = rewriter.rewrites([line], "positive")
+    (rewrite,) = rewriter.rewrites([line], "positive", long="truncate")
     assert time.process_time() - began < 2
     assert len(rewrite.output) < 2000
     assert rewrite.truncated == (len(line.split()) > 2 or len(line.strip(" \t\x00")) > 100)
@@ -163,7 +164,7 @@ def test_a_rewriter_survives_pickling(rewriter: Rewriter) -> None:
     assert list(again.transfer(["the food was cold"], "negative")) == list(
         rewriter.transfer(["the food was cold"], "negative")
     )
-    assert again._sessions.wishes == ("cpu", 1)
+    assert again._sessions.wishes == ("cpu", 1, "auto")
 
 
 def test_threads_may_share_a_rewriter(pristine_model: Path, expected_rewrite: Expected) -> None:

@@ -117,3 +117,11 @@ def test_a_graph_with_other_inputs_is_an_error(small_model: Path) -> None:
     _replace(small_model, "decoder.positive.onnx", (small_model / "encoder.onnx").read_bytes())
     with pytest.raises(AraeError, match="onnxruntime failed"):
         list(Rewriter.load(small_model, device="cpu").transfer(["the food"], "positive"))
+
+
+def test_a_model_of_one_variant_runs_in_it_and_says_so_when_asked_for_another(pristine_model: Path) -> None:
+    assert Rewriter.load(pristine_model, device="cpu").variant == "fp32"
+    with pytest.raises(AraeError, match="has no int8 variant"):
+        Rewriter.load(pristine_model, device="cpu", variant="int8")
+    with pytest.raises(AraeError, match="unknown variant 'int4'"):
+        Rewriter.load(pristine_model, variant="int4")

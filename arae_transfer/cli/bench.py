@@ -1,0 +1,156 @@
+"""`arae bench`: how fast it is here, beside what this machine can do; one subcommand for each thing measured."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arae_transfer.cli.command import AraeCommand, AraeGroup, report
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import MODEL_VARIABLE
+
+if TYPE_CHECKING:
+    from arae_transfer.bench.transfer import TransferReport
+
+bench = typer.Typer(
+    name="bench",
+    cls=AraeGroup,
+    help="Measure how fast it is here, beside what this machine can do.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+SENTENCES = (
+    "the food was cold and the waiter was rude .",
+    "great service !",
+    "we waited an hour for a table and left hungry .",
+    "the room was clean , the bed was soft and the staff was friendly .",
+    "i will never come back to this place again .",
+    "the best breakfast in town .",
+    "the soup tasted like water and the bread was stale .",
+    "they were so nice and the prices are fair .",
+)
+
+
+@bench.command(cls=AraeCommand)
+def transfer(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL", help="An exported model; without this, the shipped one.", envvar=MODEL_VARIABLE
+        ),
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", "-t", metavar="CLASS", help="The class; without this, the model's last.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Lines to rewrite; -: standard input; without this, a few sentences of its own."
+        ),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="The model's run, to measure the plain PyTorch loop beside it.")
+    ] = None,
+    batch_size: Annotated[
+        list[str] | None, typer.Option(metavar="N", help="A batch size; repeatable; without this, 1, 16, 64 and 256.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="CPU threads; without this, all that this process may use.")
+    ] = None,
+    lines: Annotated[int, typer.Option(min=1, metavar="N", help="How many lines a round takes.")] = 256,
+    json_report: Annotated[bool, typer.Option("--json", help="Write the report as JSON.")] = False,
+) -> None:
+    """Measure rewriting on the CPU: latency of one line, lines a second by batch size and variant.
+
+    All is measured in one run and by turns, so compare within a report, not between reports.
+    """
+    sizes = _batch_sizes(batch_size)
+    texts = _read_lines(data)
+
+    from arae_transfer.bench.transfer import add_ceiling, measure_transfer, operations_per_line
+    from arae_transfer.layout import ExportLayout
+    from arae_transfer.runtime.model_folder import ModelFolder
+    from arae_transfer.runtime.rewriter import Rewriter
+    from arae_transfer.runtime.sessions import default_threads
+
+    folder = ModelFolder.find(model)
+    class_name = folder.match_class(to or folder.classes[-1])
+    threads = threads or default_threads()
+    rewriters = {
+        name: Rewriter.load(folder.root, device="cpu", threads=threads, variant=name) for name in folder.variants
+    }
+    texts = (texts * (-(-lines // len(texts))))[:lines]
+    pytorch = None
+    if run is not None:
+        from arae_transfer.cli.extras import require
+
+        require("torch", "onnx", "safetensors", extra="train", command="arae bench transfer --run")
+        from arae_transfer.bench.pytorch_loop import pytorch_loop
+
+        pytorch = pytorch_loop(run, class_name, threads)
+    found = measure_transfer(rewriters, texts, class_name, sizes, threads, pytorch)
+    if find_spec("onnx") is None:
+        report("the machine's own rate needs onnx, which the base install leaves out")
+    else:
+        from arae_transfer.bench.ceiling import product_rates
+
+        shape = json.loads(ExportLayout(folder.root).config.read_bytes()).get("sizes", {})
+        if shape:
+            first = next(iter(rewriters.values()))
+            tokens = sum(each.tokens + 1 for each in first.rewrite_chunk(texts, class_name)) / len(texts)
+            rates = product_rates(max(sizes), shape["embedding"], shape["vocabulary"], threads)
+            add_ceiling(found, rates, operations_per_line(shape, tokens))
+    if json_report:
+        sys.stdout.write(json.dumps(found.to_table(), indent=2, ensure_ascii=False) + "\n")
+    else:
+        _print_tables(found)
+
+
+def _batch_sizes(wishes: list[str] | None) -> list[int]:
+    sizes = [int(wish) if wish.isdecimal() else 0 for wish in wishes or ["1", "16", "64", "256"]]
+    if min(sizes) < 1:
+        raise AraeError(f"a batch size is not a number from 1: {', '.join(wishes or [])}", "use --batch-size 64.")
+    return sizes
+
+
+def _read_lines(data: Path | None) -> list[str]:
+    if data is None:
+        return list(SENTENCES)
+    try:
+        content = sys.stdin.buffer.read() if str(data) == "-" else data.read_bytes()
+    except OSError as error:
+        raise AraeError(f"cannot read {data}: {error.strerror or error}") from error
+    texts = [line for line in content.decode("utf-8", "replace").split("\n") if line.strip()]
+    if not texts:
+        raise AraeError(f"{data} holds no line to rewrite")
+    return texts
+
+
+def _print_tables(found: TransferReport) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(markup=False)
+    table = Table(title=f"{found.model}, to {found.to}: {found.lines} lines, {found.threads} threads")
+    for column in ("", "one line, median ms", "99 %", *(f"lines/s, batch {size}" for size in _sizes(found))):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, rates in found.throughput.items():
+        latency = found.latency[name]
+        cells = [f"{1e3 * latency.median:.1f}", f"{1e3 * latency.percentile_99:.1f}"]
+        table.add_row(name, *cells, *(f"{rate:,.0f}" for rate in rates.values()))
+    if found.pytorch:
+        table.add_row("PyTorch loop", "", "", *(f"{rate:,.0f}" for rate in found.pytorch.values()))
+    console.print(table)
+    for name, rate in found.ceiling.items():
+        share = f"; the best batch size reaches {100 * found.share[name]:.0f} % of it" if name in found.share else ""
+        console.print(f"{name}: one product alone does {rate:,.0f} billion operations a second here{share}")
+
+
+def _sizes(found: TransferReport) -> list[int]:
+    return list(next(iter(found.throughput.values())))

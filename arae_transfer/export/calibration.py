@@ -1,0 +1,129 @@
+"""8-bit graphs of a model: what each product reads is observed on sentences, then the graphs are built for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from arae_transfer.export.decoder_graph import build_decoder
+from arae_transfer.export.encoder_graph import build_encoder
+from arae_transfer.export.parity import MOST_PROBES, Float32, Int64, Row, open_graph, pad, probe_rows
+from arae_transfer.export.quantization import ObservingGraph, QuantizedGraph
+from arae_transfer.model.arae import ARAE
+from arae_transfer.tokenizer import Tokenizer
+
+_BATCH = 64
+# With fewer sentences of its own, calibration also takes those that the check will use.
+_FEWEST = 64
+
+Ranges = dict[str, Float32]
+
+
+@dataclass(frozen=True)
+class QuantizedGraphs:
+    """The 8-bit graphs of a model.
+
+    Attributes:
+        encoder: The encoder.
+        decoders: The decoder of each class.
+    """
+
+    encoder: onnx.ModelProto
+    decoders: Mapping[str, onnx.ModelProto]
+
+
+def calibration_rows(lines: Sequence[str], tokenizer: Tokenizer, maximum_tokens: int) -> list[Row]:
+    """Return rows to calibrate with, other ones than ``probe_rows`` takes of the same lines where there are enough."""
+    checked = set(np.linspace(0, len(lines) - 1, min(MOST_PROBES, len(lines))).astype(int).tolist()) if lines else set()
+    others = [line for number, line in enumerate(lines) if number not in checked]
+    rows, _ = probe_rows(others if len(others) >= _FEWEST else lines, tokenizer, maximum_tokens)
+    return rows
+
+
+def build_quantized(
+    model: ARAE, rows: Sequence[Row], maximum_length: int, metadata: Mapping[str, str]
+) -> QuantizedGraphs:
+    """Build the 8-bit graphs of a model.
+
+    Args:
+        model: The model, in evaluation mode on the CPU.
+        rows: Ids with end ids to calibrate with.
+        maximum_length: The greatest number of tokens of a rewrite.
+        metadata: What the files say about themselves.
+    """
+    encoder_ranges: Ranges = {}
+    decoder_ranges: list[Ranges] = [{} for _ in model.classes]
+    watched = open_graph(build_encoder(model.encoder, {}, graph=ObservingGraph()).SerializeToString())
+    decoders = [
+        open_graph(build_decoder(model.decoder(index), {}, graph=ObservingGraph()).SerializeToString())
+        for index in range(len(model.classes))
+    ]
+    for tokens, lengths in _batches(rows):
+        feed = {"tokens": tokens, "lengths": lengths}
+        code, mask = _observe(watched, feed, ["code", "code_mask"], encoder_ranges)
+        for decoder, ranges in zip(decoders, decoder_ranges, strict=True):
+            reading = {"code": code, "code_mask": mask, "maximum_length": np.array(maximum_length)}
+            _observe(decoder, reading, [], ranges)
+    metadata = {**metadata, "variant": "int8"}
+    return QuantizedGraphs(
+        build_encoder(model.encoder, {**metadata, "part": "encoder"}, graph=QuantizedGraph(encoder_ranges)),
+        {
+            label: build_decoder(
+                model.decoder(index),
+                {**metadata, "part": "decoder", "class": label},
+                graph=QuantizedGraph(decoder_ranges[index]),
+            )
+            for index, label in enumerate(model.classes)
+        },
+    )
+
+
+def _batches(rows: Sequence[Row]) -> Iterator[tuple[Int64, Int64]]:
+    order = sorted(rows, key=len)
+    return (pad(order[start : start + _BATCH]) for start in range(0, len(order), _BATCH))
+
+
+def _observe(
+    session: onnxruntime.InferenceSession, feed: Mapping[str, Float32 | Int64], wanted: Sequence[str], ranges: Ranges
+) -> list[Float32]:
+    """Run a watched graph, widen the ranges by what it read, and return the outputs that are wanted."""
+    prefix, suffix = "range.", ".by_step"
+    names = [output.name for output in session.get_outputs() if output.name.startswith(prefix)]
+    values = session.run([*wanted, *names], feed)
+    for name, seen in zip(names, values[len(wanted) :], strict=True):
+        key = name.removeprefix(prefix).removesuffix(suffix)
+        seen = seen.reshape(-1, seen.shape[-1]).max(axis=0)
+        ranges[key] = np.maximum(ranges[key], seen) if key in ranges else seen
+    return list(values[: len(wanted)])
+
+
+def share_weights(graphs: Sequence[onnx.ModelProto], file: str, least: int = 1 << 16) -> bytes:
+    """Move the weights that all of some graphs hold alike into one file, as ONNX's external data.
+
+    Args:
+        graphs: The graphs; they are changed.
+        file: The name of the file, which has to lie beside them.
+        least: Bytes that a weight must have to be worth it.
+
+    Returns:
+        The content of the file; nothing: the graphs hold nothing alike, and are as they were.
+    """
+    first, *others = ({tensor.name: tensor for tensor in graph.graph.initializer} for graph in graphs)
+    content = b""
+    for name, tensor in first.items():
+        alike = [tensor, *(other[name] for other in others if name in other)]
+        if len(alike) < len(graphs) or len(tensor.raw_data) < least or any(each != tensor for each in alike):
+            continue
+        entries = {"location": file, "offset": str(len(content)), "length": str(len(tensor.raw_data))}
+        content += tensor.raw_data
+        for each in alike:
+            each.ClearField("raw_data")
+            each.data_location = onnx.TensorProto.EXTERNAL
+            for key, text in entries.items():
+                entry = each.external_data.add()
+                entry.key, entry.value = key, text
+    return content

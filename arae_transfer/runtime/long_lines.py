@@ -1,0 +1,90 @@
+"""Lines of several sentences, or longer than a model reads: cut into pieces that are rewritten one by one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+LONG = ("split", "keep", "truncate")
+
+# A final mark with what closes after it, and blanks before more text. The mark stands alone, as corpora write it, or
+# ends a word.
+_END = re.compile(
+    r"""
+      (?P<alone> (?<=\s) (?:[.!?]|\.\.\.) (?:[ ](?:''|['")\]]))* ) (?P<gap1> \s++ ) (?=\S)
+    | (?P<marks> (?<![.!?…]) [.!?…]++ ) (?P<close> ['"”’)\]]* ) (?P<gap2> \s++ ) (?=\S)
+    """,
+    re.VERBOSE,
+)
+# Before a period these do not end a sentence; nor does a single letter, as in "J. Smith", or "e.g.", "p.m.".
+_TITLES = frozenset(["mr", "mrs", "ms", "dr", "prof", "st", "mt", "ft", "jr", "sr"])
+_ABBREVIATIONS = _TITLES | {"vs", "etc", "approx", "inc", "ltd", "co", "corp", "dept", "est", "oz", "lb"}
+_CONTENT = re.compile(r"""[^\s.!?…'"”’)\]]""")
+_LONGEST_WORD = 16
+_CLAUSE = re.compile(r"(?<=[,;:])\s++|(?<!\s)\s++(?=(?:--?|–|—|but|and|because|so|which)\s)", re.IGNORECASE)
+_BLANKS = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A line in pieces.
+
+    Attributes:
+        texts: The pieces, at least one.
+        gaps: The blanks between them, one fewer.
+    """
+
+    texts: tuple[str, ...]
+    gaps: tuple[str, ...] = ()
+
+    def join(self, answers: list[str]) -> str:
+        """Join the answers to the pieces by the line's own blanks; a blank answer takes the blanks before it along."""
+        parts = [answers[0]]
+        for gap, answer in zip(self.gaps, answers[1:], strict=True):
+            if answer.strip():
+                parts += [gap if any(parts) else "", answer]
+        return "".join(parts)
+
+
+def cut_into_sentences(line: str) -> Pieces:
+    """Cut a line after each sentence; nothing but the blanks between sentences is left out of the pieces.
+
+    A period after an abbreviation, a single letter or a letter between periods ends no sentence, nor do dots before a
+    small letter: "Dr. Smith", "at 5 p.m. on" and "wait ... what" are whole.
+    """
+    texts, gaps, start = [], [], 0
+    content = _CONTENT.search(line)
+    for match in _END.finditer(line):
+        gap = "gap1" if match["alone"] is not None else "gap2"
+        if content is None or content.start() > match.start() or not _ends(match, line):
+            continue
+        texts.append(line[start : match.start(gap)])
+        gaps.append(match[gap])
+        start = match.end(gap)
+        content = _CONTENT.search(line, start)
+    return Pieces((*texts, line[start:]), tuple(gaps))
+
+
+def _ends(match: re.Match[str], line: str) -> bool:
+    following = line[match.end()]
+    if match["alone"] is not None:
+        return not (match["alone"].startswith("...") and following.islower())
+    if match["marks"] == ".":
+        before = re.split(r"[\s.!?]", line[max(0, match.start() - _LONGEST_WORD) : match.start()].lower())
+        word = before[-1].lstrip("(['\"")
+        dotted = line.startswith(".", match.start() - len(before[-1]) - 1)  # the last letters of "e.g." or "p.m."
+        return not (word in _ABBREVIATIONS or dotted or (len(word) == 1 and word.isalpha() and word != "i"))
+    return not (following.islower() and not match["marks"].strip(".…"))
+
+
+def cut_in_two(text: str) -> Pieces | None:
+    """Cut a text near its middle: between two clauses if it has any, otherwise between words; None: it is one word."""
+    middle = len(text) / 2
+    inner = (len(text) - len(text.lstrip()), len(text.rstrip()))
+    for pattern, reach in ((_CLAUSE, len(text) / 4), (_BLANKS, middle)):
+        places = [match for match in pattern.finditer(text) if inner[0] < match.start() and match.end() < inner[1]]
+        near = [match for match in places if abs(match.start() - middle) <= reach]
+        if near:
+            best = min(near, key=lambda match: abs(match.start() - middle))
+            return Pieces((text[: best.start()], text[best.end() :]), (best[0],))
+    return None

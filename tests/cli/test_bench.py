@@ -1,0 +1,40 @@
+"""`arae bench transfer`: figures of what was asked for, and errors that say what to type."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from arae_transfer.bench.transfer import operations_per_line
+from arae_transfer.cli import app
+
+
+def test_a_model_is_measured_in_every_batch_size(pristine_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text("the food was cold .\n\ngreat place !\n")
+    arguments = ["bench", "transfer", str(pristine_model), "--to", "neg", "--data", str(tmp_path / "lines.txt")]
+    result = CliRunner().invoke(app, [*arguments, "--lines", "5", "--batch-size", "1", "--batch-size", "3", "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["model"], found["to"], found["lines"]) == ("small", "negative", 5)
+    assert list(found["throughput"]) == ["fp32"]
+    assert list(found["throughput"]["fp32"]) == ["1", "3"]
+    assert 0 < found["latency"]["fp32"]["median"] <= found["latency"]["fp32"]["percentile_99"]
+
+
+def test_what_cannot_be_measured_is_said(pristine_model: Path, tmp_path: Path) -> None:
+    for arguments, message in (
+        (["--batch-size", "0"], "batch size"),
+        (["--data", str(tmp_path / "none")], "cannot read"),
+        (["--to", "nothing"], "no class 'nothing'"),
+    ):
+        result = CliRunner().invoke(app, ["bench", "transfer", str(pristine_model), *arguments])
+        assert result.exit_code == 1
+        assert message in result.stderr
+
+
+def test_operations_are_two_for_each_weight_that_a_token_meets() -> None:
+    sizes = {"hidden": 4, "code_size": 3, "embedding": 5, "vocabulary": 7, "encoder_layers": 1, "decoder_layers": 1}
+    encoder, decoder = 16 * (5 + 4) + 4 * 3, 16 * (5 + 4) + 4 * 3 + 5 * (4 + 3) + 7 * 5
+    assert operations_per_line({**sizes, "bidirectional": False}, 2) == 2 * 2 * (encoder + decoder)
