@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +25,10 @@ from onnx import TensorProto, helper, numpy_helper
 from arae_transfer.form import Form
 from arae_transfer.layout import ExportLayout
 from arae_transfer.tokenizer import END_ID, MINIMUM_VOCABULARY, PAD_ID, SPECIAL_IDS, Tokenizer
+
+# Whoever starts the tests in the background may have told them to ignore Ctrl-C, and processes pass that on; the tests
+# send it to the commands that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CLASSES = ("positive", "negative", "neutral tone", "endless")
 MAXIMUM_TOKENS = 24

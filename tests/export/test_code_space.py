@@ -44,7 +44,7 @@ def _used(make_model: Make, **model: Any) -> tuple[ARAE, Recipe]:
 
 
 def _open(folder: Path) -> CodeSpace:
-    return CodeSpace(Sessions(ModelFolder.read(folder), "cpu", 1))
+    return CodeSpace(Sessions(ModelFolder.read(folder), "cpu", 1, "fp32"))
 
 
 @pytest.fixture(params=KINDS)

@@ -54,7 +54,7 @@ def test_the_runtime_answers_as_the_model(
 ) -> None:
     model, recipe = make_model(("bad", "fair", "good"), code=code, bidirectional=True)
     export_model(model, recipe, tokenizer, tmp_path / "tiny", name="tiny", probe_lines=lines, weights=weights)
-    rewriter = Rewriter.load(tmp_path / "tiny", device="cpu", threads=1)
+    rewriter = Rewriter.load(tmp_path / "tiny", device="cpu", threads=1, variant="fp32")
     assert rewriter.classes == model.classes
     chosen = lines[::3]
     rows = [torch.tensor(row) for row in probe_rows(chosen, tokenizer, recipe.data.maximum_tokens)[0][: len(chosen)]]
