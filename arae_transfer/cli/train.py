@@ -67,6 +67,15 @@ def train(
         bool,
         typer.Option("--resume", help="Continue the newest run of the recipe, or the run given.", rich_help_panel=RUN),
     ] = False,
+    initial: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Start from the best weights, the tokenizer and the pairs of a run.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     device: Annotated[
         str,
         typer.Option(
@@ -98,6 +107,10 @@ def train(
             ctx.fail("--resume needs a recipe or the folder of a run.")
         _print_recipes()
         return
+    if initial is not None and resume:
+        ctx.fail("--from begins a new run; --resume continues one.")
+    if initial is not None and not _is_run(initial):
+        raise AraeError(f"{initial} is not a run", "give the folder of a training run, such as runs/RECIPE/NAME.")
     run = _choose_run(recipe, runs, name, resume, settings or [])
     resolved = _resolve_recipe(recipe, run, resume, settings or [])
 
@@ -111,7 +124,7 @@ def train(
     reporter = make_reporter(quiet)
     training_data = _read_data(resolved, data, run, resume, reporter.message)
     with reporter:
-        trainer = Trainer(resolved, training_data, run, reporter, device=device, resume=resume)
+        trainer = Trainer(resolved, training_data, run, reporter, device=device, resume=resume, initial=initial)
         outcome = trainer.train()
     sys.stdout.write(f"{outcome.run}\n")
     if not outcome.finished:

@@ -39,6 +39,7 @@ from arae_transfer.training.batch import (
 from arae_transfer.training.checkpoint import (
     State,
     find_checkpoint,
+    load_run,
     load_state,
     model_tensors,
     restore,
@@ -216,13 +217,29 @@ class Trainer:
         *,
         device: str = "auto",
         resume: bool = False,
+        initial: Path | None = None,
     ) -> None:
+        """Set a run up.
+
+        Args:
+            recipe: Its recipe.
+            data: The sentences of each class.
+            run: Its folder.
+            reporter: Who shows it to a person.
+            device: ``"auto"``, ``"cpu"`` or ``"cuda"``, with or without a number.
+            resume: Whether the folder holds a run that is continued.
+            initial: A run whose best weights, tokenizer and pairs this one starts from.
+
+        Raises:
+            AraeError: The data, the device or a folder cannot be used.
+        """
         self.recipe = recipe
         self.layout = RunLayout(run)
         self.reporter = reporter
         self.device = choose_device(device)
         self.precision = choose_precision(recipe.training.precision, self.device)
         self.classes = tuple(data.train)
+        self.initial = None if resume or initial is None else RunLayout(initial)
         self.sources = data.sources
         torch.manual_seed(recipe.training.seed)
         # Probabilities far below any that matter would otherwise slow the processor down a hundredfold.
@@ -247,6 +264,8 @@ class Trainer:
                 recipe.training.candidates,
             )
         self.model = ARAE(recipe, self.classes, self.tokenizer.vocabulary_size).to(self.device)
+        if self.initial is not None:
+            self._take_weights(self.initial)
         self.average = copy.deepcopy(self.model).eval() if recipe.training.averaging > 0 else None
         self.optimizers = Optimizers.build(self.model, recipe)
         self.players = Players(self.model, recipe, self.optimizers, self.device)
@@ -268,6 +287,8 @@ class Trainer:
     def _tokenizer(self, data: TrainingData, resume: bool) -> Tokenizer:
         if resume and self.layout.tokenizer.is_file():
             return Tokenizer.load(self.layout.tokenizer)
+        if self.initial is not None:
+            return Tokenizer.load(self.initial.tokenizer)
         if self.recipe.tokenizer.model:
             return Tokenizer.load(Path(self.recipe.tokenizer.model))
         lines = [line for name in self.classes for line in data.train[name]]
@@ -282,6 +303,22 @@ class Trainer:
                 f"not {self.recipe.tokenizer.vocabulary_size}"
             )
         return tokenizer
+
+    def _take_weights(self, initial: RunLayout) -> None:
+        loaded = load_run(initial.root, "best")
+        if loaded.classes != self.classes:
+            raise AraeError(
+                f"{initial.root} knows the classes {', '.join(loaded.classes)}, the data has {', '.join(self.classes)}",
+                "give data of the same classes in the same order.",
+            )
+        try:
+            self.model.load_state_dict(loaded.model.state_dict())
+        except RuntimeError as error:
+            raise AraeError(
+                f"the weights of {initial.root} do not fit the recipe's players",
+                "take over its sections [data], [model], [adversary] and [attribute].",
+            ) from error
+        self.reporter.message(f"starting from {initial.root}, step {loaded.state.step:,}")
 
     def _tokenize(self, lines: Mapping[str, Sequence[str]], purpose: str) -> dict[str, TokenizedSentences]:
         sentences = {
@@ -324,6 +361,7 @@ class Trainer:
         self.tokenizer.save(self.layout.tokenizer)
         environment: dict[str, Any] = {
             "data": list(self.sources),
+            "initial": str(self.initial.root) if self.initial is not None else None,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
@@ -343,6 +381,9 @@ class Trainer:
             return
         if self.layout.pairs.is_file():
             pairs = read_pairs(self.layout.pairs)
+        elif self.initial is not None and self.initial.pairs.is_file():
+            pairs = read_pairs(self.initial.pairs)
+            write_pairs(self.layout.pairs, pairs)
         else:
             pairs = find_pairs(self._lines, recipe.pairs.sentences, recipe.training.seed, self.reporter.search)
             write_pairs(self.layout.pairs, pairs)
