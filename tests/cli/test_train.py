@@ -334,6 +334,19 @@ def test_a_damaged_checkpoint_names_the_other() -> None:
     fail(arae(str(run), "--resume", "-q", "--device", "cpu"), f"{model} is missing or damaged", "no other checkpoint")
 
 
+# --- started from another run
+
+
+def test_from_needs_a_run_and_begins_a_new_one() -> None:
+    run = succeed(train("--name", "one", "--set", "training.sentences=8"))
+    other = succeed(train("--name", "two", "--set", "training.sentences=8", "--from", str(run)))
+    assert other != run
+    assert RunLayout(other).tokenizer.read_bytes() == RunLayout(run).tokenizer.read_bytes()
+    fail(train("--name", "three", "--from", "nowhere"), "nowhere is not a run")
+    done = arae(str(run), "--resume", "--from", str(run))
+    assert done.status == 2
+
+
 # --- interrupted
 
 

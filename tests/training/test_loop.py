@@ -364,6 +364,68 @@ def test_classes_without_a_rewrite_are_named(tmp_path: Path) -> None:
         train(tmp_path / "run", recipe("joint"), data=data)
 
 
+# --- started from another run
+
+
+def begin_from(initial: Path, run: Path, chosen: Recipe, listener: Listener | None = None, **more: Any) -> Outcome:
+    data = more.pop("data", None) or corpus()
+    return Trainer(chosen, data, run, listener or Listener(), device="cpu", initial=initial, **more).train()
+
+
+def test_a_run_may_start_from_the_weights_tokenizer_and_pairs_of_another(
+    uninterrupted: dict[str, Path], tmp_path: Path
+) -> None:
+    initial, run, listener = uninterrupted["joint"], tmp_path / "run", Listener()
+    still = recipe(
+        "joint",
+        {
+            "training": {"sentences": 3 * BATCH, "learning_rate": 0.0, "warmup": 0.0},
+            "adversary": {"learning_rate": 0.0},
+            "attribute": {"learning_rate": 0.0},
+        },
+    )
+    assert begin_from(initial, run, still, listener).finished
+    assert listener.searches == []
+    assert RunLayout(run).pairs.read_bytes() == RunLayout(initial).pairs.read_bytes()
+    assert RunLayout(run).tokenizer.read_bytes() == RunLayout(initial).tokenizer.read_bytes()
+    assert json.loads(RunLayout(run).environment.read_text("utf-8"))["initial"] == str(initial)
+    # Nothing learns at a rate of zero, so these are the best weights of the other run.
+    best, mine = load_run(initial, "best"), load_run(run, "latest")
+    for name, tensor in best.model.encoder.state_dict().items():
+        torch.testing.assert_close(mine.model.encoder.state_dict()[name], tensor)
+    assert any(f"step {best.state.step}" in message for message in listener.messages)
+
+
+def test_such_a_run_is_resumed_without_the_other(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    begin_from(uninterrupted["joint"], one, recipe("joint"))
+    begin_from(uninterrupted["joint"], two, recipe("joint"), interrupt_after(6))
+    assert train(two, recipe("joint"), resume=True).finished
+    assert_same_bits(saved(two), saved(one))
+
+
+@pytest.mark.parametrize(
+    ("changes", "labels", "message"),
+    [
+        ({"model": {"hidden_size": 24}}, None, "do not fit the recipe's players"),
+        ({}, ("bad", "good"), "knows the classes bad, good, so-so, the data has bad, good"),
+    ],
+)
+def test_a_run_of_another_model_or_other_classes_is_refused(
+    uninterrupted: dict[str, Path],
+    tmp_path: Path,
+    changes: dict[str, Any],
+    labels: tuple[str, ...] | None,
+    message: str,
+) -> None:
+    data = corpus()
+    if labels:
+        data = TrainingData({name: data.train[name] for name in labels}, {name: data.valid[name] for name in labels})
+    with pytest.raises(AraeError, match=message):
+        begin_from(uninterrupted["joint"], tmp_path / "run", recipe("joint", changes), data=data)
+    assert not (tmp_path / "run").exists()
+
+
 # --- interrupted and continued
 
 
