@@ -43,8 +43,8 @@ def _used(make_model: Make, **model: Any) -> tuple[ARAE, Recipe]:
     return made, recipe
 
 
-def _open(folder: Path) -> CodeSpace:
-    return CodeSpace(Sessions(ModelFolder.read(folder), "cpu", 1, "fp32"))
+def _open(folder: Path, variant: str = "auto") -> CodeSpace:
+    return CodeSpace(Sessions(ModelFolder.read(folder), "cpu", 1, variant))
 
 
 @pytest.fixture(params=KINDS)
@@ -111,7 +111,7 @@ def test_neither_batches_nor_number_change_a_sample(exported: tuple[Path, ARAE])
 
 def test_the_decoder_reads_the_generated_code(exported: tuple[Path, ARAE], tokenizer: Tokenizer) -> None:
     folder, model = exported
-    space = _open(folder)
+    space = _open(folder, "fp32")
     codes = space.generate(5, 0)
     for code, decoded in zip(codes, space.decode(codes, "good"), strict=True):
         mask = torch.ones(1, len(code), dtype=torch.bool)
