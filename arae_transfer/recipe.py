@@ -101,6 +101,12 @@ class Model:
     bidirectional: bool = _setting(False, "Whether the encoder reads in both directions.")
     decoder_layers: int = _setting(1, "The LSTM layers of each decoder.", minimum=1, maximum=8)
     shared_embeddings: bool = _setting(False, "Whether encoder, decoders and output layer share one embedding table.")
+    residual: bool = _setting(
+        False,
+        "Whether each code vector starts from its token's embedding and the output layer from the vector attended to, "
+        'so that a kept word passes from the start of training on; needs code = "sequence", shared_embeddings and '
+        "code_size = embedding_size.",
+    )
     dropout: float = _setting(0.0, "The drop-out on embeddings and between layers.", minimum=0, maximum=0.95)
     word_dropout: float = _setting(
         0.0, "The probability that a decoder does not see the preceding token.", minimum=0, maximum=1
@@ -185,6 +191,13 @@ class Pairs:
 
     sentences: int = _setting(
         0, "The number of training sentences, classes together, for which a rewrite is searched; 0: none.", minimum=0
+    )
+    propose: int = _setting(
+        0,
+        "The number of rewrites that the model of a run proposes for each sentence, beside those searched, when "
+        "training starts --from that run (self-training); 0: the run's own pairs are taken over.",
+        minimum=0,
+        maximum=100,
     )
     back: float = _setting(1.0, "The weight of reconstructing a sentence from its rewrite.", minimum=0)
     forward: float = _setting(0.5, "The weight of producing the rewrite from its sentence.", minimum=0)
@@ -299,6 +312,14 @@ def recipe_from_table(
     assert isinstance(recipe, Recipe)
     if not recipe.name or recipe.name in (".", "..") or set(recipe.name) & set("/\\\0"):
         raise AraeError(f"{source}: name = {recipe.name!r} cannot name a folder", "runs and exports are kept under it.")
+    model = recipe.model
+    if model.residual and not (
+        model.code == "sequence" and model.shared_embeddings and model.code_size == model.embedding_size
+    ):
+        raise AraeError(
+            f"{source}: model.residual = true adds embeddings to code vectors, which are not alike here",
+            'set model.code="sequence", model.shared_embeddings=true and one size for both, or model.residual=false.',
+        )
     if recipe.training.schedule != "joint":
         # Algorithm 2 has no such players; ignoring the keys would train something else than was asked for.
         for key, value in (("pairs.sentences", recipe.pairs.sentences), ("cycle.weight", recipe.cycle.weight)):

@@ -157,6 +157,10 @@ class Tokenizer:
         text: str = self._processor.decode(list(_until_end(ids)))
         return text
 
+    def decode_rows(self, rows: Iterable[Iterable[int]]) -> list[str]:
+        """Return the text of each row of piece ids."""
+        return [self.decode(row) for row in rows]
+
 
 def _until_end(ids: Iterable[int]) -> Iterator[int]:
     for identifier in ids:

@@ -316,3 +316,13 @@ def test_what_the_alternating_schedule_does_not_know_is_refused(setting: str) ->
     with pytest.raises(AraeError, match=f"{key} = .* has no place in the schedule 'alternating'"):
         recipe_from_table({}, [setting])
     recipe_from_table({}, [setting, "training.schedule=joint"])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"code": "single"}, {"shared_embeddings": False}, {"code_size": 64}, {"embedding_size": 64}]
+)
+def test_residual_connections_need_vectors_that_can_be_added(changes: dict[str, object]) -> None:
+    fitting = {"code": "sequence", "shared_embeddings": True, "residual": True}
+    recipe_from_table({"model": fitting})
+    with pytest.raises(AraeError, match="residual"):
+        recipe_from_table({"model": fitting | changes})

@@ -36,7 +36,7 @@ class Silent:
     def message(self, text: str) -> None:
         pass
 
-    def search(self, done: int, total: int) -> None:
+    def search(self, done: int, total: int, what: str = "") -> None:
         pass
 
     def progress(self, progress: object) -> None:

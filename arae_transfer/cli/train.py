@@ -109,8 +109,10 @@ def train(
         return
     if initial is not None and resume:
         ctx.fail("--from begins a new run; --resume continues one.")
-    if initial is not None and not _is_run(initial):
-        raise AraeError(f"{initial} is not a run", "give the folder of a training run, such as runs/RECIPE/NAME.")
+    if initial is not None:
+        if not _is_run(initial):
+            raise AraeError(f"{initial} is not a run", "give the folder of a training run, such as runs/RECIPE/NAME.")
+        initial = initial.absolute()  # a run that is resumed elsewhere finds it again
     run = _choose_run(recipe, runs, name, resume, settings or [])
     resolved = _resolve_recipe(recipe, run, resume, settings or [])
 

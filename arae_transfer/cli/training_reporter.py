@@ -60,12 +60,12 @@ class PlainReporter:
         """Show a sentence."""
         self._say(text)
 
-    def search(self, done: int, total: int) -> None:
+    def search(self, done: int, total: int, what: str = "rewrites searched") -> None:
         """Show a line when the search begins, and after each tenth of it."""
         tenths = 10 * done // max(total, 1)
         if done == 0 or tenths > self._tenths:
             self._tenths = tenths
-            self._say(f"rewrites searched for {done:,} of {total:,} sentences")
+            self._say(f"{what}: {done:,} of {total:,} sentences")
 
     def progress(self, progress: Progress) -> None:
         """Show a line of progress."""
@@ -108,7 +108,7 @@ class LiveReporter(PlainReporter):
 
         self._console = console
         self._progress: Progress | None = None
-        self._searched: tuple[int, int] | None = None
+        self._searched: tuple[int, int, str] | None = None
         self._report: ValidationReport | None = None
         self._report_step = 0
         self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._render)
@@ -123,9 +123,9 @@ class LiveReporter(PlainReporter):
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def search(self, done: int, total: int) -> None:
+    def search(self, done: int, total: int, what: str = "rewrites searched") -> None:
         """Update the view."""
-        self._searched = (done, total)
+        self._searched = (done, total, what)
 
     def progress(self, progress: Progress) -> None:
         """Update the view."""
@@ -155,10 +155,10 @@ class LiveReporter(PlainReporter):
             parts.append(table)
         progress = self._progress
         if progress is None and self._searched is not None and self._searched[0] < self._searched[1]:
-            done, total = self._searched
+            done, total, what = self._searched
             parts += [
                 ProgressBar(total=total, completed=done),
-                Text(f"rewrites searched: {done:,} of {total:,} sentences"),
+                Text(f"{what}: {done:,} of {total:,} sentences"),
             ]
             return Group(*parts)
         if progress is None:

@@ -5,16 +5,13 @@ One judge is easily fooled by a model that found its blind spot; two that work d
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from sklearn import __version__ as scikit_learn_version
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+
+from arae_transfer.linear_classifier import LinearClassifier
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -36,39 +33,12 @@ class Judge(Protocol):
         ...
 
 
-class LinearJudge:
-    """Logistic regression over the weighted counts (tf-idf) of words and pairs of words.
-
-    Classes weigh equally, whatever their number of lines, and nothing is drawn at random.
-
-    Attributes:
-        classes: The classes in the order of their numbers.
-        description: What the judge is.
-    """
-
-    def __init__(self, lines: Mapping[str, Sequence[str]]) -> None:
-        """Train on lines by class, words separated by blanks."""
-        self.classes = tuple(lines)
-        total = sum(map(len, lines.values()))
-        rare = 2 if total >= 10_000 else 1
-        self.description = (
-            f"logistic regression (C=4, balanced) on tf-idf of words and word pairs seen {rare} times or more "
-            f"(scikit-learn {scikit_learn_version})"
-        )
-        self._vectorizer = TfidfVectorizer(
-            ngram_range=(1, 2), min_df=rare, sublinear_tf=True, tokenizer=str.split, token_pattern=None, lowercase=False
-        )
-        features = self._vectorizer.fit_transform([line for own in lines.values() for line in own])
-        labels = np.repeat(np.arange(len(lines)), [len(own) for own in lines.values()])
-        self._regression = LogisticRegression(C=4.0, class_weight="balanced", max_iter=100, tol=1e-5)
-        with warnings.catch_warnings():  # a last digit that is not settled changes no verdict
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            self._regression.fit(features, labels)
+class LinearJudge(LinearClassifier):
+    """A linear classifier as a judge."""
 
     def judge(self, lines: Sequence[str]) -> Integers:
         """Return the number of the class of each line; shape (lines,)."""
-        verdicts: Integers = self._regression.predict(self._vectorizer.transform(lines)).astype(np.int64)
-        return verdicts
+        return self.classify(lines)
 
 
 def find_accepted(judge: Judge, lines: Sequence[str], target: str) -> Floats:

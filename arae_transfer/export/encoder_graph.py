@@ -52,6 +52,9 @@ def build_encoder(
         places = graph.constant("projection.places", [1 if encoder.single else -1, size])
         by_row = graph.node("Concat", [batch, places], "projection.shape", axis=0)
         vectors = graph.node("Reshape", [product, by_row], "projection")  # (batch, vectors, code_size)
+    if encoder.residual:
+        embedded = graph.node("Transpose", ["embedded"], "embedded.by_batch", perm=[1, 0, 2])
+        vectors = graph.node("Add", [vectors, embedded], "vectors.residual")
     norm = graph.node("ReduceL2", [vectors], "norm", axes=[2], keepdims=1)  # (batch, vectors, 1)
     smallest = graph.constant("smallest_norm", SMALLEST_NORM, np.float32)
     divisor = graph.node("Max", [norm, smallest], "norm.clamped")

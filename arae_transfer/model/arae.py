@@ -45,6 +45,9 @@ class ARAE(nn.Module):
         self.classifier = AttributeClassifier(model, recipe.attribute, len(classes), self.maximum_vectors)
         self.scorer = StyleScorer(vocabulary_size, len(classes))
         self._initialize(recipe.training.initialization, embedding)
+        if model.residual:
+            for index in range(len(classes)):
+                self.decoder(index).start_residual()
 
     def _initialize(self, scheme: str, embedding: nn.Embedding | None) -> None:
         named = [*self.encoder.named_parameters(), *self.decoders.named_parameters()]

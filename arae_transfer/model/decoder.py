@@ -9,6 +9,9 @@ from torch.nn import functional
 from arae_transfer.recipe import Model
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 
+# What the vector attended to is multiplied by on its way to the output layer, before anything is learnt; the logit of
+# the word that it stands for is then so far above the others' that it is the likeliest of thousands.
+RESIDUAL_SCALE = 10.0
 # Places between a position of the sentence and a vector of its code, beyond which they count as equally far.
 FARTHEST = 8
 
@@ -57,6 +60,13 @@ class Decoder(nn.Module):
         else:
             self.bridge = nn.Identity()
             self.output = output or nn.Linear(read_size, vocabulary_size)
+
+    def start_residual(self) -> None:
+        """Let the output layer begin with the vector attended to, whose token is then the likeliest."""
+        assert isinstance(self.bridge, nn.Linear)
+        size = self.bridge.out_features
+        with torch.no_grad():
+            self.bridge.weight[:, -size:] = RESIDUAL_SCALE * torch.eye(size)
 
     def attend(self, states: Tensor, code: Tensor, mask: Tensor, start: int = 0) -> Tensor:
         """Read the code from each position of the sentence.

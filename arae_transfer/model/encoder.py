@@ -29,6 +29,9 @@ class Encoder(nn.Module):
     Each code vector is divided by its L2 norm, so the code space is the unit sphere.
     Padding stands at the right and never reaches a real position: the forward direction reads it last, and the
     backward direction runs over sequences that were reversed up to their own length.
+
+    With ``model.residual`` a token's embedding is added to its vector before the division (He et al. 2016): the layers
+    learn what a word means where it stands, and not also which word it is.
     """
 
     def __init__(self, vocabulary_size: int, model: Model, embedding: nn.Embedding | None = None) -> None:
@@ -36,6 +39,7 @@ class Encoder(nn.Module):
         self.single = model.code == "single"
         self.embedding = embedding or nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
         self.dropout = nn.Dropout(model.dropout)
+        self.residual = model.residual
         directions = 2 if model.bidirectional else 1
         self.forward_layers = nn.ModuleList()
         self.backward_layers = nn.ModuleList()
@@ -59,7 +63,8 @@ class Encoder(nn.Module):
             The code (batch, vectors, code_size), each real vector of unit norm, and its mask (batch, vectors), true
             at real vectors; ``vectors`` is 1 for a single code and ``time`` for a sequence.
         """
-        states = self.dropout(self.embedding(tokens))  # (batch, time, embedding)
+        embedded = self.embedding(tokens)  # (batch, time, embedding)
+        states = self.dropout(embedded)
         final = states
         for number, layer in enumerate(self.forward_layers):
             if number:
@@ -79,5 +84,8 @@ class Encoder(nn.Module):
             return functional.normalize(self.projection(final), dim=2), mask
         positions = torch.arange(tokens.size(1), device=tokens.device)
         mask = positions < lengths[:, None]  # (batch, time)
-        code = functional.normalize(self.projection(states), dim=2)  # (batch, time, code)
+        vectors = self.projection(states)  # (batch, time, code)
+        if self.residual:
+            vectors = vectors + embedded
+        code = functional.normalize(vectors, dim=2)
         return code * mask[:, :, None], mask

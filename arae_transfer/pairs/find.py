@@ -7,69 +7,81 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing import get_context
+from zlib import crc32
 
 import numpy as np
 
 from arae_transfer.language_model.incremental import IncrementalLanguageModels
 from arae_transfer.language_model.ngram import END, UNKNOWN, NgramLanguageModel
+from arae_transfer.linear_classifier import LinearClassifier
+from arae_transfer.pairs.choice import RewriteChoice
 from arae_transfer.pairs.pair import Pair
 from arae_transfer.pairs.phrase_table import PhraseTable, build_phrase_tables
 from arae_transfer.pairs.search import PhraseSearch
 
-# A rewrite counts only when its class's language model finds it this much more likely, in nats, than the other's.
-LEAST_MARGIN = 4.0
-MOST_REPLACEMENTS = 3
-# Of the words of sentence and rewrite together, the share that both must have at the greatest weight of style, at
-# which the search begins to invent.
-_LEAST_AGREEMENT = 0.5
-_GENTLE_STYLE_WEIGHT = 0.6
 # What language models and phrase tables are made from: more sentences make them larger, and hardly better.
 _MOST_SENTENCES = 300_000
 _LEAST_WORD_COUNT = 3
 _MOST_WORDS = 50_000
 _ORDER = 4
+# A language model that has seen a sentence finds it far more likely than any rewrite of it. So there is one for each
+# part of the sentences, learnt from the other parts.
+_PARTS = 3
 _CHUNK = 200
 
 # Sentences done, sentences in all.
 Progress = Callable[[int, int], None]
+# Sentences of a class, the index of that class and of the wanted one, to further candidates for each.
+Propose = Callable[[Sequence[str], int, int], list[list[str]]]
 
 
 @dataclass(frozen=True)
 class _Task:
-    """One sentence to rewrite: the indices of its class and of the wanted one."""
+    """One sentence to rewrite: the indices of its class and of the wanted one, and what others proposed."""
 
     source: int
     target: int
     sentence: str
+    proposals: tuple[str, ...] = ()
 
 
 def find_pairs(
-    lines: Mapping[str, Sequence[str]], sentences: int, seed: int, progress: Progress, workers: int | None = None
+    lines: Mapping[str, Sequence[str]],
+    sentences: int,
+    seed: int,
+    progress: Progress,
+    workers: int | None = None,
+    propose: Propose | None = None,
 ) -> list[Pair]:
     """Search rewrites of randomly chosen sentences, the same number of each class.
 
     Args:
         lines: The training sentences of each class, words parted by spaces.
         sentences: How many to search, classes together; each at most once.
-        seed: The seed of the choice.
+        seed: The seed of the draw.
         progress: Told now and then how far the search is.
         workers: The number of processes; None: one per core that this process may use.
+        propose: Whoever proposes rewrites beside those of the search, a trained model for one.
 
     Returns:
-        The pairs whose rewrite is surely of its class and not far from the sentence, in the order of the choice.
+        The pairs whose rewrite is surely of its class, fluent and not far from the sentence, in the order of the draw.
     """
     names = list(lines)
     tasks = _tasks([lines[name] for name in names], sentences, seed)
+    if propose is not None:
+        tasks = _with_proposals(tasks, propose)
     progress(0, len(tasks))
-    search = _prepare([_choose(lines[name], _MOST_SENTENCES, [seed, 4, index]) for index, name in enumerate(names)])
+    knowledge = _prepare(
+        {name: _draw(lines[name], _MOST_SENTENCES, [seed, 4, index]) for index, name in enumerate(names)}
+    )
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     pairs: list[Pair] = []
     done = 0
-    for chunk, rewrites in _rewrite_all(tasks, search, workers):
+    for chunk, rewrites in _rewrite_all(tasks, knowledge, workers):
         for task, rewrite in zip(chunk, rewrites, strict=True):
             if rewrite is not None:
                 pairs.append(Pair(names[task.source], task.sentence, names[task.target], rewrite))
@@ -80,29 +92,58 @@ def find_pairs(
 
 @dataclass(frozen=True)
 class _Knowledge:
-    """What a search needs to know of the corpus; goes to each process once."""
+    """What a search needs to know of the corpus; goes to each process once.
 
-    models: list[NgramLanguageModel]
+    Attributes:
+        models: For each part of the sentences, each class's language model that has not seen them.
+        tables: What can stand for what, by classes.
+        choice: What weighs candidates.
+    """
+
+    models: list[list[NgramLanguageModel]]
     tables: dict[tuple[int, int], PhraseTable]
+    choice: RewriteChoice
 
-    def search(self) -> PhraseSearch:
-        """Build the search."""
-        words = [""] * (END + 1) + list(self.models[0].ids)
-        return PhraseSearch(IncrementalLanguageModels(self.models, _ORDER), self.tables, words)
+    @property
+    def ids(self) -> Mapping[str, int]:
+        """The id of each word."""
+        return self.models[0][0].ids
+
+    def search(self, part: int) -> PhraseSearch:
+        """Build the search for a part of the sentences."""
+        words = [""] * (END + 1) + list(self.ids)
+        return PhraseSearch(IncrementalLanguageModels(self.models[part], _ORDER), self.tables, words)
 
 
-def _prepare(sentences: list[list[str]]) -> _Knowledge:
-    split = [[line.split() for line in own] for own in sentences]
+def _prepare(lines: Mapping[str, Sequence[str]]) -> _Knowledge:
+    split = [[line.split() for line in own] for own in lines.values()]
     counts = Counter(word for own in split for words in own for word in words)
     # The most frequent first: the phrase table takes the first ids for function words.
     vocabulary = [word for word, count in counts.most_common(_MOST_WORDS) if count >= _LEAST_WORD_COUNT]
-    models = [NgramLanguageModel.train(own, order=_ORDER, vocabulary=vocabulary) for own in split]
-    ids = models[0].ids
+    parts = [[_part(words) for words in own] for own in split]
+    models = [
+        [
+            NgramLanguageModel.train(
+                [words for words, own_part in zip(own, numbers, strict=True) if own_part != part],
+                order=_ORDER,
+                vocabulary=vocabulary,
+            )
+            for own, numbers in zip(split, parts, strict=True)
+        ]
+        for part in range(_PARTS)
+    ]
+    ids = models[0][0].ids
     numbers = [[[ids.get(word, UNKNOWN) for word in words] for words in own] for own in split]
-    return _Knowledge(models, build_phrase_tables(numbers, models[0].id_count))
+    tables = build_phrase_tables(numbers, models[0][0].id_count)
+    return _Knowledge(models, tables, RewriteChoice(lines, LinearClassifier(lines)))
 
 
-def _choose(lines: Sequence[str], count: int, seed: Sequence[int]) -> list[str]:
+def _part(words: Sequence[str]) -> int:
+    """Return the part that a sentence belongs to, the same wherever it stands."""
+    return crc32(" ".join(words).encode()) % _PARTS
+
+
+def _draw(lines: Sequence[str], count: int, seed: Sequence[int]) -> list[str]:
     if len(lines) <= count:
         return list(lines)
     chosen = np.random.default_rng(seed).choice(len(lines), count, replace=False)
@@ -116,40 +157,66 @@ def _tasks(lines: Sequence[Sequence[str]], sentences: int, seed: int) -> list[_T
     for source, own in enumerate(lines):
         distinct = list(dict.fromkeys(" ".join(line.split()) for line in own))
         others = [target for target in range(len(lines)) if target != source]
-        for place, sentence in enumerate(_choose(distinct, share, [seed, 5, source])):
+        for place, sentence in enumerate(_draw(distinct, share, [seed, 5, source])):
             tasks.append(_Task(source, others[place % len(others)], sentence))
     order = np.random.default_rng([seed, 6]).permutation(len(tasks))
     return [tasks[place] for place in order]
 
 
-_worker: PhraseSearch | None = None
-_worker_ids: dict[str, int] = {}
+def _with_proposals(tasks: list[_Task], propose: Propose) -> list[_Task]:
+    """Ask for proposals, direction by direction."""
+    asked = list(tasks)
+    for source, target in sorted({(task.source, task.target) for task in tasks}):
+        rows = [row for row, task in enumerate(tasks) if (task.source, task.target) == (source, target)]
+        proposals = propose([tasks[row].sentence for row in rows], source, target)
+        for row, own in zip(rows, proposals, strict=True):
+            asked[row] = replace(tasks[row], proposals=tuple(own))
+    return asked
+
+
+_worker: _Rewriter | None = None
+
+
+class _Rewriter:
+    """Searches candidates and chooses among them."""
+
+    def __init__(self, knowledge: _Knowledge) -> None:
+        self._models = knowledge.models
+        self._searches = [knowledge.search(part) for part in range(_PARTS)]
+        self._choice = knowledge.choice
+        self._ids = knowledge.ids
+
+    def rewrite(self, tasks: Sequence[_Task]) -> list[str | None]:
+        """Return the rewrite of each sentence, or None where no good one was found."""
+        rewrites: list[str | None] = [None] * len(tasks)
+        sentences = [task.sentence.split() for task in tasks]
+        kinds = [(task.source, task.target, _part(words)) for task, words in zip(tasks, sentences, strict=True)]
+        for source, target, part in sorted(set(kinds)):
+            rows = [row for row, kind in enumerate(kinds) if kind == (source, target, part)]
+            candidates = []
+            for row in rows:
+                numbers = [self._ids.get(word, UNKNOWN) for word in sentences[row]]
+                found = self._searches[part].candidates(sentences[row], numbers, source, target)
+                proposals = [proposal.split() for proposal in tasks[row].proposals]
+                found += [own for own in proposals if own and own != sentences[row] and own not in found]
+                candidates.append(found)
+            own = [sentences[row] for row in rows]
+            chosen = self._choice.choose(own, candidates, self._models[part], source, target)
+            for row, words in zip(rows, chosen, strict=True):
+                rewrites[row] = None if words is None else " ".join(words)
+        return rewrites
 
 
 def _start_worker(knowledge: _Knowledge) -> None:
-    global _worker, _worker_ids
+    global _worker
     # A Ctrl-C reaches every process of the terminal; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _worker, _worker_ids = knowledge.search(), knowledge.models[0].ids
+    _worker = _Rewriter(knowledge)
 
 
 def _rewrite_chunk(tasks: Sequence[_Task]) -> list[str | None]:
     assert _worker is not None
-    return [_rewrite(_worker, _worker_ids, task) for task in tasks]
-
-
-def _rewrite(search: PhraseSearch, ids: Mapping[str, int], task: _Task) -> str | None:
-    """Return the rewrite of a sentence, or None where no good one was found."""
-    words = task.sentence.split()
-    numbers = [ids.get(word, UNKNOWN) for word in words]
-    found = search.rewrite(words, numbers, task.source, task.target, LEAST_MARGIN)
-    if found.margin <= LEAST_MARGIN or not 0 < found.replacements <= MOST_REPLACEMENTS or not found.words:
-        return None
-    if found.style_weight > _GENTLE_STYLE_WEIGHT:
-        common = sum((Counter(words) & Counter(found.words)).values())
-        if 2 * common < _LEAST_AGREEMENT * (len(words) + len(found.words)):
-            return None
-    return " ".join(found.words)
+    return _worker.rewrite(tasks)
 
 
 def _rewrite_all(
@@ -157,9 +224,9 @@ def _rewrite_all(
 ) -> Iterator[tuple[Sequence[_Task], list[str | None]]]:
     chunks = [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
     if workers < 2 or len(chunks) < 2 * workers:
-        search, ids = knowledge.search(), knowledge.models[0].ids
+        rewriter = _Rewriter(knowledge)
         for chunk in chunks:
-            yield chunk, [_rewrite(search, ids, task) for task in chunk]
+            yield chunk, rewriter.rewrite(chunk)
         return
     # Fresh processes rather than forks of this one, which may hold threads of torch.
     with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (knowledge,)) as pool:

@@ -8,7 +8,6 @@ does, and that took few and fitting replacements (a noisy channel; Koehn, Och & 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from arae_transfer.language_model.incremental import IncrementalLanguageModels
 from arae_transfer.language_model.ngram import END
@@ -22,32 +21,16 @@ _WORST_PRICE = -16.0
 # What each replacement costs, and how far its fit counts, against nats of the target class's language model.
 _REPLACEMENT_COST = 2.5
 _FIT_WEIGHT = 2.0
-# The weight of the target class's language model over the source class's: the first that brings the rewrite over to
-# the target class is taken, so that a sentence is changed no more than it must.
-_STYLE_WEIGHTS = (0.3, 0.6, 1.0)
+# The weights of the target class's language model over the source class's, each of which gives candidates: the first
+# ask for a fluent sentence, the last for style.
+_STYLE_WEIGHTS = (0.0, 0.15, 0.3, 0.5, 0.75, 1.0, 1.4)
+# How many sentences are taken of each search.
+_CANDIDATES_EACH = 3
 
-
-@dataclass(frozen=True)
-class Found:
-    """The best rewrite of a sentence.
-
-    Attributes:
-        words: Its words; of kept ones the caller's own, so that words without an id survive.
-        margin: The log-probability of the target class's language model, less that of the source class's.
-        replacements: The number of exchanged phrases.
-        style_weight: The weight of style that it took.
-    """
-
-    words: list[str]
-    margin: float
-    replacements: int
-    style_weight: float
-
-
-# The best way to one state at one place: what is maximised; the target class's log-probability less the source class's;
-# the state and the place that it came from; what was put there instead of the words, None where they were kept.
+# The best way to one state at one place: what is maximised; the state and the place that it came from; what was put
+# there instead of the words, None where they were kept.
 # A plain tuple, because a search makes thousands of them per sentence.
-_Hypothesis = tuple[float, float, int, int, Phrase | None]
+_Hypothesis = tuple[float, int, int, Phrase | None]
 
 
 class PhraseSearch:
@@ -80,70 +63,69 @@ class PhraseSearch:
             for pair, table in tables.items()
         }
 
-    def rewrite(self, words: Sequence[str], ids: Sequence[int], source: int, target: int, margin: float) -> Found:
-        """Rewrite a sentence with the least weight of style that reaches a margin, or with the greatest.
+    def candidates(self, words: Sequence[str], ids: Sequence[int], source: int, target: int) -> list[list[str]]:
+        """Propose rewrites of a sentence, from the most careful to the boldest.
 
         Args:
-            words: The words of the sentence.
+            words: The words of the sentence; of those that are kept, words without an id survive.
             ids: Their ids.
             source: The index of its class.
             target: The index of the wanted class.
-            margin: How much more likely, in nats, the target class's language model shall find the rewrite.
+
+        Returns:
+            Different sentences, each a list of words; the sentence itself and the empty one are not among them.
         """
         self._models.forget(only_when_full=True)
+        found: dict[tuple[str, ...], None] = {}
         for weight in _STYLE_WEIGHTS:
-            found = self._search(words, ids, source, target, weight)
-            if found.margin > margin:
-                break
-        return found
+            found |= dict.fromkeys(self._search(words, ids, source, target, weight))
+        return [list(rewrite) for rewrite in found if rewrite and rewrite != tuple(words)]
 
-    def _search(self, words: Sequence[str], ids: Sequence[int], source: int, target: int, weight: float) -> Found:
+    def _search(
+        self, words: Sequence[str], ids: Sequence[int], source: int, target: int, weight: float
+    ) -> list[tuple[str, ...]]:
         models, options = self._models, self._options[source, target]
         length = len(ids)
         stacks: list[dict[int, _Hypothesis]] = [{} for _ in range(length + 1)]
-        stacks[0][models.begin] = (0.0, 0.0, -1, 0, None)
+        stacks[0][models.begin] = (0.0, -1, 0, None)
         step = models.step
         for place in range(length):
             ways: list[tuple[int, Phrase, float]] = [(1, (ids[place],), 0.0)]
             for taken in range(1, min(LONGEST_PHRASE, length - place) + 1):
                 ways += [(taken, *option) for option in options.get(tuple(ids[place : place + taken]), ())]
             best = sorted(stacks[place].items(), key=lambda item: -item[1][0])[:_BEAM]
-            for start, (score_before, margin_before, *_) in best:
+            for start, (score_before, *_) in best:
                 if score_before < best[0][1][0] - _BEHIND:
                     break
                 for taken, phrase, price in ways:
-                    state, score, margin = start, score_before + price, margin_before
+                    state, score = start, score_before + price
                     for word in phrase:
                         probabilities, state = step(state, word)
                         wanted = probabilities[target]
-                        difference = wanted - probabilities[source]
-                        score += wanted + weight * difference
-                        margin += difference
+                        score += wanted + weight * (wanted - probabilities[source])
                     reached = stacks[place + taken]
                     known = reached.get(state)
                     if known is None or score > known[0]:
-                        reached[state] = (score, margin, start, place, phrase if price else None)
+                        reached[state] = (score, start, place, phrase if price else None)
         return self._best(stacks, words, source, target, weight)
 
     def _best(
         self, stacks: list[dict[int, _Hypothesis]], words: Sequence[str], source: int, target: int, weight: float
-    ) -> Found:
-        """End every hypothesis, and read the best one back."""
-        best_score, best_margin, state = float("-inf"), 0.0, -1
-        for number, hypothesis in stacks[-1].items():
-            probabilities, _ = self._models.step(number, END)
-            difference = probabilities[target] - probabilities[source]
-            score = hypothesis[0] + probabilities[target] + weight * difference
-            if score > best_score:
-                best_score, best_margin, state = score, hypothesis[1] + difference, number
-        place, parts, replacements = len(stacks) - 1, [], 0
-        while place > 0:
-            _, _, previous, start, replacement = stacks[place][state]
-            if replacement is None:
-                parts.append(list(words[start:place]))
-            else:
-                parts.append([self._words[word] for word in replacement])
-                replacements += 1
-            place, state = start, previous
-        rewritten = [word for part in reversed(parts) for word in part]
-        return Found(rewritten, best_margin, replacements, weight)
+    ) -> list[tuple[str, ...]]:
+        """End every hypothesis, and read the best ones back."""
+        ended = []
+        for state, hypothesis in stacks[-1].items():
+            probabilities, _ = self._models.step(state, END)
+            wanted = probabilities[target]
+            ended.append((hypothesis[0] + wanted + weight * (wanted - probabilities[source]), state))
+        ended.sort(reverse=True)
+        rewrites = []
+        for _, last in ended[:_CANDIDATES_EACH]:
+            place, state, parts = len(words), last, []
+            while place > 0:
+                _, previous, start, replacement = stacks[place][state]
+                kept = words[start:place]
+                parts.append(kept if replacement is None else [self._words[word] for word in replacement])
+                place, state = start, previous
+            rewrites.append(tuple(word for part in reversed(parts) for word in part))
+        return rewrites

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -49,6 +50,7 @@ from arae_transfer.training.guard import CollapseGuard
 from arae_transfer.training.log import RunLog
 from arae_transfer.training.memory import keep_freed_memory
 from arae_transfer.training.players import Metrics, Optimizers, Players, TrainingDiverged
+from arae_transfer.training.proposals import ModelProposals
 from arae_transfer.training.schedules import alternating_step, joint_step
 from arae_transfer.training.tensorboard import open_tensorboard
 from arae_transfer.training.validation import ValidationReport, validate
@@ -84,8 +86,8 @@ class Reporter(Protocol):
     def message(self, text: str) -> None:
         """Show a sentence."""
 
-    def search(self, done: int, total: int) -> None:
-        """Show how many sentences the search for pairs has done."""
+    def search(self, done: int, total: int, what: str = "rewrites searched") -> None:
+        """Show for how many sentences pairs are ready, and what is being done for them."""
 
     def progress(self, progress: Progress) -> None:
         """Show a line of progress."""
@@ -239,7 +241,14 @@ class Trainer:
         self.device = choose_device(device)
         self.precision = choose_precision(recipe.training.precision, self.device)
         self.classes = tuple(data.train)
-        self.initial = None if resume or initial is None else RunLayout(initial)
+        self.initial = None if initial is None else RunLayout(initial)
+        if resume:
+            self.initial = self._recorded_initial()
+        if recipe.pairs.propose > 0 and self.initial is None and not self.layout.pairs.is_file():
+            raise AraeError(
+                f"pairs.propose = {recipe.pairs.propose} asks the model of an earlier run, and none is given",
+                "name it with --from RUN, or set pairs.propose=0.",
+            )
         self.sources = data.sources
         torch.manual_seed(recipe.training.seed)
         # Probabilities far below any that matter would otherwise slow the processor down a hundredfold.
@@ -303,6 +312,19 @@ class Trainer:
                 f"not {self.recipe.tokenizer.vocabulary_size}"
             )
         return tokenizer
+
+    def _recorded_initial(self) -> RunLayout | None:
+        """Return the run that a run started from which was killed before its own first checkpoint."""
+        if self.layout.latest.is_file() or not self.layout.environment.is_file():
+            return None
+        try:
+            initial = json.loads(self.layout.environment.read_text("utf-8"))["initial"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise AraeError(
+                f"{self.layout.environment} is damaged, and nothing else says what {self.layout.root} started from",
+                "start a new run without --resume.",
+            ) from error
+        return None if initial is None else RunLayout(Path(initial))
 
     def _take_weights(self, initial: RunLayout) -> None:
         loaded = load_run(initial.root, "best")
@@ -381,11 +403,23 @@ class Trainer:
             return
         if self.layout.pairs.is_file():
             pairs = read_pairs(self.layout.pairs)
-        elif self.initial is not None and self.initial.pairs.is_file():
+        elif self.initial is not None and self.initial.pairs.is_file() and recipe.pairs.propose == 0:
             pairs = read_pairs(self.initial.pairs)
             write_pairs(self.layout.pairs, pairs)
         else:
-            pairs = find_pairs(self._lines, recipe.pairs.sentences, recipe.training.seed, self.reporter.search)
+            propose = None
+            if recipe.pairs.propose > 0:
+                propose = ModelProposals(
+                    self.model.eval(),
+                    self.tokenizer,
+                    self.style,
+                    recipe.pairs.propose,
+                    recipe.training.seed,
+                    partial(self.reporter.search, what="rewrites proposed by the model"),
+                ).propose
+            pairs = find_pairs(
+                self._lines, recipe.pairs.sentences, recipe.training.seed, self.reporter.search, propose=propose
+            )
             write_pairs(self.layout.pairs, pairs)
         self._lines = {}
         self.parallel = parallel_sentences(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from arae_transfer.corpus.batches import TokenizedSentences, with_end
 from arae_transfer.model.arae import ARAE
@@ -56,10 +55,6 @@ def length_batches(sentences: TokenizedSentences, count: int) -> list[np.ndarray
     return [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
 
 
-def _decode(rows: Tensor, tokenizer: Tokenizer) -> list[str]:
-    return [tokenizer.decode(row) for row in rows.tolist()]
-
-
 @torch.no_grad()
 def validate(
     model: ARAE,
@@ -97,8 +92,8 @@ def validate(
             logits, wanted = model.decoder(index)(tokens, code, mask)
             nll += float(losses.reconstruction_loss(logits, wanted)) * len(wanted)
             tokens_seen += len(wanted)
-            source = _decode(tokens, tokenizer)
-            back = _decode(model.decoder(index).greedy(code, mask, bound), tokenizer)
+            source = tokenizer.decode_rows(tokens.tolist())
+            back = tokenizer.decode_rows(model.decoder(index).greedy(code, mask, bound).tolist())
             exact += sum(a == b for a, b in zip(source, back, strict=True))
             total += len(source)
             others: dict[str, list[str]] = {}
@@ -106,7 +101,7 @@ def validate(
                 if target == index:
                     continue
                 rows = model.decoder(target).greedy(code, mask, bound)  # (batch, steps)
-                answers = _decode(rows, tokenizer)
+                answers = tokenizer.decode_rows(rows.tolist())
                 real = (rows != PAD_ID) & (rows != END_ID)
                 belief = model.scorer(rows, real)  # (batch, classes)
                 accepted += int((belief.argmax(1) == target).sum())

@@ -419,7 +419,7 @@ def test_ctrl_c_ends_the_search_for_pairs_and_its_processes() -> None:
     said = []
     for line in process.stderr:
         said.append(line)
-        if re.match(r"rewrites searched for [1-9]", line):
+        if re.match(r"rewrites searched: [1-9]", line):
             os.killpg(process.pid, signal.SIGINT)
             break
     stdout, stderr = process.communicate(timeout=60)

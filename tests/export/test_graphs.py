@@ -44,6 +44,17 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
         },
         3,
     ),
+    "sequence, residual": (
+        {
+            "code": "sequence",
+            "bidirectional": True,
+            "code_size": 14,
+            "decoder_layers": 2,
+            "shared_embeddings": True,
+            "residual": True,
+        },
+        2,
+    ),
     "sequence, shared": ({"code": "sequence", "encoder_layers": 3, "decoder_layers": 2, "shared_embeddings": True}, 2),
 }
 

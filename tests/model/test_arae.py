@@ -77,6 +77,22 @@ def test_uniform_initialization_keeps_the_prior_of_attention() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["uniform", "scaled"])
+def test_a_residual_model_says_what_it_reads_before_it_has_learnt_anything(scheme: str) -> None:
+    sizes = {"code": "sequence", "shared_embeddings": True, "code_size": 128, "embedding_size": 128, "hidden_size": 128}
+    right = []
+    for residual in (False, True):
+        model = build(model=sizes | {"residual": residual}, training={"initialization": scheme}).eval()
+        tokens = torch.arange(10, 20).repeat(2, 1)
+        lengths = torch.tensor([10, 7])
+        code, mask = model.encoder(tokens, lengths)
+        torch.testing.assert_close(code.norm(dim=2), mask.float())
+        assert not code[1, 7:].any()
+        said = model.decoder(1).greedy(code, mask, 10)
+        right.append(float((said[0] == tokens[0]).float().mean()))
+    assert right[1] > 0.8 > 0.3 > right[0]
+
+
+@pytest.mark.parametrize("scheme", ["uniform", "scaled"])
 @pytest.mark.parametrize("shared", [False, True])
 def test_the_padding_embedding_is_zero(scheme: str, shared: bool) -> None:
     model = build(model={"shared_embeddings": shared}, training={"initialization": scheme})

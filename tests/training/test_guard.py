@@ -75,7 +75,7 @@ class Listener:
     def message(self, text: str) -> None:
         self.messages.append(text)
 
-    def search(self, done: int, total: int) -> None:
+    def search(self, done: int, total: int, what: str = "") -> None:
         pass
 
     def progress(self, progress: Progress) -> None:

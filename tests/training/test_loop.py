@@ -126,15 +126,15 @@ class Listener:
     after: Callable[[int], None] = lambda step: None
     steps: list[int] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
-    searches: list[tuple[int, int]] = field(default_factory=list)
+    searches: list[tuple[int, int, str]] = field(default_factory=list)
     validations: list[tuple[int, ValidationReport, bool]] = field(default_factory=list)
     lines: list[Progress] = field(default_factory=list)
 
     def message(self, text: str) -> None:
         self.messages.append(text)
 
-    def search(self, done: int, total: int) -> None:
-        self.searches.append((done, total))
+    def search(self, done: int, total: int, what: str = "rewrites searched") -> None:
+        self.searches.append((done, total, what))
 
     def progress(self, progress: Progress) -> None:
         self.steps.append(progress.step)
@@ -337,7 +337,7 @@ def test_pairs_are_searched_once_and_stay_with_the_run(tmp_path: Path) -> None:
 
 def test_a_run_killed_while_it_searches_starts_again(tmp_path: Path, uninterrupted: dict[str, Path]) -> None:
     class Impatient(Listener):
-        def search(self, done: int, total: int) -> None:
+        def search(self, done: int, total: int, what: str = "") -> None:
             raise KeyboardInterrupt
 
     run = tmp_path / "run"

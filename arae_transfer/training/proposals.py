@@ -1,0 +1,99 @@
+"""What a trained model proposes as rewrites of sentences, for the search of pairs to choose among."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from arae_transfer.corpus.batches import tokenize, with_end
+from arae_transfer.corpus.style_tokens import StyleTokens
+from arae_transfer.model.arae import ARAE
+from arae_transfer.recipe import InputNoise
+from arae_transfer.tokenizer import END_ID, Tokenizer
+from arae_transfer.training.input_noise import add_input_noise
+
+_BATCH = 256
+# A rewrite may be this many tokens longer than its sentence.
+_EXTRA_TOKENS = 4
+# Warm enough that samples differ, cold enough that they make sense.
+_TEMPERATURE = 0.6
+# The probability that a style-bearing token is deleted from what every second proposal is made from: what is missing
+# cannot be copied.
+_DELETE = 0.9
+
+
+class ModelProposals:
+    """Rewrites sentences several times: greedily and drawn at random, from the whole and from a damaged sentence."""
+
+    def __init__(
+        self,
+        model: ARAE,
+        tokenizer: Tokenizer,
+        style: StyleTokens | None,
+        proposals: int,
+        seed: int,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        """Take a model.
+
+        Args:
+            model: The model, in evaluation mode.
+            tokenizer: Its tokenizer.
+            style: The style-bearing tokens; None: sentences are not damaged.
+            proposals: The number of rewrites of each sentence; some may be equal.
+            seed: The seed of everything random.
+            progress: Told the sentences done and all sentences of a direction.
+        """
+        self._model = model
+        self._tokenizer = tokenizer
+        self._style = style
+        self._proposals = proposals
+        self._seed = seed
+        self._progress = progress
+
+    @torch.no_grad()
+    def propose(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
+        """Return different rewrites of each sentence of a class.
+
+        Args:
+            sentences: Sentences of the class.
+            source: The index of their class.
+            target: The index of the wanted class.
+
+        Returns:
+            The rewrites of each sentence; none for one that is too long for the model.
+        """
+        model = self._model
+        device = next(model.parameters()).device
+        longest = model.maximum_vectors - _EXTRA_TOKENS
+        found: list[dict[str, None]] = [{} for _ in sentences]
+        rows = [row for row, ids in enumerate(self._tokenizer.encode_lines(sentences)) if 0 < len(ids) < longest]
+        corpus = tokenize([sentences[row] for row in rows], self._tokenizer, longest)
+        generator = np.random.default_rng([self._seed, 7, source, target])
+        draws = torch.Generator(device).manual_seed(int(generator.integers(2**31)))
+        # Sentences of one length together, so that few steps are padding.
+        order = np.argsort(corpus.lengths, kind="stable")
+        for start in range(0, len(order), _BATCH):
+            chosen = order[start : start + _BATCH]
+            whole, lengths = corpus.padded(chosen)
+            bound = min(int(lengths.max()) + 1 + _EXTRA_TOKENS, model.maximum_vectors)
+            for number in range(self._proposals):
+                tokens, kept = whole, lengths
+                if number % 2 and self._style is not None:
+                    damage = InputNoise(style_share=1.0, style_drop=_DELETE)
+                    classes = np.full(len(chosen), source)
+                    tokens, kept = add_input_noise(whole, lengths, classes, damage, self._style, generator)
+                read, read_lengths = (torch.from_numpy(array).to(device) for array in with_end(tokens, kept))
+                code, mask = model.encoder(read, read_lengths)
+                temperature = 0.0 if number < 2 else _TEMPERATURE
+                ids = model.decoder(target).sample(code, mask, bound, temperature=temperature, generator=draws)
+                # A row without an end was cut off.
+                whole_rows = (ids == END_ID).any(1).tolist()
+                rewrites = self._tokenizer.decode_rows(ids.tolist())
+                for place, rewrite, ended in zip(chosen.tolist(), rewrites, whole_rows, strict=True):
+                    if ended:
+                        found[rows[place]].setdefault(rewrite)
+            self._progress(min(start + _BATCH, len(order)), len(order))
+        return [list(own) for own in found]

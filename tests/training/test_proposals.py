@@ -1,0 +1,94 @@
+"""What a model proposes: rewrites of every sentence that fits it, the same for the same seed, in any batches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from arae_transfer.corpus.batches import tokenize
+from arae_transfer.corpus.quickstart import make_sentences
+from arae_transfer.corpus.style_tokens import StyleTokens
+from arae_transfer.model.arae import ARAE
+from arae_transfer.recipe import recipe_from_table
+from arae_transfer.tokenizer import Tokenizer
+from arae_transfer.training import proposals
+from arae_transfer.training.proposals import ModelProposals
+
+LINES = make_sentences()["train"]
+NAMES = tuple(LINES)
+SENTENCES = LINES["negative"][:30]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train([line for own in LINES.values() for line in own], 600)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer: Tokenizer) -> ARAE:
+    torch.manual_seed(5)
+    table = {
+        "data": {"maximum_tokens": 40},
+        "model": {
+            "code": "sequence",
+            "code_size": 128,
+            "embedding_size": 128,
+            "hidden_size": 32,
+            "shared_embeddings": True,
+            "residual": True,
+        },
+        "training": {"schedule": "joint", "initialization": "scaled"},
+    }
+    model = ARAE(recipe_from_table(table), NAMES, tokenizer.vocabulary_size).eval()
+    with torch.no_grad():
+        # An untrained model repeats its source for ever; this one ends where its source ends, and looks nowhere else.
+        for index in range(2):
+            decoder = model.decoder(index)
+            assert decoder.nearness is not None
+            decoder.nearness.mul_(20.0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def style(tokenizer: Tokenizer) -> StyleTokens:
+    return StyleTokens.count([tokenize(own, tokenizer, 40) for own in LINES.values()], tokenizer.vocabulary_size)
+
+
+def propose(
+    model: ARAE, tokenizer: Tokenizer, style: StyleTokens | None, count: int, sentences: list[str], seed: int = 3
+) -> list[list[str]]:
+    told: list[tuple[int, int]] = []
+    found = ModelProposals(model, tokenizer, style, count, seed, lambda *now: told.append(now)).propose(sentences, 0, 1)
+    assert told[-1][0] == told[-1][1]
+    return found
+
+
+def test_the_first_proposal_is_the_greedy_rewrite(model: ARAE, tokenizer: Tokenizer) -> None:
+    found = propose(model, tokenizer, None, 1, SENTENCES)
+    # A fresh model with residual connections says what it read; that is how proposals and sentences are known to match.
+    assert [own[0] for own in found if own] == [line for line, own in zip(SENTENCES, found, strict=True) if own]
+    assert sum(map(bool, found)) > 20
+
+
+def test_damaged_sources_and_samples_bring_others(model: ARAE, tokenizer: Tokenizer, style: StyleTokens) -> None:
+    many = propose(model, tokenizer, style, 4, SENTENCES)
+    assert sum(map(len, many)) > 1.5 * len(SENTENCES)
+    for own in many:
+        assert len(set(own)) == len(own) <= 4
+    assert propose(model, tokenizer, style, 4, SENTENCES) == many
+    assert propose(model, tokenizer, style, 4, SENTENCES, seed=4) != many
+
+
+def test_batches_change_no_greedy_proposal(model: ARAE, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = propose(model, tokenizer, None, 1, SENTENCES)
+    monkeypatch.setattr(proposals, "_BATCH", 7)
+    # The bound of a batch is that of its longest sentence, so only rows that end are compared.
+    for few, many in zip(propose(model, tokenizer, None, 1, SENTENCES), whole, strict=True):
+        assert few == many or not few or not many
+
+
+def test_what_is_too_long_gets_none(model: ARAE, tokenizer: Tokenizer) -> None:
+    long = " ".join(["the soup was cold ."] * 30)
+    found = propose(model, tokenizer, None, 1, [long, SENTENCES[0], ""])
+    assert found[0] == found[2] == []
+    assert found[1] == propose(model, tokenizer, None, 1, [SENTENCES[0]])[0]
