@@ -17,7 +17,7 @@ from arae_transfer.layout import RunLayout, find_recipe, list_recipes
 
 if TYPE_CHECKING:
     from arae_transfer.recipe import Recipe
-    from arae_transfer.training.loop import TrainingData
+    from arae_transfer.training.data import TrainingData
 
 DATA = "Data"
 RUN = "Run"
@@ -118,7 +118,8 @@ def train(
 
     require("torch", "safetensors", "sacrebleu", extra="train", command="arae train")
     from arae_transfer.cli.training_reporter import make_reporter
-    from arae_transfer.training.loop import Trainer, use_threads
+    from arae_transfer.training.device import use_threads
+    from arae_transfer.training.loop import Trainer
 
     use_threads(threads)
     reporter = make_reporter(quiet)
@@ -213,7 +214,7 @@ def _read_data(
 ) -> TrainingData:
     from arae_transfer.corpus.reading import ReadingOptions, read_corpus
     from arae_transfer.corpus.sources import absolute_source
-    from arae_transfer.training.loop import TrainingData
+    from arae_transfer.training.data import TrainingData
 
     if not data and resumed:
         try:
@@ -242,7 +243,7 @@ def _read_data(
 
 def _builtin_data() -> TrainingData:
     from arae_transfer.corpus.quickstart import make_sentences
-    from arae_transfer.training.loop import TrainingData
+    from arae_transfer.training.data import TrainingData
 
     sentences = make_sentences()
     return TrainingData(sentences["train"], sentences["valid"])

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from arae_transfer.training.loop import Outcome, Progress
+    from arae_transfer.training.loop import Outcome
+    from arae_transfer.training.reporter import Progress
     from arae_transfer.training.validation import ValidationReport
 
 # The players' figures in the order of the table: key, title.

@@ -25,17 +25,12 @@ from arae_transfer.pairs.pair import read_pairs
 from arae_transfer.recipe import Recipe, load_recipe, recipe_from_table, recipe_to_toml
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.checkpoint import load_run, load_state
-from arae_transfer.training.loop import (
-    Outcome,
-    Progress,
-    StopRequest,
-    Trainer,
-    TrainingData,
-    choose_device,
-    choose_precision,
-    use_threads,
-)
+from arae_transfer.training.data import TrainingData
+from arae_transfer.training.device import choose_device, choose_precision, use_threads
+from arae_transfer.training.interruption import StopRequest
+from arae_transfer.training.loop import Outcome, Trainer
 from arae_transfer.training.players import TrainingDiverged
+from arae_transfer.training.reporter import Progress
 from arae_transfer.training.validation import ValidationReport
 
 STEPS = 14
@@ -513,7 +508,8 @@ from pathlib import Path
 import torch
 from arae_transfer.layout import RunLayout
 from arae_transfer.recipe import load_recipe
-from arae_transfer.training.loop import Trainer, TrainingData
+from arae_transfer.training.data import TrainingData
+from arae_transfer.training.loop import Trainer
 
 # All imports happen once, before anything is killed; the first optimizer imports a great deal.
 import sacrebleu.metrics.bleu
@@ -854,5 +850,5 @@ def test_threads_are_as_asked() -> None:
 def test_each_sentence_of_a_class_is_seen_equally_often(tmp_path: Path) -> None:
     """A class of sixty sentences over an epoch of fifteen batches of four."""
     trainer = Trainer(recipe("alternating"), corpus(), tmp_path, Listener(), device="cpu")
-    seen = Counter(number for step in range(15 * 64) for number in trainer.schedule.indices(step)[0].tolist())
+    seen = Counter(number for step in range(15 * 64) for number in trainer.data.schedule.indices(step)[0].tolist())
     assert set(seen.values()) == {64}
