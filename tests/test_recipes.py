@@ -37,6 +37,9 @@ class Silent:
     def message(self, text: str) -> None:
         pass
 
+    def tokenizing(self, done: int, total: int, rate: float) -> None:
+        pass
+
     def search(self, done: int, total: int) -> None:
         pass
 

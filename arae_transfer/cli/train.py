@@ -212,7 +212,7 @@ def _resolve_recipe(recipe: str, run: Path, resumed: bool, settings: list[str]) 
 def _read_data(
     recipe: Recipe, data: list[str] | None, run: Path, resumed: bool, message: Callable[[str], None]
 ) -> TrainingData:
-    from arae_transfer.corpus.reading import ReadingOptions, read_corpus
+    from arae_transfer.corpus.reading import ReadingOptions, is_large, read_corpus, stream_corpus
     from arae_transfer.corpus.sources import absolute_source
     from arae_transfer.training.data import TrainingData
 
@@ -234,7 +234,8 @@ def _read_data(
 
     classes = recipe.data.classes or None
     with reading_progress() as progress:
-        training = read_corpus(data, "train", options, classes=classes, progress=progress)
+        read = stream_corpus if is_large(data) else read_corpus
+        training = read(data, "train", options, classes=classes, progress=progress)
         held_out = read_corpus(data, "valid", options, classes=training.classes)
     for sentence in training.report.lines():
         message(sentence)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from arae_transfer.corpus.batches import BatchSchedule, TokenizedSentences, tokenize
+from arae_transfer.corpus.batches import BatchSchedule, TokenizedSentences
+from arae_transfer.corpus.reading import LabelledLines, StreamedLines
 from arae_transfer.corpus.style_tokens import StyleTokens
+from arae_transfer.corpus.tokenizing import sample_lines, tokenize_lines
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import RunLayout
+from arae_transfer.layout import RunLayout, corpus_cache_directory
 from arae_transfer.pairs.find import find_pairs
 from arae_transfer.pairs.pair import read_pairs, write_pairs
 from arae_transfer.recipe import Recipe
@@ -28,6 +31,11 @@ from arae_transfer.training.batch import (
 )
 from arae_transfer.training.reporter import Reporter
 
+# Of a corpus that stays on the disk, so many lines are kept in memory for what needs text: training the tokenizer and
+# searching pairs. More would hardly change a piece or a phrase.
+SAMPLED_LINES = 1_000_000
+_LINES_PER_PAIR = 2
+
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -39,8 +47,8 @@ class TrainingData:
         sources: What ``--data`` named, so that a run can be continued without saying it again.
     """
 
-    train: Mapping[str, Sequence[str]]
-    valid: Mapping[str, Sequence[str]]
+    train: LabelledLines
+    valid: LabelledLines
     sources: tuple[str, ...] = ()
 
 
@@ -49,8 +57,8 @@ def fingerprint(sentences: Mapping[str, TokenizedSentences]) -> str:
     digest = hashlib.sha256()
     for name, corpus in sentences.items():
         digest.update(name.encode("utf-8", "surrogatepass"))
-        digest.update(corpus.starts.tobytes())
-        digest.update(corpus.ids.tobytes())
+        digest.update(corpus.starts.data)
+        digest.update(corpus.ids.data)
     return digest.hexdigest()[:16]
 
 
@@ -100,7 +108,7 @@ class PreparedData:
         self.valid = self._tokenize(data.valid, "validation")
         self.schedule = BatchSchedule(self.train, recipe.training.batch_size, recipe.training.seed)
         # The sentences that pairs are searched for; without pairs nothing keeps them.
-        self._lines = data.train if recipe.pairs.sentences > 0 else {}
+        self._lines: LabelledLines = data.train if recipe.pairs.sentences > 0 else {}
         self._parallel: dict[str, ParallelSentences] = {}
         self._parallel_schedule: BatchSchedule | None = None
         self.style = None
@@ -119,9 +127,9 @@ class PreparedData:
             return Tokenizer.load(self._initial.tokenizer)
         if self.recipe.tokenizer.model:
             return Tokenizer.load(Path(self.recipe.tokenizer.model))
-        lines = [line for name in self.classes for line in data.train[name]]
+        lines = sample_lines(data.train, SAMPLED_LINES, self.recipe.training.seed)
         tokenizer = Tokenizer.train(
-            lines,
+            chain.from_iterable(lines.values()),
             self.recipe.tokenizer.vocabulary_size,
             whole=[self.recipe.form.number] if self.recipe.form.number else [],
         )
@@ -132,10 +140,16 @@ class PreparedData:
             )
         return tokenizer
 
-    def _tokenize(self, lines: Mapping[str, Sequence[str]], purpose: str) -> dict[str, TokenizedSentences]:
-        sentences = {
-            name: tokenize(lines[name], self.tokenizer, self.recipe.data.maximum_tokens) for name in self.classes
-        }
+    def _tokenize(self, lines: LabelledLines, purpose: str) -> dict[str, TokenizedSentences]:
+        streamed = isinstance(lines, StreamedLines)
+        found = tokenize_lines(
+            lines,
+            self.tokenizer,
+            self.recipe.data.maximum_tokens,
+            corpus_cache_directory() if streamed else None,
+            self._reporter.tokenizing if streamed else None,
+        )
+        sentences = {name: found[name] for name in self.classes}
         left_out = sum(corpus.too_long for corpus in sentences.values())
         if left_out:
             self._reporter.message(
@@ -165,7 +179,9 @@ class PreparedData:
             pairs = read_pairs(self._initial.pairs)
             write_pairs(self._layout.pairs, pairs)
         else:
-            pairs = find_pairs(self._lines, recipe.pairs.sentences, recipe.training.seed, self._reporter.search)
+            most = max(SAMPLED_LINES, _LINES_PER_PAIR * recipe.pairs.sentences)
+            lines = sample_lines(self._lines, most, recipe.training.seed)
+            pairs = find_pairs(lines, recipe.pairs.sentences, recipe.training.seed, self._reporter.search)
             write_pairs(self._layout.pairs, pairs)
         self._lines = {}
         self._parallel = parallel_sentences(

@@ -36,6 +36,9 @@ class Reporter(Protocol):
     def message(self, text: str) -> None:
         """Show a sentence."""
 
+    def tokenizing(self, done: int, total: int, rate: float) -> None:
+        """Show how many sentences of a large corpus are tokenized, and how many a second."""
+
     def search(self, done: int, total: int) -> None:
         """Show how many sentences the search for pairs has done."""
 

@@ -77,6 +77,9 @@ class Listener:
     def message(self, text: str) -> None:
         self.messages.append(text)
 
+    def tokenizing(self, done: int, total: int, rate: float) -> None:
+        pass
+
     def search(self, done: int, total: int) -> None:
         pass
 

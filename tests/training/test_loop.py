@@ -121,12 +121,16 @@ class Listener:
     after: Callable[[int], None] = lambda step: None
     steps: list[int] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    tokenized: list[tuple[int, int]] = field(default_factory=list)
     searches: list[tuple[int, int]] = field(default_factory=list)
     validations: list[tuple[int, ValidationReport, bool]] = field(default_factory=list)
     lines: list[Progress] = field(default_factory=list)
 
     def message(self, text: str) -> None:
         self.messages.append(text)
+
+    def tokenizing(self, done: int, total: int, rate: float) -> None:
+        self.tokenized.append((done, total))
 
     def search(self, done: int, total: int) -> None:
         self.searches.append((done, total))
@@ -517,6 +521,7 @@ torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
 
 class Silent:
     def message(self, text): pass
+    def tokenizing(self, done, total, rate): pass
     def search(self, done, total): pass
     def progress(self, progress): pass
     def validation(self, step, report, best): pass
@@ -748,7 +753,7 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
     before = RunLayout(run).metrics.read_bytes()
     data = corpus()
     changed = dict(data.train)
-    changed["good"] = [*changed["good"][:-1], "the soup was cold ."]
+    changed["good"] = [*list(changed["good"])[:-1], "the soup was cold ."]
     fewer = {label: data.train[label] for label in ("bad", "good")}
     turned = {label: data.train[label] for label in ("good", "bad", "so-so")}
     for train_lines in (changed, fewer, turned):
