@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from arae_transfer.errors import AraeError
 PACKAGE = Path(__file__).resolve().parent
 DEFAULT_MODEL = "yelp-sentiment"
 MODEL_VARIABLE = "ARAE_MODEL"
+CACHE_VARIABLE = "ARAE_CACHE"
 DEFAULT_RECIPE_VARIANT = "recipe"
 
 
@@ -95,6 +97,32 @@ class RunLayout:
 
 
 @dataclass(frozen=True)
+class CorpusCacheLayout:
+    """The files of a tokenized corpus in the cache.
+
+    Attributes:
+        root: Its folder, ``CACHE/corpora/HASH``.
+    """
+
+    BUILDING: ClassVar[str] = ".building-"
+
+    root: Path
+
+    @property
+    def contents(self) -> Path:
+        """Return the path of the list of classes and sizes."""
+        return self.root / "contents.json"
+
+    def ids(self, index: int) -> Path:
+        """Return the path of the token ids of a class, one sentence after the other."""
+        return self.root / f"{index}.ids.npy"
+
+    def starts(self, index: int) -> Path:
+        """Return the path of the places at which the sentences of a class begin."""
+        return self.root / f"{index}.starts.npy"
+
+
+@dataclass(frozen=True)
 class ExportLayout:
     """The files of an exported model.
 
@@ -157,6 +185,24 @@ def _beside_the_package(folder: str) -> Path | None:
     """Return a folder of the checkout that this package is installed from in editable mode, or None."""
     checkout = PACKAGE.parent
     return checkout / folder if (checkout / "pyproject.toml").is_file() else None
+
+
+def cache_directory() -> Path:
+    """Return the folder of what can be made again: ``ARAE_CACHE``, or ``arae`` in the user's folder for such things."""
+    if wish := os.environ.get(CACHE_VARIABLE):
+        return Path(wish).expanduser()
+    if sys.platform == "win32":
+        parent = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        parent = "~/Library/Caches"
+    else:
+        parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(parent).expanduser() / "arae"
+
+
+def corpus_cache_directory() -> Path:
+    """Return the folder of tokenized corpora."""
+    return cache_directory() / "corpora"
 
 
 def model_directories() -> list[Path]:

@@ -148,7 +148,7 @@ class Tokenizer:
         return ids
 
     def encode_lines(self, lines: Sequence[str]) -> list[list[int]]:
-        """Return the piece ids of many lines."""
+        """Return the piece ids of many lines, which the processor's cores share."""
         ids: list[list[int]] = self._processor.encode(list(lines))
         return ids
 

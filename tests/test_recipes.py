@@ -12,7 +12,8 @@ import torch
 from arae_transfer.layout import RunLayout, list_recipes, recipes_directory
 from arae_transfer.recipe import Recipe, load_recipe
 from arae_transfer.training.checkpoint import load_run
-from arae_transfer.training.loop import Trainer, TrainingData
+from arae_transfer.training.data import TrainingData
+from arae_transfer.training.loop import Trainer
 from arae_transfer.training.validation import ValidationReport
 
 RECIPES = sorted(recipes_directory().rglob("*.toml"))
@@ -34,6 +35,9 @@ SMALL = [
 
 class Silent:
     def message(self, text: str) -> None:
+        pass
+
+    def tokenizing(self, done: int, total: int, rate: float) -> None:
         pass
 
     def search(self, done: int, total: int, what: str = "") -> None:

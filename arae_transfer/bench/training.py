@@ -22,8 +22,10 @@ from arae_transfer.bench.reference import reference_optimizers, reference_step
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
 from arae_transfer.training.batch import Batch, make_batch
-from arae_transfer.training.loop import Progress, Trainer, TrainingData
+from arae_transfer.training.data import TrainingData
+from arae_transfer.training.loop import Trainer
 from arae_transfer.training.players import Metrics, Players
+from arae_transfer.training.reporter import Progress
 from arae_transfer.training.validation import ValidationReport
 
 WARM_UP_STEPS = 2
@@ -79,6 +81,9 @@ class _Silent:
     """Shows nothing: what is measured is the training."""
 
     def message(self, text: str) -> None:
+        pass
+
+    def tokenizing(self, done: int, total: int, rate: float) -> None:
         pass
 
     def search(self, done: int, total: int, what: str = "") -> None:
@@ -194,7 +199,7 @@ def _reference_runner(recipe: Recipe, trainer: Trainer) -> Callable[[int], None]
     torch.manual_seed(recipe.training.seed)
     model = ARAE(recipe, trainer.classes, trainer.tokenizer.vocabulary_size).to(trainer.device)
     players = Players(model, recipe, reference_optimizers(model, recipe), trainer.device)
-    sentences = list(trainer.train_sentences.values())
+    sentences = list(trainer.data.train.values())
 
     def run(step: int) -> None:
         generator = np.random.default_rng([recipe.training.seed, step, 3])
@@ -202,7 +207,7 @@ def _reference_runner(recipe: Recipe, trainer: Trainer) -> Callable[[int], None]
         def draw() -> Batch:
             size = recipe.training.batch_size
             chosen = [generator.integers(0, len(corpus), size) for corpus in sentences]
-            return make_batch(sentences, chosen, recipe.noise, trainer.style, generator, trainer.device)
+            return make_batch(sentences, chosen, recipe.noise, trainer.data.style, generator, trainer.device)
 
         reference_step(players, draw(), draw)
 
@@ -263,7 +268,7 @@ def measure_training(
     rates = {dtype: matrix_product_rate(trainer.device, dtype) for dtype in (torch.float32, torch.bfloat16)}
     vocabulary = trainer.tokenizer.vocabulary_size
     # Classes have the same number of rows in a batch, however many sentences they have.
-    length = statistics.fmean(float(corpus.lengths.mean()) + 1 for corpus in trainer.train_sentences.values())
+    length = statistics.fmean(float(corpus.lengths.mean()) + 1 for corpus in trainer.data.train.values())
     choices = min(vocabulary, recipe.training.candidates or vocabulary)
     operations = count_sentence(recipe, choices, len(trainer.classes), length)
     rate = trainer.sentences_per_step / statistics.median(ours)

@@ -13,7 +13,7 @@ from arae_transfer.layout import find_recipe
 if TYPE_CHECKING:
     from arae_transfer.bench.training import TrainingSpeed
     from arae_transfer.recipe import Recipe
-    from arae_transfer.training.loop import TrainingData
+    from arae_transfer.training.data import TrainingData
 
 DEFAULT_RECIPE = "yelp-sentiment/paper"
 
@@ -60,7 +60,7 @@ def bench_train(
     resolved = load_recipe(find_recipe(recipe), settings or [])
     require("torch", "safetensors", "sacrebleu", extra="train", command="arae bench train")
     from arae_transfer.bench.training import measure_training
-    from arae_transfer.training.loop import use_threads
+    from arae_transfer.training.device import use_threads
 
     use_threads(threads)
     lines = _lines(resolved, data)
@@ -74,7 +74,7 @@ def bench_train(
 def _lines(recipe: Recipe, data: list[str] | None) -> TrainingData:
     from arae_transfer.corpus.quickstart import make_sentences
     from arae_transfer.corpus.reading import ReadingOptions, read_corpus
-    from arae_transfer.training.loop import TrainingData
+    from arae_transfer.training.data import TrainingData
 
     if not data:
         sentences = make_sentences()

@@ -78,7 +78,7 @@ def diagnose(
     from arae_transfer.diagnosis.diagnose import diagnose as look
     from arae_transfer.diagnosis.interpretation import TITLES, interpret, render_markdown
     from arae_transfer.training.checkpoint import load_run
-    from arae_transfer.training.loop import use_threads
+    from arae_transfer.training.device import use_threads
 
     use_threads(threads)
     which = cast(Literal["best", "latest"], checkpoint)

@@ -17,7 +17,7 @@ from arae_transfer.layout import RunLayout, find_recipe, list_recipes
 
 if TYPE_CHECKING:
     from arae_transfer.recipe import Recipe
-    from arae_transfer.training.loop import TrainingData
+    from arae_transfer.training.data import TrainingData
 
 DATA = "Data"
 RUN = "Run"
@@ -120,7 +120,8 @@ def train(
 
     require("torch", "safetensors", "sacrebleu", extra="train", command="arae train")
     from arae_transfer.cli.training_reporter import make_reporter
-    from arae_transfer.training.loop import Trainer, use_threads
+    from arae_transfer.training.device import use_threads
+    from arae_transfer.training.loop import Trainer
 
     use_threads(threads)
     reporter = make_reporter(quiet)
@@ -213,9 +214,9 @@ def _resolve_recipe(recipe: str, run: Path, resumed: bool, settings: list[str]) 
 def _read_data(
     recipe: Recipe, data: list[str] | None, run: Path, resumed: bool, message: Callable[[str], None]
 ) -> TrainingData:
-    from arae_transfer.corpus.reading import ReadingOptions, read_corpus
+    from arae_transfer.corpus.reading import ReadingOptions, is_large, read_corpus, stream_corpus
     from arae_transfer.corpus.sources import absolute_source
-    from arae_transfer.training.loop import TrainingData
+    from arae_transfer.training.data import TrainingData
 
     if not data and resumed:
         try:
@@ -235,7 +236,8 @@ def _read_data(
 
     classes = recipe.data.classes or None
     with reading_progress() as progress:
-        training = read_corpus(data, "train", options, classes=classes, progress=progress)
+        read = stream_corpus if is_large(data) else read_corpus
+        training = read(data, "train", options, classes=classes, progress=progress)
         held_out = read_corpus(data, "valid", options, classes=training.classes)
     for sentence in training.report.lines():
         message(sentence)
@@ -244,7 +246,7 @@ def _read_data(
 
 def _builtin_data() -> TrainingData:
     from arae_transfer.corpus.quickstart import make_sentences
-    from arae_transfer.training.loop import TrainingData
+    from arae_transfer.training.data import TrainingData
 
     sentences = make_sentences()
     return TrainingData(sentences["train"], sentences["valid"])

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from arae_transfer.training.loop import Outcome, Progress
+    from arae_transfer.training.loop import Outcome
+    from arae_transfer.training.reporter import Progress
     from arae_transfer.training.validation import ValidationReport
 
 # The players' figures in the order of the table: key, title.
@@ -43,7 +44,7 @@ class PlainReporter:
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
-        self._tenths = 0
+        self._tenths: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -62,10 +63,21 @@ class PlainReporter:
 
     def search(self, done: int, total: int, what: str = "rewrites searched") -> None:
         """Show a line when the search begins, and after each tenth of it."""
-        tenths = 10 * done // max(total, 1)
-        if done == 0 or tenths > self._tenths:
-            self._tenths = tenths
+        if self._is_tenth(what, done, total):
             self._say(f"{what}: {done:,} of {total:,} sentences")
+
+    def tokenizing(self, done: int, total: int, rate: float) -> None:
+        """Show a line after each tenth of it."""
+        if self._is_tenth("tokenizing", done, total):
+            self._say(f"tokenized {done:,} of {total:,} sentences, {rate:,.0f} sentences/s")
+
+    def _is_tenth(self, work: str, done: int, total: int) -> bool:
+        """Say whether work begins, or has done a further tenth."""
+        tenths = 10 * done // max(total, 1)
+        if done > 0 and tenths <= self._tenths.get(work, 0):
+            return False
+        self._tenths[work] = 0 if done == total else tenths
+        return True
 
     def progress(self, progress: Progress) -> None:
         """Show a line of progress."""
@@ -108,7 +120,7 @@ class LiveReporter(PlainReporter):
 
         self._console = console
         self._progress: Progress | None = None
-        self._searched: tuple[int, int, str] | None = None
+        self._preparing: tuple[int, int, str] | None = None
         self._report: ValidationReport | None = None
         self._report_step = 0
         self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._render)
@@ -125,7 +137,11 @@ class LiveReporter(PlainReporter):
 
     def search(self, done: int, total: int, what: str = "rewrites searched") -> None:
         """Update the view."""
-        self._searched = (done, total, what)
+        self._preparing = (done, total, f"{what}: {done:,} of {total:,} sentences")
+
+    def tokenizing(self, done: int, total: int, rate: float) -> None:
+        """Update the view."""
+        self._preparing = (done, total, f"tokenized: {done:,} of {total:,} sentences · {rate:,.0f} sentences/s")
 
     def progress(self, progress: Progress) -> None:
         """Update the view."""
@@ -154,13 +170,9 @@ class LiveReporter(PlainReporter):
                 table.add_row(*(Text(cell) for cell in (probe.label, probe.source, probe.reconstruction, rewrites)))
             parts.append(table)
         progress = self._progress
-        if progress is None and self._searched is not None and self._searched[0] < self._searched[1]:
-            done, total, what = self._searched
-            parts += [
-                ProgressBar(total=total, completed=done),
-                Text(f"{what}: {done:,} of {total:,} sentences"),
-            ]
-            return Group(*parts)
+        if progress is None and self._preparing is not None and self._preparing[0] < self._preparing[1]:
+            done, total, text = self._preparing
+            return Group(*parts, ProgressBar(total=total, completed=done), Text(text))
         if progress is None:
             parts.append(Text("the first steps ..."))
             return Group(*parts)

@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from arae_transfer.errors import AraeError
-from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
+from arae_transfer.tokenizer import END_ID, PAD_ID
 
 IntegerArray = npt.NDArray[np.int64]
 
 # Batches that are cut from one pool of sentences sorted by length: enough that a batch holds equal lengths, few
 # enough that pools differ from epoch to epoch.
 BATCHES_PER_POOL = 64
-_ENCODING_CHUNK = 50_000
+_COUNTED_TOGETHER = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -54,34 +54,28 @@ class TokenizedSentences:
         """The number of tokens of each sentence."""
         return np.diff(self.starts)
 
+    def lengths_of(self, indices: IntegerArray) -> IntegerArray:
+        """Return the number of tokens of some sentences: (sentences,) to (sentences,)."""
+        return self.starts[indices + 1] - self.starts[indices]
+
+    def token_counts(self, vocabulary_size: int) -> IntegerArray:
+        """Return how often each token stands here: (vocabulary,)."""
+        counts = np.zeros(vocabulary_size, dtype=np.int64)
+        # Block by block: counting makes eight bytes of each token.
+        for start in range(0, len(self.ids), _COUNTED_TOGETHER):
+            counts += np.bincount(self.ids[start : start + _COUNTED_TOGETHER], minlength=vocabulary_size)
+        return counts
+
     def padded(self, indices: IntegerArray) -> tuple[IntegerArray, IntegerArray]:
         """Return sentences as (batch, time) ids with the pad id at the right, and (batch,) lengths.
 
         The end id is not included.
         """
-        lengths = self.starts[indices + 1] - self.starts[indices]  # (batch,)
+        lengths = self.lengths_of(indices)  # (batch,)
         columns = np.arange(int(lengths.max()))  # (time,)
         real = columns < lengths[:, None]  # (batch, time)
         places = np.where(real, self.starts[indices][:, None] + columns, 0)  # (batch, time)
         return np.where(real, self.ids[places], PAD_ID).astype(np.int64), lengths
-
-
-def tokenize(lines: Sequence[str], tokenizer: Tokenizer, maximum_tokens: int) -> TokenizedSentences:
-    """Tokenize lines, leaving out those of more tokens than ``maximum_tokens`` (end id included) or of none."""
-    pieces: list[npt.NDArray[np.int32]] = []
-    lengths: list[int] = []
-    too_long = 0
-    for start in range(0, len(lines), _ENCODING_CHUNK):
-        for ids in tokenizer.encode_lines(lines[start : start + _ENCODING_CHUNK]):
-            if len(ids) + 1 > maximum_tokens:
-                too_long += 1
-            elif ids:
-                pieces.append(np.asarray(ids, dtype=np.int32))
-                lengths.append(len(ids))
-    starts = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=starts[1:])
-    flat = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int32)
-    return TokenizedSentences(flat, starts, too_long)
 
 
 def with_end(tokens: IntegerArray, lengths: IntegerArray) -> tuple[IntegerArray, IntegerArray]:
@@ -112,7 +106,7 @@ class BatchSchedule:
         self._seed = seed
         self._pool_number = -1
         self._pool: list[list[IntegerArray]] = []
-        self._orders: dict[tuple[int, int], IntegerArray] = {}
+        self._orders: dict[tuple[int, int], npt.NDArray[np.int32]] = {}
 
     def indices(self, step: int) -> list[IntegerArray]:
         """Return the sentence numbers of a step's batch, one array (batch_size,) per class."""
@@ -128,7 +122,7 @@ class BatchSchedule:
             size = BATCHES_PER_POOL * self._batch_size
             members = self._stream(index, number * size, size)
             ties = np.random.default_rng([self._seed, index, number, 1]).random(size)
-            by_class.append(members[np.lexsort((ties, sentences.lengths[members]))])
+            by_class.append(members[np.lexsort((ties, sentences.lengths_of(members)))])
         order = np.random.default_rng([self._seed, number, 2]).permutation(BATCHES_PER_POOL)
         cuts = [slice(place * self._batch_size, (place + 1) * self._batch_size) for place in order]
         return [[members[cut] for members in by_class] for cut in cuts]
@@ -144,11 +138,12 @@ class BatchSchedule:
             result[chosen] = self._order(index, int(epoch))[places[chosen] - epoch * count]
         return result
 
-    def _order(self, index: int, epoch: int) -> IntegerArray:
+    def _order(self, index: int, epoch: int) -> npt.NDArray[np.int32]:
         key = (index, epoch)
         if key not in self._orders:
             # Only the latest orders are kept; a pool reads one epoch, or two at its seam (more for tiny classes).
             self._orders = {old: order for old, order in self._orders.items() if old[0] != index or old[1] == epoch - 1}
             generator = np.random.default_rng([self._seed, index, epoch, 0])
-            self._orders[key] = generator.permutation(len(self._sentences[index]))
+            # Half the bytes do for up to two thousand million sentences of a class.
+            self._orders[key] = generator.permutation(len(self._sentences[index])).astype(np.int32)
         return self._orders[key]

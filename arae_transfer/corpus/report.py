@@ -101,19 +101,21 @@ class Tally:
 
     def __init__(self) -> None:
         self._counts: dict[tuple[Path, Reason], tuple[int, int]] = {}
+        self._files: dict[Path, None] = {}
+
+    def meet(self, path: Path) -> None:
+        """Say that a file is read now, so that what is found in it later stands in its place."""
+        self._files[path] = None
 
     def note(self, path: Path, reason: Reason, line: int, count: int = 1) -> None:
         """Count ``count`` lines of a file; ``line`` is the number of the first of them."""
+        self.meet(path)
         total, first = self._counts.get((path, reason), (0, line))
         self._counts[path, reason] = (total + count, first)
 
-    def has(self, path: Path, reason: Reason) -> bool:
-        """Say whether a file has such lines already."""
-        return (path, reason) in self._counts
-
     def findings(self) -> tuple[Finding, ...]:
         """Return what was counted: files in the order in which they were met, lines in theirs."""
-        files = list(dict.fromkeys(path for path, _ in self._counts))
+        files = list(self._files)
         reasons = list(Reason)
         findings = [Finding(path, reason, *counts) for (path, reason), counts in self._counts.items()]
         findings.sort(key=lambda entry: (files.index(entry.path), entry.first_line, reasons.index(entry.reason)))

@@ -39,7 +39,7 @@ class StyleTokens:
             sentences: The training sentences of each class, in the order of the classes.
             vocabulary_size: The number of pieces.
         """
-        counts = np.stack([np.bincount(corpus.ids, minlength=vocabulary_size) for corpus in sentences]).astype(
+        counts = np.stack([corpus.token_counts(vocabulary_size) for corpus in sentences]).astype(
             np.float64
         )  # (classes, vocabulary)
         # Rates per class first, so that a large class does not outweigh a small one.

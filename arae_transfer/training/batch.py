@@ -64,7 +64,7 @@ class CandidateSampler:
     """
 
     def __init__(self, sentences: Sequence[TokenizedSentences], vocabulary_size: int, size: int) -> None:
-        counts = sum(np.bincount(corpus.ids, minlength=vocabulary_size) for corpus in sentences)
+        counts = np.sum([corpus.token_counts(vocabulary_size) for corpus in sentences], axis=0)
         self._frequent = np.argsort(-counts, kind="stable")[: size // 2]
         self._vocabulary_size = vocabulary_size
         self._size = size

@@ -1,42 +1,25 @@
-"""The training of one recipe: set up, resume, loop."""
+"""The training of one recipe: begin or resume, loop, validate, save."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
-import os
 import platform
-import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
 from arae_transfer.atomic import write_text
-from arae_transfer.corpus.batches import BatchSchedule, TokenizedSentences, tokenize
-from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout
 from arae_transfer.model.arae import ARAE
-from arae_transfer.pairs.find import find_pairs
-from arae_transfer.pairs.pair import read_pairs, write_pairs
 from arae_transfer.recipe import Recipe, recipe_to_toml
-from arae_transfer.tokenizer import Tokenizer
-from arae_transfer.training.batch import (
-    Batch,
-    CandidateSampler,
-    ParallelSentences,
-    make_batch,
-    make_parallel_batch,
-    parallel_sentences,
-)
+from arae_transfer.training.batch import Batch
 from arae_transfer.training.checkpoint import (
     State,
     find_checkpoint,
@@ -46,69 +29,20 @@ from arae_transfer.training.checkpoint import (
     restore,
     save_checkpoint,
 )
+from arae_transfer.training.data import PreparedData, TrainingData, fingerprint
+from arae_transfer.training.device import choose_device, choose_precision
 from arae_transfer.training.guard import CollapseGuard
+from arae_transfer.training.interruption import StopRequest
 from arae_transfer.training.log import RunLog
 from arae_transfer.training.memory import keep_freed_memory
 from arae_transfer.training.players import Metrics, Optimizers, Players, TrainingDiverged
-from arae_transfer.training.proposals import ModelProposals
+from arae_transfer.training.reporter import Progress, Reporter
 from arae_transfer.training.schedules import alternating_step, joint_step
 from arae_transfer.training.tensorboard import open_tensorboard
-from arae_transfer.training.validation import ValidationReport, validate
+from arae_transfer.training.validation import validate
 from arae_transfer.training.watch import watch_codes, watch_players
 
 CODE_NOISE_DECAY_STEPS = 100
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a line of progress tells.
-
-    Attributes:
-        step: Finished steps.
-        steps: Steps in all.
-        sentences: Sentences seen.
-        rate: Sentences per second since the last line.
-        seconds_left: Estimated seconds to the end.
-        metrics: Means of every player's figures since the last line.
-    """
-
-    step: int
-    steps: int
-    sentences: int
-    rate: float
-    seconds_left: float
-    metrics: Metrics
-
-
-class Reporter(Protocol):
-    """Whoever shows a run to a person."""
-
-    def message(self, text: str) -> None:
-        """Show a sentence."""
-
-    def search(self, done: int, total: int, what: str = "rewrites searched") -> None:
-        """Show for how many sentences pairs are ready, and what is being done for them."""
-
-    def progress(self, progress: Progress) -> None:
-        """Show a line of progress."""
-
-    def validation(self, step: int, report: ValidationReport, best: bool) -> None:
-        """Show scores and probe sentences."""
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Lines by class, in the order of the classes.
-
-    Attributes:
-        train: Lines to learn from.
-        valid: Held-out lines.
-        sources: What ``--data`` named, so that a run can be continued without saying it again.
-    """
-
-    train: Mapping[str, Sequence[str]]
-    valid: Mapping[str, Sequence[str]]
-    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,87 +58,6 @@ class Outcome:
     run: Path
     finished: bool
     state: State
-
-
-def choose_device(wish: str) -> torch.device:
-    """Return the device for ``auto``, ``cpu`` or ``cuda[:N]``.
-
-    Raises:
-        AraeError: The device does not exist here.
-    """
-    if wish == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(wish)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise AraeError(f"there is no device {wish!r}", "use --device auto, cpu, cuda or cuda:N.")
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
-            raise AraeError(
-                f"--device {wish}: {count} CUDA devices can be used here",
-                "use --device cpu, or install a CUDA build of torch and a driver.",
-            )
-    return device
-
-
-def use_threads(wish: int | None) -> None:
-    """Let torch use a number of CPU threads; None: as many as this process may use."""
-    if wish is None:
-        affinity = getattr(os, "sched_getaffinity", None)
-        wish = len(affinity(0)) if affinity else os.cpu_count() or 1
-    torch.set_num_threads(wish)
-
-
-def choose_precision(wish: str, device: torch.device) -> str:
-    """Return ``fp32`` or ``bf16``.
-
-    Raises:
-        AraeError: bf16 is asked for and the GPU does not have it.
-    """
-    capable = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
-    if wish == "auto":
-        return "bf16" if capable else "fp32"
-    if wish == "bf16" and device.type == "cuda" and not capable:
-        raise AraeError(f"{device} has no bf16", "set training.precision to auto or fp32.")
-    return wish
-
-
-def fingerprint(sentences: Mapping[str, TokenizedSentences]) -> str:
-    """Return a hash of tokenized data."""
-    digest = hashlib.sha256()
-    for name, corpus in sentences.items():
-        digest.update(name.encode("utf-8", "surrogatepass"))
-        digest.update(corpus.starts.tobytes())
-        digest.update(corpus.ids.tobytes())
-    return digest.hexdigest()[:16]
-
-
-class StopRequest:
-    """Turns the first Ctrl-C or SIGTERM into a wish to stop after the step; the second Ctrl-C acts at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> StopRequest:
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._ask)
-        except ValueError:
-            pass  # not the main thread: whoever started the thread decides when to stop
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
 
 
 class Trainer:
@@ -240,7 +93,6 @@ class Trainer:
         self.reporter = reporter
         self.device = choose_device(device)
         self.precision = choose_precision(recipe.training.precision, self.device)
-        self.classes = tuple(data.train)
         self.initial = None if initial is None else RunLayout(initial)
         if resume:
             self.initial = self._recorded_initial()
@@ -254,24 +106,8 @@ class Trainer:
         # Probabilities far below any that matter would otherwise slow the processor down a hundredfold.
         torch.set_flush_denormal(True)
         keep_freed_memory()
-        self.tokenizer = self._tokenizer(data, resume)
-        self.train_sentences = self._tokenize(data.train, "training")
-        self.valid_sentences = self._tokenize(data.valid, "validation")
-        self.schedule = BatchSchedule(self.train_sentences, recipe.training.batch_size, recipe.training.seed)
-        # The sentences that pairs are searched for; without pairs nothing keeps them.
-        self._lines = data.train if recipe.pairs.sentences > 0 else {}
-        self.parallel: dict[str, ParallelSentences] = {}
-        self.parallel_schedule: BatchSchedule | None = None
-        self.style = None
-        if recipe.noise.style_share > 0 or recipe.cycle.delete > 0:
-            self.style = StyleTokens.count(list(self.train_sentences.values()), self.tokenizer.vocabulary_size)
-        self.sampler = None
-        if 0 < recipe.training.candidates < self.tokenizer.vocabulary_size:
-            self.sampler = CandidateSampler(
-                list(self.train_sentences.values()),
-                self.tokenizer.vocabulary_size,
-                recipe.training.candidates,
-            )
+        self.data = PreparedData(recipe, data, self.layout, reporter, resume=resume, initial=self.initial)
+        self.classes, self.tokenizer = self.data.classes, self.data.tokenizer
         self.model = ARAE(recipe, self.classes, self.tokenizer.vocabulary_size).to(self.device)
         if self.initial is not None:
             self._take_weights(self.initial)
@@ -280,7 +116,7 @@ class Trainer:
         self.players = Players(self.model, recipe, self.optimizers, self.device)
         if self.average is not None:
             self.players.rewriting = self.average
-        self.state = State(classes=self.classes, corpus=fingerprint(self.train_sentences))
+        self.state = State(classes=self.classes, corpus=fingerprint(self.data.train))
         self.sentences_per_step = recipe.training.batch_size * len(self.classes)
         self.steps = max(1, recipe.training.sentences // self.sentences_per_step)
         self.log = RunLog(
@@ -292,26 +128,6 @@ class Trainer:
             self._resume()
 
     # --- set-up -----------------------------------------------------------------------------------------------
-
-    def _tokenizer(self, data: TrainingData, resume: bool) -> Tokenizer:
-        if resume and self.layout.tokenizer.is_file():
-            return Tokenizer.load(self.layout.tokenizer)
-        if self.initial is not None:
-            return Tokenizer.load(self.initial.tokenizer)
-        if self.recipe.tokenizer.model:
-            return Tokenizer.load(Path(self.recipe.tokenizer.model))
-        lines = [line for name in self.classes for line in data.train[name]]
-        tokenizer = Tokenizer.train(
-            lines,
-            self.recipe.tokenizer.vocabulary_size,
-            whole=[self.recipe.form.number] if self.recipe.form.number else [],
-        )
-        if tokenizer.vocabulary_size < self.recipe.tokenizer.vocabulary_size:
-            self.reporter.message(
-                f"the corpus fills a vocabulary of {tokenizer.vocabulary_size} pieces, "
-                f"not {self.recipe.tokenizer.vocabulary_size}"
-            )
-        return tokenizer
 
     def _recorded_initial(self) -> RunLayout | None:
         """Return the run that a run started from which was killed before its own first checkpoint."""
@@ -341,24 +157,6 @@ class Trainer:
                 "take over its sections [data], [model], [adversary] and [attribute].",
             ) from error
         self.reporter.message(f"starting from {initial.root}, step {loaded.state.step:,}")
-
-    def _tokenize(self, lines: Mapping[str, Sequence[str]], purpose: str) -> dict[str, TokenizedSentences]:
-        sentences = {
-            name: tokenize(lines[name], self.tokenizer, self.recipe.data.maximum_tokens) for name in self.classes
-        }
-        left_out = sum(corpus.too_long for corpus in sentences.values())
-        if left_out:
-            self.reporter.message(
-                f"{left_out:,} {purpose} sentences have more than {self.recipe.data.maximum_tokens} tokens "
-                "and are left out (data.maximum_tokens)"
-            )
-        for name, corpus in sentences.items():
-            if len(corpus) == 0:
-                raise AraeError(
-                    f"no {purpose} sentence of class {name!r} is left",
-                    "raise data.maximum_tokens, or give other data.",
-                )
-        return sentences
 
     def _resume(self) -> None:
         if self.layout.recipe.is_file() and not self.layout.latest.is_file():
@@ -396,57 +194,15 @@ class Trainer:
             environment["gpu"] = torch.cuda.get_device_name(self.device)
         write_text(self.layout.environment, json.dumps(environment, indent=1) + "\n")
 
-    def _prepare_pairs(self) -> None:
-        """Take the run's pairs, or search them and keep them for a resumed run."""
-        recipe = self.recipe
-        if recipe.pairs.sentences == 0:
-            return
-        if self.layout.pairs.is_file():
-            pairs = read_pairs(self.layout.pairs)
-        elif self.initial is not None and self.initial.pairs.is_file() and recipe.pairs.propose == 0:
-            pairs = read_pairs(self.initial.pairs)
-            write_pairs(self.layout.pairs, pairs)
-        else:
-            propose = None
-            if recipe.pairs.propose > 0:
-                propose = ModelProposals(
-                    self.model.eval(),
-                    self.tokenizer,
-                    self.style,
-                    recipe.pairs.propose,
-                    recipe.training.seed,
-                    partial(self.reporter.search, what="rewrites proposed by the model"),
-                ).propose
-            pairs = find_pairs(
-                self._lines, recipe.pairs.sentences, recipe.training.seed, self.reporter.search, propose=propose
-            )
-            write_pairs(self.layout.pairs, pairs)
-        self._lines = {}
-        self.parallel = parallel_sentences(
-            pairs, self.classes, self.tokenizer, recipe.data.maximum_tokens, recipe.pairs
-        )
-        poor = [name for name, sentences in self.parallel.items() if len(sentences.targets) == 0]
-        if poor:
-            raise AraeError(
-                f"no rewrite to or from {', '.join(poor)} was found by exchanging phrases",
-                "set pairs.sentences=0, or raise it.",
-            )
-        self.reporter.message(f"{len(pairs):,} sentences with a rewrite, in {self.layout.pairs}")
-        self.parallel_schedule = BatchSchedule(
-            {name: sentences.targets for name, sentences in self.parallel.items()},
-            recipe.training.batch_size,
-            recipe.training.seed + 1,
-        )
-
     # --- the loop ---------------------------------------------------------------------------------------------
 
     def train(self) -> Outcome:
         """Train to the end of the recipe, or until asked to stop; either way the run can be loaded afterwards."""
         recipe = self.recipe
         self._write_header()
-        self._prepare_pairs()
+        self.data.prepare_pairs(self.model)
         self.reporter.message(
-            f"{' · '.join(self.classes)} · {sum(map(len, self.train_sentences.values())):,} sentences · "
+            f"{' · '.join(self.classes)} · {sum(map(len, self.data.train.values())):,} sentences · "
             f"{sum(p.numel() for p in self.model.autoencoder_parameters()):,} parameters in encoder and decoders · "
             f"{self.device} {self.precision} · {self.steps:,} steps of {self.sentences_per_step} sentences"
         )
@@ -496,43 +252,20 @@ class Trainer:
         rate = self._learning_rate(step)
         for group in self.optimizers.autoencoder.param_groups:
             group["lr"] = rate
-        sentences = list(self.train_sentences.values())
-        batch = make_batch(
-            sentences,
-            self.schedule.indices(step),
-            recipe.noise,
-            self.style,
-            generator,
-            self.device,
-            self.sampler,
-        )
+        batch = self.data.batch(step, generator, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             if recipe.training.schedule == "joint":
                 cycling = recipe.cycle.weight > 0 and step >= recipe.cycle.start * self.steps
-                parallel = self._parallel_batch(step, generator)
-                metrics = joint_step(self.players, batch, self.style, generator, cycling, parallel)
+                parallel = self.data.parallel_batch(step, generator, self.device)
+                metrics = joint_step(self.players, batch, self.data.style, generator, cycling, parallel)
             else:
 
                 def draw() -> Batch:
-                    size = recipe.training.batch_size
-                    chosen = [generator.integers(0, len(corpus), size) for corpus in sentences]
-                    return make_batch(sentences, chosen, recipe.noise, self.style, generator, self.device, self.sampler)
+                    return self.data.random_batch(generator, self.device)
 
                 metrics = alternating_step(self.players, batch, draw)
         self._update_average()
         return metrics | {"learning_rate": rate, "code_noise": self.players.code_noise}
-
-    def _parallel_batch(self, step: int, generator: np.random.Generator) -> Batch | None:
-        if self.parallel_schedule is None:
-            return None
-        return make_parallel_batch(
-            list(self.parallel.values()),
-            self.parallel_schedule.indices(step),
-            self.recipe.noise,
-            generator,
-            self.device,
-            self.sampler,
-        )
 
     def _learning_rate(self, step: int) -> float:
         training = self.recipe.training
@@ -578,7 +311,7 @@ class Trainer:
     def _validate(self) -> None:
         self._check_weights()
         model = self.average if self.average is not None else self.model
-        sentences = list(self.valid_sentences.values())
+        sentences = list(self.data.valid.values())
         report = validate(model, self.recipe, self.tokenizer, sentences, self.device)
         # Before the cycle has begun, rewrites are not yet what the recipe is after.
         cycling = self.recipe.cycle.weight == 0 or self.state.step > self.recipe.cycle.start * self.steps

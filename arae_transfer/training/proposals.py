@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from arae_transfer.corpus.batches import tokenize, with_end
+from arae_transfer.corpus.batches import TokenizedSentences, with_end
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import InputNoise
@@ -69,8 +69,9 @@ class ModelProposals:
         device = next(model.parameters()).device
         longest = model.maximum_vectors - _EXTRA_TOKENS
         found: list[dict[str, None]] = [{} for _ in sentences]
-        rows = [row for row, ids in enumerate(self._tokenizer.encode_lines(sentences)) if 0 < len(ids) < longest]
-        corpus = tokenize([sentences[row] for row in rows], self._tokenizer, longest)
+        numbers = self._tokenizer.encode_lines(sentences)
+        rows = [row for row, own in enumerate(numbers) if 0 < len(own) < longest]
+        corpus = TokenizedSentences.join([numbers[row] for row in rows])
         generator = np.random.default_rng([self._seed, 7, source, target])
         draws = torch.Generator(device).manual_seed(int(generator.integers(2**31)))
         # Sentences of one length together, so that few steps are padding.

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from arae_transfer.cli.training_reporter import LiveReporter, PlainReporter, make_reporter
 from arae_transfer.training.checkpoint import State
-from arae_transfer.training.loop import Outcome, Progress
+from arae_transfer.training.loop import Outcome
+from arae_transfer.training.reporter import Progress
 from arae_transfer.training.validation import Probe, ValidationReport
 
 PROGRESS = Progress(

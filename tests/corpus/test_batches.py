@@ -12,9 +12,9 @@ from arae_transfer.corpus.batches import (
     BATCHES_PER_POOL,
     BatchSchedule,
     TokenizedSentences,
-    tokenize,
     with_end,
 )
+from arae_transfer.corpus.tokenizing import tokenize
 from arae_transfer.errors import AraeError
 from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
 

@@ -15,8 +15,10 @@ import torch
 from arae_transfer.corpus.quickstart import make_sentences
 from arae_transfer.layout import RunLayout
 from arae_transfer.recipe import Recipe, recipe_from_table
+from arae_transfer.training.data import TrainingData
 from arae_transfer.training.guard import CollapseGuard
-from arae_transfer.training.loop import Progress, Trainer, TrainingData
+from arae_transfer.training.loop import Trainer
+from arae_transfer.training.reporter import Progress
 from arae_transfer.training.validation import ValidationReport
 from arae_transfer.training.watch import watch_codes, watch_players
 
@@ -74,6 +76,9 @@ class Listener:
 
     def message(self, text: str) -> None:
         self.messages.append(text)
+
+    def tokenizing(self, done: int, total: int, rate: float) -> None:
+        pass
 
     def search(self, done: int, total: int, what: str = "") -> None:
         pass
@@ -172,7 +177,7 @@ def test_watching_draws_nothing_and_changes_nothing(tmp_path: Path, data: Traini
     trainer._step(0)
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
     random = torch.get_rng_state()
-    sentences = list(trainer.valid_sentences.values())
+    sentences = list(trainer.data.valid.values())
     first = watch_codes(trainer.model, sentences, trainer.device) | watch_players(trainer.optimizers)
     second = watch_codes(trainer.model, sentences, trainer.device) | watch_players(trainer.optimizers)
     assert first == second

@@ -25,17 +25,12 @@ from arae_transfer.pairs.pair import read_pairs
 from arae_transfer.recipe import Recipe, load_recipe, recipe_from_table, recipe_to_toml
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.checkpoint import load_run, load_state
-from arae_transfer.training.loop import (
-    Outcome,
-    Progress,
-    StopRequest,
-    Trainer,
-    TrainingData,
-    choose_device,
-    choose_precision,
-    use_threads,
-)
+from arae_transfer.training.data import TrainingData
+from arae_transfer.training.device import choose_device, choose_precision, use_threads
+from arae_transfer.training.interruption import StopRequest
+from arae_transfer.training.loop import Outcome, Trainer
 from arae_transfer.training.players import TrainingDiverged
+from arae_transfer.training.reporter import Progress
 from arae_transfer.training.validation import ValidationReport
 
 STEPS = 14
@@ -126,6 +121,7 @@ class Listener:
     after: Callable[[int], None] = lambda step: None
     steps: list[int] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    tokenized: list[tuple[int, int]] = field(default_factory=list)
     searches: list[tuple[int, int, str]] = field(default_factory=list)
     validations: list[tuple[int, ValidationReport, bool]] = field(default_factory=list)
     lines: list[Progress] = field(default_factory=list)
@@ -133,7 +129,10 @@ class Listener:
     def message(self, text: str) -> None:
         self.messages.append(text)
 
-    def search(self, done: int, total: int, what: str = "rewrites searched") -> None:
+    def tokenizing(self, done: int, total: int, rate: float) -> None:
+        self.tokenized.append((done, total))
+
+    def search(self, done: int, total: int, what: str = "") -> None:
         self.searches.append((done, total, what))
 
     def progress(self, progress: Progress) -> None:
@@ -396,6 +395,38 @@ def test_a_run_may_start_from_the_weights_tokenizer_and_pairs_of_another(
     assert any(f"step {best.state.step}" in message for message in listener.messages)
 
 
+def test_killed_before_its_first_checkpoint_it_still_starts_from_the_other(
+    uninterrupted: dict[str, Path], tmp_path: Path
+) -> None:
+    class Impatient(Listener):
+        def progress(self, progress: Progress) -> None:
+            raise MemoryError  # nothing is saved
+
+    one, two = tmp_path / "one", tmp_path / "two"
+    begin_from(uninterrupted["joint"], one, recipe("joint"))
+    with pytest.raises(MemoryError):
+        begin_from(uninterrupted["joint"], two, recipe("joint"), Impatient())
+    assert not RunLayout(two).latest.exists()
+    assert train(two, recipe("joint"), resume=True).finished
+    assert_same_bits(saved(two), saved(one))
+
+
+def test_the_model_of_the_other_run_proposes_pairs(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    initial, listener = uninterrupted["joint"], Listener()
+    asking = recipe("joint", {"pairs": {"sentences": 60, "propose": 2}})
+    assert begin_from(initial, tmp_path / "run", asking, listener).finished
+    told = {what for _, _, what in listener.searches}
+    assert told == {"rewrites proposed by the model", "rewrites searched"}
+    assert len(read_pairs(RunLayout(tmp_path / "run").pairs)) >= len(read_pairs(RunLayout(initial).pairs))
+
+
+def test_without_another_run_nobody_can_propose(tmp_path: Path) -> None:
+    with pytest.raises(AraeError, match=r"pairs\.propose = 2 asks the model of an earlier run") as caught:
+        train(tmp_path / "run", recipe("joint", {"pairs": {"sentences": 60, "propose": 2}}))
+    assert "--from RUN" in (caught.value.hint or "")
+    assert not (tmp_path / "run").exists()
+
+
 def test_such_a_run_is_resumed_without_the_other(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     begin_from(uninterrupted["joint"], one, recipe("joint"))
@@ -513,7 +544,8 @@ from pathlib import Path
 import torch
 from arae_transfer.layout import RunLayout
 from arae_transfer.recipe import load_recipe
-from arae_transfer.training.loop import Trainer, TrainingData
+from arae_transfer.training.data import TrainingData
+from arae_transfer.training.loop import Trainer
 
 # All imports happen once, before anything is killed; the first optimizer imports a great deal.
 import sacrebleu.metrics.bleu
@@ -521,6 +553,7 @@ torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
 
 class Silent:
     def message(self, text): pass
+    def tokenizing(self, done, total, rate): pass
     def search(self, done, total): pass
     def progress(self, progress): pass
     def validation(self, step, report, best): pass
@@ -752,7 +785,7 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
     before = RunLayout(run).metrics.read_bytes()
     data = corpus()
     changed = dict(data.train)
-    changed["good"] = [*changed["good"][:-1], "the soup was cold ."]
+    changed["good"] = [*list(changed["good"])[:-1], "the soup was cold ."]
     fewer = {label: data.train[label] for label in ("bad", "good")}
     turned = {label: data.train[label] for label in ("good", "bad", "so-so")}
     for train_lines in (changed, fewer, turned):
@@ -854,5 +887,5 @@ def test_threads_are_as_asked() -> None:
 def test_each_sentence_of_a_class_is_seen_equally_often(tmp_path: Path) -> None:
     """A class of sixty sentences over an epoch of fifteen batches of four."""
     trainer = Trainer(recipe("alternating"), corpus(), tmp_path, Listener(), device="cpu")
-    seen = Counter(number for step in range(15 * 64) for number in trainer.schedule.indices(step)[0].tolist())
+    seen = Counter(number for step in range(15 * 64) for number in trainer.data.schedule.indices(step)[0].tolist())
     assert set(seen.values()) == {64}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from arae_transfer.corpus.batches import tokenize
+from arae_transfer.corpus.batches import TokenizedSentences
 from arae_transfer.corpus.quickstart import make_sentences
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.model.arae import ARAE
@@ -51,7 +51,8 @@ def model(tokenizer: Tokenizer) -> ARAE:
 
 @pytest.fixture(scope="module")
 def style(tokenizer: Tokenizer) -> StyleTokens:
-    return StyleTokens.count([tokenize(own, tokenizer, 40) for own in LINES.values()], tokenizer.vocabulary_size)
+    sentences = [TokenizedSentences.join(tokenizer.encode_lines(own)) for own in LINES.values()]
+    return StyleTokens.count(sentences, tokenizer.vocabulary_size)
 
 
 def propose(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from arae_transfer.corpus.batches import TokenizedSentences, tokenize
+from arae_transfer.corpus.batches import TokenizedSentences
+from arae_transfer.corpus.tokenizing import tokenize
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_from_table
 from arae_transfer.tokenizer import END_ID, Tokenizer

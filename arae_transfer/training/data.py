@@ -1,0 +1,247 @@
+"""The data of a run: lines to ids, and what batches are cut from them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from arae_transfer.corpus.batches import BatchSchedule, TokenizedSentences
+from arae_transfer.corpus.reading import LabelledLines, StreamedLines
+from arae_transfer.corpus.style_tokens import StyleTokens
+from arae_transfer.corpus.tokenizing import sample_lines, tokenize_lines
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import RunLayout, corpus_cache_directory
+from arae_transfer.model.arae import ARAE
+from arae_transfer.pairs.find import find_pairs
+from arae_transfer.pairs.pair import read_pairs, write_pairs
+from arae_transfer.recipe import Recipe
+from arae_transfer.tokenizer import Tokenizer
+from arae_transfer.training.batch import (
+    Batch,
+    CandidateSampler,
+    ParallelSentences,
+    make_batch,
+    make_parallel_batch,
+    parallel_sentences,
+)
+from arae_transfer.training.proposals import ModelProposals
+from arae_transfer.training.reporter import Reporter
+
+# Of a corpus that stays on the disk, so many lines are kept in memory for what needs text: training the tokenizer and
+# searching pairs. More would hardly change a piece or a phrase.
+SAMPLED_LINES = 1_000_000
+_LINES_PER_PAIR = 2
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Lines by class, in the order of the classes.
+
+    Attributes:
+        train: Lines to learn from.
+        valid: Held-out lines.
+        sources: What ``--data`` named, so that a run can be continued without saying it again.
+    """
+
+    train: LabelledLines
+    valid: LabelledLines
+    sources: tuple[str, ...] = ()
+
+
+def fingerprint(sentences: Mapping[str, TokenizedSentences]) -> str:
+    """Return a hash of tokenized data."""
+    digest = hashlib.sha256()
+    for name, corpus in sentences.items():
+        digest.update(name.encode("utf-8", "surrogatepass"))
+        digest.update(corpus.starts.data)
+        digest.update(corpus.ids.data)
+    return digest.hexdigest()[:16]
+
+
+class PreparedData:
+    """The sentences of a run as ids, and the batches of each step.
+
+    Attributes:
+        classes: The classes, in order.
+        tokenizer: The run's tokenizer.
+        train: Training sentences by class.
+        valid: Held-out sentences by class.
+        style: The style-bearing tokens, where the recipe needs them.
+        sampler: Draws the candidates of a step, where the recipe has fewer than the vocabulary.
+        schedule: Which training sentences are in the batch of a step.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: TrainingData,
+        layout: RunLayout,
+        reporter: Reporter,
+        *,
+        resume: bool = False,
+        initial: RunLayout | None = None,
+    ) -> None:
+        """Tokenize the data.
+
+        Args:
+            recipe: The recipe.
+            data: The lines of each class.
+            layout: The files of the run.
+            reporter: Who shows it to a person.
+            resume: Whether the run has a tokenizer already.
+            initial: The files of the run that this one starts from.
+
+        Raises:
+            AraeError: The data cannot be used.
+        """
+        self.recipe = recipe
+        self.classes = tuple(data.train)
+        self._layout = layout
+        self._reporter = reporter
+        self._initial = initial
+        self.tokenizer = self._find_tokenizer(data, resume)
+        self.train = self._tokenize(data.train, "training")
+        self.valid = self._tokenize(data.valid, "validation")
+        self.schedule = BatchSchedule(self.train, recipe.training.batch_size, recipe.training.seed)
+        # The sentences that pairs are searched for; without pairs nothing keeps them.
+        self._lines: LabelledLines = data.train if recipe.pairs.sentences > 0 else {}
+        self._parallel: dict[str, ParallelSentences] = {}
+        self._parallel_schedule: BatchSchedule | None = None
+        self.style = None
+        if recipe.noise.style_share > 0 or recipe.cycle.delete > 0:
+            self.style = StyleTokens.count(list(self.train.values()), self.tokenizer.vocabulary_size)
+        self.sampler = None
+        if 0 < recipe.training.candidates < self.tokenizer.vocabulary_size:
+            self.sampler = CandidateSampler(
+                list(self.train.values()), self.tokenizer.vocabulary_size, recipe.training.candidates
+            )
+
+    def _find_tokenizer(self, data: TrainingData, resume: bool) -> Tokenizer:
+        if resume and self._layout.tokenizer.is_file():
+            return Tokenizer.load(self._layout.tokenizer)
+        if self._initial is not None:
+            return Tokenizer.load(self._initial.tokenizer)
+        if self.recipe.tokenizer.model:
+            return Tokenizer.load(Path(self.recipe.tokenizer.model))
+        lines = sample_lines(data.train, SAMPLED_LINES, self.recipe.training.seed)
+        tokenizer = Tokenizer.train(
+            chain.from_iterable(lines.values()),
+            self.recipe.tokenizer.vocabulary_size,
+            whole=[self.recipe.form.number] if self.recipe.form.number else [],
+        )
+        if tokenizer.vocabulary_size < self.recipe.tokenizer.vocabulary_size:
+            self._reporter.message(
+                f"the corpus fills a vocabulary of {tokenizer.vocabulary_size} pieces, "
+                f"not {self.recipe.tokenizer.vocabulary_size}"
+            )
+        return tokenizer
+
+    def _tokenize(self, lines: LabelledLines, purpose: str) -> dict[str, TokenizedSentences]:
+        streamed = isinstance(lines, StreamedLines)
+        found = tokenize_lines(
+            lines,
+            self.tokenizer,
+            self.recipe.data.maximum_tokens,
+            corpus_cache_directory() if streamed else None,
+            self._reporter.tokenizing if streamed else None,
+        )
+        sentences = {name: found[name] for name in self.classes}
+        left_out = sum(corpus.too_long for corpus in sentences.values())
+        if left_out:
+            self._reporter.message(
+                f"{left_out:,} {purpose} sentences have more than {self.recipe.data.maximum_tokens} tokens "
+                "and are left out (data.maximum_tokens)"
+            )
+        for name, corpus in sentences.items():
+            if len(corpus) == 0:
+                raise AraeError(
+                    f"no {purpose} sentence of class {name!r} is left",
+                    "raise data.maximum_tokens, or give other data.",
+                )
+        return sentences
+
+    def prepare_pairs(self, model: ARAE) -> None:
+        """Take the run's pairs, or search them and keep them for a resumed run.
+
+        Args:
+            model: The model as another run left it, for its proposals; only asked where the recipe says so.
+
+        Raises:
+            AraeError: None was found for a class, or they cannot be written.
+        """
+        recipe = self.recipe
+        if recipe.pairs.sentences == 0:
+            return
+        if self._layout.pairs.is_file():
+            pairs = read_pairs(self._layout.pairs)
+        elif self._initial is not None and self._initial.pairs.is_file() and recipe.pairs.propose == 0:
+            pairs = read_pairs(self._initial.pairs)
+            write_pairs(self._layout.pairs, pairs)
+        else:
+            most = max(SAMPLED_LINES, _LINES_PER_PAIR * recipe.pairs.sentences)
+            lines = sample_lines(self._lines, most, recipe.training.seed)
+            propose = None
+            if recipe.pairs.propose > 0:
+                told = partial(self._reporter.search, what="rewrites proposed by the model")
+                propose = ModelProposals(
+                    model.eval(), self.tokenizer, self.style, recipe.pairs.propose, recipe.training.seed, told
+                ).propose
+            pairs = find_pairs(
+                lines, recipe.pairs.sentences, recipe.training.seed, self._reporter.search, propose=propose
+            )
+            write_pairs(self._layout.pairs, pairs)
+        self._lines = {}
+        self._parallel = parallel_sentences(
+            pairs, self.classes, self.tokenizer, recipe.data.maximum_tokens, recipe.pairs
+        )
+        poor = [name for name, sentences in self._parallel.items() if len(sentences.targets) == 0]
+        if poor:
+            raise AraeError(
+                f"no rewrite to or from {', '.join(poor)} was found by exchanging phrases",
+                "set pairs.sentences=0, or raise it.",
+            )
+        self._reporter.message(f"{len(pairs):,} sentences with a rewrite, in {self._layout.pairs}")
+        self._parallel_schedule = BatchSchedule(
+            {name: sentences.targets for name, sentences in self._parallel.items()},
+            recipe.training.batch_size,
+            recipe.training.seed + 1,
+        )
+
+    def batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch:
+        """Return the batch of a step: sentences of about the same length."""
+        return self._gather(self.schedule.indices(step), generator, device)
+
+    def random_batch(self, generator: np.random.Generator, device: torch.device) -> Batch:
+        """Return a batch of sentences drawn at random."""
+        size = self.recipe.training.batch_size
+        chosen = [generator.integers(0, len(corpus), size) for corpus in self.train.values()]
+        return self._gather(chosen, generator, device)
+
+    def _gather(
+        self,
+        chosen: list[np.ndarray[tuple[int], np.dtype[np.int64]]],
+        generator: np.random.Generator,
+        device: torch.device,
+    ) -> Batch:
+        sentences = list(self.train.values())
+        return make_batch(sentences, chosen, self.recipe.noise, self.style, generator, device, self.sampler)
+
+    def parallel_batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch | None:
+        """Return the sentences with a rewrite of a step, or None where the recipe searches none."""
+        if self._parallel_schedule is None:
+            return None
+        return make_parallel_batch(
+            list(self._parallel.values()),
+            self._parallel_schedule.indices(step),
+            self.recipe.noise,
+            generator,
+            device,
+            self.sampler,
+        )

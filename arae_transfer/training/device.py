@@ -1,0 +1,55 @@
+"""Where a run computes, and in which precision."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from arae_transfer.errors import AraeError
+
+
+def choose_device(wish: str) -> torch.device:
+    """Return the device for ``auto``, ``cpu`` or ``cuda[:N]``.
+
+    Raises:
+        AraeError: The device does not exist here.
+    """
+    if wish == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wish)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise AraeError(f"there is no device {wish!r}", "use --device auto, cpu, cuda or cuda:N.")
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise AraeError(
+                f"--device {wish}: {count} CUDA devices can be used here",
+                "use --device cpu, or install a CUDA build of torch and a driver.",
+            )
+    return device
+
+
+def use_threads(wish: int | None) -> None:
+    """Let torch use a number of CPU threads; None: as many as this process may use."""
+    if wish is None:
+        affinity = getattr(os, "sched_getaffinity", None)
+        wish = len(affinity(0)) if affinity else os.cpu_count() or 1
+    torch.set_num_threads(wish)
+
+
+def choose_precision(wish: str, device: torch.device) -> str:
+    """Return ``fp32`` or ``bf16``.
+
+    Raises:
+        AraeError: bf16 is asked for and the GPU does not have it.
+    """
+    capable = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
+    if wish == "auto":
+        return "bf16" if capable else "fp32"
+    if wish == "bf16" and device.type == "cuda" and not capable:
+        raise AraeError(f"{device} has no bf16", "set training.precision to auto or fp32.")
+    return wish
