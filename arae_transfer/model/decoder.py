@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -9,6 +11,8 @@ from torch.nn import functional
 from arae_transfer.recipe import Model
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 
+# In contrastive decoding, tokens less likely than the likeliest by more than this factor are never chosen.
+PLAUSIBLE = 0.1
 # What the vector attended to is multiplied by on its way to the output layer, before anything is learnt; the logit of
 # the word that it stands for is then so far above the others' that it is the likeliest of thousands.
 RESIDUAL_SCALE = 10.0
@@ -162,6 +166,8 @@ class Decoder(nn.Module):
         *,
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
+        against: Decoder | None = None,
+        amplification: float = 0.0,
     ) -> Tensor:
         """Decode one token after the other, each drawn from its distribution.
 
@@ -173,6 +179,8 @@ class Decoder(nn.Module):
                 all ids that have text.
             temperature: What the logits are divided by; 0: the most probable token, without chance.
             generator: The source of randomness; None: the device's default one.
+            against: The decoder of another class, from whose choices this one moves away; None: no such.
+            amplification: How far: the weight of the difference of their log-probabilities.
 
         Returns:
             (batch, steps) ids; each row is filled with the pad id after its end id, and ``steps`` ends with the
@@ -181,29 +189,13 @@ class Decoder(nn.Module):
         batch = code.size(0)
         token = torch.full((batch,), BEGIN_ID, dtype=torch.long, device=code.device)
         ended = torch.zeros(batch, dtype=torch.bool, device=code.device)
-        summary = mean_of_code(code, mask)  # (batch, size)
-        layers = [self.first, *self.upper]
-        hidden = [code.new_zeros(batch, layer.hidden_size) for layer in layers]
-        cell = [code.new_zeros(batch, layer.hidden_size) for layer in layers]
-        weight: Tensor = self.output.weight
-        bias: Tensor = self.output.bias
-        if candidates is not None:
-            weight, bias = weight[candidates], bias[candidates]
+        own = _Steps(self, code, mask, candidates)
+        other = None if against is None else _Steps(against, code, mask, candidates)
         steps: list[Tensor] = []
         for place in range(maximum_length):
-            embedded = self.dropout(self.embedding(token))  # (batch, embedding)
-            hidden[0], cell[0] = _lstm_step(self.first, torch.cat([embedded, summary], dim=1), hidden[0], cell[0])
-            states = hidden[0]  # (batch, hidden)
-            context = self.attend(states[:, None, :], code, mask, start=place)[:, 0]  # (batch, size)
-            for number, layer in enumerate(self.upper, start=1):
-                read = torch.cat([self.dropout(states), context], dim=1)
-                hidden[number], cell[number] = _lstm_step(layer, read, hidden[number], cell[number])
-                states = states + hidden[number]
-            read = torch.cat([states, context], dim=1) if self.attends else states
-            logits = functional.linear(self.bridge(self.dropout(read)), weight, bias)  # (batch, vocabulary)
-            if candidates is None:
-                # Never produced: padding, the unknown id and the begin id have no text.
-                logits[:, [PAD_ID, UNKNOWN_ID, BEGIN_ID]] = torch.finfo(logits.dtype).min
+            logits = own.advance(token, place)  # (batch, vocabulary)
+            if other is not None:
+                logits = _amplify(logits, other.advance(token, place), amplification)
             if temperature > 0:
                 # The greatest of logits with Gumbel noise is a draw from their softmax (Gumbel 1954).
                 exponential = torch.empty_like(logits).exponential_(generator=generator)
@@ -217,6 +209,52 @@ class Decoder(nn.Module):
             if bool(ended.all()):
                 break
         return torch.stack(steps, dim=1)  # (batch, steps)
+
+
+class _Steps:
+    """A decoder that advances one token at a time over a batch of codes."""
+
+    def __init__(self, decoder: Decoder, code: Tensor, mask: Tensor, candidates: Tensor | None) -> None:
+        self._decoder = decoder
+        self._code = code
+        self._mask = mask
+        self._summary = mean_of_code(code, mask)  # (batch, size)
+        self._layers = [decoder.first, *decoder.upper]
+        self._hidden = [code.new_zeros(code.size(0), layer.hidden_size) for layer in self._layers]
+        self._cell = [code.new_zeros(code.size(0), layer.hidden_size) for layer in self._layers]
+        self._whole = candidates is None
+        self._weight: Tensor = decoder.output.weight
+        self._bias: Tensor = decoder.output.bias
+        if candidates is not None:
+            self._weight, self._bias = self._weight[candidates], self._bias[candidates]
+
+    def advance(self, token: Tensor, place: int) -> Tensor:
+        """Read the tokens (batch,) before a place and return its logits (batch, vocabulary or candidates)."""
+        decoder, hidden, cell = self._decoder, self._hidden, self._cell
+        embedded = decoder.dropout(decoder.embedding(token))  # (batch, embedding)
+        hidden[0], cell[0] = _lstm_step(decoder.first, torch.cat([embedded, self._summary], dim=1), hidden[0], cell[0])
+        states = hidden[0]  # (batch, hidden)
+        context = decoder.attend(states[:, None, :], self._code, self._mask, start=place)[:, 0]  # (batch, size)
+        for number, layer in enumerate(decoder.upper, start=1):
+            read = torch.cat([decoder.dropout(states), context], dim=1)
+            hidden[number], cell[number] = _lstm_step(layer, read, hidden[number], cell[number])
+            states = states + hidden[number]
+        read = torch.cat([states, context], dim=1) if decoder.attends else states
+        logits = functional.linear(decoder.bridge(decoder.dropout(read)), self._weight, self._bias)
+        if self._whole:
+            # Never produced: padding, the unknown id and the begin id have no text.
+            logits[:, [PAD_ID, UNKNOWN_ID, BEGIN_ID]] = torch.finfo(logits.dtype).min
+        return logits
+
+
+def _amplify(own: Tensor, other: Tensor, amplification: float) -> Tensor:
+    """Move away from what another decoder would say (contrastive decoding, Li et al. 2023).
+
+    Only tokens that the decoder itself finds plausible stay: at least ``PLAUSIBLE`` times as likely as its likeliest.
+    """
+    own, other = own.log_softmax(1), other.log_softmax(1)
+    plausible = own >= own.amax(1, keepdim=True) + math.log(PLAUSIBLE)
+    return (own + amplification * (own - other)).masked_fill(~plausible, torch.finfo(own.dtype).min)
 
 
 def _lstm_step(layer: nn.Module, read: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,13 +19,19 @@ _BATCH = 256
 _EXTRA_TOKENS = 4
 # Warm enough that samples differ, cold enough that they make sense.
 _TEMPERATURE = 0.6
+# How far the decoder of the wanted class moves away from that of the sentence's own, in turn. The more, the bolder.
+_AMPLIFICATIONS = (0.5, 1.0, 2.0)
 # The probability that a style-bearing token is deleted from what every second proposal is made from: what is missing
 # cannot be copied.
 _DELETE = 0.9
 
 
 class ModelProposals:
-    """Rewrites sentences several times: greedily and drawn at random, from the whole and from a damaged sentence."""
+    """Rewrites sentences several times, first as a user would get it and then ever more boldly.
+
+    The whole sentence is decoded greedily, then with the difference between the two classes' decoders amplified; after
+    these, samples are drawn. Every second proposal is made from a sentence whose style-bearing tokens are missing.
+    """
 
     def __init__(
         self,
@@ -88,8 +94,16 @@ class ModelProposals:
                     tokens, kept = add_input_noise(whole, lengths, classes, damage, self._style, generator)
                 read, read_lengths = (torch.from_numpy(array).to(device) for array in with_end(tokens, kept))
                 code, mask = model.encoder(read, read_lengths)
-                temperature = 0.0 if number < 2 else _TEMPERATURE
-                ids = model.decoder(target).sample(code, mask, bound, temperature=temperature, generator=draws)
+                bold = (number + 1) // 2  # 0 for the first, then two of each degree
+                ids = model.decoder(target).sample(
+                    code,
+                    mask,
+                    bound,
+                    temperature=0.0 if bold <= len(_AMPLIFICATIONS) else _TEMPERATURE,
+                    generator=draws,
+                    against=model.decoder(source) if bold else None,
+                    amplification=_AMPLIFICATIONS[min(bold, len(_AMPLIFICATIONS)) - 1] if bold else 0.0,
+                )
                 # A row without an end was cut off.
                 whole_rows = (ids == END_ID).any(1).tolist()
                 rewrites = self._tokenizer.decode_rows(ids.tolist())
