@@ -6,19 +6,24 @@ the greedy decoder, where ONNX's external data finds them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper
 
+from arae_transfer.errors import AraeError
 from arae_transfer.export.decoder_graph import append_logits, first_values, read_code, state_names
 from arae_transfer.export.graph import Graph, Storage, make_model, value
+from arae_transfer.export.parity import REQUIRED_SHARE, Row, open_graph, pad
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.tokenizer import END_ID, PAD_ID
 
 # The log-probability of what must not be chosen: far below any sentence's, and still a number after many additions.
 _DEAD = -1e30
+# Rows that exports compare with the greedy decoders.
+_PROBES = 128
 
 
 def build_candidates(
@@ -106,6 +111,57 @@ def refer_to(graph: onnx.ModelProto, files: Mapping[str, bytes], least: int = 1 
                     entry = tensor.external_data.add()
                     entry.key, entry.value = key, text
                 break
+
+
+def require_greedy(
+    encoder: bytes,
+    decoders: Mapping[str, tuple[str, bytes]],
+    candidates: Mapping[str, bytes],
+    weights: tuple[str, bytes] | None,
+    rows: Sequence[Row],
+    maximum_length: int,
+) -> None:
+    """Refuse graphs of candidates whose beam of one does not write what the greedy decoders write.
+
+    Args:
+        encoder: The encoder's graph, serialized.
+        decoders: The name and the content of the file of each class's greedy decoder.
+        candidates: Each class's graph of candidates, serialized, which reads weights in the decoder's file.
+        weights: The name and the content of the file of weights that the graphs share, if any.
+        rows: Ids with end ids.
+        maximum_length: The greatest number of tokens of a rewrite.
+
+    Raises:
+        AraeError: Too many rewrites differ.
+    """
+    tokens, lengths = pad(rows[:_PROBES])
+    feed = {"tokens": tokens, "lengths": lengths}
+    code, mask = open_graph(encoder, weights).run(["code", "code_mask"], feed)
+    most = np.array(maximum_length)
+    one = {
+        "line.code": code,
+        "line.code_mask": mask,
+        "maximum_length": most,
+        "limits": np.full(len(tokens), maximum_length),
+        "width": np.array(1),
+        "temperature": np.array(0, np.float32),
+        "uniforms": np.zeros((0, 0), np.float32),
+    }
+    compared = identical = 0
+    for label, file in decoders.items():
+        decode = open_graph(file[1], weights)
+        (wanted,) = decode.run(["tokens"], {"code": code, "code_mask": mask, "maximum_length": most})
+        (found,) = open_graph(candidates[label], file, weights).run(["tokens"], one)
+        steps = min(len(found), wanted.shape[1])
+        compared += len(wanted)
+        same = (found.T[:, :steps] == wanted[:, :steps]).all(1)
+        identical += int((same & ~found.T[:, steps:].any(1) & ~wanted[:, steps:].any(1)).sum())
+    if identical < REQUIRED_SHARE * compared:
+        raise AraeError(
+            f"the graphs of candidates do not decode as the greedy ones: {compared - identical:,} of {compared:,} "
+            "rewrites differ; nothing was written",
+            f"this is a fault of arae or of onnxruntime {onnxruntime.__version__}: try another version, and report it.",
+        )
 
 
 def _repeat_lines(graph: Graph) -> None:

@@ -1,4 +1,4 @@
-"""The graph of candidates against a search and a draw in PyTorch that know nothing of rows, beams in batches or loops."""
+"""The graph of candidates against a search and a draw in PyTorch that know nothing of rows, batches or loops."""
 
 from __future__ import annotations
 
@@ -46,7 +46,13 @@ class Search:
         return code, mask
 
     def __call__(
-        self, code: Array, mask: Array, width: int, limits: Array, temperature: float = 0.0, uniforms: Array | None = None
+        self,
+        code: Array,
+        mask: Array,
+        width: int,
+        limits: Array,
+        temperature: float = 0.0,
+        uniforms: Array | None = None,
     ) -> list[list[Hypothesis]]:
         if uniforms is None:
             uniforms = np.zeros((0, 0), np.float32)
@@ -59,20 +65,26 @@ class Search:
             "temperature": np.array(temperature, np.float32),
             "uniforms": uniforms,
         }
-        return follow(*self.session.run(["tokens", "parents", "totals", "counts"], feed), width)
+        tokens, parents, totals, counts = self.session.run(["tokens", "parents", "totals", "counts"], feed)
+        return follow(tokens, parents, totals, counts, width)
 
 
-def log_probabilities(model: ARAE, index: int, code: torch.Tensor, mask: torch.Tensor, prefix: list[int]) -> torch.Tensor:
+def log_probabilities(
+    model: ARAE, index: int, code: torch.Tensor, mask: torch.Tensor, prefix: list[int]
+) -> torch.Tensor:
     """Return the (vocabulary,) log-probabilities of what follows a prefix."""
     decoder = model.decoder(index)
     with torch.no_grad():
         features = decoder.features(torch.tensor([[BEGIN_ID, *prefix]]), code, mask)[0, -1]
         logits = decoder.output(features)
     logits[[PAD_ID, UNKNOWN_ID, BEGIN_ID]] = -math.inf
-    return logits.log_softmax(0)
+    result: torch.Tensor = logits.log_softmax(0)
+    return result
 
 
-def search(model: ARAE, index: int, code: torch.Tensor, mask: torch.Tensor, width: int, limit: int) -> list[tuple[float, list[int]]]:
+def search(
+    model: ARAE, index: int, code: torch.Tensor, mask: torch.Tensor, width: int, limit: int
+) -> list[tuple[float, list[int]]]:
     """Search with a beam, by its definition; return (total, tokens), best first."""
 
     def ended(tokens: list[int]) -> bool:
