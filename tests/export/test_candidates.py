@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer, lines
         made.scorer.last.weight *= 40.0
         ids = [torch.tensor([tokenizer.encode(line)]) for line in lines]
         logits = torch.cat([made.scorer(row, torch.ones_like(row, dtype=torch.bool)) for row in ids])
-        made.scorer.last.bias -= logits.mean(0)  # each class is found in some lines
+        made.scorer.last.bias.sub_(logits.mean(0))  # each class is found in some lines
     model.append(storable(made, "fp16"))
     root = tmp_path_factory.mktemp("candidates") / "tiny"
     export_model(made, recipe, tokenizer, root, name="tiny", probe_lines=lines)
