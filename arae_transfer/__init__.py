@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from arae_transfer.runtime.candidates import Choice, Ranking
     from arae_transfer.runtime.rewriter import Rewriter
 
-__all__ = ["load"]
+__all__ = ["Choice", "Ranking", "load"]
 
 
 def load(
@@ -24,7 +25,8 @@ def load(
         variant: ``fp32``, ``int8`` or ``auto``: int8 on a CPU where the export found it close enough.
 
     Returns:
-        A rewriter, whose ``transfer(lines, to=...)`` yields one answer per line, in order.
+        A rewriter, whose ``transfer(lines, to=...)`` yields one answer per line, in order. With a ``Choice`` the
+        answer is the best of several candidates, and ``rewrites`` tells all of them with their scores.
 
     Raises:
         AraeError: There is no such model, or it is damaged, or the device cannot be used.
@@ -34,8 +36,12 @@ def load(
     return Rewriter.load(model, device=device, threads=threads, variant=variant)
 
 
-def __getattr__(name: str) -> str:
-    """Look up the version only when it is asked for: reading package metadata costs start-up time."""
+def __getattr__(name: str) -> Any:  # noqa: ANN401 -- a type or a text
+    """Look up what is rarely asked for only then: importing it, or reading package metadata, costs start-up time."""
+    if name in ("Choice", "Ranking"):
+        from arae_transfer.runtime import candidates
+
+        return getattr(candidates, name)
     if name == "__version__":
         from importlib.metadata import version
 

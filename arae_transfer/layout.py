@@ -145,6 +145,11 @@ class ExportLayout:
         return self.root / "generator.onnx"
 
     @property
+    def scorer(self) -> Path:
+        """Return the path of the style scorer's graph."""
+        return self.root / "scorer.onnx"
+
+    @property
     def tokenizer(self) -> Path:
         """Return the path of the SentencePiece model."""
         return self.root / "tokenizer.model"
@@ -165,20 +170,36 @@ class ExportLayout:
         return self.root / "encoder.int8.onnx"
 
     @property
+    def weights(self) -> Path:
+        """Return the path of the weights that encoder and decoders share."""
+        return self.root / "weights.bin"
+
+    @property
     def weights_int8(self) -> Path:
         """Return the path of the 8-bit weights that several graphs share."""
         return self.root / "weights.int8.bin"
 
     def decoder(self, class_name: str) -> Path:
         """Return the path of a class's decoder; what a file name cannot hold is percent-encoded."""
-        name = quote(class_name, safe="")
-        # Not to be taken for the 8-bit decoder of another class.
-        name = re.sub(r"\.int8$", "%2Eint8", name)
-        return self.root / f"decoder.{name}.onnx"
+        return self._of_class("decoder", class_name)
 
     def decoder_int8(self, class_name: str) -> Path:
         """Return the path of a class's decoder in 8-bit integers."""
         return self.decoder(class_name).with_suffix(".int8.onnx")
+
+    def candidates(self, class_name: str) -> Path:
+        """Return the path of the graph that writes several candidates of a class."""
+        return self._of_class("candidates", class_name)
+
+    def candidates_int8(self, class_name: str) -> Path:
+        """Return the path of the graph of candidates in 8-bit integers."""
+        return self.candidates(class_name).with_suffix(".int8.onnx")
+
+    def _of_class(self, part: str, class_name: str) -> Path:
+        name = quote(class_name, safe="")
+        # Not to be taken for the 8-bit graph of another class.
+        name = re.sub(r"\.int8$", "%2Eint8", name)
+        return self.root / f"{part}.{name}.onnx"
 
 
 def _beside_the_package(folder: str) -> Path | None:

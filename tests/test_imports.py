@@ -106,6 +106,7 @@ def test_completion_imports_nothing_heavy(words: str, pristine_model: Path) -> N
         "recipe",
         "form",
         "tokenizer",
+        "runtime.candidates",
         "runtime.rewriter",
         "runtime.stream",
         "runtime.code_space",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from arae_transfer.cli.command import report
 
 if TYPE_CHECKING:
+    from arae_transfer.runtime.candidates import Choice
     from arae_transfer.runtime.model_folder import ModelFolder
     from arae_transfer.runtime.rewriter import Rewrite, Rewriter
     from arae_transfer.runtime.stream import Line
@@ -30,6 +32,9 @@ class Messages:
         self._kept = 0
         self._unfinished = 0
         self._repaired = 0
+        self._already = 0
+        self._unsure = 0
+        self._classes: Counter[str] = Counter()
 
     def ready(self, rewriter: Rewriter, class_name: str, names: Sequence[str]) -> None:
         """Say that the model is loaded, where it runs, and that a person should type now."""
@@ -57,8 +62,11 @@ class Messages:
         self._truncated += sum(rewrite.truncated for rewrite in rewrites)
         self._unfinished += sum(rewrite.unfinished for rewrite in rewrites)
         self._repaired += sum(line.repaired > 0 for line in lines)
+        self._already += sum(rewrite.already > 0 for rewrite in rewrites)
+        self._unsure += sum(rewrite.unsure > 0 for rewrite in rewrites)
+        self._classes.update(rewrite.source_class for rewrite in rewrites if rewrite.source_class is not None)
 
-    def finished(self) -> None:
+    def finished(self, class_name: str, choice: Choice) -> None:
         """Say what was changed, and with ``--verbose`` how fast it went."""
         if self._quiet:
             return
@@ -68,6 +76,12 @@ class Messages:
         self._say(self._truncated, f"cut to {tokens} tokens, the most that {self._folder.name} reads")
         self._say(self._repaired, "repaired: bytes that are not UTF-8 became \N{REPLACEMENT CHARACTER}")
         self._say(self._unfinished, "answered with a text that was stopped before its end")
+        if self._classes:
+            report("found: " + ", ".join(f"{number:,} {name}" for name, number in self._classes.most_common()))
+        done = "left so" if choice.if_already == "keep" else "rewritten all the same"
+        self._say(self._already, f"already {class_name}, in whole or in part, and {done}")
+        least = f"no candidate was {choice.min_confidence:g} sure to be {class_name}"
+        self._say(self._unsure, f"left unchanged, in whole or in part: {least}")
         if self._verbose:
             seconds = time.perf_counter() - self._ready
             lines = "line" if self._lines == 1 else "lines"

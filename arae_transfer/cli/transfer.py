@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,15 +19,20 @@ from arae_transfer.layout import MODEL_VARIABLE, list_models
 from arae_transfer.runtime.model_folder import ModelFolder
 
 if TYPE_CHECKING:
+    from arae_transfer.runtime.candidates import Candidate, Choice
     from arae_transfer.runtime.rewriter import Rewrite
     from arae_transfer.runtime.stream import Line, Source
 
 INPUT_AND_OUTPUT = "Input and output"
 MODEL = "Model"
+CANDIDATES = "Candidates"
 SPEED = "Speed"
 MESSAGES = "Messages"
 
 STANDARD_INPUT = "-"
+DEFAULT_RANKING = "style=1,fluency=1,content=1"
+DECIMALS = 4
+"""Of scores in JSON: those of a line differ by less in batches of other sizes."""
 
 
 def complete_model(incomplete: str) -> list[str]:
@@ -114,10 +119,89 @@ def transfer(
         typer.Option(
             "--json",
             help="Write one JSON object a line: source, output, to, tokens, truncated, unfinished, pieces, kept, "
-            "repaired.",
+            "repaired; candidates with their scores, and unsure, where there are candidates; from and already with "
+            "--from.",
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = False,
+    beam: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Search N candidates by beam search and answer with the best; 1 is the greedy rewrite.",
+            rich_help_panel=CANDIDATES,
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="Draw K candidates by chance instead, and answer with the best.",
+            rich_help_panel=CANDIDATES,
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            metavar="T",
+            help="With --sample: below 1 nearer to the probable, above 1 farther from it.  [default: 1]",
+            rich_help_panel=CANDIDATES,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="S",
+            help="With --sample: another seed draws other candidates; the same line has the same ones.  [default: 0]",
+            rich_help_panel=CANDIDATES,
+        ),
+    ] = None,
+    n_best: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="With --json: write the K best candidates of each line; without this, all.",
+            rich_help_panel=CANDIDATES,
+        ),
+    ] = None,
+    rerank: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=WEIGHT,...",
+            help="By what candidates are ranked: style, fluency and content; what is not named counts nothing."
+            f"  [default: {DEFAULT_RANKING}]",
+            rich_help_panel=CANDIDATES,
+        ),
+    ] = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            help="Leave a line unchanged where the style score of its best candidate, a probability, is below P.",
+            rich_help_panel=CANDIDATES,
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="auto",
+            help="Find the class of each line, and leave those as they are that have the wished one already.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    if_already: Annotated[
+        str | None,
+        typer.Option(
+            metavar="keep|rewrite",
+            help="With --from auto: lines that have the wished class already.  [default: keep]",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     list_the_models: Annotated[
         bool,
         typer.Option("--list-models", help="List the models: name, classes, folder.", rich_help_panel=MODEL),
@@ -190,6 +274,18 @@ def transfer(
         ctx.fail("Options '--tsv' and '--json' exclude each other.")
     if long not in ("split", "keep", "truncate"):
         ctx.fail(f"Invalid value for '--long': {long!r} is none of split, keep, truncate.")
+    for name, value, needed, wanted in (
+        ("--temperature", temperature, "--sample", sample),
+        ("--seed", seed, "--sample", sample),
+        ("--if-already", if_already, "--from auto", source),
+        ("--rerank", rerank, "--beam or --sample", max(beam or 1, sample or 0, n_best or 1) > 1 or sample),
+        ("--n-best", n_best, "--json: each line has one answer", json_lines or n_best == 1),
+    ):
+        if value is not None and not wanted:
+            ctx.fail(f"Option '{name}' needs {needed}.")
+    if beam is not None and sample is not None:
+        ctx.fail("Options '--beam' and '--sample' exclude each other.")
+    choice = _choice(beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already)
     folder = ModelFolder.find(model)
     class_name = folder.match_class(to)
     names = files or [STANDARD_INPUT]
@@ -200,14 +296,14 @@ def transfer(
         from arae_transfer.runtime.sessions import Sessions
 
         sessions = Sessions(folder, device, threads, variant)
-        sessions.open_early(class_name)  # while the rest is imported
+        sessions.open_early(class_name, searching=choice.searches)  # while the rest is imported
 
         from arae_transfer.cli.answers import open_answers
         from arae_transfer.runtime.rewriter import BATCHES_PER_CHUNK, Rewriter
         from arae_transfer.runtime.stream import LineReader
 
         rewriter = Rewriter(sessions)
-        rewriter.prepare(class_name, form)
+        rewriter.prepare(class_name, form, choice)
 
     with open_answers(output) as write:
         messages.ready(rewriter, class_name, names)
@@ -215,12 +311,51 @@ def transfer(
         with _progress(names, output, quiet=quiet) as advance:
             for chunk in LineReader(sources).chunks(batch_size * BATCHES_PER_CHUNK):
                 rewrites = rewriter.rewrite_chunk(
-                    [line.text for line in chunk], class_name, batch_size=batch_size, form=form, long=long
+                    [line.text for line in chunk],
+                    class_name,
+                    batch_size=batch_size,
+                    form=form,
+                    long=long,
+                    choice=choice,
                 )
-                write("".join(map(render, chunk, rewrites)).encode())
+                answers = (render(line, each, choice) for line, each in zip(chunk, rewrites, strict=True))
+                write("".join(answers).encode())
                 messages.count(chunk, rewrites)
                 advance(sum(line.size for line in chunk))
-    messages.finished()
+    messages.finished(class_name, choice)
+
+
+def _choice(
+    beam: int | None,
+    sample: int | None,
+    temperature: float | None,
+    seed: int | None,
+    n_best: int | None,
+    rerank: str | None,
+    min_confidence: float | None,
+    source: str | None,
+    if_already: str | None,
+) -> Choice:
+    """Return how answers are chosen; what was not said is as a choice is without it.
+
+    Raises:
+        AraeError: A value is out of range, or two do not go together.
+    """
+    with _quick_start():
+        from arae_transfer.runtime.candidates import Choice, Ranking
+
+    said: dict[str, Any] = {
+        "beam": beam,
+        "sample": sample,
+        "temperature": temperature,
+        "seed": seed,
+        "n_best": n_best,
+        "ranking": None if rerank is None else Ranking.parse(rerank),
+        "min_confidence": min_confidence,
+        "source": source,
+        "if_already": if_already,
+    }
+    return Choice(**{name: value for name, value in said.items() if value is not None})
 
 
 @contextmanager
@@ -273,18 +408,18 @@ def _standard_input() -> Source:
     return Source("standard input", lambda: nullcontext(getattr(stream, "raw", stream)))
 
 
-def _as_text(line: Line, rewrite: Rewrite) -> str:
+def _as_text(line: Line, rewrite: Rewrite, choice: Choice) -> str:
     return f"{rewrite.output}\n"
 
 
-def _as_tsv(line: Line, rewrite: Rewrite) -> str:
+def _as_tsv(line: Line, rewrite: Rewrite, choice: Choice) -> str:
     from arae_transfer.runtime.rewriter import one_line
 
     return "\t".join(one_line(text).replace("\t", " ") for text in (line.text, rewrite.output)) + "\n"
 
 
-def _as_json(line: Line, rewrite: Rewrite) -> str:
-    record = {
+def _as_json(line: Line, rewrite: Rewrite, choice: Choice) -> str:
+    record: dict[str, Any] = {
         "source": line.text,
         "output": rewrite.output,
         "to": rewrite.to,
@@ -295,9 +430,18 @@ def _as_json(line: Line, rewrite: Rewrite) -> str:
         "kept": rewrite.kept,
         "repaired": line.repaired,
     }
+    if choice.source is not None:
+        record |= {"from": rewrite.source_class, "already": rewrite.already}
+    if choice.searches:
+        record |= {"unsure": rewrite.unsure, "candidates": [_candidate(each) for each in rewrite.candidates]}
     text = json.dumps(record, ensure_ascii=False)
     # JSON allows these inside a string, but programs that read lines break them there.
     return re.sub("[\x7f-\x9f\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    numbers = {name: round(getattr(candidate, name), DECIMALS) for name in ("score", "style", "fluency", "content")}
+    return {"output": candidate.output, **numbers, "unfinished": candidate.unfinished}
 
 
 @contextmanager

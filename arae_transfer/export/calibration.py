@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 import onnxruntime
 
+from arae_transfer.export.candidates_graph import build_candidates
 from arae_transfer.export.decoder_graph import build_decoder
 from arae_transfer.export.encoder_graph import build_encoder
+from arae_transfer.export.graph import Graph, Storage
 from arae_transfer.export.parity import MOST_PROBES, Float32, Int64, Row, open_graph, pad, probe_rows
 from arae_transfer.export.quantization import ObservingGraph, QuantizedGraph
 from arae_transfer.model.arae import ARAE
@@ -24,16 +26,18 @@ Ranges = dict[str, Float32]
 
 
 @dataclass(frozen=True)
-class QuantizedGraphs:
-    """The 8-bit graphs of a model.
+class Graphs:
+    """The graphs of a model in one arithmetic.
 
     Attributes:
         encoder: The encoder.
         decoders: The decoder of each class.
+        candidates: The graph of candidates of each class.
     """
 
     encoder: onnx.ModelProto
     decoders: Mapping[str, onnx.ModelProto]
+    candidates: Mapping[str, onnx.ModelProto]
 
 
 def calibration_rows(lines: Sequence[str], tokenizer: Tokenizer, maximum_tokens: int) -> list[Row]:
@@ -44,9 +48,7 @@ def calibration_rows(lines: Sequence[str], tokenizer: Tokenizer, maximum_tokens:
     return rows
 
 
-def build_quantized(
-    model: ARAE, rows: Sequence[Row], maximum_length: int, metadata: Mapping[str, str]
-) -> QuantizedGraphs:
+def build_quantized(model: ARAE, rows: Sequence[Row], maximum_length: int, metadata: Mapping[str, str]) -> Graphs:
     """Build the 8-bit graphs of a model.
 
     Args:
@@ -69,17 +71,37 @@ def build_quantized(
             reading = {"code": code, "code_mask": mask, "maximum_length": np.array(maximum_length)}
             _observe(decoder, reading, [], ranges)
     metadata = {**metadata, "variant": "int8"}
-    return QuantizedGraphs(
-        build_encoder(model.encoder, {**metadata, "part": "encoder"}, graph=QuantizedGraph(encoder_ranges)),
-        {
-            label: build_decoder(
-                model.decoder(index),
-                {**metadata, "part": "decoder", "class": label},
-                graph=QuantizedGraph(decoder_ranges[index]),
-            )
-            for index, label in enumerate(model.classes)
-        },
+    return build_graphs(
+        model,
+        metadata,
+        "fp32",
+        lambda index: QuantizedGraph(encoder_ranges if index is None else decoder_ranges[index]),
     )
+
+
+def build_graphs(
+    model: ARAE,
+    metadata: Mapping[str, str],
+    storage: Storage,
+    empty: Callable[[int | None], Graph | None] = lambda index: None,
+) -> Graphs:
+    """Build the graphs of a model.
+
+    Args:
+        model: The model, in evaluation mode on the CPU.
+        metadata: What the files say about themselves.
+        storage: How matrices are stored.
+        empty: Returns an empty graph that computes products its own way, for the encoder (None) or a class's number;
+            None: in fp32, stored as ``storage`` says.
+    """
+    parts: dict[str, dict[str, onnx.ModelProto]] = {}
+    for part, build in (("decoder", build_decoder), ("candidates", build_candidates)):
+        parts[part] = {
+            label: build(model.decoder(index), {**metadata, "part": part, "class": label}, storage, graph=empty(index))
+            for index, label in enumerate(model.classes)
+        }
+    encoder = build_encoder(model.encoder, {**metadata, "part": "encoder"}, storage, graph=empty(None))
+    return Graphs(encoder, parts["decoder"], parts["candidates"])
 
 
 def _batches(rows: Sequence[Row]) -> Iterator[tuple[Int64, Int64]]:

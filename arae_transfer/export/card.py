@@ -139,6 +139,10 @@ def _sizes(card: Card) -> str:
             f"{-agreement['self_bleu_cost']:+.2f}. "
             + ("They are what runs on a CPU." if int8["accepted"] else "They run with `--variant int8` only.")
         )
+    text += (
+        " `candidates.*` search or draw several rewrites with the weights of the decoders' files; `scorer.onnx` is the "
+        "training's own judge of style, by which they are ranked."
+    )
     return f"## Sizes\n\n{_paragraph(text)}\n{_table(('file', 'size'), rows)}"
 
 

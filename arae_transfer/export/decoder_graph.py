@@ -36,9 +36,9 @@ def build_decoder(
         graph: An empty graph that computes products its own way; None: in fp32, stored as ``storage`` says.
     """
     graph = graph or Graph(storage)
-    _read_code(graph, decoder)
-    _first_values(graph, decoder)
-    states = _state_names(decoder)
+    read_code(graph, decoder)
+    first_values(graph, decoder)
+    states = state_names(decoder)
     inner = graph.body()
     body = _step(inner, decoder)
     graph.nodes(
@@ -63,12 +63,12 @@ def build_decoder(
     return make_model(graph.build("decoder", inputs, outputs), metadata, "Code vectors to greedily decoded token ids.")
 
 
-def _state_names(decoder: Decoder) -> list[str]:
+def state_names(decoder: Decoder) -> list[str]:
     """Return the names of what the LSTM layers carry from step to step."""
     return [f"{kind}.{number}" for number in range(1 + len(decoder.upper)) for kind in ("hidden", "cell")]
 
 
-def _read_code(graph: Graph, decoder: Decoder) -> None:
+def read_code(graph: Graph, decoder: Decoder) -> None:
     """Append what depends on the code alone and is therefore computed once for each sentence.
 
     Values for the loop: ``layer.0.share`` (batch, 4 x hidden), the part of the first layer's gates that the mean of
@@ -117,7 +117,7 @@ def _nearness_by_step(graph: Graph, nearness: Float32) -> None:
     graph.node("Gather", [graph.constant("nearness", nearness, np.float32), entry], "nearness.by_step")
 
 
-def _first_values(graph: Graph, decoder: Decoder) -> None:
+def first_values(graph: Graph, decoder: Decoder) -> None:
     """Append what the loop begins with: the begin id, every row running, and states of zero."""
     shape = graph.node("Shape", ["code_mask"], "code_mask.shape")
     start, stop = graph.constant("batch.start", [0]), graph.constant("batch.stop", [1])
@@ -129,12 +129,26 @@ def _first_values(graph: Graph, decoder: Decoder) -> None:
     hidden = graph.constant("hidden_size", [decoder.first.hidden_size])
     state_shape = graph.node("Concat", [batch, hidden], "state.shape", axis=0)
     zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
-    for name in _state_names(decoder):
+    for name in state_names(decoder):
         graph.node("ConstantOfShape", [state_shape], f"{name}.first", value=zero)
 
 
 def _step(body: Graph, decoder: Decoder) -> onnx.GraphProto:
     """Build the loop's body: from a token and the states to the next ones, as one turn of ``Decoder.greedy``."""
+    logits = append_logits(body, decoder)
+    _end(body, _greatest(body, logits, decoder.output.out_features))
+    return _build_body(body, decoder)
+
+
+def append_logits(body: Graph, decoder: Decoder) -> str:
+    """Append the network's step, from the preceding token and the states to the next states and the logits.
+
+    It reads ``token`` (batch,), ``hidden.N`` and ``cell.N`` of each layer, and what ``read_code`` appends; it makes
+    ``hidden.N.next`` and ``cell.N.next``.
+
+    Returns:
+        The name of the logits (batch, vocabulary), so low at ids without text that these are never chosen.
+    """
     embedding_size = decoder.embedding.embedding_dim
     embedded = body.rows_of("embedding", array(decoder.embedding.weight), "token", "embedded")  # (batch, embedding)
     weights = LSTMWeights.of(decoder.first)
@@ -154,9 +168,7 @@ def _step(body: Graph, decoder: Decoder) -> onnx.GraphProto:
         states = body.node("Add", [states, higher], f"states.{number}")
     if decoder.attends:
         states = body.node("Concat", [states, context], "features", axis=1)
-    best = _choose(body, decoder, states)
-    _end(body, best)
-    return _build_body(body, decoder)
+    return _output(body, decoder, states)
 
 
 def _advance(body: Graph, number: int, gates: str, hidden: int) -> str:
@@ -179,8 +191,8 @@ def _attend(body: Graph, query: nn.Linear, states: str) -> str:
     return body.node("Squeeze", [found, axis_1], "attention.context")
 
 
-def _choose(body: Graph, decoder: Decoder, states: str) -> str:
-    """Append the output layer; return the most probable token of each row (batch,)."""
+def _output(body: Graph, decoder: Decoder, states: str) -> str:
+    """Append the output layer; return the logits (batch, vocabulary)."""
     if isinstance(decoder.bridge, nn.Linear):
         bias = body.constant("bridge.bias", array(decoder.bridge.bias), np.float32)
         states = body.product(states, "bridge.weight", array(decoder.bridge.weight), bias, "bridge")
@@ -190,8 +202,7 @@ def _choose(body: Graph, decoder: Decoder, states: str) -> str:
     bias_values[[PAD_ID, UNKNOWN_ID, BEGIN_ID]] = _LOWEST
     bias = body.constant("output.bias", bias_values, np.float32)
     name = "embedding" if tied else "output.weight"
-    logits = body.product(states, name, array(decoder.output.weight), bias, "logits")  # (batch, vocabulary)
-    return _greatest(body, logits, len(bias_values))
+    return body.product(states, name, array(decoder.output.weight), bias, "logits")
 
 
 def _greatest(body: Graph, logits: str, vocabulary: int) -> str:
@@ -232,7 +243,7 @@ def _end(body: Graph, best: str) -> None:
 def _build_body(body: Graph, decoder: Decoder) -> onnx.GraphProto:
     tokens, flags = TensorProto.INT64, TensorProto.BOOL
     shape: list[str | int] = ["batch", decoder.first.hidden_size]
-    states = _state_names(decoder)
+    states = state_names(decoder)
     inputs = [
         # Scalars in effect; onnx's shape inference and onnxruntime both take them to have one axis.
         value("step", TensorProto.INT64, [1]),

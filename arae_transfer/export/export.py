@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -16,13 +16,13 @@ import arae_transfer
 from arae_transfer.atomic import explain_write_failure, replace_directory
 from arae_transfer.errors import AraeError
 from arae_transfer.export.agreement import Agreement, measure_agreement
-from arae_transfer.export.calibration import QuantizedGraphs, build_quantized, calibration_rows, share_weights
+from arae_transfer.export.calibration import Graphs, build_graphs, build_quantized, calibration_rows, share_weights
+from arae_transfer.export.candidates_graph import refer_to, require_greedy
 from arae_transfer.export.card import Card, render_card
-from arae_transfer.export.decoder_graph import build_decoder
-from arae_transfer.export.encoder_graph import build_encoder
 from arae_transfer.export.generator_graph import export_generator
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
 from arae_transfer.export.parity import Parity, compare, probe_rows, rewrites_of
+from arae_transfer.export.scorer_graph import export_scorer
 from arae_transfer.export.weights import storable
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
@@ -95,37 +95,49 @@ def export_model(
         "name": name,
         "arae_version": _version(),
     }
-    encoder = build_encoder(stored.encoder, metadata | {"part": "encoder"}, weights).SerializeToString()
-    decoders = {
-        label: build_decoder(
-            stored.decoder(index), metadata | {"part": "decoder", "class": label}, weights
-        ).SerializeToString()
-        for index, label in enumerate(stored.classes)
-    }
+    fp32 = _Variant.of(
+        build_graphs(stored, metadata, weights), (layout.encoder, layout.decoder, layout.candidates, layout.weights)
+    )
     rows, given = probe_rows(probe_lines, tokenizer, recipe.data.maximum_tokens)
     maximum_length = recipe.data.maximum_tokens + recipe.cycle.extra_tokens
     expected = rewrites_of(stored, rows, maximum_length)
-    parity = compare(stored, trained, encoder, decoders, rows, given, maximum_length, expected)
+    parity = compare(
+        stored,
+        trained,
+        fp32.encoder[1],
+        _contents(fp32.decoders),
+        rows,
+        given,
+        maximum_length,
+        expected,
+        weights=fp32.weights,
+    )
     parity.require()
     quantized = build_quantized(
         trained, calibration_rows(probe_lines, tokenizer, recipe.data.maximum_tokens), maximum_length, metadata
     )
-    int8 = _Int8.of(quantized, layout)
+    int8 = _Variant.of(
+        quantized, (layout.encoder_int8, layout.decoder_int8, layout.candidates_int8, layout.weights_int8)
+    )
     agreement = measure_agreement(
         trained,
-        int8.encoder,
-        int8.decoders,
+        int8.encoder[1],
+        _contents(int8.decoders),
         int8.weights,
         rows,
         rewrites_of(trained, rows, maximum_length),
         maximum_length,
     )
-    contents = {layout.encoder.name: encoder}
-    contents |= {layout.decoder(label).name: content for label, content in decoders.items()}
+    for variant in (fp32, int8):
+        require_greedy(
+            variant.encoder[1], variant.decoders, _contents(variant.candidates), variant.weights, rows, maximum_length
+        )
+    contents = fp32.files
     generator, generator_description = export_generator(
         stored, recipe, tokenizer, probe_lines, layout.generator.name, metadata | {"part": "generator"}
     )
     contents |= generator
+    contents[layout.scorer.name] = export_scorer(stored.scorer, metadata | {"part": "scorer"}, weights)
     contents |= int8.files
     contents[layout.tokenizer.name] = tokenizer.serialized
     config = {
@@ -137,8 +149,8 @@ def export_model(
         "special_ids": SPECIAL_IDS,
         "maximum_tokens": recipe.data.maximum_tokens,
         "form": asdict(recipe.form),
-        "encoder": layout.encoder.name,
-        "decoders": {label: layout.decoder(label).name for label in stored.classes},
+        **fp32.to_table(),
+        "scorer": layout.scorer.name,
         "tokenizer": layout.tokenizer.name,
         "generator": generator_description,
         "files": {
@@ -151,9 +163,7 @@ def export_model(
             "int8": {
                 "arithmetic": "int8",
                 "weights": "int8",
-                "encoder": layout.encoder_int8.name,
-                "decoders": {label: layout.decoder_int8(label).name for label in stored.classes},
-                "weights_file": int8.weights[0] if int8.weights else None,
+                **int8.to_table(),
                 "agreement": agreement.to_table(),
                 "accepted": agreement.accepted,
             },
@@ -173,24 +183,63 @@ def export_model(
     return ExportReport(destination, name, stored.classes, sizes, parity, agreement)
 
 
-@dataclass(frozen=True)
-class _Int8:
-    """The serialized 8-bit graphs, and the name and content of the file of weights that they share, if any."""
+File = tuple[str, bytes]
 
-    encoder: bytes
-    decoders: Mapping[str, bytes]
-    weights: tuple[str, bytes] | None
-    files: Mapping[str, bytes]
+
+@dataclass(frozen=True)
+class _Variant:
+    """The serialized graphs of one arithmetic, each with the name of its file.
+
+    Attributes:
+        encoder: The encoder.
+        decoders: The decoders by class.
+        candidates: The graphs of candidates by class, whose weights lie in the decoder's file.
+        weights: The weights that encoder and decoders share, if any.
+    """
+
+    encoder: File
+    decoders: Mapping[str, File]
+    candidates: Mapping[str, File]
+    weights: File | None
 
     @classmethod
-    def of(cls, graphs: QuantizedGraphs, layout: ExportLayout) -> _Int8:
-        shared = share_weights([graphs.encoder, *graphs.decoders.values()], layout.weights_int8.name)
-        weights = (layout.weights_int8.name, shared) if shared else None
-        encoder = graphs.encoder.SerializeToString()
-        decoders = {label: graph.SerializeToString() for label, graph in graphs.decoders.items()}
-        files = {layout.encoder_int8.name: encoder, **dict([weights] if weights else [])}
-        files |= {layout.decoder_int8(label).name: content for label, content in decoders.items()}
-        return cls(encoder, decoders, weights, files)
+    def of(
+        cls,
+        graphs: Graphs,
+        paths: tuple[Path, Callable[[str], Path], Callable[[str], Path], Path],
+    ) -> _Variant:
+        """Serialize graphs; ``paths`` are those of encoder, decoders, candidates and shared weights."""
+        encoder, decoder, candidates, shared = paths
+        content = share_weights([graphs.encoder, *graphs.decoders.values()], shared.name)
+        weights = (shared.name, content) if content else None
+        decoders = {label: (decoder(label).name, graph.SerializeToString()) for label, graph in graphs.decoders.items()}
+        for label, graph in graphs.candidates.items():
+            refer_to(graph, dict([decoders[label], *([weights] if weights else [])]))
+        return cls(
+            (encoder.name, graphs.encoder.SerializeToString()),
+            decoders,
+            {label: (candidates(label).name, graph.SerializeToString()) for label, graph in graphs.candidates.items()},
+            weights,
+        )
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The contents by file name."""
+        shared = [self.weights] if self.weights else []
+        return dict([self.encoder, *shared, *self.decoders.values(), *self.candidates.values()])
+
+    def to_table(self) -> dict[str, Any]:
+        """Return the names of the files, as ``config.json`` has them."""
+        return {
+            "encoder": self.encoder[0],
+            "decoders": {label: name for label, (name, _) in self.decoders.items()},
+            "candidates": {label: name for label, (name, _) in self.candidates.items()},
+            "weights_file": self.weights[0] if self.weights else None,
+        }
+
+
+def _contents(files: Mapping[str, File]) -> dict[str, bytes]:
+    return {label: content for label, (_, content) in files.items()}
 
 
 def _agreement_of(parity: Parity) -> dict[str, Any]:

@@ -142,6 +142,7 @@ def compare(
     given: int,
     maximum_length: int,
     expected: Mapping[str, Sequence[Row]] | None = None,
+    weights: tuple[str, bytes] | None = None,
 ) -> Parity:
     """Rewrite rows to every class with the graphs, on the CPU in onnxruntime, and with the models.
 
@@ -154,8 +155,9 @@ def compare(
         given: How many of the rows come from given lines.
         maximum_length: The greatest number of tokens of a rewrite.
         expected: What ``rewrites_of`` gives for the model with the weights that the graphs store, if known already.
+        weights: The name and the content of the file of weights that the graphs share, if any.
     """
-    encode = open_graph(encoder)
+    encode = open_graph(encoder, weights)
     code_differences: list[float] = []
     margins: dict[tuple[int, int, tuple[int, ...]], float] = {}
     identical = near_ties = compared = unrounded = 0
@@ -163,7 +165,7 @@ def compare(
     for index, name in enumerate(stored.classes):
         before = _rewrite(trained, index, rows, maximum_length)
         unrounded += sum(a == b for a, b in zip(expected[name], before, strict=True))
-    sessions = {name: open_graph(content) for name, content in decoders.items()}
+    sessions = {name: open_graph(content, weights) for name, content in decoders.items()}
     for chosen in _compositions(rows):
         tokens, lengths = pad([rows[number] for number in chosen])
         code, mask = encode.run(["code", "code_mask"], {"tokens": tokens, "lengths": lengths})
@@ -194,14 +196,15 @@ def compare(
     )
 
 
-def open_graph(content: bytes, weights: tuple[str, bytes] | None = None) -> onnxruntime.InferenceSession:
-    """Open a graph on the CPU; ``weights`` are the name and the content of the file that it shares with others."""
+def open_graph(content: bytes, *files: tuple[str, bytes] | None) -> onnxruntime.InferenceSession:
+    """Open a graph on the CPU; ``files`` are the names and the contents of those that hold weights of it."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    if weights is not None:
-        options.add_external_initializers_from_files_in_memory([weights[0]], [weights[1]], [len(weights[1])])
+    names, contents = zip(*filter(None, files), strict=True) if any(files) else ((), ())
+    if names:
+        options.add_external_initializers_from_files_in_memory(list(names), list(contents), list(map(len, contents)))
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 

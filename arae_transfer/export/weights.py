@@ -66,13 +66,13 @@ def _onnx_gates(stacked: Float32) -> Float32:
 def storable(model: ARAE, storage: Storage) -> ARAE:
     """Return a copy of a model on the CPU, in evaluation mode, with the weights that its graphs will have.
 
-    With fp16 storage the matrices of encoder and decoders are rounded to fp16; biases keep fp32.
+    With fp16 storage the matrices of encoder, decoders and style scorer are rounded to fp16; biases keep fp32.
 
     Raises:
         AraeError: A weight is not a finite number, or is too large for fp16.
     """
     copied = copy.deepcopy(model).cpu().float().eval()
-    for parameter in copied.autoencoder_parameters():
+    for parameter in [*copied.autoencoder_parameters(), *copied.scorer.parameters()]:
         if not bool(parameter.isfinite().all()):
             raise AraeError(
                 "the model has weights that are not finite numbers: its training diverged",

@@ -41,6 +41,8 @@ class Variant:
         encoder: The file name of the encoder's graph.
         decoders: The file name of each class's decoder.
         weights: The file name of the weights that the graphs share, or None: each holds its own.
+        candidates: The file name of each class's graph of candidates, which reads the weights in the decoder's file
+            and the shared ones; None: the export has none.
         accepted: Whether its answers were found close enough to the trained model's to be used without being asked
             for.
     """
@@ -49,6 +51,7 @@ class Variant:
     decoders: Mapping[str, str]
     weights: str | None = None
     accepted: bool = True
+    candidates: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class ModelFolder:
         tokenizer: The file name of the SentencePiece model.
         files: What each file must be.
         form: The settings of the corpus's form of writing.
+        scorer: The file name of the style scorer's graph; None: the export has none.
     """
 
     root: Path
@@ -74,6 +78,7 @@ class ModelFolder:
     tokenizer: str
     files: Mapping[str, FileRecord]
     form: Mapping[str, Any]
+    scorer: str | None = None
 
     @classmethod
     def find(cls, wish: str | Path | None = None) -> ModelFolder:
@@ -149,12 +154,14 @@ class ModelFolder:
             tokenizer=_plain_name(config["tokenizer"]),
             files=files,
             form=_table(config["form"]),
+            scorer=_optional_name(config.get("scorer")),
         )
         if folder.maximum_tokens < 2:
             raise ValueError(f"maximum_tokens = {folder.maximum_tokens}")
-        named = [folder.tokenizer]
+        named = [folder.tokenizer, *([folder.scorer] if folder.scorer else [])]
         for variant in variants.values():
             named += [variant.encoder, *variant.decoders.values(), *([variant.weights] if variant.weights else [])]
+            named += (variant.candidates or {}).values()
         for name in named:
             if name not in files:
                 raise KeyError(f"files.{name}")
@@ -225,14 +232,15 @@ def _damaged(path: Path, what: str) -> AraeError:
 
 
 def _variant(table: Mapping[str, Any], classes: tuple[str, ...]) -> Variant:
-    weights, accepted = table.get("weights_file"), table.get("accepted", True)
+    accepted, candidates = table.get("accepted", True), table.get("candidates")
     if not isinstance(accepted, bool):
         raise TypeError(f"accepted = {accepted!r}")
     return Variant(
         encoder=_plain_name(table["encoder"]),
         decoders={name: _plain_name(table["decoders"][name]) for name in classes},
-        weights=None if weights is None else _plain_name(weights),
+        weights=_optional_name(table.get("weights_file")),
         accepted=accepted,
+        candidates=None if candidates is None else {name: _plain_name(candidates[name]) for name in classes},
     )
 
 
@@ -246,6 +254,10 @@ def _table(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is not a table")
     return value
+
+
+def _optional_name(value: object) -> str | None:
+    return None if value is None else _plain_name(value)
 
 
 def _plain_name(value: object) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,9 +14,20 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from arae_transfer.errors import AraeError
+from arae_transfer.runtime.candidates import (
+    GREEDY,
+    MOST_ROWS,
+    Candidate,
+    Choice,
+    Hypothesis,
+    agreement,
+    follow,
+    join_candidates,
+    uniform_numbers,
+)
 from arae_transfer.runtime.long_lines import LONG, Pieces, cut_in_two, cut_into_sentences
 from arae_transfer.runtime.model_folder import ModelFolder
-from arae_transfer.runtime.sessions import Device, Int64, Sessions
+from arae_transfer.runtime.sessions import Device, Float32, Int64, Sessions
 from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
 
 if TYPE_CHECKING:
@@ -52,6 +65,12 @@ class Rewrite:
         unfinished: Whether the answer reached its greatest length before its end.
         pieces: In how many pieces it was rewritten; 0: it was not, being blank or kept.
         kept: Whether it was answered as it is, because it is longer than the model reads.
+        source_class: The class that the style scorer finds in the source, where it was asked for; of a line in pieces
+            that of most of its tokens.
+        already: How many of its pieces had the wished class already, where that was asked for.
+        unsure: How many of its pieces were left as they are, because no candidate was as sure to have the wished class
+            as was asked for.
+        candidates: The candidates, the best first, where they were asked for.
     """
 
     source: str
@@ -62,13 +81,18 @@ class Rewrite:
     unfinished: bool
     pieces: int = 1
     kept: bool = False
+    source_class: str | None = None
+    already: int = 0
+    unsure: int = 0
+    candidates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A line as the encoder reads it."""
+    """A line as the encoder reads it: its text in the form of the corpus, and that text's ids with the end id."""
 
     source: str
+    text: str
     ids: list[int]
     memory: Any
     truncated: bool
@@ -132,22 +156,26 @@ class Rewriter:
         """Return why ``auto`` did not take the GPU that is there, or None."""
         return self._sessions.fallback
 
-    def prepare(self, to: str, form: str = "auto") -> str:
+    def prepare(self, to: str, form: str = "auto", choice: Choice = GREEDY) -> str:
         """Open what rewriting to a class needs, so that the first line is as fast as the others.
 
         Args:
             to: A class, or the unique start of one.
             form: As in ``transfer``.
+            choice: As in ``transfer``.
 
         Returns:
             The name of the class.
 
         Raises:
-            AraeError: There is no such class or form, the model is damaged, or the device cannot be used.
+            AraeError: There is no such class or form, the model is damaged or was exported without what the choice
+                needs, or the device cannot be used.
         """
         class_name = self.folder.match_class(to)
         self._writer(form)
-        self._sessions.open(class_name)
+        self._sessions.open(class_name, searching=choice.searches)
+        if choice.scores:
+            self._sessions.open_scorer()
         return class_name
 
     def transfer(
@@ -158,6 +186,7 @@ class Rewriter:
         batch_size: int = BATCH_SIZE,
         form: str = "auto",
         long: str = "split",
+        choice: Choice = GREEDY,
     ) -> Iterator[str]:
         """Rewrite lines, lazily: this returns at once, and the work is done as the answers are taken.
 
@@ -173,11 +202,13 @@ class Rewriter:
             long: What happens to lines of several sentences, or longer than the model reads: ``"split"`` rewrites
                 piece by piece and joins the answers, ``"keep"`` answers a too long line as it is, ``"truncate"``
                 leaves out its end.
+            choice: How each answer is chosen: greedily, or the best of several candidates.
 
         Raises:
             AraeError: There is no such class, form or way; later, the model is damaged or onnxruntime fails.
         """
-        return (rewrite.output for rewrite in self.rewrites(lines, to, batch_size=batch_size, form=form, long=long))
+        rewrites = self.rewrites(lines, to, batch_size=batch_size, form=form, long=long, choice=choice)
+        return (rewrite.output for rewrite in rewrites)
 
     def rewrites(
         self,
@@ -187,8 +218,12 @@ class Rewriter:
         batch_size: int = BATCH_SIZE,
         form: str = "auto",
         long: str = "split",
+        choice: Choice = GREEDY,
     ) -> Iterator[Rewrite]:
-        """Rewrite lines as ``transfer`` does, and yield everything that is known of each answer."""
+        """Rewrite lines as ``transfer`` does, and yield everything that is known of each answer.
+
+        A choice with a beam or samples gives each rewrite its ``candidates`` with their scores.
+        """
         if isinstance(lines, str):
             raise TypeError("lines is one string: give a list of lines, such as [line]")
         class_name = self.folder.match_class(to)
@@ -197,12 +232,14 @@ class Rewriter:
             raise AraeError(f"unknown way {long!r} with long lines", f"use {', '.join(LONG)}.")
         if batch_size < 1:
             raise AraeError(f"a batch of {batch_size} lines cannot work", "use a batch size of 1 or more.")
-        return self._stream(iter(lines), class_name, batch_size, form, long)
+        return self._stream(iter(lines), class_name, batch_size, form, long, choice)
 
-    def _stream(self, lines: Iterator[str], to: str, batch_size: int, form: str, long: str) -> Iterator[Rewrite]:
+    def _stream(
+        self, lines: Iterator[str], to: str, batch_size: int, form: str, long: str, choice: Choice
+    ) -> Iterator[Rewrite]:
         ahead = 1 if batch_size == 1 else batch_size * BATCHES_PER_CHUNK
         while chunk := list(islice(lines, ahead)):
-            yield from self.rewrite_chunk(chunk, to, batch_size=batch_size, form=form, long=long)
+            yield from self.rewrite_chunk(chunk, to, batch_size=batch_size, form=form, long=long, choice=choice)
 
     def rewrite_chunk(
         self,
@@ -212,6 +249,7 @@ class Rewriter:
         batch_size: int = BATCH_SIZE,
         form: str = "auto",
         long: str = "split",
+        choice: Choice = GREEDY,
     ) -> list[Rewrite]:
         """Rewrite lines at once, sorted by length into batches and back into their order.
 
@@ -221,18 +259,19 @@ class Rewriter:
             batch_size: The most lines in a batch.
             form: As in ``transfer``.
             long: As in ``transfer``.
+            choice: As in ``transfer``.
 
         Raises:
             AraeError: The model is damaged or onnxruntime fails.
         """
         if long != "split":
-            rewrites = self._rewrite_prepared(self._prepare_lines(lines, form), to, batch_size, form)
+            rewrites = self._rewrite_prepared(self._prepare_lines(lines, form), to, batch_size, form, choice)
             return [_keep(each) if each.truncated else each for each in rewrites] if long == "keep" else rewrites
         bounded = [_bound(one_line(line), LONGEST_SPLIT) for line in lines]
         cuts, prepared = self._cut_further([cut_into_sentences(text) for text, _ in bounded], form)
-        pieces = iter(self._rewrite_prepared(prepared, to, batch_size, form))
+        pieces = iter(self._rewrite_prepared(prepared, to, batch_size, form, choice))
         return [
-            _join(line, cut, list(islice(pieces, len(cut.texts))), shortened)
+            _join(line, cut, list(islice(pieces, len(cut.texts))), shortened, choice)
             for line, cut, (_, shortened) in zip(lines, cuts, bounded, strict=True)
         ]
 
@@ -247,22 +286,90 @@ class Rewriter:
                 return cuts, [ready[text] for cut in cuts for text in cut.texts]
             cuts = [_exchange(cut, halves) for cut in cuts]
 
-    def _rewrite_prepared(self, prepared: Sequence[_Prepared], to: str, batch_size: int, form: str) -> list[Rewrite]:
+    def _rewrite_prepared(
+        self, prepared: Sequence[_Prepared], to: str, batch_size: int, form: str, choice: Choice
+    ) -> list[Rewrite]:
         rewrites = [Rewrite(line.source, "", to, 0, line.truncated, False, pieces=0) for line in prepared]
-        for batch in _batches([len(line.ids) for line in prepared], batch_size):
-            answers = self._run([prepared[number].ids for number in batch], to)
-            for number, answer in zip(batch, answers, strict=True):
-                line = prepared[number]
-                text = self._writer(form).from_corpus(self._tokenizer.decode(answer), line.memory)
-                rewrites[number] = Rewrite(
-                    source=line.source,
-                    output=text,  # one line: the writer sees to it
-                    to=to,
+        lengths = [len(line.ids) for line in prepared]
+        if choice.source is not None:
+            for number, found in enumerate(self._find_classes(prepared)):
+                if found is not None:
+                    rewrites[number] = _told(rewrites[number], prepared[number], found, choice)
+                    if rewrites[number].already and choice.if_already == "keep":
+                        lengths[number] = 0  # answered
+        if choice.searches:
+            batch_size = max(1, min(batch_size, MOST_ROWS // choice.width))
+        for batch in _batches(lengths, batch_size):
+            lines = [prepared[number] for number in batch]
+            if choice.searches:
+                found_by_line = self._search(lines, to, form, choice)
+                for number, line, candidates in zip(batch, lines, found_by_line, strict=True):
+                    rewrites[number] = _choose(rewrites[number], line, candidates, choice)
+                continue
+            answers = self._run([line.ids for line in lines], to)
+            for number, line, answer in zip(batch, lines, answers, strict=True):
+                rewrites[number] = replace(
+                    rewrites[number],
+                    output=self._writer(form).from_corpus(self._tokenizer.decode(answer), line.memory),  # one line
                     tokens=len(line.ids) - 1,
-                    truncated=line.truncated,
                     unfinished=END_ID not in answer,
+                    pieces=1,
                 )
         return rewrites
+
+    def _find_classes(self, lines: Sequence[_Prepared]) -> list[str | None]:
+        """Return the class that the style scorer finds in each line; a blank one has none."""
+        chosen = [number for number, line in enumerate(lines) if line.ids]
+        found: list[str | None] = [None] * len(lines)
+        scores = self._score([lines[number].ids[:-1] for number in chosen])
+        for number, best in zip(chosen, scores.argmax(axis=1).tolist(), strict=True):
+            found[number] = self.classes[best]
+        return found
+
+    def _score(self, rows: Sequence[Sequence[int]]) -> Float32:
+        """Return the log-probability of each class for rows of ids without end ids, (rows, classes)."""
+        scores: Float32 = np.zeros((len(rows), len(self.classes)), dtype=np.float32)
+        for batch in _batches([len(row) + 1 for row in rows], MOST_ROWS):
+            tokens, lengths = _pad([rows[number] for number in batch], least=1)
+            mask: Float32 = (np.arange(tokens.shape[1]) < lengths[:, np.newaxis]).astype(np.float32)
+            scores[batch] = self._sessions.score(tokens, mask)
+        return scores
+
+    def _search(self, lines: Sequence[_Prepared], to: str, form: str, choice: Choice) -> list[list[Candidate]]:
+        """Return the candidates of each line, the best first; of those that read alike the most probable."""
+        rows = [line.ids for line in lines]
+        tokens, lengths = _pad(rows)
+        limits = lengths + LONGEST_GROWTH
+        temperature, uniforms = 0.0, None
+        if choice.sample:
+            temperature, uniforms = choice.temperature, uniform_numbers(rows, limits, choice.width, choice.seed)
+        written = self._sessions.search(tokens, lengths, to, limits, choice.width, temperature, uniforms)
+        distinct = []
+        for hypotheses in follow(*written, choice.width):
+            texts: dict[str, Hypothesis] = {}
+            for hypothesis in sorted(hypotheses, key=lambda each: -each.fluency):
+                texts.setdefault(self._tokenizer.decode(hypothesis.tokens), hypothesis)
+            distinct.append(texts)
+        # What a text's style is must not depend on the pieces that the decoder happened to write it in.
+        styles = self._score(self._tokenizer.encode_lines([text for texts in distinct for text in texts]))
+        style = iter(styles[:, self.classes.index(to)].tolist())
+        found = []
+        for line, texts in zip(lines, distinct, strict=True):
+            candidates = []
+            for text, hypothesis in texts.items():
+                probability, content = next(style), agreement(line.text, text)
+                candidates.append(
+                    Candidate(
+                        output=self._writer(form).from_corpus(text, line.memory),
+                        score=choice.ranking.score(probability, hypothesis.fluency, content),
+                        style=math.exp(probability),
+                        fluency=hypothesis.fluency,
+                        content=content,
+                        unfinished=not hypothesis.finished,
+                    )
+                )
+            found.append(sorted(candidates, key=lambda each: -each.score))
+        return found
 
     def _prepare_lines(self, lines: Sequence[str], form: str) -> list[_Prepared]:
         """Turn lines into the ids that the encoder reads; a blank line has none."""
@@ -278,17 +385,15 @@ class Rewriter:
             memories.append(memory)
             cuts.append(cut)
         prepared = []
-        for source, ids, memory, cut in zip(lines, self._tokenizer.encode_lines(texts), memories, cuts, strict=True):
+        encoded = self._tokenizer.encode_lines(texts)
+        for source, text, ids, memory, cut in zip(lines, texts, encoded, memories, cuts, strict=True):
             row = [*ids[: most - 1], END_ID] if ids else []
-            prepared.append(_Prepared(source, row, memory, cut or len(ids) >= most))
+            prepared.append(_Prepared(source, text, row, memory, cut or len(ids) >= most))
         return prepared
 
     def _run(self, rows: Sequence[Sequence[int]], to: str) -> list[list[int]]:
         """Return the decoder's ids for rows of ids that end with the end id, each cut at its own bound."""
-        lengths: Int64 = np.array([len(row) for row in rows], dtype=np.int64)
-        tokens: Int64 = np.full((len(rows), int(lengths.max())), PAD_ID, dtype=np.int64)
-        for place, row in enumerate(rows):
-            tokens[place, : len(row)] = row
+        tokens, lengths = _pad(rows)
         longest = tokens.shape[1] + LONGEST_GROWTH
         answers: list[list[int]] = self._sessions.run(tokens, lengths, to, longest).tolist()
         if len(answers) != len(rows):
@@ -340,15 +445,56 @@ def _reload(root: Path, device: str, threads: int | None, variant: str) -> Rewri
     return Rewriter.load(root, device=device, threads=threads, variant=variant)
 
 
+def _pad(rows: Sequence[Sequence[int]], least: int = 0) -> tuple[Int64, Int64]:
+    """Return rows as ids (rows, time), padded at the right to the longest or to a least time, and lengths (rows,)."""
+    lengths: Int64 = np.array([len(row) for row in rows], dtype=np.int64)
+    tokens: Int64 = np.full((len(rows), max(int(lengths.max()), least)), PAD_ID, dtype=np.int64)
+    for place, row in enumerate(rows):
+        tokens[place, : len(row)] = row
+    return tokens, lengths
+
+
+def _told(rewrite: Rewrite, line: _Prepared, found: str, choice: Choice) -> Rewrite:
+    """Return a rewrite that tells the class of its source, and is the source where that is to be kept."""
+    already = found == rewrite.to
+    rewrite = replace(rewrite, source_class=found, already=int(already), tokens=len(line.ids) - 1)
+    if already and choice.if_already == "keep":
+        return replace(rewrite, output=one_line(line.source), truncated=False)
+    return rewrite
+
+
+def _choose(rewrite: Rewrite, line: _Prepared, candidates: Sequence[Candidate], choice: Choice) -> Rewrite:
+    """Return the rewrite that the best candidate is, or the source where that is not sure enough."""
+    best = candidates[0]
+    rewrite = replace(rewrite, tokens=len(line.ids) - 1, candidates=tuple(candidates[: choice.n_best]))
+    if best.style < choice.min_confidence:
+        return replace(rewrite, output=one_line(line.source), truncated=False, unsure=1)
+    return replace(rewrite, output=best.output, unfinished=best.unfinished, pieces=1)
+
+
 def _keep(rewrite: Rewrite) -> Rewrite:
     """Return the answer of a line that is left as it is."""
     return replace(
-        rewrite, output=one_line(rewrite.source), tokens=0, truncated=False, unfinished=False, pieces=0, kept=True
+        rewrite,
+        output=one_line(rewrite.source),
+        tokens=0,
+        truncated=False,
+        unfinished=False,
+        pieces=0,
+        kept=True,
+        unsure=0,
+        candidates=(),
     )
 
 
-def _join(line: str, cut: Pieces, rewrites: list[Rewrite], shortened: bool) -> Rewrite:
+def _join(line: str, cut: Pieces, rewrites: list[Rewrite], shortened: bool, choice: Choice) -> Rewrite:
     """Return the answer of a line from those of its pieces; shortened: they are not all of it."""
+    if len(rewrites) == 1:
+        return replace(rewrites[0], source=line, truncated=shortened or rewrites[0].truncated)
+    classes: Counter[str] = Counter()
+    for each in rewrites:
+        if each.source_class is not None:
+            classes[each.source_class] += each.tokens
     return Rewrite(
         source=line,
         output=cut.join([each.output for each in rewrites]),
@@ -357,6 +503,12 @@ def _join(line: str, cut: Pieces, rewrites: list[Rewrite], shortened: bool) -> R
         truncated=shortened or any(each.truncated for each in rewrites),
         unfinished=any(each.unfinished for each in rewrites),
         pieces=sum(each.pieces for each in rewrites),
+        source_class=classes.most_common(1)[0][0] if classes else None,
+        already=sum(each.already for each in rewrites),
+        unsure=sum(each.unsure for each in rewrites),
+        candidates=join_candidates(
+            [(each.candidates, each.output, each.tokens) for each in rewrites], cut.join, choice.n_best or choice.width
+        ),
     )
 
 

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,9 @@ from arae_transfer.errors import AraeError
 from arae_transfer.runtime.model_folder import FP32, INT8, ModelFolder
 
 Int64 = npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]
+# Names and contents.
+Files = list[tuple[str, bytes]]
 Result = TypeVar("Result")
 
 VARIANTS = ("auto", FP32, INT8)
@@ -135,9 +138,10 @@ class Sessions:
         self.device, self.fallback = choose_device(device)
         if self.device.kind == "cuda":
             _load_cuda_libraries()
-        self._weights: tuple[str, bytes] | None = None
+        self._contents: dict[str, bytes] = {}
         self._encoder: onnxruntime.InferenceSession | None = None
-        self._decoders: dict[str, onnxruntime.InferenceSession] = {}
+        self._decoders: dict[tuple[str, bool], onnxruntime.InferenceSession] = {}
+        self._scorer: onnxruntime.InferenceSession | None = None
         self._lock = threading.Lock()
 
     @property
@@ -148,33 +152,66 @@ class Sessions:
         int8 = self.folder.variants.get(INT8)
         return INT8 if self.device.kind == "cpu" and int8 is not None and int8.accepted else FP32
 
-    def open(self, class_name: str) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]:
+    def open(
+        self, class_name: str, *, searching: bool = False
+    ) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]:
         """Return the sessions of the encoder and of a class's decoder, opening both at once when neither is.
 
+        Args:
+            class_name: The class.
+            searching: Whether the decoder is the one that writes several candidates.
+
         Raises:
-            AraeError: A file is missing or damaged, or the device cannot be used.
+            AraeError: A file is missing or damaged, the device cannot be used, or the model writes no candidates.
         """
+        key = (class_name, searching)
         with self._lock:
-            encoder, decoder = self._encoder, self._decoders.get(class_name)
+            encoder, decoder = self._encoder, self._decoders.get(key)
             if encoder is None and self._automatic and self.device.kind == "cuda":
-                encoder = self._open(self.folder.encoder, None)  # settles the device before the decoder is opened
+                # Settles the device before the decoder is opened.
+                encoder = self._open(self.folder.encoder, self._shared(self.folder.variants[FP32].weights))
                 if self.variant != FP32:
                     encoder = None
             variant = self.folder.variants[self.variant]
             pending: list[Callable[[], Any]] = []
-            if (encoder is None or decoder is None) and variant.weights is not None and self._weights is None:
-                self._weights = (variant.weights, self.folder.read_file(variant.weights))
             if encoder is None:
-                pending.append(lambda: self._open(variant.encoder, self._weights))
+                encoder_files = self._shared(variant.weights)
+                pending.append(lambda: self._open(variant.encoder, encoder_files))
             if decoder is None:
-                pending.append(lambda: self._open(variant.decoders[class_name], self._weights))
+                name, files = variant.decoders[class_name], self._shared(variant.weights)
+                if searching:
+                    if variant.candidates is None:
+                        raise AraeError(
+                            f"the model {self.folder.name} writes no candidates: it was exported before exports could",
+                            f"export its run again: arae export RUN -o {self.folder.root}",
+                        )
+                    files += self._shared(name)
+                    name = variant.candidates[class_name]
+                pending.append(lambda: self._open(name, files))
             opened = _all_at_once(pending)
             decoder = opened.pop() if decoder is None else decoder
             encoder = opened.pop() if encoder is None else encoder
-            self._encoder, self._decoders[class_name] = encoder, decoder
+            self._encoder, self._decoders[key] = encoder, decoder
         return encoder, decoder
 
-    def open_early(self, class_name: str) -> None:
+    def open_scorer(self) -> onnxruntime.InferenceSession:
+        """Return the session of the style scorer.
+
+        Raises:
+            AraeError: The model has none, its file is missing or damaged, or the device cannot be used.
+        """
+        with self._lock:
+            if self._scorer is None:
+                if self.folder.scorer is None:
+                    raise AraeError(
+                        f"the model {self.folder.name} has no style scorer, which candidates and --from auto need: it "
+                        "was exported before exports held one",
+                        f"export its run again: arae export RUN -o {self.folder.root}",
+                    )
+                self._scorer = self._open(self.folder.scorer, [])
+            return self._scorer
+
+    def open_early(self, class_name: str, *, searching: bool = False) -> None:
         """Begin to open what rewriting to a class needs, beside whatever the caller does next.
 
         A failure shows when ``open`` is called.
@@ -182,7 +219,7 @@ class Sessions:
 
         def work() -> None:
             with contextlib.suppress(Exception):
-                self.open(class_name)
+                self.open(class_name, searching=searching)
 
         threading.Thread(target=work).start()
 
@@ -201,7 +238,77 @@ class Sessions:
         Raises:
             AraeError: onnxruntime fails, for want of memory for example.
         """
-        encoder, decoder = self.open(class_name)
+        inputs = {"maximum_length": np.array(maximum_length, dtype=np.int64)}
+        (answers,) = self._rewrite(self.open(class_name), tokens, lengths, "", inputs, ["tokens"])
+        return answers
+
+    def search(
+        self,
+        tokens: Int64,
+        lengths: Int64,
+        class_name: str,
+        limits: Int64,
+        width: int,
+        temperature: float = 0.0,
+        uniforms: Float32 | None = None,
+    ) -> tuple[Int64, Int64, Float32, Int64]:
+        """Write several candidates for each line of a padded batch, see ``export.candidates_graph``.
+
+        Args:
+            tokens: As in ``run``.
+            lengths: As in ``run``.
+            class_name: The class to rewrite to.
+            limits: The most ids of each line's candidates, of shape (batch,).
+            width: The candidates of a line.
+            temperature: 0: beam search; more: draws by ``uniforms``.
+            uniforms: Numbers in [0, 1) of shape (greatest limit, batch x width).
+
+        Returns:
+            What ``candidates.follow`` takes.
+
+        Raises:
+            AraeError: The model writes no candidates, or onnxruntime fails.
+        """
+        inputs: dict[str, npt.NDArray[Any]] = {
+            "maximum_length": np.array(limits.max(), dtype=np.int64),
+            "limits": limits,
+            "width": np.array(width, dtype=np.int64),
+            "temperature": np.array(temperature, dtype=np.float32),
+            "uniforms": np.zeros((0, 0), dtype=np.float32) if uniforms is None else uniforms,
+        }
+        sessions = self.open(class_name, searching=True)
+        outputs = ["tokens", "parents", "totals", "counts"]
+        written, parents, totals, counts = self._rewrite(sessions, tokens, lengths, "line.", inputs, outputs)
+        return written, parents, totals, counts
+
+    def score(self, tokens: Int64, mask: Float32) -> Float32:
+        """Return the log-probability of each class for each row, of shape (batch, classes).
+
+        Args:
+            tokens: Padded ids of shape (batch, time).
+            mask: 1 at real ids, the end id not among them, of shape (batch, time).
+
+        Raises:
+            AraeError: The model has no style scorer, or onnxruntime fails.
+        """
+        scorer = self.open_scorer()
+        try:
+            scores: Float32 = scorer.run(["log_probabilities"], {"tokens": tokens, "mask": mask})[0]
+        except Exception as error:  # onnxruntime's exceptions share no base class but this one
+            raise self._failed(error) from error
+        return scores
+
+    def _rewrite(
+        self,
+        sessions: tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession],
+        tokens: Int64,
+        lengths: Int64,
+        prefix: str,
+        inputs: Mapping[str, npt.NDArray[Any]],
+        outputs: Sequence[str],
+    ) -> list[npt.NDArray[Any]]:
+        """Run an encoder and a decoder, whose names of the code begin with a prefix; return the decoder's outputs."""
+        encoder, decoder = sessions
         kind, index = self.device.kind, self.device.index
         try:
             encoding = encoder.io_binding()
@@ -212,22 +319,33 @@ class Sessions:
             encoder.run_with_iobinding(encoding)
             code, mask = encoding.get_outputs()
             decoding = decoder.io_binding()
-            decoding.bind_ortvalue_input("code", code)
-            decoding.bind_ortvalue_input("code_mask", mask)
-            decoding.bind_cpu_input("maximum_length", np.array(maximum_length, dtype=np.int64))
-            decoding.bind_output("tokens", "cpu")
+            decoding.bind_ortvalue_input(f"{prefix}code", code)
+            decoding.bind_ortvalue_input(f"{prefix}code_mask", mask)
+            for name, values in inputs.items():
+                decoding.bind_cpu_input(name, values)
+            for name in outputs:
+                decoding.bind_output(name, "cpu")
             decoder.run_with_iobinding(decoding)
-            answers: Int64 = decoding.get_outputs()[0].numpy()
+            return [found.numpy() for found in decoding.get_outputs()]
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
-            raise AraeError(
-                f"onnxruntime failed on {self.device}: {_first_line(error)}",
-                "if memory is short, use a smaller --batch-size; otherwise try --device cpu.",
-            ) from error
-        return answers
+            raise self._failed(error) from error
 
-    def _open(self, name: str, weights: tuple[str, bytes] | None) -> onnxruntime.InferenceSession:
+    def _failed(self, error: Exception) -> AraeError:
+        return AraeError(
+            f"onnxruntime failed on {self.device}: {_first_line(error)}",
+            "if memory is short, use a smaller --batch-size; otherwise try --device cpu.",
+        )
+
+    def _shared(self, *names: str | None) -> Files:
+        """Return files that hold weights of several graphs; they are read once."""
+        for name in names:
+            if name is not None and name not in self._contents:
+                self._contents[name] = self.folder.read_file(name)
+        return [(name, self._contents[name]) for name in names if name is not None]
+
+    def _open(self, name: str, files: Files) -> onnxruntime.InferenceSession:
         content = self.folder.read_file(name)
-        session = self._create(name, content, weights, self.device)
+        session = self._create(name, content, files, self.device)
         if self.device.kind == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
             # Asked for CUDA, onnxruntime answers with a session on the CPU and no error.
             if not self._automatic:
@@ -236,13 +354,11 @@ class Sessions:
             self.device = CPU
         return session
 
-    def _create(
-        self, name: str, content: bytes, weights: tuple[str, bytes] | None, device: Device
-    ) -> onnxruntime.InferenceSession:
+    def _create(self, name: str, content: bytes, files: Files, device: Device) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
-        if weights is not None:
-            file, shared = weights
-            options.add_external_initializers_from_files_in_memory([file], [shared], [len(shared)])
+        if files:
+            names, contents = [file for file, _ in files], [shared for _, shared in files]
+            options.add_external_initializers_from_files_in_memory(names, contents, list(map(len, contents)))
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         # Patterns are remembered for each new shape of a batch: memory that grows in a stream of lines.
@@ -259,7 +375,7 @@ class Sessions:
             if device.kind == "cuda" and self._automatic:
                 self.fallback = f"there is a GPU, but onnxruntime cannot use it ({_first_line(error)})"
                 self.device = CPU
-                return self._create(name, content, weights, CPU)
+                return self._create(name, content, files, CPU)
             if device.kind == "cuda":
                 raise AraeError(f"onnxruntime cannot use {device}: {_first_line(error)}", _CUDA_REMEDY) from error
             raise AraeError(

@@ -1,0 +1,353 @@
+"""The decoder of one class as an ONNX graph that writes several candidates for each line: by beam search or sampling.
+
+It is the greedy decoder's step with another way to choose, and stores no weights of its own: they lie in the file of
+the greedy decoder, where ONNX's external data finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper
+
+from arae_transfer.errors import AraeError
+from arae_transfer.export.decoder_graph import append_logits, first_values, read_code, state_names
+from arae_transfer.export.graph import Graph, Storage, make_model, value
+from arae_transfer.export.parity import REQUIRED_SHARE, Row, open_graph, pad
+from arae_transfer.model.decoder import Decoder
+from arae_transfer.tokenizer import END_ID, PAD_ID
+
+# The log-probability of what must not be chosen: far below any sentence's, and still a number after many additions.
+_DEAD = -1e30
+# Rows that exports compare with the greedy decoders.
+_PROBES = 128
+
+
+def build_candidates(
+    decoder: Decoder, metadata: Mapping[str, str], storage: Storage = "fp32", graph: Graph | None = None
+) -> onnx.ModelProto:
+    """Build the graph that writes ``width`` candidates for each line; rows below are lines x width.
+
+    With ``temperature`` 0 it searches with a beam. A hypothesis is worth the mean log-probability of its tokens, the
+    end id among them, so that long ones are not at a disadvantage. At each step the beam keeps the ``width`` best of
+    its finished hypotheses and of all continuations of the others; a line is done when all its hypotheses are. A beam
+    of one is the greedy decode. With a greater temperature each candidate is drawn token by token, each at the place
+    in the cumulative distribution of softmax(logits / temperature) that a given uniform number says.
+
+    Inputs: ``line.code`` float32 (lines, vectors, code_size); ``line.code_mask`` float32 (lines, vectors), 1 at real
+    vectors; ``maximum_length`` int64, a scalar; ``limits`` int64 (lines,), the most tokens of each line's candidates;
+    ``width`` int64, a scalar; ``temperature`` float32, a scalar; ``uniforms`` float32 (steps, rows) in [0, 1), which
+    beam search does not read.
+
+    Outputs: ``tokens`` and ``parents`` int64 (steps, rows): the tokens written at each step, padding after an end, and
+    the rows whose hypotheses they continue; ``totals`` float32 (rows,), the log-probability of each candidate as of
+    the last step, under the model itself whatever the temperature; ``counts`` int64 (rows,), its tokens.
+
+    Args:
+        decoder: The trained decoder. With fp16 storage its matrices must be rounded to fp16 already.
+        metadata: What the file says about itself.
+        storage: How matrices are stored; arithmetic is fp32.
+        graph: As in ``build_decoder``.
+    """
+    graph = graph or Graph(storage)
+    _repeat_lines(graph)
+    read_code(graph, decoder)
+    first_values(graph, decoder)
+    _first_totals(graph)
+    carried = ("token", "running", "total", "count", *state_names(decoder))
+    body = _step(graph.body(), decoder)
+    graph.nodes(
+        "Loop",
+        ["maximum_length", graph.constant("always", True, np.bool_), *(f"{name}.first" for name in carried)],
+        [
+            *(f"{name}.last" if name not in ("total", "count") else f"{name}s" for name in carried),
+            "tokens",
+            "parents",
+        ],
+        body=body,
+    )
+    axis = "vectors" if decoder.attends else 1
+    code_size = decoder.first.input_size - decoder.embedding.embedding_dim
+    inputs = [
+        value("line.code", TensorProto.FLOAT, ["lines", axis, code_size]),
+        value("line.code_mask", TensorProto.FLOAT, ["lines", axis]),
+        value("maximum_length", TensorProto.INT64, []),
+        value("limits", TensorProto.INT64, ["lines"]),
+        value("width", TensorProto.INT64, []),
+        value("temperature", TensorProto.FLOAT, []),
+        value("uniforms", TensorProto.FLOAT, ["uniforms.steps", "uniforms.rows"]),
+    ]
+    outputs = [
+        value("tokens", TensorProto.INT64, ["steps", "rows"]),
+        value("parents", TensorProto.INT64, ["steps", "rows"]),
+        value("totals", TensorProto.FLOAT, ["rows"]),
+        value("counts", TensorProto.INT64, ["rows"]),
+    ]
+    return make_model(graph.build("candidates", inputs, outputs), metadata, "Code vectors to candidates' token ids.")
+
+
+def refer_to(graph: onnx.ModelProto, files: Mapping[str, bytes], least: int = 1 << 12) -> None:
+    """Take weights out of a graph that some files hold already, and say where they lie, as ONNX's external data.
+
+    Args:
+        graph: The graph; it is changed.
+        files: The content of the files by name: other graphs among them, whose bytes hold their weights as they are.
+            They have to lie beside the graph, unchanged.
+        least: Bytes that a weight must have to be worth it.
+    """
+    for tensor in graph.graph.initializer:
+        if len(tensor.raw_data) < least:
+            continue
+        for file, content in files.items():
+            offset = content.find(tensor.raw_data)
+            if offset >= 0:
+                entries = {"location": file, "offset": str(offset), "length": str(len(tensor.raw_data))}
+                tensor.ClearField("raw_data")
+                tensor.data_location = onnx.TensorProto.EXTERNAL
+                for key, text in entries.items():
+                    entry = tensor.external_data.add()
+                    entry.key, entry.value = key, text
+                break
+
+
+def require_greedy(
+    encoder: bytes,
+    decoders: Mapping[str, tuple[str, bytes]],
+    candidates: Mapping[str, bytes],
+    weights: tuple[str, bytes] | None,
+    rows: Sequence[Row],
+    maximum_length: int,
+) -> None:
+    """Refuse graphs of candidates whose beam of one does not write what the greedy decoders write.
+
+    Args:
+        encoder: The encoder's graph, serialized.
+        decoders: The name and the content of the file of each class's greedy decoder.
+        candidates: Each class's graph of candidates, serialized, which reads weights in the decoder's file.
+        weights: The name and the content of the file of weights that the graphs share, if any.
+        rows: Ids with end ids.
+        maximum_length: The greatest number of tokens of a rewrite.
+
+    Raises:
+        AraeError: Too many rewrites differ.
+    """
+    tokens, lengths = pad(rows[:_PROBES])
+    feed = {"tokens": tokens, "lengths": lengths}
+    code, mask = open_graph(encoder, weights).run(["code", "code_mask"], feed)
+    most = np.array(maximum_length)
+    one = {
+        "line.code": code,
+        "line.code_mask": mask,
+        "maximum_length": most,
+        "limits": np.full(len(tokens), maximum_length),
+        "width": np.array(1),
+        "temperature": np.array(0, np.float32),
+        "uniforms": np.zeros((0, 0), np.float32),
+    }
+    compared = identical = 0
+    for label, file in decoders.items():
+        decode = open_graph(file[1], weights)
+        (wanted,) = decode.run(["tokens"], {"code": code, "code_mask": mask, "maximum_length": most})
+        (found,) = open_graph(candidates[label], file, weights).run(["tokens"], one)
+        steps = min(len(found), wanted.shape[1])
+        compared += len(wanted)
+        same = (found.T[:, :steps] == wanted[:, :steps]).all(1)
+        identical += int((same & ~found.T[:, steps:].any(1) & ~wanted[:, steps:].any(1)).sum())
+    if identical < REQUIRED_SHARE * compared:
+        raise AraeError(
+            f"the graphs of candidates do not decode as the greedy ones: {compared - identical:,} of {compared:,} "
+            "rewrites differ; nothing was written",
+            f"this is a fault of arae or of onnxruntime {onnxruntime.__version__}: try another version, and report it.",
+        )
+
+
+def _repeat_lines(graph: Graph) -> None:
+    """Append ``code`` (rows, vectors, code_size), ``code_mask`` (rows, vectors) and ``limit`` (rows,)."""
+    axis_1 = graph.constant("axis.1", [1])
+    every = graph.constant("every", [-1])
+    one = graph.constant("one.axis", [1])
+    width = graph.node("Reshape", ["width", one], "width.axis")  # [width]
+    start, stop = graph.constant("batch.start", [0]), graph.constant("batch.stop", [1])
+    for name, rest in (("code", 2), ("code_mask", 1)):
+        shape = graph.node("Shape", [f"line.{name}"], f"line.{name}.shape")
+        own = graph.node("Slice", [shape, axis_1, graph.constant(f"axes.{rest}", [rest + 1])], f"{name}.own")
+        column = graph.node("Unsqueeze", [f"line.{name}", axis_1], f"line.{name}.column")
+        repeats = graph.node("Concat", [one, width, *[one] * rest], f"{name}.repeats", axis=0)
+        repeated = graph.node("Expand", [column, repeats], f"{name}.repeated")  # (lines, width, ...)
+        rows = graph.node("Concat", [every, own], f"{name}.rows", axis=0)
+        graph.node("Reshape", [repeated, rows], name)
+    lines = graph.node("Slice", ["line.code_mask.shape", start, stop], "lines.axis")  # [lines]
+    graph.node("Concat", [lines, width], "lines.by_width", axis=0)
+    limits = graph.node("Unsqueeze", ["limits", axis_1], "limits.column")
+    by_line = graph.node("Expand", [limits, "lines.by_width"], "limits.by_line")  # (lines, width)
+    graph.node("Reshape", [by_line, every], "limit")
+
+
+def _first_totals(graph: Graph) -> None:
+    """Append what the candidates begin with, and constants of the search.
+
+    ``total.first`` (rows,): in beam search only the first hypothesis of each line lives at the start, or all would
+    be alike; ``count.first`` (rows,); ``lone`` (1, width): 0 and then _DEAD, the gains of a hypothesis that has ended
+    and continues in one way alone; ``row`` (rows,) their numbers; ``line.start`` (lines, 1) the first row of each line.
+    """
+    zero, one = (graph.constant(f"number.{number}", number) for number in (0, 1))
+    every, axis_0 = graph.constant("every", [-1]), graph.constant("axis.0", [0])
+    nothing = graph.constant("zero", 0.0, np.float32)
+    sampling = graph.node("Greater", ["temperature", nothing], "sampling")
+    places = graph.node("Range", [zero, "width", one], "width.places")
+    is_first = graph.node("Equal", [places, zero], "width.first")
+    lone = graph.node("Where", [is_first, nothing, graph.constant("dead", _DEAD, np.float32)], "lone.flat")
+    graph.node("Unsqueeze", [lone, axis_0], "lone")
+    begun = graph.node("Where", [sampling, nothing, "lone"], "totals.begun")  # (1, width)
+    by_line = graph.node("Expand", [begun, "lines.by_width"], "totals.by_line")  # (lines, width)
+    graph.node("Reshape", [by_line, every], "total.first")
+    shape = graph.node("Shape", ["limit"], "rows.axis")  # [rows]
+    none = helper.make_tensor("none", TensorProto.INT64, [1], [0])
+    graph.node("ConstantOfShape", [shape], "count.first", value=none)
+    rows = graph.node("Squeeze", [shape, axis_0], "rows.number")
+    graph.node("Range", [zero, rows, one], "row")
+    starts = graph.node("Range", [zero, rows, "width"], "line.start.flat")
+    graph.node("Unsqueeze", [starts, graph.constant("axis.1", [1])], "line.start")
+
+
+def _step(body: Graph, decoder: Decoder) -> onnx.GraphProto:
+    """Build the loop's body: choose tokens and the hypotheses that they continue, and bring the states along."""
+    logits = append_logits(body, decoder)
+    axis_1 = body.constant("axis.1", [1])
+    greatest = body.node("ReduceMax", [logits], "logits.greatest", axes=[1], keepdims=1)  # (rows, 1)
+    shifted = body.node("Sub", [logits, greatest], "logits.shifted")
+    shares = body.node("Exp", [shifted], "logits.exp")
+    summed = body.node("ReduceSum", [shares, axis_1], "logits.sum", keepdims=1)
+    body.node("Log", [summed], "logits.log")  # (rows, 1)
+    body.node("Unsqueeze", ["running", axis_1], "running.column")
+    body.nodes(
+        "If",
+        ["sampling"],
+        ["token.next", "parent", "total.next"],
+        then_branch=_draw(body.body(), logits, decoder.output.out_features),
+        else_branch=_search(body.body(), logits),
+    )
+    written = body.node("Cast", ["running"], "running.number", to=TensorProto.INT64)
+    counted = body.node("Add", ["count", written], "count.own")
+    body.node("Gather", [counted, "parent"], "count.next")
+    _end(body)
+    for name in state_names(decoder):
+        body.node("Gather", [f"{name}.next", "parent"], f"{name}.kept")
+    # A value cannot be carried to the next step and collected at the same time.
+    body.node("Identity", ["token.next"], "token.collected")
+    body.node("Identity", ["parent"], "parent.collected")
+    return _build_body(body, decoder)
+
+
+def _draw(branch: Graph, logits: str, vocabulary: int) -> onnx.GraphProto:
+    """Build the choice by chance: each row's token from its distribution, each row continuing itself."""
+    axis_1, last = branch.constant("axis.1", [1]), branch.constant("vocabulary.last", vocabulary - 1)
+    tempered = branch.node("Div", [logits, "temperature"], "logits.tempered")
+    shares = branch.node("Softmax", [tempered], "shares", axis=1)
+    cumulative = branch.node("CumSum", [shares, branch.constant("number.1", 1)], "shares.cumulative")
+    # Rounding may leave the sum beside 1.
+    whole = branch.node("Gather", [cumulative, branch.constant("vocabulary.place", [vocabulary - 1])], "whole", axis=1)
+    uniform = branch.node("Gather", ["uniforms", "step"], "uniform.row")
+    column = branch.node("Reshape", [uniform, branch.constant("rows.column", [-1, 1])], "uniform")  # (rows, 1)
+    bound = branch.node("Mul", [column, whole], "uniform.bound")
+    # Ids without text have no share, so that the sum is not less before them: they are never chosen.
+    passed = branch.node("LessOrEqual", [cumulative, bound], "passed")
+    as_number = branch.node("Cast", [passed], "passed.number", to=TensorProto.INT64)
+    place = branch.node("ReduceSum", [as_number, axis_1], "passed.sum", keepdims=1)  # (rows, 1)
+    drawn = branch.node("Min", [place, last], "drawn")
+    logit = branch.node("GatherElements", [logits, drawn], "drawn.logit", axis=1)
+    gain = _log_probability(branch, logit, "drawn")
+    lived = branch.node("Where", ["running.column", gain, branch.constant("zero", 0.0, np.float32)], "drawn.lived")
+    flat_gain = branch.node("Squeeze", [lived, axis_1], "drawn.gain.flat")
+    branch.node("Add", ["total", flat_gain], "total.drawn")
+    flat = branch.node("Squeeze", [drawn, axis_1], "drawn.flat")
+    branch.node("Where", ["running", flat, branch.constant("pad", PAD_ID)], "token.drawn")
+    branch.node("Identity", ["row"], "parent.drawn")
+    return branch.build("draw", [], _choice("drawn"))
+
+
+def _search(branch: Graph, logits: str) -> onnx.GraphProto:
+    """Build the step of beam search: of width x width continuations of a line the best ``width``, best first."""
+    axis_1, every = branch.constant("axis.1", [1]), branch.constant("every", [-1])
+    # The best of a line are among the best of its hypotheses.
+    branch.nodes("TopK", [logits, "width.axis"], ["best.logits", "best.tokens"], axis=1)  # (rows, width)
+    gains = _log_probability(branch, "best.logits", "best")
+    gains = branch.node("Where", ["running.column", gains, "lone"], "gains")
+    tokens = branch.node("Where", ["running.column", "best.tokens", branch.constant("pad", PAD_ID)], "continuations")
+    before = branch.node("Unsqueeze", ["total", axis_1], "total.column")
+    totals = branch.node("Add", [before, gains], "totals.continued")  # (rows, width)
+    written = branch.node("Cast", ["running"], "running.own", to=TensorProto.INT64)
+    count = branch.node("Add", ["count", written], "count.continued")
+    column = branch.node("Unsqueeze", [count, axis_1], "count.column")
+    as_float = branch.node("Cast", [column], "count.float", to=TensorProto.FLOAT)
+    worth = branch.node("Div", [totals, as_float], "worth")  # (rows, width)
+    squared = branch.node("Mul", ["width", "width"], "width.squared")
+    square = branch.node("Reshape", [squared, branch.constant("one.axis", [1])], "width.squared.axis")
+    shape = branch.node("Concat", [every, square], "lines.by_square", axis=0)
+    by_line = branch.node("Reshape", [worth, shape], "worth.by_line")  # (lines, width x width)
+    branch.nodes("TopK", [by_line, "width.axis"], ["kept.worth", "kept.places"], axis=1)  # (lines, width)
+    beam = branch.node("Div", ["kept.places", "width"], "kept.beam")
+    parents = branch.node("Add", [beam, "line.start"], "kept.parents")
+    branch.node("Reshape", [parents, every], "parent.searched")
+    start = branch.node("Mul", ["line.start", "width"], "line.square.start")
+    flat_places = branch.node("Add", ["kept.places", start], "kept.flat")
+    chosen = branch.node("Reshape", [flat_places, every], "kept.rows")
+    for values, name in ((tokens, "token"), (totals, "total")):
+        flat = branch.node("Reshape", [values, every], f"{name}.continuations")
+        branch.node("Gather", [flat, chosen], f"{name}.searched")
+    return branch.build("search", [], _choice("searched"))
+
+
+def _log_probability(branch: Graph, logits: str, name: str) -> str:
+    """Append the log-probabilities of some logits; near numbers are subtracted first, which keeps their digits."""
+    shifted = branch.node("Sub", [logits, "logits.greatest"], f"{name}.shifted")
+    return branch.node("Sub", [shifted, "logits.log"], f"{name}.gain")
+
+
+def _choice(name: str) -> list[onnx.ValueInfoProto]:
+    """Return what either way to choose gives, in its order."""
+    kinds = {"token": TensorProto.INT64, "parent": TensorProto.INT64, "total": TensorProto.FLOAT}
+    return [value(f"{kind}.{name}", element, ["rows"]) for kind, element in kinds.items()]
+
+
+def _end(body: Graph) -> None:
+    """Append which hypotheses go on: those that did, have not written the end id, and are below their limit."""
+    went_on = body.node("Gather", ["running", "parent"], "running.parent")
+    is_end = body.node("Equal", ["token.next", body.constant("end", END_ID)], "token.is_end")
+    goes_on = body.node("Not", [is_end], "token.is_not_end")
+    unended = body.node("And", [went_on, goes_on], "running.unended")
+    has_room = body.node("Less", ["count.next", "limit"], "count.has_room")
+    running = body.node("And", [unended, has_room], "running.next")
+    as_number = body.node("Cast", [running], "running.next.number", to=TensorProto.INT32)
+    any_running = body.node("ReduceMax", [as_number], "running.any", keepdims=0)
+    body.node("Cast", [any_running], "go_on.next", to=TensorProto.BOOL)
+
+
+def _build_body(body: Graph, decoder: Decoder) -> onnx.GraphProto:
+    integer, real, flag = TensorProto.INT64, TensorProto.FLOAT, TensorProto.BOOL
+    shape: list[str | int] = ["rows", decoder.first.hidden_size]
+    states = state_names(decoder)
+    inputs = [
+        # Scalars in effect; onnx's shape inference and onnxruntime both take them to have one axis.
+        value("step", integer, [1]),
+        value("go_on", flag, [1]),
+        value("token", integer, ["rows"]),
+        value("running", flag, ["rows"]),
+        value("total", real, ["rows"]),
+        value("count", integer, ["rows"]),
+        *(value(name, real, shape) for name in states),
+    ]
+    outputs = [
+        value("go_on.next", flag, []),
+        value("token.next", integer, ["rows"]),
+        value("running.next", flag, ["rows"]),
+        value("total.next", real, ["rows"]),
+        value("count.next", integer, ["rows"]),
+        *(value(f"{name}.kept", real, shape) for name in states),
+        value("token.collected", integer, ["rows"]),
+        value("parent.collected", integer, ["rows"]),
+    ]
+    return body.build("step", inputs, outputs)

@@ -1,0 +1,129 @@
+"""What is asked for of candidates, how they are scored and joined: without a model."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from arae_transfer.errors import AraeError
+from arae_transfer.runtime.candidates import (
+    GREEDY,
+    Candidate,
+    Choice,
+    Ranking,
+    agreement,
+    join_candidates,
+    uniform_numbers,
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"beam": 0}, "beam = 0"),
+        ({"beam": 65}, "beam = 65"),
+        ({"sample": -1}, "sample = -1"),
+        ({"n_best": 0}, "n_best = 0"),
+        ({"beam": 3, "sample": 3}, "searched with a beam or drawn"),
+        ({"beam": 3, "n_best": 4}, "4 candidates are wanted of 3"),
+        ({"sample": 2, "n_best": 3}, "3 candidates are wanted of 2"),
+        ({"sample": 2, "temperature": 0.0}, "temperature of 0"),
+        ({"sample": 2, "temperature": float("nan")}, "temperature of nan"),
+        ({"sample": 2, "temperature": float("inf")}, "temperature of inf"),
+        ({"seed": -1}, "no seed"),
+        ({"min_confidence": 1.5}, "no confidence"),
+        ({"min_confidence": float("nan")}, "no confidence"),
+        ({"source": "negative"}, "whatever their class"),
+        ({"source": "auto", "if_already": "drop"}, "unknown way 'drop'"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(AraeError, match=message):
+        Choice(**settings)
+
+
+def test_the_default_scores_nothing() -> None:
+    assert not GREEDY.searches
+    assert not GREEDY.scores
+    assert not Choice(beam=1).scores
+    assert Choice(source="auto").scores
+    assert not Choice(source="auto").searches
+    assert Choice(min_confidence=0.5).width == 1
+    assert Choice(n_best=4).width == 4
+    assert Choice(sample=3).searches
+
+
+def test_weights_of_the_ranking_are_read() -> None:
+    assert Ranking.parse("style=1,fluency=0.5,content=2") == Ranking(1, 0.5, 2)
+    assert Ranking.parse(" fluency = 3 ") == Ranking(0, 3, 0)
+    assert Ranking(2, 3, 5).score(-0.5, -0.25, 0.5) == -1.0 - 0.75 + 2.5
+
+
+@pytest.mark.parametrize(
+    "text", ["", "style", "styl=1", "style=x", "style=-1", "style=nan", "style=1,style=2", "style=0"]
+)
+def test_weights_that_say_nothing_are_refused(text: str) -> None:
+    with pytest.raises(AraeError, match="rank"):
+        Ranking.parse(text)
+
+
+def test_agreement_is_of_words() -> None:
+    assert agreement("the food was cold .", "the food was cold .") == 1.0
+    assert agreement("the food was cold .", ". cold was food the") == 1.0
+    assert agreement("the food was cold", "a dog") == 0.0
+    assert agreement("the food was cold", "the food was") == pytest.approx(6 / 7)
+    assert agreement("the food", "the the the food") == pytest.approx(4 / 6)
+    assert agreement("", "") == 1.0
+    assert agreement("", "a") == 0.0
+
+
+def test_numbers_depend_on_the_line_alone() -> None:
+    rows, limits = [[5, 6, 3], [7, 3], [5, 6, 3]], np.array([6, 4, 6])
+    together = uniform_numbers(rows, limits, 3, seed=1)
+    assert together.shape == (6, 9)
+    assert (together >= 0).all()
+    assert (together < 1).all()
+    alone = uniform_numbers(rows[1:2], limits[1:2], 3, seed=1)
+    np.testing.assert_array_equal(together[:4, 3:6], alone)
+    np.testing.assert_array_equal(together[:, :3], together[:, 6:])
+    assert not np.array_equal(together[:4, :3], alone)
+    np.testing.assert_array_equal(uniform_numbers(rows[:1], limits[:1], 2, seed=1), together[:, :2])
+    assert not np.array_equal(uniform_numbers(rows, limits, 3, seed=2), together)
+
+
+def _random_candidate(generator: random.Random, name: str) -> Candidate:
+    return Candidate(name, generator.gauss(0, 1), generator.random(), -generator.random(), generator.random(), False)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_candidates_of_pieces_are_joined_best_first(seed: int) -> None:
+    generator = random.Random(seed)
+    pieces: list[tuple[list[Candidate], str, int]] = []
+    for piece in range(4):
+        if piece == 2:
+            pieces.append(([], "as it is", generator.randrange(1, 9)))
+            continue
+        candidates = [_random_candidate(generator, f"{piece}.{number}") for number in range(generator.randrange(1, 5))]
+        pieces.append((sorted(candidates, key=lambda each: -each.score), "", generator.randrange(1, 9)))
+    joined = join_candidates(pieces, " ".join, 5)
+    scored = [piece for piece in pieces if piece[0]]
+    weight = sum(tokens for _, _, tokens in scored)
+    wanted = sorted(
+        (
+            sum(each.score * tokens for each, (_, _, tokens) in zip(chosen, scored, strict=True)) / weight,
+            " ".join([chosen[0].output, chosen[1].output, "as it is", chosen[2].output]),
+            sum(each.content * tokens for each, (_, _, tokens) in zip(chosen, scored, strict=True)) / weight,
+        )
+        for chosen in itertools.product(*(candidates for candidates, _, _ in scored))
+    )[::-1][:5]
+    assert [each.output for each in joined] == [output for _, output, _ in wanted]
+    assert [each.score for each in joined] == pytest.approx([score for score, _, _ in wanted])
+    assert [each.content for each in joined] == pytest.approx([content for _, _, content in wanted])
+
+
+def test_pieces_without_candidates_join_to_none() -> None:
+    assert join_candidates([([], "a", 3), ([], "b", 2)], " ".join, 3) == ()
