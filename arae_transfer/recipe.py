@@ -134,6 +134,12 @@ class Adversary:
     clip: float = _setting(0.01, "The bound of the critic's weights when clipping.", minimum=1e-6)
     penalty: float = _setting(10.0, "The weight of the gradient penalty, per-sample norm towards 1.", minimum=0)
     critic_updates: int = _setting(5, "The critic's updates per step.", minimum=1, maximum=100)
+    batch_size: int = _setting(
+        0,
+        "The sentences of each class in an update of critic and generator in the alternating schedule; "
+        "0: training.batch_size.",
+        minimum=0,
+    )
     learning_rate: float = _setting(1e-4, "The learning rate of generator and critic (Adam).", minimum=0)
     beta1: float = _setting(0.5, "Adam's first decay rate for generator and critic.", minimum=0, maximum=0.999)
 
@@ -232,7 +238,8 @@ class Training:
     label_smoothing: float = _setting(0.0, "The label smoothing of reconstruction.", minimum=0, maximum=0.9)
     candidates: int = _setting(
         0,
-        "The tokens over which a step's softmax runs: its targets, frequent and random ones; 0: the whole vocabulary.",
+        "The tokens over which a step's softmax runs: its targets, frequent ones, and random ones that stand for the "
+        "rest; 0: the whole vocabulary.",
         minimum=0,
     )
     averaging: float = _setting(
@@ -244,8 +251,10 @@ class Training:
     initialization: Literal["uniform", "scaled"] = _setting(
         "uniform", "Uniform(-0.1, 0.1) as in the reference code, or PyTorch's own scaled to each layer."
     )
-    precision: Literal["auto", "fp32", "bf16"] = _setting(
-        "auto", "The precision of encoder and decoders; auto: bf16 on GPUs of capability 8.0 and later."
+    precision: Literal["auto", "fast", "fp32", "bf16"] = _setting(
+        "auto",
+        "The precision of encoder and decoders; auto: bf16 on GPUs of capability 8.0 and later; fast: on CPUs with "
+        "instructions for it, too.",
     )
     seed: int = _setting(1111, "The seed of everything random.", minimum=0, maximum=2**31 - 1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,14 @@ def test_a_recipe_says_what_it_is_for_and_where_its_data_come_from(path: Path) -
 def test_recipes_have_names_of_their_own() -> None:
     names = [load_recipe(path).name for path in RECIPES]
     assert len(set(names)) == len(names)
+
+
+def test_the_fast_recipe_is_the_papers_but_for_three_keys() -> None:
+    folder = recipes_directory() / "yelp-sentiment"
+    settings = ["training.candidates=2000", "training.precision=fast", "adversary.batch_size=32"]
+    plain, fast = load_recipe(folder / "paper.toml", settings), load_recipe(folder / "paper-fast.toml")
+    assert fast.adversary.batch_size * 2 == fast.training.batch_size
+    assert replace(plain, name=fast.name, description=fast.description) == fast
 
 
 def test_the_papers_recipe_is_the_papers() -> None:

@@ -98,6 +98,10 @@ def count_sentence(recipe: Recipe, vocabulary: int, classes: int, length: float)
     players = count_players(recipe, vocabulary, classes, length)
     vectors = length if recipe.model.code == "sequence" else 1.0
     alternating = recipe.training.schedule == "alternating"
+    # Of a step's sentences, those that one update of critic or generator reads.
+    share = 1.0
+    if alternating and recipe.adversary.batch_size:
+        share = recipe.adversary.batch_size / recipe.training.batch_size
     updates = recipe.adversary.critic_updates
     encode = length * players.encoder
     counts = {
@@ -112,8 +116,8 @@ def count_sentence(recipe: Recipe, vocabulary: int, classes: int, length: float)
         # Real and generated codes; a penalty differentiates the critic twice, which is three passes more.
         passes = 2 * LEARNING + (LEARNING if recipe.adversary.constraint == "gradient-penalty" else 0)
         critic = vectors * (passes * players.critic + FORWARD * players.generator)
-        counts["critic"] = updates * (critic + (FORWARD * encode if alternating else 0.0))
-        counts["generator"] = vectors * (LEARNING * players.generator + THROUGH * players.critic)
-        counts["encoder against critic"] = THROUGH * vectors * players.critic
-        counts["encoder against critic"] += LEARNING * encode if alternating else 0.0
+        counts["critic"] = share * updates * (critic + (FORWARD * encode if alternating else 0.0))
+        counts["generator"] = share * vectors * (LEARNING * players.generator + THROUGH * players.critic)
+        counts["encoder against critic"] = share * THROUGH * vectors * players.critic
+        counts["encoder against critic"] += share * LEARNING * encode if alternating else 0.0
     return counts

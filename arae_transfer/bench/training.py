@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ from torch import Tensor
 
 from arae_transfer.bench.operations import count_sentence
 from arae_transfer.bench.reference import reference_optimizers, reference_step
+from arae_transfer.bench.released import ReleasedProcess
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
 from arae_transfer.training.batch import Batch, make_batch
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.loop import Trainer
 from arae_transfer.training.players import Metrics, Players
+from arae_transfer.training.processor import prepare_processor, torchs_own_products
 from arae_transfer.training.reporter import Progress
 from arae_transfer.training.validation import ValidationReport
 
@@ -54,6 +56,8 @@ class TrainingSpeed:
         bf16_rate: Likewise in bfloat16; None where it cannot.
         share_of_ceiling: Operations per second of training over those of the matrix product in its precision.
         reference_ratio: How many times as long the plain reference step takes; None where it was not asked for.
+        released_ratio: How many times as long an iteration of the authors' released code takes for the same number of
+            sentences; None where it was not asked for or is none of theirs (other devices, other numbers of classes).
     """
 
     recipe: str
@@ -71,6 +75,7 @@ class TrainingSpeed:
     bf16_rate: float | None
     share_of_ceiling: float
     reference_ratio: float | None
+    released_ratio: float | None
 
     def table(self) -> dict[str, Any]:
         """Return everything as JSON types."""
@@ -203,13 +208,11 @@ def _reference_runner(recipe: Recipe, trainer: Trainer) -> Callable[[int], None]
 
     def run(step: int) -> None:
         generator = np.random.default_rng([recipe.training.seed, step, 3])
-
-        def draw() -> Batch:
-            size = recipe.training.batch_size
-            chosen = [generator.integers(0, len(corpus), size) for corpus in sentences]
-            return make_batch(sentences, chosen, recipe.noise, trainer.data.style, generator, trainer.device)
-
-        reference_step(players, draw(), draw)
+        size = recipe.training.batch_size
+        chosen = [generator.integers(0, len(corpus), size) for corpus in sentences]
+        batch = make_batch(sentences, chosen, recipe.noise, trainer.data.style, generator, trainer.device)
+        with torchs_own_products():
+            reference_step(players, batch, lambda: trainer.data.random_batch(generator, trainer.device))
 
     return run
 
@@ -238,31 +241,42 @@ def measure_training(
 ) -> TrainingSpeed:
     """Train some steps of a recipe and measure them.
 
-    The steps of the recipe and of the reference take turns, so that other work on the machine slows both alike, and
-    medians are compared. A joint recipe is measured before its cycle begins unless ``cycle.start`` is 0.
+    The steps of the recipe, of the reference and of the released code take turns, so that other work on the machine
+    slows all alike, and medians are compared. A joint recipe is measured before its cycle begins unless ``cycle.start``
+    is 0.
 
     Args:
         recipe: The recipe.
         data: Lines to learn from.
         device: ``auto``, ``cpu`` or ``cuda[:N]``.
         steps: How many steps to measure, after two to warm up.
-        reference: Whether to measure the plain reference step as well.
+        reference: Whether to measure the plain reference step and the authors' released code as well.
 
     Raises:
         AraeError: The device does not exist, or the data do not fit the recipe.
     """
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(recipe, data, Path(folder) / "run", _Silent(), device=device)
+    prepare_processor()
     trainer.model.train()
     ours: list[float] = []
     theirs: list[float] = []
+    released: list[float] = []
     run_reference = _reference_runner(recipe, trainer) if reference else None
-    for step in range(WARM_UP_STEPS + steps):
-        own = _timed(trainer.device, trainer._step, step)
-        other = _timed(trainer.device, run_reference, step) if run_reference is not None else 0.0
-        if step >= WARM_UP_STEPS:
-            ours.append(own)
-            theirs.append(other)
+    comparable = len(trainer.classes) == 2 and trainer.device.type == "cpu" and recipe.model.code == "single"
+    with ExitStack() as stack:
+        release: ReleasedProcess | None = None
+        if reference and comparable:
+            corpora = list(trainer.data.train.values())
+            release = stack.enter_context(ReleasedProcess(recipe, corpora, trainer.tokenizer.vocabulary_size))
+        for step in range(WARM_UP_STEPS + steps):
+            own = _timed(trainer.device, trainer._step, step)
+            other = _timed(trainer.device, run_reference, step) if run_reference is not None else 0.0
+            iteration = release.iterate() if release is not None else 0.0
+            if step >= WARM_UP_STEPS:
+                ours.append(own)
+                theirs.append(other)
+                released.append(iteration)
     first = WARM_UP_STEPS + steps
     players = _player_times(trainer, range(first, first + steps))
     rates = {dtype: matrix_product_rate(trainer.device, dtype) for dtype in (torch.float32, torch.bfloat16)}
@@ -290,4 +304,5 @@ def measure_training(
         bf16_rate=rates[torch.bfloat16],
         share_of_ceiling=rate * sum(operations.values()) / ceiling,
         reference_ratio=statistics.median(theirs) / statistics.median(ours) if reference else None,
+        released_ratio=statistics.median(released) / statistics.median(ours) if release is not None else None,
     )

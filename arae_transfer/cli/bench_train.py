@@ -48,7 +48,8 @@ def bench_train(
     """Measure how fast a recipe trains on this machine.
 
     Sentences per second, where the time goes, and the share of the machine's own matrix-product rate that is reached;
-    and how many times as long a plain step takes that pads, draws at random and scores padding too.
+    and how many times as long a plain step takes that pads, draws at random and scores padding too, and an iteration
+    of the authors' released code.
 
     \b
       arae bench train
@@ -104,4 +105,9 @@ def describe(speed: TrainingSpeed) -> list[str]:
     ]
     if speed.reference_ratio is not None:
         lines.append(f"a plain reference step takes {speed.reference_ratio:.2f} times as long")
+    if speed.released_ratio is not None:
+        lines.append(
+            f"an iteration of the authors' released code takes {speed.released_ratio:.2f} times as long "
+            f"({speed.sentences_per_second / speed.released_ratio:,.0f} sentences/s)"
+        )
     return lines

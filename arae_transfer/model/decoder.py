@@ -123,6 +123,7 @@ class Decoder(nn.Module):
         mask: Tensor,
         word_dropout: float = 0.0,
         candidates: Tensor | None = None,
+        candidate_offsets: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Predict given sentences (teacher forcing), over real positions only.
 
@@ -132,6 +133,7 @@ class Decoder(nn.Module):
             mask: (batch, vectors).
             word_dropout: The probability that a preceding token is hidden.
             candidates: (candidates,) sorted ids that hold every target; only they get logits. None: all ids.
+            candidate_offsets: (candidates,) added to their logits. None: nothing.
 
         Returns:
             Logits (real positions, vocabulary or candidates) and the columns of their targets (real positions,), row
@@ -148,6 +150,8 @@ class Decoder(nn.Module):
             logits: Tensor = self.output(features[real])  # (real positions, vocabulary)
             return logits, targets[real]
         weight, bias = self.output.weight[candidates], self.output.bias[candidates]
+        if candidate_offsets is not None:
+            bias = bias + candidate_offsets
         logits = functional.linear(features[real], weight, bias)  # (real positions, candidates)
         return logits, torch.searchsorted(candidates, targets[real])
 

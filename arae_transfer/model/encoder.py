@@ -81,11 +81,11 @@ class Encoder(nn.Module):
                 states = ahead
         if self.single:
             mask = torch.ones(tokens.size(0), 1, dtype=torch.bool, device=tokens.device)  # (batch, 1)
-            return functional.normalize(self.projection(final), dim=2), mask
+            return functional.normalize(self.projection(final).float(), dim=2), mask
         positions = torch.arange(tokens.size(1), device=tokens.device)
         mask = positions < lengths[:, None]  # (batch, time)
         vectors = self.projection(states)  # (batch, time, code)
         if self.residual:
             vectors = vectors + embedded
-        code = functional.normalize(vectors, dim=2)
+        code = functional.normalize(vectors.float(), dim=2)
         return code * mask[:, :, None], mask

@@ -31,6 +31,7 @@ class Batch:
         classes: (rows,) class indices.
         candidates: (candidates,) sorted ids that the decoders choose among in this step, every target with them; None
             stands for the whole vocabulary.
+        candidate_offsets: (candidates,) what is added to their scores in a reconstruction; None adds nothing.
         weights: (rows,) how much each row counts; None stands for equal weights.
     """
 
@@ -40,6 +41,7 @@ class Batch:
     noised_lengths: Tensor
     classes: Tensor
     candidates: Tensor | None = None
+    candidate_offsets: Tensor | None = None
     weights: Tensor | None = None
 
     def rows_of(self, index: int) -> slice:
@@ -60,7 +62,8 @@ class CandidateSampler:
 
     The targets of the batch, then the most frequent tokens, then random ones: the tokens that compete most are always
     there, and each other one takes its turn (vocabulary selection, Jean et al. 2015). A softmax over 2,500 of 8,000
-    tokens costs a third.
+    tokens costs a third. A random one stands for all that were not drawn: its score is raised by minus the logarithm of
+    its probability to be drawn, so that the sum over the candidates estimates that over the vocabulary.
     """
 
     def __init__(self, sentences: Sequence[TokenizedSentences], vocabulary_size: int, size: int) -> None:
@@ -69,13 +72,20 @@ class CandidateSampler:
         self._vocabulary_size = vocabulary_size
         self._size = size
 
-    def draw(self, tokens: IntegerArray, generator: np.random.Generator) -> IntegerArray:
-        """Return the sorted candidates for (batch, time) targets."""
+    def draw(
+        self, tokens: IntegerArray, generator: np.random.Generator
+    ) -> tuple[IntegerArray, npt.NDArray[np.float32]]:
+        """Return the sorted candidates for (batch, time) targets, and what is added to their scores."""
         needed = np.unique(np.concatenate([tokens.ravel(), self._frequent, [END_ID]]))
         missing = max(0, self._size - len(needed))
+        others = self._vocabulary_size - END_ID - 1
         random = generator.integers(END_ID + 1, self._vocabulary_size, missing)
         candidates = np.unique(np.concatenate([needed, random]))
-        return candidates[candidates >= END_ID]
+        candidates = candidates[candidates >= END_ID]
+        # Drawn with replacement: the probability to be among them at least once.
+        offset = -np.log(-np.expm1(missing * np.log1p(-1.0 / others))) if missing and others > 1 else 0.0
+        drawn = ~np.isin(candidates, needed, assume_unique=True)
+        return candidates, np.where(drawn, offset, 0.0).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -146,7 +156,7 @@ def make_parallel_batch(
     noised = np.pad(noised, ((0, 0), (0, inputs.shape[1] - noised.shape[1])), constant_values=PAD_ID)
     inputs = np.where(damaged[:, None], noised, inputs)
     input_lengths = np.where(damaged, noised_lengths, input_lengths)
-    candidates = sampler.draw(tokens, generator) if sampler is not None else None
+    candidates, offsets = sampler.draw(tokens, generator) if sampler is not None else (None, None)
     weights = np.concatenate([pairs.weights[rows] for pairs, rows in chosen]).astype(np.float32)
     tokens, lengths = with_end(tokens, lengths)
     inputs, input_lengths = with_end(inputs, input_lengths)
@@ -161,6 +171,7 @@ def make_parallel_batch(
         move(input_lengths),
         move(classes),
         move(candidates) if candidates is not None else None,
+        move(offsets) if offsets is not None else None,
         move(weights),
     )
 
@@ -179,9 +190,9 @@ def make_batch(
     tokens, lengths = stack_classes(parts)
     classes = np.repeat(np.arange(len(sentences)), [len(chosen) for chosen in indices])
     noised, noised_lengths = add_input_noise(tokens, lengths, classes, noise, style, generator)
-    candidates = sampler.draw(tokens, generator) if sampler is not None else None
+    candidates, offsets = sampler.draw(tokens, generator) if sampler is not None else (None, None)
 
-    def move(array: IntegerArray) -> Tensor:
+    def move(array: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(device, non_blocking=True)
 
     tokens, lengths = with_end(tokens, lengths)
@@ -193,4 +204,5 @@ def make_batch(
         move(noised_lengths),
         move(classes),
         move(candidates) if candidates is not None else None,
+        move(offsets) if offsets is not None else None,
     )

@@ -21,7 +21,7 @@ from arae_transfer.layout import RunLayout, corpus_cache_directory
 from arae_transfer.model.arae import ARAE
 from arae_transfer.pairs.find import find_pairs
 from arae_transfer.pairs.pair import read_pairs, write_pairs
-from arae_transfer.recipe import Recipe
+from arae_transfer.recipe import InputNoise, Recipe
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.batch import (
     Batch,
@@ -216,22 +216,15 @@ class PreparedData:
 
     def batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch:
         """Return the batch of a step: sentences of about the same length."""
-        return self._gather(self.schedule.indices(step), generator, device)
+        sentences = list(self.train.values())
+        chosen = self.schedule.indices(step)
+        return make_batch(sentences, chosen, self.recipe.noise, self.style, generator, device, self.sampler)
 
     def random_batch(self, generator: np.random.Generator, device: torch.device) -> Batch:
-        """Return a batch of sentences drawn at random."""
-        size = self.recipe.training.batch_size
+        """Return whole sentences drawn at random: generator and critic read their codes and nothing else."""
+        size = self.recipe.adversary.batch_size or self.recipe.training.batch_size
         chosen = [generator.integers(0, len(corpus), size) for corpus in self.train.values()]
-        return self._gather(chosen, generator, device)
-
-    def _gather(
-        self,
-        chosen: list[np.ndarray[tuple[int], np.dtype[np.int64]]],
-        generator: np.random.Generator,
-        device: torch.device,
-    ) -> Batch:
-        sentences = list(self.train.values())
-        return make_batch(sentences, chosen, self.recipe.noise, self.style, generator, device, self.sampler)
+        return make_batch(list(self.train.values()), chosen, InputNoise(), None, generator, device)
 
     def parallel_batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch | None:
         """Return the sentences with a rewrite of a step, or None where the recipe searches none."""

@@ -7,6 +7,7 @@ import os
 import torch
 
 from arae_transfer.errors import AraeError
+from arae_transfer.training.processor import multiplies_bf16
 
 
 def choose_device(wish: str) -> torch.device:
@@ -48,7 +49,9 @@ def choose_precision(wish: str, device: torch.device) -> str:
         AraeError: bf16 is asked for and the GPU does not have it.
     """
     capable = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
-    if wish == "auto":
+    if wish == "fast" and device.type == "cpu":
+        return "bf16" if multiplies_bf16() else "fp32"
+    if wish in ("auto", "fast"):
         return "bf16" if capable else "fp32"
     if wish == "bf16" and device.type == "cuda" and not capable:
         raise AraeError(f"{device} has no bf16", "set training.precision to auto or fp32.")

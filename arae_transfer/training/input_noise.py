@@ -36,6 +36,8 @@ def add_input_noise(
     Returns:
         New tokens (batch, shorter or equal time) and lengths; each row keeps at least one token.
     """
+    if noise.drop == 0 and noise.style_share == 0 and noise.shuffle == 0:
+        return tokens, lengths
     batch, time = tokens.shape
     columns = np.arange(time)  # (time,)
     real = columns < lengths[:, None]  # (batch, time)

@@ -34,8 +34,8 @@ from arae_transfer.training.device import choose_device, choose_precision
 from arae_transfer.training.guard import CollapseGuard
 from arae_transfer.training.interruption import StopRequest
 from arae_transfer.training.log import RunLog
-from arae_transfer.training.memory import keep_freed_memory
 from arae_transfer.training.players import Metrics, Optimizers, Players, TrainingDiverged
+from arae_transfer.training.processor import prepare_processor
 from arae_transfer.training.reporter import Progress, Reporter
 from arae_transfer.training.schedules import alternating_step, joint_step
 from arae_transfer.training.tensorboard import open_tensorboard
@@ -103,9 +103,6 @@ class Trainer:
             )
         self.sources = data.sources
         torch.manual_seed(recipe.training.seed)
-        # Probabilities far below any that matter would otherwise slow the processor down a hundredfold.
-        torch.set_flush_denormal(True)
-        keep_freed_memory()
         self.data = PreparedData(recipe, data, self.layout, reporter, resume=resume, initial=self.initial)
         self.classes, self.tokenizer = self.data.classes, self.data.tokenizer
         self.model = ARAE(recipe, self.classes, self.tokenizer.vocabulary_size).to(self.device)
@@ -199,6 +196,7 @@ class Trainer:
     def train(self) -> Outcome:
         """Train to the end of the recipe, or until asked to stop; either way the run can be loaded afterwards."""
         recipe = self.recipe
+        prepare_processor()
         self._write_header()
         self.data.prepare_pairs(self.model)
         self.reporter.message(
@@ -253,7 +251,9 @@ class Trainer:
         for group in self.optimizers.autoencoder.param_groups:
             group["lr"] = rate
         batch = self.data.batch(step, generator, self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        # Without its cache: a player's copies in bfloat16 would outlive its update until the end of the step.
+        half = self.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half, cache_enabled=False):
             if recipe.training.schedule == "joint":
                 cycling = recipe.cycle.weight > 0 and step >= recipe.cycle.start * self.steps
                 parallel = self.data.parallel_batch(step, generator, self.device)

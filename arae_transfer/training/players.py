@@ -147,7 +147,12 @@ class Players:
             time = int(batch.lengths[rows].max())
             targets = batch.tokens[rows, :time]  # (rows, time)
             logits, wanted = self.model.decoder(index)(
-                targets, code[rows], mask[rows], self.recipe.model.word_dropout, batch.candidates
+                targets,
+                code[rows],
+                mask[rows],
+                self.recipe.model.word_dropout,
+                batch.candidates,
+                batch.candidate_offsets,
             )
             weights = None
             if sentence_weights is not None:
@@ -220,6 +225,10 @@ class Players:
 
     # --- generator and critic ---------------------------------------------------------------------------------
 
+    def _whole_precision(self) -> torch.autocast:
+        """Leave bfloat16 for a while: critic, generator and penalty are small, and their differences smaller."""
+        return torch.autocast(self.device.type, enabled=False)
+
     def generate(self, mask: Tensor) -> Tensor:
         """Generate codes of the same shape as real ones: (batch, vectors) to (batch, vectors, size)."""
         noise = torch.randn(mask.size(0), self.recipe.adversary.noise_size, device=mask.device)
@@ -229,16 +238,19 @@ class Players:
     def update_critic(self, real: Tensor, mask: Tensor) -> Metrics:
         """Raise real codes over generated ones, under the Lipschitz constraint."""
         adversary = self.recipe.adversary
-        real = real.detach().float()
-        with torch.no_grad():
-            generated = self.generate(mask)
-        loss = losses.critic_loss(self.model.critic(real, mask), self.model.critic(generated, mask))
-        metrics = {"critic": float(loss.detach())}
-        if adversary.constraint == "gradient-penalty":
-            mixture = torch.rand(real.size(0), device=real.device)
-            penalty = losses.gradient_penalty(self.model.critic, real, generated, mask, mixture)
-            metrics["penalty"] = float(penalty.detach())
-            loss = loss + adversary.penalty * penalty
+        with self._whole_precision():
+            real = real.detach().float()
+            with torch.no_grad():
+                generated = self.generate(mask)
+            # It scores each sentence by itself, so both go through it at once.
+            scores = self.model.critic(torch.cat([real, generated]), torch.cat([mask, mask]))
+            loss = losses.critic_loss(*scores.chunk(2))
+            metrics = {"critic": float(loss.detach())}
+            if adversary.constraint == "gradient-penalty":
+                mixture = torch.rand(real.size(0), device=real.device)
+                penalty = losses.gradient_penalty(self.model.critic, real, generated, mask, mixture)
+                metrics["penalty"] = float(penalty.detach())
+                loss = loss + adversary.penalty * penalty
         self._update(loss, self.optimizers.critic, "critic", "adversary.learning_rate")
         if adversary.constraint == "clip":
             losses.clip_weights(self.model.critic, adversary.clip)
@@ -246,7 +258,7 @@ class Players:
 
     def update_generator(self, mask: Tensor) -> Metrics:
         """Raise generated codes."""
-        with frozen(self.model.critic):
+        with frozen(self.model.critic), self._whole_precision():
             generated = self.generate(mask)
             loss = losses.generator_loss(self.model.critic(generated, mask))
             self._update(loss, self.optimizers.generator, "generator", "adversary.learning_rate")
@@ -254,7 +266,7 @@ class Players:
 
     def adversarial_term(self, code: Tensor, mask: Tensor) -> Tensor:
         """Return the critic's term in the encoder's loss, without its weight."""
-        with frozen(self.model.critic):
+        with frozen(self.model.critic), self._whole_precision():
             return losses.encoder_adversarial_loss(self.model.critic(code, mask))
 
     # --- attribute classifier ---------------------------------------------------------------------------------

@@ -125,6 +125,10 @@ def test_counted_players_are_those_with_a_weight() -> None:
     assert plain["encoder and decoders"] == every["encoder and decoders"]
     more = count_sentence(recipe(adversary={"critic_updates": 6}), 100, 3, 7.0)
     assert more["critic"] == 2 * every["critic"]
+    half = count_sentence(recipe(adversary={"batch_size": 4}), 100, 3, 7.0)
+    for player in ("critic", "generator", "encoder against critic"):
+        assert half[player] == every[player] / 2
+    assert half["classifier"] == every["classifier"]
 
 
 def test_parameters_and_operations_agree() -> None:
@@ -162,6 +166,7 @@ def test_a_measurement_holds_together() -> None:
     assert speed.sentences_per_step == 16
     assert speed.sentences_per_second > 0
     assert speed.reference_ratio is not None and speed.reference_ratio > 0
+    assert speed.released_ratio is not None and speed.released_ratio > 0
     expected = speed.sentences_per_second * sum(speed.operations_per_sentence.values()) / speed.fp32_rate
     assert speed.share_of_ceiling == pytest.approx(expected)
     assert 0 < speed.share_of_ceiling < 1
@@ -192,5 +197,6 @@ def test_the_command_writes_json_or_lines() -> None:
         done = CliRunner().invoke(app, arguments)
         assert "sentences/s" in done.stdout
         assert "a plain reference step takes" in done.stdout
+        assert "the authors' released code takes" in done.stdout
     finally:
         torch.set_num_threads(before)

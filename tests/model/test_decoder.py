@@ -193,6 +193,9 @@ def test_candidate_logits_are_columns_of_the_full_ones(shared: bool) -> None:
     part, columns = decoder(TARGETS, vectors, mask, 0.0, candidates)
     torch.testing.assert_close(part, full[:, candidates])
     assert torch.equal(candidates[columns], wanted)
+    offsets = torch.linspace(0.0, 3.0, len(candidates))
+    raised, _ = decoder(TARGETS, vectors, mask, 0.0, candidates, offsets)
+    torch.testing.assert_close(raised, part + offsets)
 
 
 def test_word_dropout_hides_every_token_but_the_begin_id() -> None:

@@ -98,7 +98,7 @@ def test_half_of_the_candidates_are_the_most_frequent_tokens() -> None:
     counts = sum(np.bincount(sentences.ids, minlength=VOCABULARY) for sentences in CORPORA)
     frequent = set(np.argsort(-np.asarray(counts), kind="stable")[:50].tolist())
     sampler = CandidateSampler(CORPORA, VOCABULARY, 100)
-    drawn = sampler.draw(np.array([[299, 0]]), np.random.default_rng(1)).tolist()
+    drawn = sampler.draw(np.array([[299, 0]]), np.random.default_rng(1))[0].tolist()
     assert frequent <= set(drawn)
     assert {299, END_ID} <= set(drawn)
     assert 80 <= len(drawn) <= 100
@@ -109,8 +109,26 @@ def test_every_other_token_takes_its_turn() -> None:
     generator = np.random.default_rng(1)
     seen: set[int] = set()
     for _ in range(80):
-        seen.update(sampler.draw(np.array([[10]]), generator).tolist())
+        seen.update(sampler.draw(np.array([[10]]), generator)[0].tolist())
     assert seen == set(range(END_ID, VOCABULARY))
+
+
+def test_the_sum_over_candidates_estimates_that_over_the_vocabulary() -> None:
+    sampler = CandidateSampler(CORPORA, VOCABULARY, 100)
+    generator = np.random.default_rng(2)
+    shares = np.random.default_rng(3).exponential(size=VOCABULARY)
+    sums = []
+    for _ in range(2000):
+        candidates, offsets = sampler.draw(np.array([[10]]), generator)
+        assert (offsets[candidates == 10] == 0).all()
+        sums.append(float((shares[candidates] * np.exp(offsets)).sum()))
+    assert np.mean(sums) == pytest.approx(shares[END_ID:].sum(), rel=0.01)
+
+
+def test_without_random_candidates_nothing_is_added_to_scores() -> None:
+    sampler = CandidateSampler(CORPORA, VOCABULARY, 4)
+    _, offsets = sampler.draw(np.arange(END_ID, VOCABULARY)[None], np.random.default_rng(2))
+    assert not offsets.any()
 
 
 # --- pairs

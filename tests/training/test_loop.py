@@ -29,7 +29,7 @@ from arae_transfer.training.data import TrainingData
 from arae_transfer.training.device import choose_device, choose_precision, use_threads
 from arae_transfer.training.interruption import StopRequest
 from arae_transfer.training.loop import Outcome, Trainer
-from arae_transfer.training.players import TrainingDiverged
+from arae_transfer.training.players import Players, TrainingDiverged
 from arae_transfer.training.reporter import Progress
 from arae_transfer.training.validation import ValidationReport
 
@@ -77,7 +77,11 @@ ALTERNATING: dict[str, Any] = {
     "adversary": {"constraint": "clip"},
     "training": {"schedule": "alternating", "optimizer": "sgd"},
 }
-VARIANTS = {"joint": JOINT, "alternating": ALTERNATING}
+FAST: dict[str, Any] = {
+    "adversary": {"constraint": "clip", "batch_size": 2},
+    "training": {"schedule": "alternating", "candidates": 100, "precision": "bf16"},
+}
+VARIANTS = {"joint": JOINT, "alternating": ALTERNATING, "fast": FAST}
 
 every_schedule = pytest.mark.parametrize("variant", ["joint", "alternating"])
 
@@ -460,8 +464,11 @@ def test_a_run_of_another_model_or_other_classes_is_refused(
 # --- interrupted and continued
 
 
-@every_schedule
-@pytest.mark.parametrize("steps", [(1,), (5,), (3, 4, 11), (13,)])
+@pytest.mark.parametrize(
+    ("variant", "steps"),
+    [(variant, steps) for variant in ("joint", "alternating") for steps in [(1,), (5,), (3, 4, 11), (13,)]]
+    + [("fast", (3, 4, 11))],
+)
 def test_an_interrupted_run_ends_with_the_same_bits(
     uninterrupted: dict[str, Path], tmp_path: Path, variant: str, steps: tuple[int, ...]
 ) -> None:
@@ -865,12 +872,40 @@ def test_precision_is_full_on_a_cpu_unless_asked() -> None:
     assert [choose_precision(wish, cpu) for wish in ("auto", "fp32", "bf16")] == ["fp32", "fp32", "bf16"]
 
 
+@pytest.mark.parametrize(("native", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_fast_is_half_precision_on_cpus_made_for_it(
+    monkeypatch: pytest.MonkeyPatch, native: bool, precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native}, raising=False)
+    assert choose_precision("fast", torch.device("cpu")) == precision
+
+
 @every_schedule
 def test_half_precision_trains(tmp_path: Path, variant: str) -> None:
     training = {"precision": "bf16", "sentences": 2 * 3 * BATCH}
     outcome = train(tmp_path, recipe(variant, {"training": training, "cycle": {"start": 0.0}}))
     assert outcome.finished
     assert load_state(RunLayout(tmp_path).checkpoint(2), RunLayout(tmp_path)).step == 2
+
+
+def test_in_half_precision_an_update_is_seen_within_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Players.update_autoencoder
+    moved: list[bool] = []
+
+    def update(own: Players, loss: torch.Tensor) -> float:
+        layer = own.model.encoder.forward_layers[0]
+        read = torch.ones(1, 3, own.recipe.model.embedding_size)
+        # With gradients, as its own step encodes: only such copies are kept.
+        before, _ = layer(read)
+        norm = plain(own, loss)
+        after, _ = layer(read)
+        moved.append(not torch.equal(before, after))
+        return norm
+
+    monkeypatch.setattr(Players, "update_autoencoder", update)
+    training = {"precision": "bf16", "sentences": 3 * BATCH, "learning_rate": 100.0, "gradient_clip": 100.0}
+    train(tmp_path, recipe("alternating", {"training": training}))
+    assert moved and all(moved)
 
 
 def test_threads_are_as_asked() -> None:

@@ -83,6 +83,25 @@ def codes(players: Players, sentences: Batch) -> tuple[Tensor, Tensor]:
         return players.encode(sentences.tokens, sentences.lengths)
 
 
+# --- precision
+
+
+@both_codes
+def test_critic_and_penalty_keep_whole_precision_beside_half_precision(code: str) -> None:
+    players = build(code)
+    seen: list[torch.dtype] = []
+    for player in (players.model.critic, players.model.generator):
+        player.last.register_forward_hook(lambda _, read, result: seen.extend([read[0].dtype, result.dtype]))
+    with torch.autocast("cpu", torch.bfloat16):
+        code_now, mask = codes(players, batch())
+        assert code_now.dtype == torch.float32
+        players.update_critic(code_now, mask)
+        players.update_generator(mask)
+        players.adversarial_term(code_now, mask)
+    assert len(seen) >= 10
+    assert set(seen) == {torch.float32}
+
+
 # --- the sign of every adversarial term
 
 
