@@ -19,14 +19,16 @@ Floats = npt.NDArray[np.float64]
 
 # A rewrite of less belief in its class is none, and neither is one that lost so much fluency, in nats.
 _LEAST_BELIEF = 0.7
-_MOST_LOST_FLUENCY = 12.0
+_MOST_LOST_FLUENCY = 10.0
 # More belief than this adds nothing, so that style is not bought with content.
 _ENOUGH_BELIEF = 0.97
-# The weights of style and fluency, and the prices of lost and of added words.
-_STYLE, _FLUENCY = 3.0, 0.5
-_LOST, _ADDED = 5.0, 2.0
-# A word that is this much more frequent in its class, in nats, carries style and hardly any content.
-_STYLE_BEARING = 1.2
+# The weights of style and fluency, and the prices of lost and of added words, and of each word by which a rewrite is
+# shorter: what said too much shall be said otherwise, not left out.
+_STYLE, _FLUENCY = 3.0, 0.7
+_LOST, _ADDED, _SHORTER = 8.0, 3.0, 2.0
+# A word begins to carry style where it is this much more frequent in its class, in nats ("breakfast" is where people
+# are happy, and still is content), and at the second figure carries hardly any content.
+_LEAST_STYLE, _MOST_STYLE = 0.8, 2.0
 _LEAST_WORD_PRICE = 0.1
 # The price of a word rises with its rarity, in units of so many nats, between these bounds.
 _RARITY = 8.0
@@ -56,7 +58,8 @@ class RewriteChoice:
     def word_price(self, word: str, own: int, other: int) -> float:
         """Price a word as content of a sentence of one class, seen from another; a word that bears style is cheap."""
         style = self._rates[own].get(word, 0.0) - self._rates[other].get(word, 0.0)
-        free = min(max(1.0 - style / _STYLE_BEARING, _LEAST_WORD_PRICE), 1.0)
+        free = 1.0 - (style - _LEAST_STYLE) / (_MOST_STYLE - _LEAST_STYLE)
+        free = min(max(free, _LEAST_WORD_PRICE), 1.0)
         return free * min(max(self._rarity.get(word, _RARE), _COMMON), _RARE)
 
     def choose(
@@ -106,4 +109,4 @@ class RewriteChoice:
         before, after = Counter(words), Counter(rewrite)
         lost = sum(count * self.word_price(word, source, target) for word, count in (before - after).items())
         added = sum(count * self.word_price(word, target, source) for word, count in (after - before).items())
-        return _LOST * lost + _ADDED * added
+        return _LOST * lost + _ADDED * added + _SHORTER * max(0, len(words) - len(rewrite))

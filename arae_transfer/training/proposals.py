@@ -17,20 +17,20 @@ from arae_transfer.training.input_noise import add_input_noise
 _BATCH = 256
 # A rewrite may be this many tokens longer than its sentence.
 _EXTRA_TOKENS = 4
-# Warm enough that samples differ, cold enough that they make sense.
-_TEMPERATURE = 0.6
-# How far the decoder of the wanted class moves away from that of the sentence's own, in turn. The more, the bolder.
-_AMPLIFICATIONS = (0.5, 1.0, 2.0)
-# The probability that a style-bearing token is deleted from what every second proposal is made from: what is missing
-# cannot be copied.
+# The first proposals: how far the decoder of the wanted class moves away from that of the sentence's own, and whether
+# the sentence's style-bearing tokens are missing from what it reads. What is missing cannot be copied.
+_FIRST = ((0.0, False), (0.5, False), (1.0, False), (0.0, True))
+# All others are drawn at random: warm enough that they differ, cold enough that they make sense.
+_AMPLIFICATION, _TEMPERATURE = 0.5, 0.6
+# The probability that a fully style-bearing token is left out.
 _DELETE = 0.9
 
 
 class ModelProposals:
-    """Rewrites sentences several times, first as a user would get it and then ever more boldly.
+    """Rewrites sentences several times, first as a user would get it and then more boldly.
 
-    The whole sentence is decoded greedily, then with the difference between the two classes' decoders amplified; after
-    these, samples are drawn. Every second proposal is made from a sentence whose style-bearing tokens are missing.
+    Bolder means that the difference between the two classes' decoders is amplified, or that what bears style is missing
+    from the sentence; after these, samples are drawn.
     """
 
     def __init__(
@@ -87,22 +87,23 @@ class ModelProposals:
             whole, lengths = corpus.padded(chosen)
             bound = min(int(lengths.max()) + 1 + _EXTRA_TOKENS, model.maximum_vectors)
             for number in range(self._proposals):
+                drawn = number >= len(_FIRST)
+                amplification, damaged = (_AMPLIFICATION, False) if drawn else _FIRST[number]
                 tokens, kept = whole, lengths
-                if number % 2 and self._style is not None:
+                if damaged and self._style is not None:
                     damage = InputNoise(style_share=1.0, style_drop=_DELETE)
                     classes = np.full(len(chosen), source)
                     tokens, kept = add_input_noise(whole, lengths, classes, damage, self._style, generator)
                 read, read_lengths = (torch.from_numpy(array).to(device) for array in with_end(tokens, kept))
                 code, mask = model.encoder(read, read_lengths)
-                bold = (number + 1) // 2  # 0 for the first, then two of each degree
                 ids = model.decoder(target).sample(
                     code,
                     mask,
                     bound,
-                    temperature=0.0 if bold <= len(_AMPLIFICATIONS) else _TEMPERATURE,
+                    temperature=_TEMPERATURE if drawn else 0.0,
                     generator=draws,
-                    against=model.decoder(source) if bold else None,
-                    amplification=_AMPLIFICATIONS[min(bold, len(_AMPLIFICATIONS)) - 1] if bold else 0.0,
+                    against=model.decoder(source) if amplification else None,
+                    amplification=amplification,
                 )
                 # A row without an end was cut off.
                 whole_rows = (ids == END_ID).any(1).tolist()
