@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
     from arae_transfer.runtime.rewriter import Rewriter
 
-__all__ = ["load"]
+__all__ = ["__version__", "load"]
+
+__version__ = "0.1.0"
 
 
 def load(
@@ -32,12 +34,3 @@ def load(
     from arae_transfer.runtime.rewriter import Rewriter
 
     return Rewriter.load(model, device=device, threads=threads, variant=variant)
-
-
-def __getattr__(name: str) -> str:
-    """Look up the version only when it is asked for: reading package metadata costs start-up time."""
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("arae-transfer")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -245,6 +245,10 @@ class Sessions:
             options.add_external_initializers_from_files_in_memory([file], [shared], [len(shared)])
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
+        if device.kind == "cpu":
+            # The graphs are exported as they should run: further levels change neither answers nor speed, and take as
+            # long as everything else about opening a session.
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         # Patterns are remembered for each new shape of a batch: memory that grows in a stream of lines.
         options.enable_mem_pattern = False
         # Threads that spin between two batches take the processor from all that is not onnxruntime.
