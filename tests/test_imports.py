@@ -70,6 +70,15 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not modules & (LEARNING | USING | SLOW)
 
 
+def test_the_help_of_all_commands_imports_none_of_them() -> None:
+    script = (
+        "import sys; from arae_transfer.cli import app; app(['--help'], standalone_mode=False); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    modules = {name for name in done.stdout.split() if name.startswith("arae_transfer.cli.")}
+    assert modules == {"arae_transfer.cli.command"}
+
+
 def test_listing_models_imports_nothing_heavy(tmp_path: Path, small_model: Path) -> None:
     (tmp_path / "exported").mkdir()
     small_model.rename(tmp_path / "exported" / "small")

@@ -16,7 +16,9 @@ from arae_transfer.cli.command import AraeGroup, CommandSource
 # Typer itself. A command's module must import nothing heavy outside its function.
 COMMANDS = (
     CommandSource("transfer", "transfer", "Rewrite text from one style to another, line by line."),
-    CommandSource("sample", "sample", "Write sentences that nobody gave: noise, through the generator, to a class's decoder."),
+    CommandSource(
+        "sample", "sample", "Write sentences that nobody gave: noise, through the generator, to a class's decoder."
+    ),
     CommandSource("interpolate", "interpolate", "Write the sentences on the way from one code to another."),
     CommandSource("train", "train", "Train a model by a recipe."),
     CommandSource("export", "export", "Export a trained model to a folder that runs without PyTorch."),
@@ -26,7 +28,9 @@ COMMANDS = (
         "diagnose",
         "Look into the code space of a run: the paper's first experiment, and what the code carries.",
     ),
-    CommandSource("corpus", "corpus", "Write the quickstart's corpus: sentences from a grammar, in the form that --data reads."),
+    CommandSource(
+        "corpus", "corpus", "Write the quickstart's corpus: sentences from a grammar, in the form that --data reads."
+    ),
     CommandSource("bench", "bench", "Measure how fast it is here, beside what this machine can do."),
 )
 

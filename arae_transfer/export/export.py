@@ -8,7 +8,6 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +92,7 @@ def export_model(
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         "name": name,
-        "arae_version": _version(),
+        "arae_version": arae_transfer.__version__,
     }
     encoder = build_encoder(stored.encoder, metadata | {"part": "encoder"}, weights).SerializeToString()
     decoders = {
@@ -228,13 +227,6 @@ def check_destination(destination: Path) -> None:
             f"{destination} holds {foreign[0]}, which an export would remove",
             "move it out of the folder, or choose another destination.",
         )
-
-
-def _version() -> str:
-    try:
-        return str(arae_transfer.__version__)
-    except PackageNotFoundError:
-        return "uninstalled"
 
 
 def _sizes(model: ARAE, recipe: Recipe) -> dict[str, Any]:
