@@ -29,6 +29,11 @@ COMMANDS = (
         "Look into the code space of a run: the paper's first experiment, and what the code carries.",
     ),
     CommandSource(
+        "semi-supervised",
+        "semi_supervised.semi_supervised",
+        "Compare what unlabelled sentences are worth: supervised, with an autoencoder, adversarially regularized.",
+    ),
+    CommandSource(
         "corpus", "corpus", "Write the quickstart's corpus: sentences from a grammar, in the form that --data reads."
     ),
     CommandSource("bench", "bench", "Measure how fast it is here, beside what this machine can do."),

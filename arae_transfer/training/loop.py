@@ -263,7 +263,7 @@ class Trainer:
                 self.tokenizer.vocabulary_size,
                 recipe.training.candidates,
             )
-        self.model = ARAE(recipe, self.classes, self.tokenizer.vocabulary_size).to(self.device)
+        self.model = ARAE(recipe, self._model_classes(), self.tokenizer.vocabulary_size).to(self.device)
         if self.initial is not None:
             self._take_weights(self.initial)
         self.average = copy.deepcopy(self.model).eval() if recipe.training.averaging > 0 else None
@@ -271,7 +271,7 @@ class Trainer:
         self.players = Players(self.model, recipe, self.optimizers, self.device)
         if self.average is not None:
             self.players.rewriting = self.average
-        self.state = State(classes=self.classes, corpus=fingerprint(self.train_sentences))
+        self.state = State(classes=self.model.classes, corpus=fingerprint(self.train_sentences))
         self.sentences_per_step = recipe.training.batch_size * len(self.classes)
         self.steps = max(1, recipe.training.sentences // self.sentences_per_step)
         self.log = RunLog(
@@ -283,6 +283,10 @@ class Trainer:
             self._resume()
 
     # --- set-up -----------------------------------------------------------------------------------------------
+
+    def _model_classes(self) -> tuple[str, ...]:
+        """Return the classes that the model tells apart: those that the sentences stand in."""
+        return self.classes
 
     def _tokenizer(self, data: TrainingData, resume: bool) -> Tokenizer:
         if resume and self.layout.tokenizer.is_file():
@@ -306,9 +310,10 @@ class Trainer:
 
     def _take_weights(self, initial: RunLayout) -> None:
         loaded = load_run(initial.root, "best")
-        if loaded.classes != self.classes:
+        if loaded.classes != self.model.classes:
             raise AraeError(
-                f"{initial.root} knows the classes {', '.join(loaded.classes)}, the data has {', '.join(self.classes)}",
+                f"{initial.root} knows the classes {', '.join(loaded.classes)}, "
+                f"the data has {', '.join(self.model.classes)}",
                 "give data of the same classes in the same order.",
             )
         try:
@@ -345,7 +350,7 @@ class Trainer:
         else:
             checkpoint = find_checkpoint(self.layout, "latest")
             state = load_state(checkpoint, self.layout)
-            if state.corpus != self.state.corpus or state.classes != self.classes:
+            if state.corpus != self.state.corpus or state.classes != self.model.classes:
                 raise AraeError(
                     f"the data are not those that {self.layout.root} was trained on",
                     "give the same --data, or start a new run without --resume.",
@@ -456,12 +461,7 @@ class Trainer:
         recipe = self.recipe
         # Everything random about the input follows from seed and step, so that a resumed run repeats it exactly.
         generator = np.random.default_rng([recipe.training.seed, step, 3])
-        self.players.code_noise = recipe.model.code_noise * recipe.model.code_noise_decay ** (
-            step // CODE_NOISE_DECAY_STEPS
-        )
-        rate = self._learning_rate(step)
-        for group in self.optimizers.autoencoder.param_groups:
-            group["lr"] = rate
+        rate = self._set_pace(step)
         sentences = list(self.train_sentences.values())
         batch = make_batch(
             sentences,
@@ -487,6 +487,14 @@ class Trainer:
                 metrics = alternating_step(self.players, batch, draw)
         self._update_average()
         return metrics | {"learning_rate": rate, "code_noise": self.players.code_noise}
+
+    def _set_pace(self, step: int) -> float:
+        """Set the code noise and the learning rate of a step, and return the latter."""
+        model, rate = self.recipe.model, self._learning_rate(step)
+        self.players.code_noise = model.code_noise * model.code_noise_decay ** (step // CODE_NOISE_DECAY_STEPS)
+        for group in self.optimizers.autoencoder.param_groups:
+            group["lr"] = rate
+        return rate
 
     def _parallel_batch(self, step: int, generator: np.random.Generator) -> Batch | None:
         if self.parallel_schedule is None:
@@ -545,7 +553,7 @@ class Trainer:
         self._check_weights()
         model = self.average if self.average is not None else self.model
         sentences = list(self.valid_sentences.values())
-        report = validate(model, self.recipe, self.tokenizer, sentences, self.device)
+        report = self._examine(model)
         # Before the cycle has begun, rewrites are not yet what the recipe is after.
         cycling = self.recipe.cycle.weight == 0 or self.state.step > self.recipe.cycle.start * self.steps
         best = cycling and report.scores["score"] > self.state.best_score
@@ -560,6 +568,10 @@ class Trainer:
         self._save(best=best)
         self.reporter.validation(self.state.step, report, best)
         self.model.train()
+
+    def _examine(self, model: ARAE) -> ValidationReport:
+        """Measure a model on held-out sentences."""
+        return validate(model, self.recipe, self.tokenizer, list(self.valid_sentences.values()), self.device)
 
     def _save(self, *, best: bool) -> None:
         self._check_weights()
