@@ -16,6 +16,7 @@ from arae_transfer.cli.command import AraeGroup, CommandSource
 # Typer itself. A command's module must import nothing heavy outside its function.
 COMMANDS = (
     CommandSource("transfer", "transfer", "Rewrite text from one style to another, line by line."),
+    CommandSource("classify", "classify", "Label text line by line, with probabilities."),
     CommandSource(
         "sample", "sample", "Write sentences that nobody gave: noise, through the generator, to a class's decoder."
     ),

@@ -35,7 +35,9 @@ def semi_supervised(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Where runs and results are kept; what is there is kept."),
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="Where runs and results are kept; what is there is kept."
+        ),
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where to train.")] = "auto",
     threads: Annotated[

@@ -1,8 +1,8 @@
 """Labelled examples of one or two sentences, beside sentences without labels: what a classification learns from.
 
-Single sentences are read as any corpus is (see ``reading``). Pairs are read from the files of SNLI (Bowman et al. 2015)
-as its authors publish them: ``snli_1.0_train.jsonl``, ``..._dev.jsonl``, ``..._test.jsonl``, one JSON object a line with
-``gold_label``, ``sentence1`` and ``sentence2``. Sentences without labels come from ``--data unlabelled=FILE``.
+Single sentences are read as any corpus is (see ``reading``). Pairs are read from the files of SNLI (Bowman et al.
+2015) as its authors publish them: ``snli_1.0_train.jsonl``, ``..._dev.jsonl``, ``..._test.jsonl``, one JSON object a
+line with ``gold_label``, ``sentence1`` and ``sentence2``. Sentences without labels come from ``--data unlabelled=FILE``.
 """
 
 from __future__ import annotations
@@ -178,9 +178,7 @@ def read_labelled_data(
     return LabelledData(order, train, valid, _in_form(unlabelled, form), tuple(sources))
 
 
-def choose_labels(
-    classes: npt.NDArray[np.int64], share: float, number: int, seed: int
-) -> npt.NDArray[np.int64]:
+def choose_labels(classes: npt.NDArray[np.int64], share: float, number: int, seed: int) -> npt.NDArray[np.int64]:
     """Return the numbers of the examples whose labels are used, each class in its proportion.
 
     Fewer labels of one seed are among the more, so that shares can be compared.
@@ -211,7 +209,7 @@ def choose_labels(
 def _proportional(sizes: npt.NDArray[np.int64], total: int) -> npt.NDArray[np.int64]:
     """Share a total among classes by their sizes, at least one each; the largest remainders get what is left."""
     exact = sizes * (total / sizes.sum())
-    quotas = np.maximum(np.floor(exact).astype(np.int64), 1)
+    quotas: npt.NDArray[np.int64] = np.maximum(np.floor(exact).astype(np.int64), 1)
     while quotas.sum() > total:
         quotas[quotas.argmax()] -= 1
     for index in np.argsort(-(exact - np.floor(exact)), kind="stable"):

@@ -87,7 +87,7 @@ def run_systems(
 ) -> list[Result]:
     """Train and test every system with every number of labels and every seed.
 
-    Results are kept in ``results.jsonl`` of the folder as they come; those that are there already are not trained again.
+    Results are kept in ``results.jsonl`` of the folder as they come, and what is there already is not trained again.
 
     Args:
         recipe: The recipe of the adversarially regularized system.
@@ -179,7 +179,9 @@ def summarize(results: Sequence[Result]) -> list[Summary]:
                 continue
             values = list(own.values())
             before = SYSTEMS[place - 1] if place else ""
-            differences = [found - by_key[before, labels, s] for s, found in own.items() if (before, labels, s) in by_key]
+            differences = [
+                found - by_key[before, labels, s] for s, found in own.items() if (before, labels, s) in by_key
+            ]
             summaries.append(
                 Summary(
                     system,
@@ -197,7 +199,9 @@ def summarize(results: Sequence[Result]) -> list[Summary]:
 def _student_interval(differences: Sequence[float]) -> tuple[float, float]:
     if len(differences) < 2:
         return math.nan, math.nan
-    half = student.ppf(0.5 + CONFIDENCE / 2, len(differences) - 1) * np.std(differences, ddof=1) / len(differences) ** 0.5
+    half = (
+        student.ppf(0.5 + CONFIDENCE / 2, len(differences) - 1) * np.std(differences, ddof=1) / len(differences) ** 0.5
+    )
     mean = float(np.mean(differences))
     return mean - float(half), mean + float(half)
 

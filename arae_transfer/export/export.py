@@ -162,13 +162,13 @@ def export_model(
         "parity": parity.to_table(),
         "scores": dict(scores or {}),
         "training": dict(training or {}),
-        "recipe": _portable_recipe(recipe),
+        "recipe": portable_recipe(recipe),
     }
     sizes = {file: len(content) for file, content in contents.items()}
     card = Card(config, sizes, recipe.description, recipe.data_source, evaluation, languages)
     contents[layout.config.name] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
     contents[layout.card.name] = render_card(card).encode()
-    _put_in_place(contents, destination)
+    put_in_place(contents, destination)
     return ExportReport(destination, name, stored.classes, sizes, parity, agreement)
 
 
@@ -244,14 +244,14 @@ def _sizes(model: ARAE, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _portable_recipe(recipe: Recipe) -> dict[str, Any]:
+def portable_recipe(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe without the one path in it, which says nothing on another machine."""
     table = recipe_to_table(recipe)
     table["tokenizer"]["model"] = Path(recipe.tokenizer.model).name
     return table
 
 
-def _put_in_place(contents: Mapping[str, bytes], destination: Path) -> None:
+def put_in_place(contents: Mapping[str, bytes], destination: Path) -> None:
     """Write files into a new folder beside the destination, read them back, and rename the folder.
 
     Raises:

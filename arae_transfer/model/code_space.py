@@ -113,7 +113,7 @@ class AttributeClassifier(nn.Module):
 
 
 class CodeClassifier(nn.Module):
-    """The code of a sentence, or of both sentences of a pair, to the logits of a class (paper, semi-supervision on SNLI).
+    """The code of a sentence, or of both sentences of a pair, to the logits of a class (paper, semi-supervision).
 
     A pair is read as both codes, their distance and their product, dimension by dimension (Mou et al. 2016; InferSent),
     because inference is about what two sentences share.

@@ -18,6 +18,8 @@ FORMAT = "arae-export"
 # Variants were added without a new version: a reader that knows nothing of them still finds the fp32 graphs.
 FORMAT_VERSION = 1
 FP32, INT8 = "fp32", "int8"
+REWRITING, CLASSIFICATION = "rewriting", "classification"
+SCORER = "scorer.onnx"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class ModelFolder:
         tokenizer: The file name of the SentencePiece model.
         files: What each file must be.
         form: The settings of the corpus's form of writing.
+        classifier: The file name of the graph from codes to probabilities of classes, which models that classify have
+            in the place of decoders; None: the model rewrites.
+        pairs: Whether it classifies pairs of sentences.
+        scorer: The file name of the graph from tokens to probabilities of classes, if a rewriting model has it.
     """
 
     root: Path
@@ -74,6 +80,9 @@ class ModelFolder:
     tokenizer: str
     files: Mapping[str, FileRecord]
     form: Mapping[str, Any]
+    classifier: str | None = None
+    pairs: bool = False
+    scorer: str = SCORER
 
     @classmethod
     def find(cls, wish: str | Path | None = None) -> ModelFolder:
@@ -136,7 +145,11 @@ class ModelFolder:
             _plain_name(name): FileRecord(_text(record["sha256"]), int(record["bytes"]))
             for name, record in config["files"].items()
         }
-        variants = {FP32: _variant(config, classes)}
+        task = config.get("task", REWRITING)  # exports from before there was a choice lack it
+        if task not in (REWRITING, CLASSIFICATION):
+            raise ValueError(f"task = {task!r}")
+        classifier = _table(config["classifier"]) if task == CLASSIFICATION else None
+        variants = {FP32: _variant(config, classes if classifier is None else ())}
         further = _table(config.get("variants", {}))
         if INT8 in further:  # other names are those of arithmetics that a later arae may know
             variants[INT8] = _variant(_table(further[INT8]), classes)
@@ -149,10 +162,12 @@ class ModelFolder:
             tokenizer=_plain_name(config["tokenizer"]),
             files=files,
             form=_table(config["form"]),
+            classifier=None if classifier is None else _plain_name(classifier["file"]),
+            pairs=False if classifier is None else bool(classifier["pairs"]),
         )
         if folder.maximum_tokens < 2:
             raise ValueError(f"maximum_tokens = {folder.maximum_tokens}")
-        named = [folder.tokenizer]
+        named = [folder.tokenizer, *([folder.classifier] if folder.classifier else [])]
         for variant in variants.values():
             named += [variant.encoder, *variant.decoders.values(), *([variant.weights] if variant.weights else [])]
         for name in named:
@@ -192,12 +207,29 @@ class ModelFolder:
             raise AraeError(f"{path} is damaged: its SHA-256 is not the exported one", _RESTORE)
         return content
 
-    def match_class(self, wish: str) -> str:
-        """Return the class that a user means: its name, or the start of one, in upper or lower case.
+    def require_classifier(self) -> None:
+        """Make sure that the model can classify.
 
         Raises:
-            AraeError: No class or several classes match.
+            AraeError: It has neither a classifier of codes nor a style scorer.
         """
+        if self.classifier is None and self.scorer not in self.files:
+            raise AraeError(
+                f"the model {self.name} cannot classify: it was exported without its style scorer",
+                "export it again with this arae, or train a classifier: arae train snli-classification",
+            )
+
+    def match_class(self, wish: str) -> str:
+        """Return the class to rewrite to that a user means: its name, or the start of one, in upper or lower case.
+
+        Raises:
+            AraeError: No class or several classes match, or the model does not rewrite.
+        """
+        if self.classifier is not None:
+            raise AraeError(
+                f"the model {self.name} classifies text and rewrites none",
+                f"arae classify --model {self.root}, or choose another model.",
+            )
         if wish in self.classes:
             return wish
         folded = wish.casefold()
@@ -230,7 +262,7 @@ def _variant(table: Mapping[str, Any], classes: tuple[str, ...]) -> Variant:
         raise TypeError(f"accepted = {accepted!r}")
     return Variant(
         encoder=_plain_name(table["encoder"]),
-        decoders={name: _plain_name(table["decoders"][name]) for name in classes},
+        decoders={name: _plain_name(table["decoders"][name]) for name in classes} if classes else {},
         weights=None if weights is None else _plain_name(weights),
         accepted=accepted,
     )

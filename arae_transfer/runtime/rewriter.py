@@ -84,7 +84,7 @@ class Rewriter:
     def __init__(self, sessions: Sessions) -> None:
         self.folder = sessions.folder
         self._sessions = sessions
-        self._tokenizer = _load_tokenizer(self.folder)
+        self._tokenizer = load_tokenizer(self.folder)
         self._writers: dict[str, Writer] = {}
 
     @classmethod
@@ -228,7 +228,7 @@ class Rewriter:
         if long != "split":
             rewrites = self._rewrite_prepared(self._prepare_lines(lines, form), to, batch_size, form)
             return [_keep(each) if each.truncated else each for each in rewrites] if long == "keep" else rewrites
-        bounded = [_bound(one_line(line), LONGEST_SPLIT) for line in lines]
+        bounded = [bound(one_line(line), LONGEST_SPLIT) for line in lines]
         cuts, prepared = self._cut_further([cut_into_sentences(text) for text, _ in bounded], form)
         pieces = iter(self._rewrite_prepared(prepared, to, batch_size, form))
         return [
@@ -272,7 +272,7 @@ class Rewriter:
         memories: list[Any] = []
         cuts: list[bool] = []
         for line in lines:
-            text, cut = _bound(one_line(line), most * CHARACTERS_PER_TOKEN)
+            text, cut = bound(one_line(line), most * CHARACTERS_PER_TOKEN)
             text, memory = writer.to_corpus(text) if text.strip() else ("", None)
             texts.append(text)
             memories.append(memory)
@@ -285,10 +285,7 @@ class Rewriter:
 
     def _run(self, rows: Sequence[Sequence[int]], to: str) -> list[list[int]]:
         """Return the decoder's ids for rows of ids that end with the end id, each cut at its own bound."""
-        lengths: Int64 = np.array([len(row) for row in rows], dtype=np.int64)
-        tokens: Int64 = np.full((len(rows), int(lengths.max())), PAD_ID, dtype=np.int64)
-        for place, row in enumerate(rows):
-            tokens[place, : len(row)] = row
+        tokens, lengths = pad(rows)
         longest = tokens.shape[1] + LONGEST_GROWTH
         answers: list[list[int]] = self._sessions.run(tokens, lengths, to, longest).tolist()
         if len(answers) != len(rows):
@@ -306,7 +303,12 @@ class Rewriter:
         return writer
 
 
-def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
+def load_tokenizer(folder: ModelFolder) -> Tokenizer:
+    """Return a model's tokenizer.
+
+    Raises:
+        AraeError: Its file is missing or damaged.
+    """
     serialized = folder.read_file(folder.tokenizer)
     try:
         return Tokenizer(serialized)
@@ -314,6 +316,15 @@ def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
         raise AraeError(
             f"{folder.root / folder.tokenizer} is not a SentencePiece model", "export the model again."
         ) from error
+
+
+def pad(rows: Sequence[Sequence[int]]) -> tuple[Int64, Int64]:
+    """Return rows of ids as (batch, time) ids, padded at the right, and (batch,) lengths."""
+    lengths: Int64 = np.array([len(row) for row in rows], dtype=np.int64)
+    tokens: Int64 = np.full((len(rows), int(lengths.max())), PAD_ID, dtype=np.int64)
+    for place, row in enumerate(rows):
+        tokens[place, : len(row)] = row
+    return tokens, lengths
 
 
 def make_writer(folder: ModelFolder, form: str) -> Writer:
@@ -376,7 +387,7 @@ def one_line(text: str) -> str:
     return _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", text))
 
 
-def _bound(text: str, limit: int) -> tuple[str, bool]:
+def bound(text: str, limit: int) -> tuple[str, bool]:
     """Cut a text that is far too long, so that it costs no more than one that is just too long.
 
     Runs of blanks, which the tokenizer joins anyway, count as one character.

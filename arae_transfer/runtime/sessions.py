@@ -138,6 +138,7 @@ class Sessions:
         self._weights: tuple[str, bytes] | None = None
         self._encoder: onnxruntime.InferenceSession | None = None
         self._decoders: dict[str, onnxruntime.InferenceSession] = {}
+        self._others: dict[str, onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
 
     @property
@@ -224,6 +225,30 @@ class Sessions:
                 "if memory is short, use a smaller --batch-size; otherwise try --device cpu.",
             ) from error
         return answers
+
+    def run_file(self, name: str, outputs: list[str], feed: dict[str, Any]) -> list[Any]:
+        """Run one of the model's further graphs, which holds its own weights; it is opened when it is first run.
+
+        Args:
+            name: The file.
+            outputs: The names of the wished outputs.
+            feed: The inputs by name.
+
+        Raises:
+            AraeError: The file is missing or damaged, or onnxruntime fails.
+        """
+        with self._lock:
+            session = self._others.get(name)
+            if session is None:
+                session = self._others[name] = self._open(name, None)
+        try:
+            found: list[Any] = session.run(outputs, feed)
+        except Exception as error:  # as in ``run``
+            raise AraeError(
+                f"onnxruntime failed on {self.device}: {_first_line(error)}",
+                "if memory is short, use a smaller --batch-size; otherwise try --device cpu.",
+            ) from error
+        return found
 
     def _open(self, name: str, weights: tuple[str, bytes] | None) -> onnxruntime.InferenceSession:
         content = self.folder.read_file(name)

@@ -69,7 +69,9 @@ def make_labelled_batch(
 ) -> LabelledBatch:
     """Gather the sentences and classes of examples and move them to the device."""
     parts = [with_end(*corpus.padded(indices)) for corpus in sentences]
-    moved = tuple((torch.from_numpy(tokens).to(device), torch.from_numpy(lengths).to(device)) for tokens, lengths in parts)
+    moved = tuple(
+        (torch.from_numpy(tokens).to(device), torch.from_numpy(lengths).to(device)) for tokens, lengths in parts
+    )
     return LabelledBatch(moved, torch.from_numpy(classes[indices]).to(device))
 
 

@@ -24,9 +24,7 @@ from arae_transfer.training.validation import ValidationReport, length_batches
 TEXT = "text"
 
 
-def tokenize_examples(
-    examples: Examples, tokenizer: Tokenizer, maximum_tokens: int
-) -> tuple[TokenizedSentences, ...]:
+def tokenize_examples(examples: Examples, tokenizer: Tokenizer, maximum_tokens: int) -> tuple[TokenizedSentences, ...]:
     """Tokenize every sentence of the examples: a too long one is cut, because each example has an answer."""
     return tuple(
         TokenizedSentences.join([ids[: maximum_tokens - 1] or [UNKNOWN_ID] for ids in tokenizer.encode_lines(lines)])
@@ -58,7 +56,7 @@ def accuracy(probabilities: npt.NDArray[np.float32], classes: npt.NDArray[np.int
 
 
 class ClassificationTrainer(Trainer):
-    """One run of a classification: a classifier of codes, taught by some labels, beside one decoder of all sentences."""
+    """One run of a classification: a classifier of codes taught by some labels, and one decoder of all sentences."""
 
     def __init__(
         self,
