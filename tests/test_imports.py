@@ -62,7 +62,14 @@ def test_interpolating_imports_nothing_of_the_learning_half(pristine_model: Path
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["transfer", "--help"], ["sample", "--help"], ["diagnose", "--help"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["transfer", "--help"],
+        ["sample", "--help"],
+        ["diagnose", "--help"],
+        ["classify", "--help"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     _, modules = _modules(arguments)
@@ -117,6 +124,7 @@ def test_completion_imports_nothing_heavy(words: str, pristine_model: Path) -> N
         "tokenizer",
         "runtime.rewriter",
         "runtime.stream",
+        "runtime.classifier",
         "runtime.code_space",
         "runtime.paths",
         "cli",

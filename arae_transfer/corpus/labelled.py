@@ -1,8 +1,8 @@
 """Labelled examples of one or two sentences, beside sentences without labels: what a classification learns from.
 
 Single sentences are read as any corpus is (see ``reading``). Pairs are read from the files of SNLI (Bowman et al.
-2015) as its authors publish them: ``snli_1.0_train.jsonl``, ``..._dev.jsonl``, ``..._test.jsonl``, one JSON object a
-line with ``gold_label``, ``sentence1`` and ``sentence2``. Sentences without labels come from ``--data unlabelled=FILE``.
+2015) as its authors publish them: ``snli_1.0_train.jsonl``, ``..._dev.jsonl``, ``..._test.jsonl``, a JSON object a line
+with ``gold_label``, ``sentence1`` and ``sentence2``. Sentences without labels come from ``--data unlabelled=FILE``.
 """
 
 from __future__ import annotations

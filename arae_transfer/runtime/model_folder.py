@@ -219,17 +219,25 @@ class ModelFolder:
                 "export it again with this arae, or train a classifier: arae train snli-classification",
             )
 
+    def require_decoders(self) -> None:
+        """Make sure that the model writes text.
+
+        Raises:
+            AraeError: It classifies and has no decoders.
+        """
+        if self.classifier is not None:
+            raise AraeError(
+                f"the model {self.name} classifies text and writes none",
+                f"arae classify --model {self.root}, or choose another model.",
+            )
+
     def match_class(self, wish: str) -> str:
         """Return the class to rewrite to that a user means: its name, or the start of one, in upper or lower case.
 
         Raises:
             AraeError: No class or several classes match, or the model does not rewrite.
         """
-        if self.classifier is not None:
-            raise AraeError(
-                f"the model {self.name} classifies text and rewrites none",
-                f"arae classify --model {self.root}, or choose another model.",
-            )
+        self.require_decoders()
         if wish in self.classes:
             return wish
         folded = wish.casefold()

@@ -155,6 +155,7 @@ class Sessions:
         Raises:
             AraeError: A file is missing or damaged, or the device cannot be used.
         """
+        self.folder.require_decoders()
         with self._lock:
             encoder, decoder = self._encoder, self._decoders.get(class_name)
             if encoder is None and self._automatic and self.device.kind == "cuda":
