@@ -158,7 +158,7 @@ def add_scorer(model: Path) -> None:
     layout = ExportLayout(model)
     config = json.loads(layout.config.read_bytes())
     weights = np.array([[(place + 1) / 10 for place in range(len(config["classes"]))]], np.float32)
-    constants = [numpy_helper.from_array(np.int64(PAD_ID), "pad"), numpy_helper.from_array(np.array([1]), "axis")]
+    constants = [numpy_helper.from_array(np.array(PAD_ID), "pad"), numpy_helper.from_array(np.array([1]), "axis")]
     nodes = [
         helper.make_node("Equal", ["tokens", "pad"], ["padding"]),
         helper.make_node("Not", ["padding"], ["real"]),
