@@ -87,7 +87,8 @@ def run_systems(
 ) -> list[Result]:
     """Train and test every system with every number of labels and every seed.
 
-    Results are kept in ``results.jsonl`` of the folder as they come, and what is there already is not trained again.
+    Sentences of the test are taken out of the unlabelled ones. Results are kept in ``results.jsonl`` of the folder as
+    they come, and what is there already is not trained again.
 
     Args:
         recipe: The recipe of the adversarially regularized system.
@@ -101,6 +102,8 @@ def run_systems(
         finished: Called with each result.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    tested = {line for lines in test.sentences for line in lines}
+    data = replace(data, unlabelled=[line for line in data.unlabelled if line not in tested])
     tokenizer_file = folder / "tokenizer.model"
     if not tokenizer_file.is_file():
         whole = [recipe.form.number] if recipe.form.number else []
