@@ -432,7 +432,7 @@ def _unknown_key(key: str, known: list[str], source: str) -> AraeError:
     name = key.rpartition(".")[2]
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     same_name = [candidate for candidate in known if candidate.rpartition(".")[2] == name]
-    near = same_name or close
+    near = difflib.get_close_matches(key, same_name, n=1, cutoff=0.0) or close
     hint = f"the nearest key is {near[0]}." if near else f"the keys are {', '.join(known)}."
     return AraeError(f"{source}: there is no key {key}", hint)
 

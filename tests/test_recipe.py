@@ -47,6 +47,8 @@ def other_recipe() -> Recipe:
     sections: dict[str, Any] = {}
     for item in dataclasses.fields(recipe):
         value = getattr(recipe, item.name)
+        if item.name == "task":
+            continue  # the other one refuses some of the other values
         if not dataclasses.is_dataclass(value) or isinstance(value, type):
             sections[item.name] = another_value(hints[item.name], value, item, item.name)
             continue
