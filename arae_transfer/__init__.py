@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from arae_transfer.runtime.candidates import Choice, Ranking
     from arae_transfer.runtime.rewriter import Rewriter
 
-__all__ = ["Choice", "Ranking", "load"]
+__all__ = ["Choice", "Ranking", "__version__", "load"]
+
+__version__ = "0.1.0"
 
 
 def load(
@@ -36,14 +38,10 @@ def load(
     return Rewriter.load(model, device=device, threads=threads, variant=variant)
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 -- a type or a text
-    """Look up what is rarely asked for only then: importing it, or reading package metadata, costs start-up time."""
+def __getattr__(name: str) -> Any:  # noqa: ANN401 -- the type of what is asked for
+    """Look up what is rarely asked for only then: importing it costs start-up time."""
     if name in ("Choice", "Ranking"):
         from arae_transfer.runtime import candidates
 
         return getattr(candidates, name)
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("arae-transfer")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

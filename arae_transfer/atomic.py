@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,6 +45,8 @@ def open_atomically(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     Raises:
         AraeError: The file cannot be written (no space, no permission, a folder of that name).
     """
+    import tempfile  # here, because it takes as long to import as opening a graph, and `arae transfer` writes no file
+
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,6 +112,8 @@ def replace_directory(staged: Path, final: Path) -> None:
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         if final.exists():
+            import tempfile
+
             old = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".old", dir=final.parent))
             final.replace(old / final.name)
         staged.replace(final)

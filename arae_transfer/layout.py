@@ -150,6 +150,11 @@ class ExportLayout:
         return self.root / "scorer.onnx"
 
     @property
+    def classifier(self) -> Path:
+        """Return the path of the classifier of codes, which models that classify have in the place of decoders."""
+        return self.root / "classifier.onnx"
+
+    @property
     def tokenizer(self) -> Path:
         """Return the path of the SentencePiece model."""
         return self.root / "tokenizer.model"

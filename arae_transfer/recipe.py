@@ -210,6 +210,27 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """Classification: which labels are learned from, and how much they count beside all sentences (semi-supervision).
+
+    Three systems of the paper differ in two other keys alone: supervised (``training.reconstruction = 0``,
+    ``adversary.weight = 0``), with an autoencoder (``adversary.weight = 0``), and adversarially regularized.
+    """
+
+    pairs: bool = _setting(False, "Whether an example is a pair of sentences, such as a premise and a hypothesis.")
+    share: float = _setting(
+        1.0,
+        "The share of the labelled training examples whose labels are used; the sentences of all are read.",
+        minimum=0,
+        maximum=1,
+    )
+    number: int = _setting(0, "The number of labels used, in the place of labels.share; 0: the share.", minimum=0)
+    batch_size: int = _setting(64, "The labelled examples of a step.", minimum=1)
+    weight: float = _setting(1.0, "The weight of the labels in the encoder's loss.", minimum=0)
+    dropout: float = _setting(0.0, "The drop-out on the code that the classifier reads.", minimum=0, maximum=0.95)
+
+
+@dataclass(frozen=True)
 class Training:
     """The loop."""
 
@@ -277,6 +298,11 @@ class Recipe:
     name: str = _setting("custom", "The name of the recipe, of its runs and of its export.")
     description: str = _setting("", "What the recipe is for, in a sentence.")
     data_source: str = _setting("", "Where the data come from and under which terms; goes into the model card.")
+    task: Literal["rewriting", "classification"] = _setting(
+        "rewriting",
+        "What is learned: decoders of every class that rewrite (the paper, Section 4), or one classifier of the code "
+        "beside one decoder (the paper's semi-supervision).",
+    )
     data: Data = field(default_factory=Data)
     form: Form = field(default_factory=Form)
     tokenizer: Tokenization = field(default_factory=Tokenization)
@@ -286,6 +312,7 @@ class Recipe:
     attribute: Attribute = field(default_factory=Attribute)
     pairs: Pairs = field(default_factory=Pairs)
     cycle: Cycle = field(default_factory=Cycle)
+    labels: Labels = field(default_factory=Labels)
     training: Training = field(default_factory=Training)
     validation: Validation = field(default_factory=Validation)
 
@@ -329,6 +356,8 @@ def recipe_from_table(
             f"{source}: model.residual = true adds embeddings to code vectors, which are not alike here",
             'set model.code="sequence", model.shared_embeddings=true and one size for both, or model.residual=false.',
         )
+    if recipe.task == "classification":
+        _check_classification(recipe, source)
     if recipe.training.schedule != "joint":
         # Algorithm 2 has no such players; ignoring the keys would train something else than was asked for.
         for key, value in (("pairs.sentences", recipe.pairs.sentences), ("cycle.weight", recipe.cycle.weight)):
@@ -338,6 +367,26 @@ def recipe_from_table(
                     f"set training.schedule=joint, or {key}=0.",
                 )
     return recipe
+
+
+def _check_classification(recipe: Recipe, source: str) -> None:
+    """Refuse keys that a classification would ignore.
+
+    Raises:
+        AraeError: Naming the key.
+    """
+    refused = (
+        ("noise.style_share", recipe.noise.style_share, "0"),
+        ("pairs.sentences", recipe.pairs.sentences, "0"),
+        ("pairs.propose", recipe.pairs.propose, "0"),
+        ("cycle.weight", recipe.cycle.weight, "0"),
+        ("cycle.delete", recipe.cycle.delete, "0"),
+        ("training.averaging", recipe.training.averaging, "0"),
+        ("training.schedule", recipe.training.schedule != "joint", "joint"),
+    )
+    for key, value, remedy in refused:
+        if value:
+            raise AraeError(f"{source}: {key} has no place in a classification", f"set {key}={remedy}.")
 
 
 def recipe_to_table(recipe: Recipe) -> dict[str, Any]:
@@ -416,7 +465,7 @@ def _unknown_key(key: str, known: list[str], source: str) -> AraeError:
     name = key.rpartition(".")[2]
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     same_name = [candidate for candidate in known if candidate.rpartition(".")[2] == name]
-    near = same_name or close
+    near = difflib.get_close_matches(key, same_name, n=1, cutoff=0.0) or close
     hint = f"the nearest key is {near[0]}." if near else f"the keys are {', '.join(known)}."
     return AraeError(f"{source}: there is no key {key}", hint)
 

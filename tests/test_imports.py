@@ -62,12 +62,28 @@ def test_interpolating_imports_nothing_of_the_learning_half(pristine_model: Path
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["transfer", "--help"], ["sample", "--help"], ["diagnose", "--help"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["transfer", "--help"],
+        ["sample", "--help"],
+        ["diagnose", "--help"],
+        ["classify", "--help"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     _, modules = _modules(arguments)
     assert "typer" in modules
     assert not modules & (LEARNING | USING | SLOW)
+
+
+def test_the_help_of_all_commands_imports_none_of_them() -> None:
+    script = (
+        "import sys; from arae_transfer.cli import app; app(['--help'], standalone_mode=False); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    modules = {name for name in done.stdout.split() if name.startswith("arae_transfer.cli.")}
+    assert modules == {"arae_transfer.cli.command"}
 
 
 def test_listing_models_imports_nothing_heavy(tmp_path: Path, small_model: Path) -> None:
@@ -109,6 +125,7 @@ def test_completion_imports_nothing_heavy(words: str, pristine_model: Path) -> N
         "runtime.candidates",
         "runtime.rewriter",
         "runtime.stream",
+        "runtime.classifier",
         "runtime.code_space",
         "runtime.paths",
         "cli",

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from arae_transfer.corpus.labelled import Examples, LabelledData
+from arae_transfer.corpus.reading import LabelledLines
 from arae_transfer.layout import RunLayout, list_recipes, recipes_directory
 from arae_transfer.recipe import Recipe, load_recipe
 from arae_transfer.training.checkpoint import load_run
+from arae_transfer.training.classification import ClassificationTrainer
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.loop import Trainer
 from arae_transfer.training.validation import ValidationReport
@@ -53,7 +56,7 @@ class Silent:
 
 def small(path: Path, steps: int = 2) -> Recipe:
     given = load_recipe(path)
-    classes = len(given.data.classes) or 3
+    classes = 1 if given.task == "classification" else len(given.data.classes) or 3
     settings = [*SMALL, f"training.sentences={steps * classes * 4}", "cycle.start=0.0"]
     if given.pairs.sentences:
         settings.append("pairs.sentences=40")
@@ -78,6 +81,20 @@ def corpus(recipe: Recipe) -> TrainingData:
     return TrainingData(lines, {label: texts[::7] for label, texts in lines.items()})
 
 
+def make_trainer(recipe: Recipe, run: Path) -> Trainer:
+    data = corpus(recipe)
+    if recipe.task == "rewriting":
+        return Trainer(recipe, data, run, Silent(), device="cpu")
+    train, valid = (examples(lines, recipe.labels.pairs) for lines in (data.train, data.valid))
+    labelled = LabelledData(tuple(data.train), train, valid, ["the soup was cold ."])
+    return ClassificationTrainer(recipe, labelled, run, Silent(), device="cpu")
+
+
+def examples(lines: LabelledLines, pairs: bool) -> Examples:
+    texts = [text for own in lines.values() for text in own]
+    return Examples((texts, texts[::-1]) if pairs else (texts,), [label for label, own in lines.items() for _ in own])
+
+
 def test_there_are_recipes() -> None:
     assert {"quickstart", "yelp-sentiment", "yelp-sentiment/paper"} <= set(list_recipes())
     assert sorted(list_recipes().values()) == RECIPES
@@ -86,7 +103,7 @@ def test_there_are_recipes() -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=[str(path.relative_to(recipes_directory())) for path in RECIPES])
 def test_a_recipe_trains_from_end_to_end(path: Path, tmp_path: Path) -> None:
     recipe = small(path)
-    outcome = Trainer(recipe, corpus(recipe), tmp_path, Silent(), device="cpu").train()
+    outcome = make_trainer(recipe, tmp_path).train()
     assert outcome.finished
     assert outcome.state.step == 2
     records = [json.loads(line) for line in RunLayout(tmp_path).metrics.read_text("utf-8").splitlines()]
@@ -94,7 +111,7 @@ def test_a_recipe_trains_from_end_to_end(path: Path, tmp_path: Path) -> None:
     loaded = load_run(tmp_path, "best")
     assert loaded.recipe == recipe
     tokens = torch.tensor([[*loaded.tokenizer.encode("the food was very"), 3]])
-    for index in range(len(loaded.classes)):
+    for index in range(len(loaded.model.decoders)):
         assert loaded.model.rewrite(tokens, torch.tensor([tokens.size(1)]), index, 6).size(1) <= 6
 
 

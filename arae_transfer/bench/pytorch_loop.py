@@ -8,9 +8,8 @@ from pathlib import Path
 import torch
 
 from arae_transfer.bench.transfer import Rewrite
-from arae_transfer.export.parity import pad
 from arae_transfer.export.weights import storable
-from arae_transfer.runtime.rewriter import LONGEST_GROWTH
+from arae_transfer.runtime.rewriter import LONGEST_GROWTH, pad
 from arae_transfer.tokenizer import END_ID
 from arae_transfer.training.checkpoint import load_run
 

@@ -1,32 +1,53 @@
-"""The command line: one module per command, each imported at once and therefore free of heavy imports."""
+"""The command line: one module per command, imported when its command is asked for."""
 
 from __future__ import annotations
 
 import gc
 import io
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from arae_transfer.cli import (
-    bench,
-    bench_train,
-    corpus,
-    diagnose,
-    evaluate,
-    export,
-    interpolate,
-    sample,
-    train,
-    transfer,
+from arae_transfer import __version__
+from arae_transfer.cli.command import AraeGroup, CommandSource
+
+# In the order of the help, which reads nothing but this: importing and declaring every command would take longer than
+# Typer itself. A command's module must import nothing heavy outside its function.
+COMMANDS = (
+    CommandSource("transfer", "transfer", "Rewrite text from one style to another, line by line."),
+    CommandSource("classify", "classify", "Label text line by line, with probabilities."),
+    CommandSource(
+        "sample", "sample", "Write sentences that nobody gave: noise, through the generator, to a class's decoder."
+    ),
+    CommandSource("interpolate", "interpolate", "Write the sentences on the way from one code to another."),
+    CommandSource("train", "train", "Train a model by a recipe."),
+    CommandSource("export", "export", "Export a trained model to a folder that runs without PyTorch."),
+    CommandSource("evaluate", "evaluate", "Measure style, content and fluency of rewrites."),
+    CommandSource(
+        "diagnose",
+        "diagnose",
+        "Look into the code space of a run: the paper's first experiment, and what the code carries.",
+    ),
+    CommandSource(
+        "semi-supervised",
+        "semi_supervised.semi_supervised",
+        "Compare what unlabelled sentences are worth: supervised, with an autoencoder, adversarially regularized.",
+    ),
+    CommandSource(
+        "corpus", "corpus", "Write the quickstart's corpus: sentences from a grammar, in the form that --data reads."
+    ),
+    CommandSource("bench", "bench", "Measure how fast it is here, beside what this machine can do."),
 )
-from arae_transfer.cli.command import AraeCommand, AraeGroup
+
+
+class _Arae(AraeGroup):
+    sources = COMMANDS
+
 
 app = typer.Typer(
     name="arae",
-    cls=AraeGroup,
+    cls=_Arae,
     help="Rewrite text from one style to another, with models that learn from unpaired text.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -34,34 +55,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# In the order of the help. A command's module must import nothing heavy outside its function.
-COMMANDS: tuple[Callable[..., Any], ...] = (
-    transfer.transfer,
-    sample.sample,
-    interpolate.interpolate,
-    train.train,
-    export.export,
-    evaluate.evaluate,
-    diagnose.diagnose,
-    corpus.corpus,
-)
-
-for function in COMMANDS:
-    app.command(cls=AraeCommand)(function)
-bench.bench.command("train", cls=AraeCommand)(bench_train.bench_train)
-app.add_typer(bench.bench)
-
 
 def _print_version(wanted: bool) -> None:
-    if not wanted:
-        return
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        typer.echo(f"arae {version('arae-transfer')}")
-    except PackageNotFoundError:
-        typer.echo("arae, not installed: run from its source")
-    raise typer.Exit
+    if wanted:
+        typer.echo(f"arae {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -70,7 +68,7 @@ def arae(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Rewrite text from one style to another, with models that learn from unpaired text."""
+    """Hold the options of `arae` itself."""
 
 
 def main() -> None:

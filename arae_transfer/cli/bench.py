@@ -10,20 +10,39 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arae_transfer.cli.command import AraeCommand, AraeGroup, report
+from arae_transfer.cli.command import AraeGroup, CommandSource, report
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import MODEL_VARIABLE
 
 if TYPE_CHECKING:
     from arae_transfer.bench.transfer import TransferReport
 
+
+class _Bench(AraeGroup):
+    sources = (
+        CommandSource(
+            "transfer",
+            "bench.transfer",
+            "Measure rewriting on the CPU: latency of one line, lines a second by batch size and variant.",
+        ),
+        CommandSource("train", "bench_train.bench_train", "Measure how fast a recipe trains on this machine."),
+    )
+
+
 bench = typer.Typer(
     name="bench",
-    cls=AraeGroup,
+    cls=_Bench,
     help="Measure how fast it is here, beside what this machine can do.",
     no_args_is_help=True,
     rich_markup_mode=None,
+    add_completion=False,
 )
+
+
+@bench.callback()
+def _options() -> None:
+    """Make it a group, of which no command is declared here."""
+
 
 SENTENCES = (
     "the food was cold and the waiter was rude .",
@@ -37,7 +56,6 @@ SENTENCES = (
 )
 
 
-@bench.command(cls=AraeCommand)
 def transfer(
     model: Annotated[
         str | None,

@@ -6,8 +6,9 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -15,12 +16,60 @@ from typer.core import TyperCommand, TyperGroup
 from arae_transfer.errors import AraeError
 
 if TYPE_CHECKING:
-    from typer._click import Context, HelpFormatter
+    from collections.abc import MutableMapping
+
+    from typer._click import Command, Context, HelpFormatter
     from typer._click.core import Parameter
 
 FAILURE = 1
 INTERRUPTED = 130
 CLOSED_PIPE = 141
+
+
+class CommandSource(NamedTuple):
+    """Where a command is declared, and all that the help of its group says of it.
+
+    Attributes:
+        name: The command.
+        place: The module in ``arae_transfer.cli``, a point, and the function's or ``Typer``'s name in it; the latter
+            is left out where it is the module's own.
+        summary: The first sentence of the command's help.
+    """
+
+    name: str
+    place: str
+    summary: str
+
+    def load(self) -> Command:
+        """Import the module and declare the command."""
+        module, _, attribute = self.place.partition(".")
+        target = getattr(import_module(f"arae_transfer.cli.{module}"), attribute or module)
+        app = target
+        if not isinstance(target, typer.Typer):
+            app = typer.Typer(add_completion=False, rich_markup_mode=None)
+            app.command(self.name, cls=AraeCommand)(target)
+        command = typer.main.get_command(app)
+        command.name = self.name
+        return command
+
+
+class _LazyCommands(Mapping[str, "Command"]):
+    """The commands of a group by name, each loaded when it is first looked up."""
+
+    def __init__(self, sources: Iterable[CommandSource]) -> None:
+        self._sources = {source.name: source for source in sources}
+        self._loaded: dict[str, Command] = {}
+
+    def __getitem__(self, name: str) -> Command:
+        if name not in self._loaded:
+            self._loaded[name] = self._sources[name].load()
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sources)
+
+    def __len__(self) -> int:
+        return len(self._sources)
 
 
 class AraeCommand(TyperCommand):
@@ -39,7 +88,27 @@ class AraeCommand(TyperCommand):
 
 
 class AraeGroup(TyperGroup):
-    """The group of all commands, which turns exceptions into messages and exit statuses."""
+    """A group of commands, which turns exceptions into messages and exit statuses.
+
+    Attributes:
+        sources: Where its commands are declared; a command is loaded when it is asked for. Empty: they are declared
+            with the group.
+    """
+
+    sources: ClassVar[tuple[CommandSource, ...]] = ()
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 -- as declared by Typer
+        super().__init__(**attributes)
+        if self.sources:
+            self.commands = cast("MutableMapping[str, Command]", _LazyCommands(self.sources))
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the commands and their summaries, loading none."""
+        if not self.sources:
+            super().format_commands(ctx, formatter)
+            return
+        with formatter.section("Commands"):
+            formatter.write_dl([(source.name, source.summary) for source in self.sources])
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the commands, then the options."""

@@ -83,6 +83,8 @@ def diagnose(
     use_threads(threads)
     which = cast(Literal["best", "latest"], checkpoint)
     subject = Subject(run, load_run(run, which))
+    if subject.loaded.recipe.task == "classification":
+        raise AraeError(f"{run} is a classification", "arae diagnose looks into runs that rewrite.")
     other = Subject(baseline, load_run(baseline, which)) if baseline else None
     sources = data or _recorded_sources(RunLayout(run))
     training, held_out = _read(subject.loaded, sources, run)

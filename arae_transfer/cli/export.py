@@ -92,6 +92,12 @@ def export(
     folder = (output or Path("exported") / loaded.recipe.name).absolute()
     check_destination(folder)
     lines = _read_lines(probes) if probes else _held_out_lines(run, loaded, quiet=quiet)
+    if loaded.recipe.task == "classification":
+        if scores is not None:
+            ctx.fail("--scores takes a report of rewrites; this run is a classification.")
+        _export_classification(loaded, folder, lines, checkpoint, cast(Literal["fp16", "fp32"], weights), quiet=quiet)
+        sys.stdout.write(f"{output or Path('exported') / loaded.recipe.name}\n")
+        return
     sentences = loaded.state.step * loaded.recipe.training.batch_size * len(loaded.classes)
     exported = export_model(
         loaded.model,
@@ -109,6 +115,42 @@ def export(
     if not quiet:
         _describe(exported, weights)
     sys.stdout.write(f"{output or Path('exported') / loaded.recipe.name}\n")
+
+
+def _export_classification(
+    loaded: LoadedRun,
+    folder: Path,
+    lines: Sequence[str],
+    checkpoint: str,
+    weights: Literal["fp16", "fp32"],
+    *,
+    quiet: bool,
+) -> None:
+    from arae_transfer.export.classification import export_classifier
+
+    training = loaded.recipe.training
+    exported = export_classifier(
+        loaded.model,
+        loaded.recipe,
+        loaded.tokenizer,
+        folder,
+        name=folder.name,
+        scores=loaded.state.scores,
+        training={
+            "sentences": loaded.state.step * training.batch_size,
+            "minutes": round(loaded.state.minutes, 1),
+            "checkpoint": checkpoint,
+        },
+        probe_lines=lines,
+        weights=weights,
+    )
+    if not quiet:
+        size = sum(exported.sizes.values()) / 1e6
+        typer.echo(
+            f"{folder.name}: {', '.join(loaded.classes)}; {size:.1f} MB; probabilities of {exported.compared:,} probes "
+            f"are the model's up to {exported.difference:.0e}",
+            err=True,
+        )
 
 
 def _describe(exported: ExportReport, weights: str) -> None:
@@ -178,6 +220,12 @@ def _read_held_out(layout: RunLayout, loaded: LoadedRun) -> Mapping[str, Sequenc
         raise AraeError(f"{layout.environment} does not say where they are") from error
     data = loaded.recipe.data
     options = ReadingOptions(text_column=data.text_column, label_column=data.label_column)
+    if sources and loaded.recipe.task == "classification":
+        from arae_transfer.corpus.labelled import read_examples
+
+        pairs = loaded.recipe.labels.pairs
+        examples = read_examples(sources, "valid", loaded.recipe.form, options, pairs=pairs, classes=loaded.classes)
+        return {str(place): lines for place, lines in enumerate(examples.sentences)}
     if sources:
         return read_corpus(sources, "valid", options, classes=loaded.classes).lines
     if not data.builtin:  # sentences of another corpus would check less, and have other lengths

@@ -16,6 +16,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout, find_recipe, list_recipes
 
 if TYPE_CHECKING:
+    from arae_transfer.corpus.labelled import LabelledData
     from arae_transfer.recipe import Recipe
     from arae_transfer.training.data import TrainingData
 
@@ -120,14 +121,23 @@ def train(
 
     require("torch", "safetensors", "sacrebleu", extra="train", command="arae train")
     from arae_transfer.cli.training_reporter import make_reporter
+    from arae_transfer.training.classification import ClassificationTrainer
     from arae_transfer.training.device import use_threads
     from arae_transfer.training.loop import Trainer
 
     use_threads(threads)
     reporter = make_reporter(quiet)
-    training_data = _read_data(resolved, data, run, resume, reporter.message)
+    sources = _data_sources(resolved, data, run, resume)
     with reporter:
-        trainer = Trainer(resolved, training_data, run, reporter, device=device, resume=resume, initial=initial)
+        trainer: Trainer
+        if resolved.task == "classification":
+            labelled = _read_labelled_data(resolved, sources)
+            trainer = ClassificationTrainer(
+                resolved, labelled, run, reporter, device=device, resume=resume, initial=initial
+            )
+        else:
+            training_data = _read_data(resolved, sources, reporter.message)
+            trainer = Trainer(resolved, training_data, run, reporter, device=device, resume=resume, initial=initial)
         outcome = trainer.train()
     sys.stdout.write(f"{outcome.run}\n")
     if not outcome.finished:
@@ -137,7 +147,9 @@ def train(
         outcome,
         [
             f"arae export {outcome.run} -o exported/{resolved.name}",
-            f"arae transfer --model exported/{resolved.name} --to {outcome.state.classes[-1]}",
+            f"arae classify --model exported/{resolved.name}"
+            if resolved.task == "classification"
+            else f"arae transfer --model exported/{resolved.name} --to {outcome.state.classes[-1]}",
         ],
     )
 
@@ -211,26 +223,42 @@ def _resolve_recipe(recipe: str, run: Path, resumed: bool, settings: list[str]) 
     return load_recipe(find_recipe(recipe), settings)
 
 
-def _read_data(
-    recipe: Recipe, data: list[str] | None, run: Path, resumed: bool, message: Callable[[str], None]
-) -> TrainingData:
-    from arae_transfer.corpus.reading import ReadingOptions, is_large, read_corpus, stream_corpus
-    from arae_transfer.corpus.sources import absolute_source
-    from arae_transfer.training.data import TrainingData
-
+def _data_sources(recipe: Recipe, data: list[str] | None, run: Path, resumed: bool) -> list[str]:
+    """Return what is read: what was given, or what a run that is continued was given; nothing: the recipe's own."""
     if not data and resumed:
         try:
             environment = json.loads(RunLayout(run).environment.read_text("utf-8"))
             data = [str(source) for source in environment.get("data", [])]
         except (OSError, ValueError, AttributeError):
             data = []
-    if not data and recipe.data.builtin:
-        return _builtin_data()
+    if not data and not recipe.data.builtin:
+        forms = "--data CLASS=FILE for each class, a folder of SPLIT.CLASS.txt, a .csv, .tsv, .jsonl or .parquet."
+        if recipe.labels.pairs:
+            forms = "--data FOLDER with SNLI's files: https://nlp.stanford.edu/projects/snli/snli_1.0.zip"
+        raise AraeError(f"the recipe {recipe.name} needs data", f"give {forms}")
+    return data or []
+
+
+def _read_labelled_data(recipe: Recipe, sources: list[str]) -> LabelledData:
+    from dataclasses import replace
+
+    from arae_transfer.corpus.labelled import read_labelled_data
+    from arae_transfer.corpus.reading import ReadingOptions
+    from arae_transfer.corpus.sources import absolute_source
+
+    options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
+    pairs, classes = recipe.labels.pairs, recipe.data.classes
+    found = read_labelled_data(sources, recipe.form, options, pairs=pairs, classes=classes)
+    return replace(found, sources=tuple(absolute_source(source) for source in sources))
+
+
+def _read_data(recipe: Recipe, data: list[str], message: Callable[[str], None]) -> TrainingData:
+    from arae_transfer.corpus.reading import ReadingOptions, is_large, read_corpus, stream_corpus
+    from arae_transfer.corpus.sources import absolute_source
+    from arae_transfer.training.data import TrainingData
+
     if not data:
-        raise AraeError(
-            f"the recipe {recipe.name} needs data",
-            "give --data CLASS=FILE for each class, a folder of SPLIT.CLASS.txt, a .csv, .tsv, .jsonl or .parquet.",
-        )
+        return _builtin_data()
     options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
     from arae_transfer.cli.training_reporter import reading_progress
 

@@ -6,7 +6,7 @@ import gc
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -289,10 +289,10 @@ def transfer(
     folder = ModelFolder.find(model)
     class_name = folder.match_class(to)
     names = files or [STANDARD_INPUT]
-    sources = _sources(names)
+    sources = sources_of(names)
     messages = Messages(folder, quiet=quiet, verbose=verbose)
 
-    with _quick_start():
+    with quick_start():
         from arae_transfer.runtime.sessions import Sessions
 
         sessions = Sessions(folder, device, threads, variant)
@@ -308,7 +308,7 @@ def transfer(
     with open_answers(output) as write:
         messages.ready(rewriter, class_name, names)
         render = _as_tsv if tsv else _as_json if json_lines else _as_text
-        with _progress(names, output, quiet=quiet) as advance:
+        with progress_bar(names, output, quiet=quiet) as advance:
             for chunk in LineReader(sources).chunks(batch_size * BATCHES_PER_CHUNK):
                 rewrites = rewriter.rewrite_chunk(
                     [line.text for line in chunk],
@@ -341,7 +341,7 @@ def _choice(
     Raises:
         AraeError: A value is out of range, or two do not go together.
     """
-    with _quick_start():
+    with quick_start():
         from arae_transfer.runtime.candidates import Choice, Ranking
 
     said: dict[str, Any] = {
@@ -359,7 +359,7 @@ def _choice(
 
 
 @contextmanager
-def _quick_start() -> Iterator[None]:
+def quick_start() -> Iterator[None]:
     """Leave the garbage alone for a while: what is imported stays, and searching it takes a tenth of the start."""
     gc.disable()
     try:
@@ -390,7 +390,7 @@ def _print_models() -> None:
         typer.echo(f"{name}\t{classes}\t{path}")
 
 
-def _sources(names: Sequence[str]) -> list[Source]:
+def sources_of(names: Sequence[str]) -> list[Source]:
     """Return the inputs, after seeing that all of them can be read."""
     from arae_transfer.runtime.stream import Source
 
@@ -434,6 +434,11 @@ def _as_json(line: Line, rewrite: Rewrite, choice: Choice) -> str:
         record |= {"from": rewrite.source_class, "already": rewrite.already}
     if choice.searches:
         record |= {"unsure": rewrite.unsure, "candidates": [_candidate(each) for each in rewrite.candidates]}
+    return json_line(record)
+
+
+def json_line(record: Mapping[str, Any]) -> str:
+    """Return a record as one line of JSON, whatever is in its texts."""
     text = json.dumps(record, ensure_ascii=False)
     # JSON allows these inside a string, but programs that read lines break them there.
     return re.sub("[\x7f-\x9f\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
@@ -445,7 +450,7 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
 
 
 @contextmanager
-def _progress(names: Sequence[str], output: Path | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+def progress_bar(names: Sequence[str], output: Path | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Show a bar where it disturbs nobody: a person looks on, and the size of the input is known."""
     paths = [Path(name) for name in names]
     shown = (

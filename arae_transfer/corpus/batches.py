@@ -91,10 +91,17 @@ class BatchSchedule:
 
     Sentences of each class come in a fresh random order per epoch of that class, so a small class is repeated more
     often and classes stay balanced. Pools of ``BATCHES_PER_POOL`` batches are sorted by length and cut, and the
-    batches of a pool come in random order.
+    batches of a pool come in random order. A corpus much smaller than a pool stands in it many times, and a batch of
+    equal lengths would be the same few sentences: give such a one pools of one batch.
     """
 
-    def __init__(self, sentences: Mapping[str, TokenizedSentences], batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        sentences: Mapping[str, TokenizedSentences],
+        batch_size: int,
+        seed: int,
+        batches_per_pool: int = BATCHES_PER_POOL,
+    ) -> None:
         for name, corpus in sentences.items():
             if len(corpus) == 0:
                 raise AraeError(
@@ -104,13 +111,14 @@ class BatchSchedule:
         self._sentences = list(sentences.values())
         self._batch_size = batch_size
         self._seed = seed
+        self._batches_per_pool = batches_per_pool
         self._pool_number = -1
         self._pool: list[list[IntegerArray]] = []
         self._orders: dict[tuple[int, int], npt.NDArray[np.int32]] = {}
 
     def indices(self, step: int) -> list[IntegerArray]:
         """Return the sentence numbers of a step's batch, one array (batch_size,) per class."""
-        number, place = divmod(step, BATCHES_PER_POOL)
+        number, place = divmod(step, self._batches_per_pool)
         if number != self._pool_number:
             self._pool = self._build_pool(number)
             self._pool_number = number
@@ -119,11 +127,11 @@ class BatchSchedule:
     def _build_pool(self, number: int) -> list[list[IntegerArray]]:
         by_class = []
         for index, sentences in enumerate(self._sentences):
-            size = BATCHES_PER_POOL * self._batch_size
+            size = self._batches_per_pool * self._batch_size
             members = self._stream(index, number * size, size)
             ties = np.random.default_rng([self._seed, index, number, 1]).random(size)
             by_class.append(members[np.lexsort((ties, sentences.lengths_of(members)))])
-        order = np.random.default_rng([self._seed, number, 2]).permutation(BATCHES_PER_POOL)
+        order = np.random.default_rng([self._seed, number, 2]).permutation(self._batches_per_pool)
         cuts = [slice(place * self._batch_size, (place + 1) * self._batch_size) for place in order]
         return [[members[cut] for members in by_class] for cut in cuts]
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from arae_transfer.export.parity import Row, open_graph, pad
+from arae_transfer.export.parity import Row, open_graph
 from arae_transfer.model.arae import ARAE
+from arae_transfer.runtime.rewriter import pad
 from arae_transfer.tokenizer import END_ID, PAD_ID
 
 # What another arithmetic may cost, in points of a hundred, before it has to be asked for. Both are losses against the

@@ -13,9 +13,10 @@ from arae_transfer.export.candidates_graph import build_candidates
 from arae_transfer.export.decoder_graph import build_decoder
 from arae_transfer.export.encoder_graph import build_encoder
 from arae_transfer.export.graph import Graph, Storage
-from arae_transfer.export.parity import MOST_PROBES, Float32, Int64, Row, open_graph, pad, probe_rows
+from arae_transfer.export.parity import MOST_PROBES, Float32, Int64, Row, open_graph, probe_rows
 from arae_transfer.export.quantization import ObservingGraph, QuantizedGraph
 from arae_transfer.model.arae import ARAE
+from arae_transfer.runtime.rewriter import pad
 from arae_transfer.tokenizer import Tokenizer
 
 _BATCH = 64

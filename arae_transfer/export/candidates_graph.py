@@ -16,8 +16,9 @@ from onnx import TensorProto, helper
 from arae_transfer.errors import AraeError
 from arae_transfer.export.decoder_graph import append_logits, first_values, read_code, state_names
 from arae_transfer.export.graph import Graph, Storage, make_model, value
-from arae_transfer.export.parity import REQUIRED_SHARE, Row, open_graph, pad
+from arae_transfer.export.parity import REQUIRED_SHARE, Row, open_graph
 from arae_transfer.model.decoder import Decoder
+from arae_transfer.runtime.rewriter import pad
 from arae_transfer.tokenizer import END_ID, PAD_ID
 
 # The log-probability of what must not be chosen: far below any sentence's, and still a number after many additions.

@@ -8,7 +8,6 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +92,7 @@ def export_model(
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         "name": name,
-        "arae_version": _version(),
+        "arae_version": arae_transfer.__version__,
     }
     fp32 = _Variant.of(
         build_graphs(stored, metadata, weights), (layout.encoder, layout.decoder, layout.candidates, layout.weights)
@@ -173,13 +172,13 @@ def export_model(
         "parity": parity.to_table(),
         "scores": dict(scores or {}),
         "training": dict(training or {}),
-        "recipe": _portable_recipe(recipe),
+        "recipe": portable_recipe(recipe),
     }
     sizes = {file: len(content) for file, content in contents.items()}
     card = Card(config, sizes, recipe.description, recipe.data_source, evaluation, languages)
     contents[layout.config.name] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
     contents[layout.card.name] = render_card(card).encode()
-    _put_in_place(contents, destination)
+    put_in_place(contents, destination)
     return ExportReport(destination, name, stored.classes, sizes, parity, agreement)
 
 
@@ -279,13 +278,6 @@ def check_destination(destination: Path) -> None:
         )
 
 
-def _version() -> str:
-    try:
-        return str(arae_transfer.__version__)
-    except PackageNotFoundError:
-        return "uninstalled"
-
-
 def _sizes(model: ARAE, recipe: Recipe) -> dict[str, Any]:
     shape = recipe.model
     return {
@@ -301,14 +293,14 @@ def _sizes(model: ARAE, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _portable_recipe(recipe: Recipe) -> dict[str, Any]:
+def portable_recipe(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe without the one path in it, which says nothing on another machine."""
     table = recipe_to_table(recipe)
     table["tokenizer"]["model"] = Path(recipe.tokenizer.model).name
     return table
 
 
-def _put_in_place(contents: Mapping[str, bytes], destination: Path) -> None:
+def put_in_place(contents: Mapping[str, bytes], destination: Path) -> None:
     """Write files into a new folder beside the destination, read them back, and rename the folder.
 
     Raises:

@@ -14,6 +14,7 @@ import torch
 
 from arae_transfer.errors import AraeError
 from arae_transfer.model.arae import ARAE
+from arae_transfer.runtime.rewriter import pad
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID, Tokenizer
 
 # An export is refused when fewer rewrites are those of the model, near ties apart, or when a code differs by more.
@@ -215,15 +216,6 @@ def _compositions(rows: Sequence[Row]) -> Iterator[list[int]]:
         numbers = order[:_ALONE] if size == 1 else order
         edges = [*range(0, len(numbers), size), len(numbers)]
         yield from (numbers[start:stop] for start, stop in pairwise(edges))
-
-
-def pad(rows: Sequence[Row]) -> tuple[Int64, Int64]:
-    """Return rows as (batch, time) ids and (batch,) lengths."""
-    lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    tokens = np.full((len(rows), int(lengths.max())), PAD_ID, dtype=np.int64)
-    for place, row in enumerate(rows):
-        tokens[place, : len(row)] = row
-    return tokens, lengths
 
 
 def rewrites_of(model: ARAE, rows: Sequence[Row], maximum_length: int) -> dict[str, list[Row]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from arae_transfer.model.code_space import AttributeClassifier, Critic, Generator, StyleScorer
+from arae_transfer.model.code_space import AttributeClassifier, CodeClassifier, Critic, Generator, StyleScorer
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.model.encoder import Encoder
 from arae_transfer.recipe import Recipe
@@ -17,10 +17,10 @@ class ARAE(nn.Module):
 
     Attributes:
         encoder: Sentences to codes, shared by all classes.
-        decoders: One decoder per class, in the order of ``classes``.
+        decoders: One decoder per class, in the order of ``classes``; in a classification one for all sentences.
         generator: Noise to codes.
         critic: Codes to scores.
-        classifier: Codes to classes.
+        classifier: Codes to classes; the encoder learns to fool it, or in a classification to help it.
         scorer: Sentences to classes; weighs pairs in the cycle and judges rewrites in validation, teaches no other.
     """
 
@@ -36,13 +36,18 @@ class ARAE(nn.Module):
             embedding = nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
         self.encoder = Encoder(vocabulary_size, model, embedding)
         decoders: list[Decoder] = []
-        for _ in classes:
+        classifies = recipe.task == "classification"
+        for _ in classes[:1] if classifies else classes:
             # The output layer is one for all classes, as in the reference code.
             decoders.append(Decoder(vocabulary_size, model, embedding, decoders[0].output if decoders else None))
         self.decoders = nn.ModuleList(decoders)
         self.generator = Generator(model, recipe.adversary, self.maximum_vectors)
         self.critic = Critic(model, recipe.adversary, self.maximum_vectors)
-        self.classifier = AttributeClassifier(model, recipe.attribute, len(classes), self.maximum_vectors)
+        self.classifier: AttributeClassifier | CodeClassifier
+        if classifies:
+            self.classifier = CodeClassifier(model, recipe.attribute, recipe.labels, len(classes))
+        else:
+            self.classifier = AttributeClassifier(model, recipe.attribute, len(classes), self.maximum_vectors)
         self.scorer = StyleScorer(vocabulary_size, len(classes))
         self._initialize(recipe.training.initialization, embedding)
         if model.residual:

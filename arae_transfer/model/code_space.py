@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from arae_transfer.model.decoder import mean_of_code
-from arae_transfer.recipe import Adversary, Attribute, Model
+from arae_transfer.recipe import Adversary, Attribute, Labels, Model
 
 
 def _perceptron(sizes: Sequence[int], activation: type[nn.Module], *, batch_norm: bool) -> nn.Sequential:
@@ -109,6 +109,39 @@ class AttributeClassifier(nn.Module):
         """Classify codes: (batch, vectors, size) and (batch, vectors) to (batch, classes)."""
         states = self.layers(self.positions(code))  # (batch, vectors, hidden)
         logits: Tensor = self.last(mean_of_code(states, mask))
+        return logits
+
+
+class CodeClassifier(nn.Module):
+    """The code of a sentence, or of both sentences of a pair, to the logits of a class (paper, semi-supervision).
+
+    A pair is read as both codes, their distance and their product, dimension by dimension (Mou et al. 2016; InferSent),
+    because inference is about what two sentences share.
+    """
+
+    def __init__(self, model: Model, attribute: Attribute, labels: Labels, classes: int) -> None:
+        super().__init__()
+        # A dimension of a unit vector is small; brought to about 1, products of two are not lost beside them.
+        self.scale = model.code_size**0.5
+        self.dropout = nn.Dropout(labels.dropout)
+        sizes = [model.code_size * (4 if labels.pairs else 1), *attribute.layers]
+        self.layers = _perceptron(sizes, nn.LeakyReLU, batch_norm=False)
+        self.last = nn.Linear(sizes[-1], classes)
+
+    def forward(self, codes: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Classify examples.
+
+        Args:
+            codes: For each sentence of an example its code (batch, vectors, size) and its mask (batch, vectors).
+
+        Returns:
+            (batch, classes) logits.
+        """
+        means = [mean_of_code(code, mask) * self.scale for code, mask in codes]  # each (batch, size)
+        if len(means) == 2:
+            first, second = means
+            means += [(first - second).abs(), first * second]
+        logits: Tensor = self.last(self.layers(self.dropout(torch.cat(means, dim=1))))
         return logits
 
 

@@ -18,6 +18,7 @@ FORMAT = "arae-export"
 # Variants were added without a new version: a reader that knows nothing of them still finds the fp32 graphs.
 FORMAT_VERSION = 1
 FP32, INT8 = "fp32", "int8"
+REWRITING, CLASSIFICATION = "rewriting", "classification"
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,9 @@ class ModelFolder:
         files: What each file must be.
         form: The settings of the corpus's form of writing.
         scorer: The file name of the style scorer's graph; None: the export has none.
+        classifier: The file name of the graph from codes to probabilities of classes, which models that classify have
+            in the place of decoders; None: the model rewrites.
+        pairs: Whether it classifies pairs of sentences.
     """
 
     root: Path
@@ -79,6 +83,8 @@ class ModelFolder:
     files: Mapping[str, FileRecord]
     form: Mapping[str, Any]
     scorer: str | None = None
+    classifier: str | None = None
+    pairs: bool = False
 
     @classmethod
     def find(cls, wish: str | Path | None = None) -> ModelFolder:
@@ -141,7 +147,11 @@ class ModelFolder:
             _plain_name(name): FileRecord(_text(record["sha256"]), int(record["bytes"]))
             for name, record in config["files"].items()
         }
-        variants = {FP32: _variant(config, classes)}
+        task = config.get("task", REWRITING)  # exports from before there was a choice lack it
+        if task not in (REWRITING, CLASSIFICATION):
+            raise ValueError(f"task = {task!r}")
+        classifier = _table(config["classifier"]) if task == CLASSIFICATION else None
+        variants = {FP32: _variant(config, classes if classifier is None else ())}
         further = _table(config.get("variants", {}))
         if INT8 in further:  # other names are those of arithmetics that a later arae may know
             variants[INT8] = _variant(_table(further[INT8]), classes)
@@ -155,10 +165,12 @@ class ModelFolder:
             files=files,
             form=_table(config["form"]),
             scorer=_optional_name(config.get("scorer")),
+            classifier=None if classifier is None else _plain_name(classifier["file"]),
+            pairs=False if classifier is None else bool(classifier["pairs"]),
         )
         if folder.maximum_tokens < 2:
             raise ValueError(f"maximum_tokens = {folder.maximum_tokens}")
-        named = [folder.tokenizer, *([folder.scorer] if folder.scorer else [])]
+        named = [name for name in (folder.tokenizer, folder.scorer, folder.classifier) if name is not None]
         for variant in variants.values():
             named += [variant.encoder, *variant.decoders.values(), *([variant.weights] if variant.weights else [])]
             named += (variant.candidates or {}).values()
@@ -199,12 +211,37 @@ class ModelFolder:
             raise AraeError(f"{path} is damaged: its SHA-256 is not the exported one", _RESTORE)
         return content
 
-    def match_class(self, wish: str) -> str:
-        """Return the class that a user means: its name, or the start of one, in upper or lower case.
+    def require_classifier(self) -> None:
+        """Make sure that the model can classify.
 
         Raises:
-            AraeError: No class or several classes match.
+            AraeError: It has neither a classifier of codes nor a style scorer.
         """
+        if self.classifier is None and self.scorer is None:
+            raise AraeError(
+                f"the model {self.name} cannot classify: it was exported before exports held a style scorer",
+                "export it again with this arae, or train a classifier: arae train snli-classification",
+            )
+
+    def require_decoders(self) -> None:
+        """Make sure that the model writes text.
+
+        Raises:
+            AraeError: It classifies and has no decoders.
+        """
+        if self.classifier is not None:
+            raise AraeError(
+                f"the model {self.name} classifies text and writes none",
+                f"arae classify --model {self.root}, or choose another model.",
+            )
+
+    def match_class(self, wish: str) -> str:
+        """Return the class to rewrite to that a user means: its name, or the start of one, in upper or lower case.
+
+        Raises:
+            AraeError: No class or several classes match, or the model does not rewrite.
+        """
+        self.require_decoders()
         if wish in self.classes:
             return wish
         folded = wish.casefold()
@@ -237,7 +274,7 @@ def _variant(table: Mapping[str, Any], classes: tuple[str, ...]) -> Variant:
         raise TypeError(f"accepted = {accepted!r}")
     return Variant(
         encoder=_plain_name(table["encoder"]),
-        decoders={name: _plain_name(table["decoders"][name]) for name in classes},
+        decoders={name: _plain_name(table["decoders"][name]) for name in classes} if classes else {},
         weights=_optional_name(table.get("weights_file")),
         accepted=accepted,
         candidates=None if candidates is None else {name: _plain_name(candidates[name]) for name in classes},

@@ -108,7 +108,7 @@ class Rewriter:
     def __init__(self, sessions: Sessions) -> None:
         self.folder = sessions.folder
         self._sessions = sessions
-        self._tokenizer = _load_tokenizer(self.folder)
+        self._tokenizer = load_tokenizer(self.folder)
         self._writers: dict[str, Writer] = {}
 
     @classmethod
@@ -267,7 +267,7 @@ class Rewriter:
         if long != "split":
             rewrites = self._rewrite_prepared(self._prepare_lines(lines, form), to, batch_size, form, choice)
             return [_keep(each) if each.truncated else each for each in rewrites] if long == "keep" else rewrites
-        bounded = [_bound(one_line(line), LONGEST_SPLIT) for line in lines]
+        bounded = [bound(one_line(line), LONGEST_SPLIT) for line in lines]
         cuts, prepared = self._cut_further([cut_into_sentences(text) for text, _ in bounded], form)
         pieces = iter(self._rewrite_prepared(prepared, to, batch_size, form, choice))
         return [
@@ -321,24 +321,15 @@ class Rewriter:
         """Return the class that the style scorer finds in each line; a blank one has none."""
         chosen = [number for number, line in enumerate(lines) if line.ids]
         found: list[str | None] = [None] * len(lines)
-        scores = self._score([lines[number].ids[:-1] for number in chosen])
+        scores = style_scores(self._sessions, [lines[number].ids[:-1] for number in chosen])
         for number, best in zip(chosen, scores.argmax(axis=1).tolist(), strict=True):
             found[number] = self.classes[best]
         return found
 
-    def _score(self, rows: Sequence[Sequence[int]]) -> Float32:
-        """Return the log-probability of each class for rows of ids without end ids, (rows, classes)."""
-        scores: Float32 = np.zeros((len(rows), len(self.classes)), dtype=np.float32)
-        for batch in _batches([len(row) + 1 for row in rows], MOST_ROWS):
-            tokens, lengths = _pad([rows[number] for number in batch], least=1)
-            mask: Float32 = (np.arange(tokens.shape[1]) < lengths[:, np.newaxis]).astype(np.float32)
-            scores[batch] = self._sessions.score(tokens, mask)
-        return scores
-
     def _search(self, lines: Sequence[_Prepared], to: str, form: str, choice: Choice) -> list[list[Candidate]]:
         """Return the candidates of each line, the best first; of those that read alike the most probable."""
         rows = [line.ids for line in lines]
-        tokens, lengths = _pad(rows)
+        tokens, lengths = pad(rows)
         limits = lengths + LONGEST_GROWTH
         temperature, uniforms = 0.0, None
         if choice.sample:
@@ -351,7 +342,8 @@ class Rewriter:
                 texts.setdefault(self._tokenizer.decode(hypothesis.tokens), hypothesis)
             distinct.append(texts)
         # What a text's style is must not depend on the pieces that the decoder happened to write it in.
-        styles = self._score(self._tokenizer.encode_lines([text for texts in distinct for text in texts]))
+        encoded = self._tokenizer.encode_lines([text for texts in distinct for text in texts])
+        styles = style_scores(self._sessions, encoded)
         style = iter(styles[:, self.classes.index(to)].tolist())
         found = []
         for line, texts in zip(lines, distinct, strict=True):
@@ -379,7 +371,7 @@ class Rewriter:
         memories: list[Any] = []
         cuts: list[bool] = []
         for line in lines:
-            text, cut = _bound(one_line(line), most * CHARACTERS_PER_TOKEN)
+            text, cut = bound(one_line(line), most * CHARACTERS_PER_TOKEN)
             text, memory = writer.to_corpus(text) if text.strip() else ("", None)
             texts.append(text)
             memories.append(memory)
@@ -393,7 +385,7 @@ class Rewriter:
 
     def _run(self, rows: Sequence[Sequence[int]], to: str) -> list[list[int]]:
         """Return the decoder's ids for rows of ids that end with the end id, each cut at its own bound."""
-        tokens, lengths = _pad(rows)
+        tokens, lengths = pad(rows)
         longest = tokens.shape[1] + LONGEST_GROWTH
         answers: list[list[int]] = self._sessions.run(tokens, lengths, to, longest).tolist()
         if len(answers) != len(rows):
@@ -411,7 +403,12 @@ class Rewriter:
         return writer
 
 
-def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
+def load_tokenizer(folder: ModelFolder) -> Tokenizer:
+    """Return a model's tokenizer.
+
+    Raises:
+        AraeError: Its file is missing or damaged.
+    """
     serialized = folder.read_file(folder.tokenizer)
     try:
         return Tokenizer(serialized)
@@ -419,6 +416,38 @@ def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
         raise AraeError(
             f"{folder.root / folder.tokenizer} is not a SentencePiece model", "export the model again."
         ) from error
+
+
+def pad(rows: Sequence[Sequence[int]], least: int = 0) -> tuple[Int64, Int64]:
+    """Return rows as ids (rows, time), padded at the right to the longest or to a least time, and lengths (rows,)."""
+    lengths: Int64 = np.array([len(row) for row in rows], dtype=np.int64)
+    tokens: Int64 = np.full((len(rows), max(int(lengths.max()), least)), PAD_ID, dtype=np.int64)
+    for place, row in enumerate(rows):
+        tokens[place, : len(row)] = row
+    return tokens, lengths
+
+
+def style_scores(sessions: Sessions, rows: Sequence[Sequence[int]]) -> Float32:
+    """Return the style scorer's log-probability of each class, (rows, classes), for rows of ids without end ids.
+
+    Raises:
+        AraeError: The model has no style scorer, or it is damaged, or onnxruntime fails.
+    """
+    classes = sessions.folder.classes
+    scores: Float32 = np.zeros((len(rows), len(classes)), dtype=np.float32)
+    for batch in _batches([len(row) + 1 for row in rows], MOST_ROWS):
+        tokens, lengths = pad([rows[number] for number in batch], least=1)
+        mask: Float32 = (np.arange(tokens.shape[1]) < lengths[:, np.newaxis]).astype(np.float32)
+        found = sessions.score(tokens, mask)
+        if found.shape != (len(batch), len(classes)):
+            raise wrong_shape(sessions.folder)
+        scores[batch] = found
+    return scores
+
+
+def wrong_shape(folder: ModelFolder) -> AraeError:
+    """Return the error of a graph that does not fit the model's classes."""
+    return AraeError(f"the model {folder.name} gave answers of a wrong shape", "export it again.")
 
 
 def make_writer(folder: ModelFolder, form: str) -> Writer:
@@ -443,15 +472,6 @@ def make_writer(folder: ModelFolder, form: str) -> Writer:
 
 def _reload(root: Path, device: str, threads: int | None, variant: str) -> Rewriter:
     return Rewriter.load(root, device=device, threads=threads, variant=variant)
-
-
-def _pad(rows: Sequence[Sequence[int]], least: int = 0) -> tuple[Int64, Int64]:
-    """Return rows as ids (rows, time), padded at the right to the longest or to a least time, and lengths (rows,)."""
-    lengths: Int64 = np.array([len(row) for row in rows], dtype=np.int64)
-    tokens: Int64 = np.full((len(rows), max(int(lengths.max()), least)), PAD_ID, dtype=np.int64)
-    for place, row in enumerate(rows):
-        tokens[place, : len(row)] = row
-    return tokens, lengths
 
 
 def _told(rewrite: Rewrite, line: _Prepared, found: str, choice: Choice) -> Rewrite:
@@ -528,7 +548,7 @@ def one_line(text: str) -> str:
     return _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", text))
 
 
-def _bound(text: str, limit: int) -> tuple[str, bool]:
+def bound(text: str, limit: int) -> tuple[str, bool]:
     """Cut a text that is far too long, so that it costs no more than one that is just too long.
 
     Runs of blanks, which the tokenizer joins anyway, count as one character.

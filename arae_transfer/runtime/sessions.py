@@ -141,7 +141,7 @@ class Sessions:
         self._contents: dict[str, bytes] = {}
         self._encoder: onnxruntime.InferenceSession | None = None
         self._decoders: dict[tuple[str, bool], onnxruntime.InferenceSession] = {}
-        self._scorer: onnxruntime.InferenceSession | None = None
+        self._others: dict[str, onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
 
     @property
@@ -164,6 +164,7 @@ class Sessions:
         Raises:
             AraeError: A file is missing or damaged, the device cannot be used, or the model writes no candidates.
         """
+        self.folder.require_decoders()
         key = (class_name, searching)
         with self._lock:
             encoder, decoder = self._encoder, self._decoders.get(key)
@@ -200,16 +201,16 @@ class Sessions:
         Raises:
             AraeError: The model has none, its file is missing or damaged, or the device cannot be used.
         """
-        with self._lock:
-            if self._scorer is None:
-                if self.folder.scorer is None:
-                    raise AraeError(
-                        f"the model {self.folder.name} has no style scorer, which candidates and --from auto need: it "
-                        "was exported before exports held one",
-                        f"export its run again: arae export RUN -o {self.folder.root}",
-                    )
-                self._scorer = self._open(self.folder.scorer, [])
-            return self._scorer
+        return self._open_file(self._scorer_file())
+
+    def _scorer_file(self) -> str:
+        if self.folder.scorer is None:
+            raise AraeError(
+                f"the model {self.folder.name} has no style scorer, which candidates and --from auto need: it "
+                "was exported before exports held one",
+                f"export its run again: arae export RUN -o {self.folder.root}",
+            )
+        return self.folder.scorer
 
     def open_early(self, class_name: str, *, searching: bool = False) -> None:
         """Begin to open what rewriting to a class needs, beside whatever the caller does next.
@@ -291,11 +292,8 @@ class Sessions:
         Raises:
             AraeError: The model has no style scorer, or onnxruntime fails.
         """
-        scorer = self.open_scorer()
-        try:
-            scores: Float32 = scorer.run(["log_probabilities"], {"tokens": tokens, "mask": mask})[0]
-        except Exception as error:  # onnxruntime's exceptions share no base class but this one
-            raise self._failed(error) from error
+        feed = {"tokens": tokens, "mask": mask}
+        scores: Float32 = self.run_file(self._scorer_file(), ["log_probabilities"], feed)[0]
         return scores
 
     def _rewrite(
@@ -330,6 +328,31 @@ class Sessions:
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
             raise self._failed(error) from error
 
+    def run_file(self, name: str, outputs: list[str], feed: dict[str, Any]) -> list[Any]:
+        """Run one of the model's further graphs, which holds its own weights; it is opened when it is first run.
+
+        Args:
+            name: The file.
+            outputs: The names of the wished outputs.
+            feed: The inputs by name.
+
+        Raises:
+            AraeError: The file is missing or damaged, or onnxruntime fails.
+        """
+        session = self._open_file(name)
+        try:
+            found: list[Any] = session.run(outputs, feed)
+        except Exception as error:  # onnxruntime's exceptions share no base class but this one
+            raise self._failed(error) from error
+        return found
+
+    def _open_file(self, name: str) -> onnxruntime.InferenceSession:
+        with self._lock:
+            session = self._others.get(name)
+            if session is None:
+                session = self._others[name] = self._open(name, [])
+        return session
+
     def _failed(self, error: Exception) -> AraeError:
         return AraeError(
             f"onnxruntime failed on {self.device}: {_first_line(error)}",
@@ -361,6 +384,10 @@ class Sessions:
             options.add_external_initializers_from_files_in_memory(names, contents, list(map(len, contents)))
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
+        if device.kind == "cpu":
+            # The graphs are exported as they should run: further levels change neither answers nor speed, and take as
+            # long as everything else about opening a session.
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         # Patterns are remembered for each new shape of a batch: memory that grows in a stream of lines.
         options.enable_mem_pattern = False
         # Threads that spin between two batches take the processor from all that is not onnxruntime.

@@ -50,6 +50,33 @@ class Batch:
         return slice(index * rows, (index + 1) * rows)
 
 
+@dataclass(frozen=True)
+class LabelledBatch:
+    """Labelled examples of one or two sentences each.
+
+    Attributes:
+        sentences: For each sentence of an example (rows, time) tokens with end ids and (rows,) lengths.
+        classes: (rows,) class indices.
+    """
+
+    sentences: tuple[tuple[Tensor, Tensor], ...]
+    classes: Tensor
+
+
+def make_labelled_batch(
+    sentences: Sequence[TokenizedSentences],
+    classes: IntegerArray,
+    indices: IntegerArray,
+    device: torch.device,
+) -> LabelledBatch:
+    """Gather the sentences and classes of examples and move them to the device."""
+    parts = [with_end(*corpus.padded(indices)) for corpus in sentences]
+    moved = tuple(
+        (torch.from_numpy(tokens).to(device), torch.from_numpy(lengths).to(device)) for tokens, lengths in parts
+    )
+    return LabelledBatch(moved, torch.from_numpy(classes[indices]).to(device))
+
+
 def stack_classes(parts: list[tuple[IntegerArray, IntegerArray]]) -> tuple[IntegerArray, IntegerArray]:
     """Put the padded sentences of several classes under each other."""
     time = max(tokens.shape[1] for tokens, _ in parts)

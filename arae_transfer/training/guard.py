@@ -109,6 +109,8 @@ class CollapseGuard:
         )
 
     def _ignored_code(self, use: float | None) -> str | None:
+        if self._recipe.training.reconstruction == 0 and self._recipe.task == "classification":
+            return None  # the decoder learns nothing, on purpose
         # Where all codes are alike there is nothing to read, and that is said; unless it came of the same cause.
         remedy = self._less_noise()
         if use is None or ("codes" in self._said and remedy is None) or not self._holds("decoders", use < IGNORED):

@@ -39,7 +39,7 @@ from arae_transfer.training.processor import prepare_processor
 from arae_transfer.training.reporter import Progress, Reporter
 from arae_transfer.training.schedules import alternating_step, joint_step
 from arae_transfer.training.tensorboard import open_tensorboard
-from arae_transfer.training.validation import validate
+from arae_transfer.training.validation import ValidationReport, validate
 from arae_transfer.training.watch import watch_codes, watch_players
 
 CODE_NOISE_DECAY_STEPS = 100
@@ -105,7 +105,7 @@ class Trainer:
         torch.manual_seed(recipe.training.seed)
         self.data = PreparedData(recipe, data, self.layout, reporter, resume=resume, initial=self.initial)
         self.classes, self.tokenizer = self.data.classes, self.data.tokenizer
-        self.model = ARAE(recipe, self.classes, self.tokenizer.vocabulary_size).to(self.device)
+        self.model = ARAE(recipe, self._model_classes(), self.tokenizer.vocabulary_size).to(self.device)
         if self.initial is not None:
             self._take_weights(self.initial)
         self.average = copy.deepcopy(self.model).eval() if recipe.training.averaging > 0 else None
@@ -113,7 +113,7 @@ class Trainer:
         self.players = Players(self.model, recipe, self.optimizers, self.device)
         if self.average is not None:
             self.players.rewriting = self.average
-        self.state = State(classes=self.classes, corpus=fingerprint(self.data.train))
+        self.state = State(classes=self.model.classes, corpus=fingerprint(self.data.train))
         self.sentences_per_step = recipe.training.batch_size * len(self.classes)
         self.steps = max(1, recipe.training.sentences // self.sentences_per_step)
         self.log = RunLog(
@@ -125,6 +125,10 @@ class Trainer:
             self._resume()
 
     # --- set-up -----------------------------------------------------------------------------------------------
+
+    def _model_classes(self) -> tuple[str, ...]:
+        """Return the classes that the model tells apart: those that the sentences stand in."""
+        return self.classes
 
     def _recorded_initial(self) -> RunLayout | None:
         """Return the run that a run started from which was killed before its own first checkpoint."""
@@ -141,9 +145,10 @@ class Trainer:
 
     def _take_weights(self, initial: RunLayout) -> None:
         loaded = load_run(initial.root, "best")
-        if loaded.classes != self.classes:
+        if loaded.classes != self.model.classes:
             raise AraeError(
-                f"{initial.root} knows the classes {', '.join(loaded.classes)}, the data has {', '.join(self.classes)}",
+                f"{initial.root} knows the classes {', '.join(loaded.classes)}, "
+                f"the data has {', '.join(self.model.classes)}",
                 "give data of the same classes in the same order.",
             )
         try:
@@ -162,7 +167,7 @@ class Trainer:
         else:
             checkpoint = find_checkpoint(self.layout, "latest")
             state = load_state(checkpoint, self.layout)
-            if state.corpus != self.state.corpus or state.classes != self.classes:
+            if state.corpus != self.state.corpus or state.classes != self.model.classes:
                 raise AraeError(
                     f"the data are not those that {self.layout.root} was trained on",
                     "give the same --data, or start a new run without --resume.",
@@ -244,16 +249,9 @@ class Trainer:
         recipe = self.recipe
         # Everything random about the input follows from seed and step, so that a resumed run repeats it exactly.
         generator = np.random.default_rng([recipe.training.seed, step, 3])
-        self.players.code_noise = recipe.model.code_noise * recipe.model.code_noise_decay ** (
-            step // CODE_NOISE_DECAY_STEPS
-        )
-        rate = self._learning_rate(step)
-        for group in self.optimizers.autoencoder.param_groups:
-            group["lr"] = rate
+        rate = self._set_pace(step)
         batch = self.data.batch(step, generator, self.device)
-        # Without its cache: a player's copies in bfloat16 would outlive its update until the end of the step.
-        half = self.precision == "bf16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half, cache_enabled=False):
+        with self._arithmetic():
             if recipe.training.schedule == "joint":
                 cycling = recipe.cycle.weight > 0 and step >= recipe.cycle.start * self.steps
                 parallel = self.data.parallel_batch(step, generator, self.device)
@@ -266,6 +264,22 @@ class Trainer:
                 metrics = alternating_step(self.players, batch, draw)
         self._update_average()
         return metrics | {"learning_rate": rate, "code_noise": self.players.code_noise}
+
+    def _set_pace(self, step: int) -> float:
+        """Set the code noise and the learning rate of a step, and return the latter."""
+        model, rate = self.recipe.model, self._learning_rate(step)
+        self.players.code_noise = model.code_noise * model.code_noise_decay ** (step // CODE_NOISE_DECAY_STEPS)
+        for group in self.optimizers.autoencoder.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _arithmetic(self) -> torch.autocast:
+        """Return the context of a step's arithmetic.
+
+        Without its cache: a player's copies in bfloat16 would outlive its update until the end of the step.
+        """
+        half = self.precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=half, cache_enabled=False)
 
     def _learning_rate(self, step: int) -> float:
         training = self.recipe.training
@@ -312,7 +326,7 @@ class Trainer:
         self._check_weights()
         model = self.average if self.average is not None else self.model
         sentences = list(self.data.valid.values())
-        report = validate(model, self.recipe, self.tokenizer, sentences, self.device)
+        report = self._examine(model)
         # Before the cycle has begun, rewrites are not yet what the recipe is after.
         cycling = self.recipe.cycle.weight == 0 or self.state.step > self.recipe.cycle.start * self.steps
         best = cycling and report.scores["score"] > self.state.best_score
@@ -327,6 +341,10 @@ class Trainer:
         self._save(best=best)
         self.reporter.validation(self.state.step, report, best)
         self.model.train()
+
+    def _examine(self, model: ARAE) -> ValidationReport:
+        """Measure a model on held-out sentences."""
+        return validate(model, self.recipe, self.tokenizer, list(self.data.valid.values()), self.device)
 
     def _save(self, *, best: bool) -> None:
         self._check_weights()

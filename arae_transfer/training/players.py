@@ -16,7 +16,7 @@ from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training import losses
-from arae_transfer.training.batch import Batch
+from arae_transfer.training.batch import Batch, LabelledBatch
 
 Metrics = dict[str, float]
 
@@ -141,7 +141,8 @@ class Players:
     def reconstruct(self, code: Tensor, mask: Tensor, batch: Batch, sentence_weights: Tensor | None = None) -> Tensor:
         """Decode each sentence with its own class's decoder: mean loss over tokens and classes."""
         training, total = self.recipe.training, code.new_zeros(())
-        for index in range(len(self.model.classes)):
+        decoders = len(self.model.decoders)
+        for index in range(decoders):
             rows = batch.rows_of(index)
             # A class's own longest row bounds its work.
             time = int(batch.lengths[rows].max())
@@ -158,7 +159,7 @@ class Players:
             if sentence_weights is not None:
                 weights = sentence_weights[rows][:, None].expand(-1, time)[targets != PAD_ID]
             total = total + losses.reconstruction_loss(logits, wanted, weights, training.label_smoothing)
-        return total / len(self.model.classes)
+        return total / decoders
 
     def style_of_soft_output(
         self, code: Tensor, mask: Tensor, batch: Batch, targets: Tensor, lengths: Tensor, shift: int
@@ -283,6 +284,16 @@ class Players:
         """Return the fooled classifier's term in the encoder's loss, without its weight."""
         with frozen(self.model.classifier):
             return losses.classifier_confusion_loss(self.model.classifier(code, mask), classes)
+
+    # --- labels ---------------------------------------------------------------------------------------------------
+
+    def label_term(self, examples: LabelledBatch) -> tuple[Tensor, Metrics]:
+        """Return the classifier's loss on labelled examples, without its weight; its gradient reaches the encoder."""
+        codes = [self.encode(tokens, lengths) for tokens, lengths in examples.sentences]
+        logits = self.model.classifier(codes)
+        loss = losses.classifier_loss(logits, examples.classes)
+        accuracy = (logits.argmax(1) == examples.classes).float().mean()
+        return loss, {"labels": float(loss.detach()), "label_accuracy": float(accuracy)}
 
     # --- the cycle --------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from arae_transfer.corpus.batches import with_end
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.recipe import InputNoise
 from arae_transfer.tokenizer import END_ID, PAD_ID, UNKNOWN_ID
-from arae_transfer.training.batch import Batch
+from arae_transfer.training.batch import Batch, LabelledBatch
 from arae_transfer.training.input_noise import add_input_noise
 from arae_transfer.training.players import Metrics, Players, code_statistics
 
@@ -58,6 +58,42 @@ def alternating_step(players: Players, batch: Batch, draw: DrawBatch) -> Metrics
         players.update_autoencoder(recipe.adversary.weight * adversarial)
         metrics["adversarial"] = float(adversarial.detach())
     return metrics | players.update_scorer(batch)
+
+
+def classification_step(players: Players, examples: LabelledBatch, batch: Batch) -> Metrics:
+    """Learn labels from the codes of some examples, and the shape of the code space from all sentences.
+
+    Encoder, decoder and classifier take one update with the sum of the labels' loss, the reconstruction's and the
+    critic's; then critic and generator take theirs, as in the joint schedule. Terms of weight 0 are not computed.
+
+    Args:
+        players: The players.
+        examples: Labelled examples.
+        batch: Sentences, labelled or not.
+    """
+    recipe = players.recipe
+    labels, metrics = players.label_term(examples)
+    loss = recipe.labels.weight * labels
+    shaping = recipe.training.reconstruction > 0 or recipe.adversary.weight > 0
+    if shaping:
+        code, mask = players.encode(batch.noised_tokens, batch.noised_lengths)
+        metrics |= code_statistics("real", code.detach(), mask)
+    if recipe.training.reconstruction > 0:
+        reconstruction = players.reconstruct(players.with_code_noise(code, mask), mask, batch)
+        loss = loss + recipe.training.reconstruction * reconstruction
+        metrics["reconstruction"] = float(reconstruction.detach())
+    if recipe.adversary.weight > 0:
+        adversarial = players.adversarial_term(code, mask)
+        loss = loss + recipe.adversary.weight * adversarial
+        metrics["adversarial"] = float(adversarial.detach())
+    players.optimizers.classifier.zero_grad(set_to_none=True)
+    metrics["gradient_norm"] = players.update_autoencoder(loss)
+    players.optimizers.classifier.step()
+    if recipe.adversary.weight > 0:
+        for _ in range(recipe.adversary.critic_updates):
+            metrics |= players.update_critic(code, mask)
+        metrics |= players.update_generator(mask)
+    return metrics
 
 
 def joint_step(

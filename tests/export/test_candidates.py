@@ -348,3 +348,27 @@ def test_what_does_not_go_together_is_said(arae: Arae, arguments: list[str], cod
     done, output, messages = arae(*arguments, given="the soup was cold .\n")
     assert (done, output) == (code, "")
     assert message in messages
+
+
+def test_the_model_classifies_by_its_scorer(
+    folder: Path, model: list[ARAE], tokenizer: Tokenizer, lines: list[str], rewriter: Rewriter
+) -> None:
+    """The labels of `arae classify` are the scorer's in PyTorch, and those that `--from auto` goes by."""
+    given = [*lines[::7], "", f"{'the soup was cold ' * 5}."]
+    arguments = ["classify", "--model", str(folder), "--json", "--form", "corpus", "--batch-size", "3"]
+    result = CliRunner().invoke(app, arguments, input="".join(f"{line}\n" for line in given))
+    assert result.exit_code == 0, result.output
+    cut = sum(len(tokenizer.encode(line)) > MAXIMUM_LENGTH - 1 for line in given)
+    assert f"{cut} of {len(given)} lines were cut to {MAXIMUM_LENGTH - 1} tokens" in result.stderr
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [answer["source"] for answer in answers] == given
+    for answer in answers:
+        if not answer["source"]:
+            assert (answer["label"], answer["probabilities"]) == ("", {})
+            continue
+        wanted = style_of(model[0], tokenizer, answer["source"], read=True)
+        assert list(answer["probabilities"].values()) == pytest.approx(wanted.tolist(), abs=NEAR)
+        assert answer["label"] == model[0].classes[int(wanted.argmax())]
+    assert len({answer["label"] for answer in answers}) == 4
+    told = rewrite(rewriter, given, Choice(source="auto"))
+    assert [each.source_class or "" for each in told] == [answer["label"] for answer in answers]

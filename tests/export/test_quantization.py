@@ -18,11 +18,11 @@ from arae_transfer.export.agreement import Agreement, measure_agreement
 from arae_transfer.export.calibration import build_quantized, calibration_rows, share_weights
 from arae_transfer.export.encoder_graph import build_encoder
 from arae_transfer.export.export import export_model
-from arae_transfer.export.parity import open_graph, pad, probe_rows, rewrites_of
+from arae_transfer.export.parity import open_graph, probe_rows, rewrites_of
 from arae_transfer.export.quantization import ObservingGraph, smoothing
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
-from arae_transfer.runtime.rewriter import Rewriter
+from arae_transfer.runtime.rewriter import Rewriter, pad
 from arae_transfer.tokenizer import END_ID, Tokenizer
 
 from .conftest import MAXIMUM_LENGTH

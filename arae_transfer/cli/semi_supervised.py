@@ -1,0 +1,107 @@
+"""`arae semi-supervised`: three systems of one recipe with few labels, beside each other."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import find_recipe
+
+
+def semi_supervised(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe of a classification.", show_default=False)],
+    data: Annotated[
+        list[str],
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="FOLDER|CLASS=FILE|TABLE|unlabelled=FILE",
+            help="What to learn from and test on; pairs: a folder of SNLI's .jsonl files; repeatable.",
+            show_default=False,
+        ),
+    ],
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SHARE|N", help="A share of the labels, or a number of them; repeatable."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="How many seeds.")] = 3,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one key of the recipe; repeatable."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="Where runs and results are kept; what is there is kept."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where to train.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="CPU threads; without this, all that may be used.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+) -> None:
+    """Compare what unlabelled sentences are worth: supervised, with an autoencoder, adversarially regularized.
+
+    The paper's third experiment. The table goes to standard output; stopped and started again, it goes on.
+
+    \b
+      arae semi-supervised snli-classification --data snli_1.0 --labels 0.222 --labels 0.108 --labels 0.0525
+      arae semi-supervised yelp-classification --data yelp --labels 0.01 --labels 0.001 --labels 100
+    """
+    from arae_transfer.cli.extras import require
+    from arae_transfer.recipe import load_recipe
+
+    resolved = load_recipe(find_recipe(recipe), settings or [])
+    if resolved.task != "classification":
+        raise AraeError(f"the recipe {resolved.name} is no classification", 'its task must be "classification".')
+    wishes = [_number_of_labels(text) for text in labels or ["0.222", "0.108", "0.0525"]]
+    require("torch", "safetensors", "sacrebleu", "scipy", extra="train", command="arae semi-supervised")
+    from arae_transfer.cli.training_reporter import make_reporter
+    from arae_transfer.corpus.labelled import read_examples, read_labelled_data
+    from arae_transfer.corpus.reading import ReadingOptions
+    from arae_transfer.experiments.semi_supervision import Result, render, run_systems, summarize
+    from arae_transfer.training.device import use_threads
+
+    use_threads(threads)
+    options = ReadingOptions(text_column=resolved.data.text_column, label_column=resolved.data.label_column)
+    pairs = resolved.labels.pairs
+    corpus = read_labelled_data(data, resolved.form, options, pairs=pairs, classes=resolved.data.classes)
+    test = read_examples(data, "test", resolved.form, options, pairs=pairs, classes=corpus.classes)
+    folder = output or Path("runs") / f"{resolved.name}-semi-supervised"
+
+    def say(result: Result) -> None:
+        if not quiet:
+            typer.echo(
+                f"{result.system}, {result.labels:,} labels, seed {result.seed}: {result.accuracy:.1f} % "
+                f"({result.minutes:.1f} minutes)",
+                err=True,
+            )
+
+    first = resolved.training.seed
+    results = run_systems(
+        resolved,
+        corpus,
+        test,
+        wishes,
+        range(first, first + seeds),
+        folder,
+        lambda: make_reporter(quiet=True),
+        device=device,
+        finished=say,
+    )
+    sys.stdout.write(render(summarize(results)) + "\n")
+
+
+def _number_of_labels(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not (0 < number <= 1 or (number > 1 and number == int(number))):
+        raise AraeError(f"--labels {text} is neither a share up to 1 nor a number", "use --labels 0.1 or --labels 100.")
+    return number

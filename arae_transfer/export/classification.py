@@ -1,0 +1,206 @@
+"""A trained classification to a folder that ``arae classify`` runs: two graphs, tokenizer, description, card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+
+import arae_transfer
+from arae_transfer.errors import AraeError
+from arae_transfer.export.classifier_graph import build_classifier
+from arae_transfer.export.encoder_graph import build_encoder
+from arae_transfer.export.export import check_destination, portable_recipe, put_in_place
+from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
+from arae_transfer.export.parity import BATCH_SIZES, probe_rows
+from arae_transfer.export.weights import storable
+from arae_transfer.layout import ExportLayout
+from arae_transfer.model.arae import ARAE
+from arae_transfer.model.code_space import CodeClassifier
+from arae_transfer.recipe import Recipe
+from arae_transfer.runtime.model_folder import CLASSIFICATION, FORMAT, FORMAT_VERSION
+from arae_transfer.runtime.rewriter import pad
+from arae_transfer.tokenizer import SPECIAL_IDS, Tokenizer
+
+GREATEST_DIFFERENCE = 1e-4
+"""Of a probability, between the graphs and the model; fp32 sums in another order move one by about 1e-7."""
+
+
+@dataclass(frozen=True)
+class ClassifierExport:
+    """What an export wrote.
+
+    Attributes:
+        folder: The exported model.
+        sizes: The bytes of each file, by file name.
+        compared: Examples compared with the trained model.
+        difference: The greatest absolute difference of a probability.
+    """
+
+    folder: Path
+    sizes: Mapping[str, int]
+    compared: int
+    difference: float
+
+
+def export_classifier(
+    model: ARAE,
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    destination: Path,
+    *,
+    name: str,
+    scores: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+    probe_lines: Sequence[str] = (),
+    weights: Storage = "fp16",
+) -> ClassifierExport:
+    """Write a classification as a folder that runs without PyTorch, after proving that it answers as the model does.
+
+    Args:
+        model: The trained model; it is not changed.
+        recipe: Its resolved recipe.
+        tokenizer: Its tokenizer.
+        destination: The folder to write. An earlier export there is replaced as a whole.
+        name: The model's name.
+        scores: Validation scores, for the card.
+        training: What the training took, for the card.
+        probe_lines: Held-out sentences in the form of the corpus.
+        weights: How the encoder's matrices are stored; the classifier's keep fp32.
+
+    Raises:
+        AraeError: The destination holds something else or cannot be written, the weights cannot be stored, or the
+            graphs do not answer as the model does. Nothing is written then.
+    """
+    destination = Path(os.path.abspath(destination))  # noqa: PTH100 -- unlike resolve(), this keeps symbolic links
+    check_destination(destination)
+    stored = storable(model, weights)
+    assert isinstance(stored.classifier, CodeClassifier)
+    layout = ExportLayout(destination)
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "name": name,
+        "arae_version": arae_transfer.__version__,
+    }
+    pairs = recipe.labels.pairs
+    encoder = build_encoder(stored.encoder, metadata | {"part": "encoder"}, weights).SerializeToString()
+    classifier = build_classifier(
+        stored.classifier, recipe.model.code_size, pairs, metadata | {"part": "classifier"}
+    ).SerializeToString()
+    rows, _ = probe_rows(probe_lines, tokenizer, recipe.data.maximum_tokens)
+    difference = _difference(stored, encoder, classifier, rows, pairs)
+    if difference > GREATEST_DIFFERENCE:
+        raise AraeError(
+            f"the graphs differ from the model by {difference:.1e} in a probability", "this is a fault of arae."
+        )
+    contents = {layout.encoder.name: encoder, layout.classifier.name: classifier}
+    contents[layout.tokenizer.name] = tokenizer.serialized
+    config = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "task": CLASSIFICATION,
+        "name": name,
+        "arae_version": metadata["arae_version"],
+        "classes": list(stored.classes),
+        "special_ids": SPECIAL_IDS,
+        "maximum_tokens": recipe.data.maximum_tokens,
+        "form": asdict(recipe.form),
+        "encoder": layout.encoder.name,
+        "classifier": {"file": layout.classifier.name, "pairs": pairs},
+        "tokenizer": layout.tokenizer.name,
+        "files": {
+            file: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+            for file, content in contents.items()
+        },
+        "variants": {"fp32": {"arithmetic": "fp32", "weights": weights}},
+        "onnx": {"opset": OPSET, "ir_version": IR_VERSION},
+        "parity": {"compared": len(rows), "difference": difference},
+        "scores": dict(scores or {}),
+        "training": dict(training or {}),
+        "recipe": portable_recipe(recipe),
+    }
+    sizes = {file: len(content) for file, content in contents.items()}
+    contents[layout.config.name] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
+    contents[layout.card.name] = _card(config, recipe).encode()
+    put_in_place(contents, destination)
+    return ClassifierExport(destination, sizes, len(rows), difference)
+
+
+@torch.no_grad()
+def _difference(model: ARAE, encoder: bytes, classifier: bytes, rows: Sequence[list[int]], pairs: bool) -> float:
+    """Return the greatest difference of a probability; for pairs, each probe is paired with another one."""
+    providers = ["CPUExecutionProvider"]
+    first, second = (onnxruntime.InferenceSession(graph, providers=providers) for graph in (encoder, classifier))
+    greatest, start, turn = 0.0, 0, 0
+    while start < len(rows):
+        size = BATCH_SIZES[turn % len(BATCH_SIZES)]
+        chosen = list(rows[start : start + size])
+        partners = [rows[(start + place + 1) % len(rows)] for place in range(len(chosen))]
+        codes: list[tuple[torch.Tensor, torch.Tensor]] = []
+        feed: dict[str, Any] = {}
+        for prefix, each in zip(("", "second_"), [chosen, partners] if pairs else [chosen], strict=False):
+            tokens, lengths = pad(each)
+            codes.append(model.encoder(torch.from_numpy(tokens), torch.from_numpy(lengths)))
+            code, mask = first.run(["code", "code_mask"], {"tokens": tokens, "lengths": lengths})
+            feed |= {f"{prefix}code": code, f"{prefix}code_mask": mask}
+        expected = model.classifier(codes).softmax(1).numpy()
+        found = second.run(["probabilities"], feed)[0]
+        greatest = max(greatest, float(np.abs(found - expected).max()))
+        start, turn = start + size, turn + 1
+    return greatest
+
+
+def _card(config: Mapping[str, Any], recipe: Recipe) -> str:
+    """Return the model card: what it tells apart, how to use it, from which data and labels, and how well."""
+    name, pairs = str(config["name"]), recipe.labels.pairs
+    source = recipe.data_source or "not stated: the recipe names no source of its data"
+    example = "'a man sleeps .\\ta person is awake .\\n'" if pairs else "'a sentence .\\n'"
+    labels = f"{recipe.labels.number:,}" if recipe.labels.number else f"{100 * recipe.labels.share:g} %"
+    accuracy = config["scores"].get("accuracy")
+    shaped = "by reconstruction" if recipe.training.reconstruction > 0 else ""
+    if recipe.adversary.weight > 0:
+        shaped += (" and " if shaped else "") + "by a generator and a Wasserstein critic"
+    return "\n".join(
+        [
+            "---",
+            "license: other",
+            f"license_details: {json.dumps(source, ensure_ascii=False)}",
+            "library_name: arae-transfer",
+            "tags:",
+            "- text-classification",
+            "- onnx",
+            "---",
+            "",
+            f"# {name}",
+            "",
+            *([recipe.description, ""] if recipe.description else []),
+            f"Classes: {', '.join(config['classes'])}. It reads {'pairs of' if pairs else 'single'} sentences.",
+            "",
+            "```console",
+            f"$ printf {example} | arae classify --model {shlex.quote(name)}",
+            "```",
+            "",
+            "## Training",
+            "",
+            f"{labels} of the labels were used; the code space was shaped {shaped or 'by the labels alone'}.",
+            *([f"Accuracy on held-out examples, which chose the checkpoint: {accuracy:.1f} %."] if accuracy else []),
+            f"On {config['parity']['compared']} sentences the probabilities of the graphs are the trained model's up "
+            f"to {config['parity']['difference']:.0e}.",
+            "",
+            "## Data and terms",
+            "",
+            f"{source}",
+            "The terms of the data may bind the weights too. The software is under its own licence.",
+            "",
+        ]
+    )
