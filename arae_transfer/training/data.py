@@ -149,6 +149,8 @@ class PreparedData:
             corpus_cache_directory() if streamed else None,
             self._reporter.tokenizing if streamed else None,
         )
+        if streamed:
+            self._reporter.message(f"the tokens of the {purpose} sentences are kept in {corpus_cache_directory()}")
         sentences = {name: found[name] for name in self.classes}
         left_out = sum(corpus.too_long for corpus in sentences.values())
         if left_out:
