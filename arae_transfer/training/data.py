@@ -18,7 +18,7 @@ from arae_transfer.corpus.tokenizing import sample_lines, tokenize_lines
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout, corpus_cache_directory
 from arae_transfer.pairs.find import find_pairs
-from arae_transfer.pairs.pair import read_pairs, write_pairs
+from arae_transfer.pairs.pair import Pair, read_pairs, write_pairs
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.batch import (
@@ -29,6 +29,7 @@ from arae_transfer.training.batch import (
     make_parallel_batch,
     parallel_sentences,
 )
+from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.reporter import Reporter
 
 # Of a corpus that stays on the disk, so many lines are kept in memory for what needs text: training the tokenizer and
@@ -84,6 +85,7 @@ class PreparedData:
         *,
         resume: bool = False,
         initial: RunLayout | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         """Tokenize the data.
 
@@ -94,6 +96,7 @@ class PreparedData:
             reporter: Who shows it to a person.
             resume: Whether the run has a tokenizer already.
             initial: The files of the run that this one starts from.
+            processes: The processes that train the model.
 
         Raises:
             AraeError: The data cannot be used.
@@ -103,7 +106,9 @@ class PreparedData:
         self._layout = layout
         self._reporter = reporter
         self._initial = initial
-        self.tokenizer = self._find_tokenizer(data, resume)
+        self._processes = processes
+        processes.check_batch_size(recipe.training.batch_size)
+        self.tokenizer = Tokenizer(processes.from_leader(lambda: self._find_tokenizer(data, resume).serialized))
         self.train = self._tokenize(data.train, "training")
         self.valid = self._tokenize(data.valid, "validation")
         self.schedule = BatchSchedule(self.train, recipe.training.batch_size, recipe.training.seed)
@@ -142,13 +147,18 @@ class PreparedData:
 
     def _tokenize(self, lines: LabelledLines, purpose: str) -> dict[str, TokenizedSentences]:
         streamed = isinstance(lines, StreamedLines)
-        found = tokenize_lines(
-            lines,
-            self.tokenizer,
-            self.recipe.data.maximum_tokens,
-            corpus_cache_directory() if streamed else None,
-            self._reporter.tokenizing if streamed else None,
-        )
+
+        def make() -> dict[str, TokenizedSentences]:
+            return tokenize_lines(
+                lines,
+                self.tokenizer,
+                self.recipe.data.maximum_tokens,
+                corpus_cache_directory() if streamed else None,
+                self._reporter.tokenizing if streamed else None,
+            )
+
+        # What the first process puts into the cache the others find there.
+        found = self._processes.first_on_each_machine(make) if streamed else make()
         if streamed:
             self._reporter.message(f"the tokens of the {purpose} sentences are kept in {corpus_cache_directory()}")
         sentences = {name: found[name] for name in self.classes}
@@ -175,16 +185,7 @@ class PreparedData:
         recipe = self.recipe
         if recipe.pairs.sentences == 0:
             return
-        if self._layout.pairs.is_file():
-            pairs = read_pairs(self._layout.pairs)
-        elif self._initial is not None and self._initial.pairs.is_file():
-            pairs = read_pairs(self._initial.pairs)
-            write_pairs(self._layout.pairs, pairs)
-        else:
-            most = max(SAMPLED_LINES, _LINES_PER_PAIR * recipe.pairs.sentences)
-            lines = sample_lines(self._lines, most, recipe.training.seed)
-            pairs = find_pairs(lines, recipe.pairs.sentences, recipe.training.seed, self._reporter.search)
-            write_pairs(self._layout.pairs, pairs)
+        pairs = self._processes.from_leader(self._find_pairs)
         self._lines = {}
         self._parallel = parallel_sentences(
             pairs, self.classes, self.tokenizer, recipe.data.maximum_tokens, recipe.pairs
@@ -201,6 +202,19 @@ class PreparedData:
             recipe.training.batch_size,
             recipe.training.seed + 1,
         )
+
+    def _find_pairs(self) -> list[Pair]:
+        recipe = self.recipe
+        if self._layout.pairs.is_file():
+            return read_pairs(self._layout.pairs)
+        if self._initial is not None and self._initial.pairs.is_file():
+            pairs = read_pairs(self._initial.pairs)
+        else:
+            most = max(SAMPLED_LINES, _LINES_PER_PAIR * recipe.pairs.sentences)
+            lines = sample_lines(self._lines, most, recipe.training.seed)
+            pairs = find_pairs(lines, recipe.pairs.sentences, recipe.training.seed, self._reporter.search)
+        write_pairs(self._layout.pairs, pairs)
+        return pairs
 
     def batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch:
         """Return the batch of a step: sentences of about the same length."""
@@ -219,7 +233,9 @@ class PreparedData:
         device: torch.device,
     ) -> Batch:
         sentences = list(self.train.values())
-        return make_batch(sentences, chosen, self.recipe.noise, self.style, generator, device, self.sampler)
+        return make_batch(
+            sentences, chosen, self.recipe.noise, self.style, generator, device, self.sampler, self._processes
+        )
 
     def parallel_batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch | None:
         """Return the sentences with a rewrite of a step, or None where the recipe searches none."""
@@ -232,4 +248,5 @@ class PreparedData:
             generator,
             device,
             self.sampler,
+            self._processes,
         )
