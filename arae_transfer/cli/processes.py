@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from types import FrameType
 
 from arae_transfer.errors import AraeError
@@ -72,15 +73,13 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> int:
     """Wait for all; after the first that ends badly, for the others only so long."""
     failed: tuple[int, int] | None = None
     deadline = float("inf")
-    while any(process.poll() is None for process in processes):
+    while True:
+        statuses = [process.poll() for process in processes]
         if failed is None:
-            failed = next(
-                (
-                    (rank, process.returncode)
-                    for rank, process in enumerate(processes)
-                    if process.returncode not in (None, 0, INTERRUPTED)
-                ),
-                None,
+            bad = ((rank, status) for rank, status in enumerate(statuses) if status not in (None, 0, INTERRUPTED))
+            # One that was killed is the cause, where others have already failed because it is gone.
+            failed = min(
+                ((rank, status) for rank, status in bad if status is not None), key=itemgetter(1), default=None
             )
             if failed is not None:
                 deadline = time.monotonic() + GRACE_SECONDS
@@ -90,12 +89,11 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> int:
         elif time.monotonic() > deadline:
             for process in processes:
                 process.kill()
+        if None not in statuses:
+            break
         time.sleep(_PAUSE_SECONDS)
-    statuses = [process.returncode for process in processes]
     if failed is None:
-        failed = next(((rank, status) for rank, status in enumerate(statuses) if status not in (0, INTERRUPTED)), None)
-    if failed is None:
-        return max(statuses)
+        return INTERRUPTED if INTERRUPTED in statuses else 0
     rank, status = failed
     if status < 0:
         raise AraeError(
