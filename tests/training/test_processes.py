@@ -38,8 +38,8 @@ SMALL: dict[str, Any] = {
     "validation": {"every": STEPS * 12, "sentences": 140, "probes": 2, "log_every": 1},
 }
 JOINT = {"schedule": "joint", "optimizer": "adam", "learning_rate": 3e-3, "candidates": 100, "averaging": 0.9}
-# Equal but for rounding: nothing that a process draws for itself, and no Adam for encoder and decoders, which makes whole
-# steps of gradients that are nothing but rounding.
+# Equal but for rounding: nothing that a process draws for itself, and no Adam for encoder and decoders, which makes
+# whole steps of gradients that are nothing but rounding.
 PLAIN = {**JOINT, "optimizer": "sgd", "learning_rate": 0.3}
 EQUAL: dict[str, dict[str, Any]] = {
     "joint": {
