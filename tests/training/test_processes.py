@@ -17,11 +17,15 @@ import torch
 from safetensors.torch import load_file
 
 from arae_transfer.cli.processes import run_processes
+from arae_transfer.corpus.batches import TokenizedSentences
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout
-from arae_transfer.recipe import Recipe, recipe_from_table
+from arae_transfer.model.arae import ARAE
+from arae_transfer.recipe import InputNoise, Recipe, recipe_from_table
+from arae_transfer.training.batch import Batch, make_batch
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.loop import Trainer
+from arae_transfer.training.players import Optimizers, Players
 from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.reporter import Progress
 from arae_transfer.training.validation import ValidationReport
@@ -274,3 +278,24 @@ def test_what_processes_draw_for_themselves_differs() -> None:
     assert drawn[0] == drawn[1] != drawn[2]
     generator = np.random.default_rng(5)
     assert ALONE.own_randomness(generator) is generator
+
+
+def test_the_parts_of_a_batch_make_the_whole_and_weigh_as_their_tokens() -> None:
+    sentences = [TokenizedSentences.join([[5 + row] * (1 + 3 * row) for row in range(4)]) for _ in range(2)]
+    chosen = [np.arange(4), np.arange(4)[::-1].copy()]
+    cpu = torch.device("cpu")
+
+    def make(processes: Processes) -> Batch:
+        return make_batch(sentences, chosen, InputNoise(), None, np.random.default_rng(0), cpu, None, processes)
+
+    whole, parts = make(ALONE), [make(Processes(rank, 2)) for rank in range(2)]
+    assert whole.token_shares is None
+    for rank, part in enumerate(parts):
+        torch.testing.assert_close(part.tokens, whole.tokens[Processes(rank, 2).rows(8, 2)])
+        torch.testing.assert_close(part.noised_lengths, whole.noised_lengths[Processes(rank, 2).rows(8, 2)])
+    model = ARAE(recipe({}), ("a", "b"), 300)
+    losses = []
+    for batch in (whole, *parts):
+        players = Players(model, recipe({}), Optimizers.build(model, recipe({})), cpu)
+        losses.append(float(players.reconstruct(*players.encode(batch.tokens, batch.lengths), batch).detach()))
+    assert losses[0] == pytest.approx((losses[1] + losses[2]) / 2, rel=1e-5)
