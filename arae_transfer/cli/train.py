@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -89,6 +90,15 @@ def train(
         int | None,
         typer.Option(min=1, metavar="N", help="CPU threads; without this, all that may be used.", rich_help_panel=RUN),
     ] = None,
+    devices: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="GPUs, or processes on a CPU, that share each batch; 1: this process alone.",
+            rich_help_panel=RUN,
+        ),
+    ] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=RUN)] = False,
 ) -> None:
     """Train a model by a recipe.
@@ -114,19 +124,32 @@ def train(
         if not _is_run(initial):
             raise AraeError(f"{initial} is not a run", "give the folder of a training run, such as runs/RECIPE/NAME.")
         initial = initial.absolute()  # a run that is resumed elsewhere finds it again
-    run = _choose_run(recipe, runs, name, resume, settings or [])
-    resolved = _resolve_recipe(recipe, run, resume, settings or [])
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if not launched:
+        # Said here, once: what is wrong with no need to train for it.
+        run = _choose_run(recipe, runs, name, resume, settings or [])
+        _check_devices(_resolve_recipe(recipe, run, resume, settings or []), devices)
 
     from arae_transfer.cli.extras import require
 
     require("torch", "safetensors", "sacrebleu", extra="train", command="arae train")
+    if devices > 1 and not launched:
+        from arae_transfer.cli.processes import own_command, run_processes
+
+        raise typer.Exit(run_processes(devices, own_command()))
     from arae_transfer.cli.training_reporter import make_reporter
     from arae_transfer.training.classification import ClassificationTrainer
     from arae_transfer.training.device import use_threads
     from arae_transfer.training.loop import Trainer
+    from arae_transfer.training.processes import join_processes, leave_processes
 
-    use_threads(threads)
-    reporter = make_reporter(quiet)
+    processes = join_processes()
+    if launched:
+        run = processes.from_leader(lambda: _choose_run(recipe, runs, name, resume, settings or []))
+    resolved = _resolve_recipe(recipe, run, resume, settings or [])
+    _check_devices(resolved, processes.size)
+    use_threads(threads, processes)
+    reporter = make_reporter(quiet or not processes.leads)
     sources = _data_sources(resolved, data, run, resume)
     with reporter:
         trainer: Trainer
@@ -137,11 +160,24 @@ def train(
             )
         else:
             training_data = _read_data(resolved, sources, reporter.message)
-            trainer = Trainer(resolved, training_data, run, reporter, device=device, resume=resume, initial=initial)
+            trainer = Trainer(
+                resolved,
+                training_data,
+                run,
+                reporter,
+                device=device,
+                resume=resume,
+                initial=initial,
+                processes=processes,
+            )
         outcome = trainer.train()
+    leave_processes()
+    if not processes.leads:
+        raise typer.Exit(0 if outcome.finished else 130)
     sys.stdout.write(f"{outcome.run}\n")
     if not outcome.finished:
-        reporter.interrupted(outcome, f"arae train {shlex.quote(str(outcome.run))} --resume")
+        more = f" --devices {processes.size}" if processes.size > 1 else ""
+        reporter.interrupted(outcome, f"arae train {shlex.quote(str(outcome.run))} --resume{more}")
         raise typer.Exit(130)
     reporter.finished(
         outcome,
@@ -221,6 +257,16 @@ def _resolve_recipe(recipe: str, run: Path, resumed: bool, settings: list[str]) 
             )
         return load_recipe(RunLayout(run).recipe)
     return load_recipe(find_recipe(recipe), settings)
+
+
+def _check_devices(recipe: Recipe, devices: int) -> None:
+    """Refuse several processes for what trains in one.
+
+    Raises:
+        AraeError: Saying so.
+    """
+    if devices > 1 and recipe.task == "classification":
+        raise AraeError(f"the recipe {recipe.name} is a classification, which trains on one device", "use --devices 1.")
 
 
 def _data_sources(recipe: Recipe, data: list[str] | None, run: Path, resumed: bool) -> list[str]:

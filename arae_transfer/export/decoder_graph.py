@@ -168,7 +168,7 @@ def append_logits(body: Graph, decoder: Decoder) -> str:
         states = body.node("Add", [states, higher], f"states.{number}")
     if decoder.attends:
         states = body.node("Concat", [states, context], "features", axis=1)
-    return _output(body, decoder, states)
+    return _output(body, decoder, states, context)
 
 
 def _advance(body: Graph, number: int, gates: str, hidden: int) -> str:
@@ -191,11 +191,22 @@ def _attend(body: Graph, query: nn.Linear, states: str) -> str:
     return body.node("Squeeze", [found, axis_1], "attention.context")
 
 
-def _output(body: Graph, decoder: Decoder, states: str) -> str:
+def _output(body: Graph, decoder: Decoder, states: str, context: str) -> str:
     """Append the output layer; return the logits (batch, vocabulary)."""
     if isinstance(decoder.bridge, nn.Linear):
         bias = body.constant("bridge.bias", array(decoder.bridge.bias), np.float32)
-        states = body.product(states, "bridge.weight", array(decoder.bridge.weight), bias, "bridge")
+        weight = array(decoder.bridge.weight)
+        size = len(weight)
+        if decoder.residual:
+            # What passes the vector attended to is a hundred times as large as all else in the matrix, and would leave
+            # the rest no place in 8 bits; it is multiplied by itself.
+            weight = weight.copy()
+            passing = weight[:, -size:].diagonal().copy()
+            weight[:, -size:][np.diag_indices(size)] = 0.0
+        states = body.product(states, "bridge.weight", weight, bias, "bridge")
+        if decoder.residual:
+            passed = body.node("Mul", [context, body.constant("bridge.passing", passing, np.float32)], "bridge.passed")
+            states = body.node("Add", [states, passed], "bridge.whole")
     tied = decoder.output.weight is decoder.embedding.weight
     # A bias so low that these are never chosen: they have no text.
     bias_values = array(decoder.output.bias).copy()

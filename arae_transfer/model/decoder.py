@@ -40,6 +40,7 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         self.attends = model.code == "sequence"
+        self.residual = model.residual
         self.embedding = embedding or nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
         self.dropout = nn.Dropout(model.dropout)
         self.first = nn.LSTM(model.embedding_size + model.code_size, model.hidden_size, batch_first=True)

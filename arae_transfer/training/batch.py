@@ -17,6 +17,7 @@ from arae_transfer.pairs.pair import Pair
 from arae_transfer.recipe import InputNoise, Pairs
 from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
 from arae_transfer.training.input_noise import add_input_noise
+from arae_transfer.training.processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Batch:
             stands for the whole vocabulary.
         candidate_offsets: (candidates,) what is added to their scores in a reconstruction; None adds nothing.
         weights: (rows,) how much each row counts; None stands for equal weights.
+        token_shares: For each class, how much a mean over this process's tokens counts in a mean over the processes;
+            None where there is one process.
     """
 
     tokens: Tensor
@@ -43,6 +46,7 @@ class Batch:
     candidates: Tensor | None = None
     candidate_offsets: Tensor | None = None
     weights: Tensor | None = None
+    token_shares: tuple[float, ...] | None = None
 
     def rows_of(self, index: int) -> slice:
         """Return the rows of a class; rows stand class by class."""
@@ -82,6 +86,19 @@ def stack_classes(parts: list[tuple[IntegerArray, IntegerArray]]) -> tuple[Integ
     time = max(tokens.shape[1] for tokens, _ in parts)
     stacked = [np.pad(tokens, ((0, 0), (0, time - tokens.shape[1])), constant_values=PAD_ID) for tokens, _ in parts]
     return np.concatenate(stacked), np.concatenate([lengths for _, lengths in parts])
+
+
+def _token_shares(lengths: IntegerArray, rows: IntegerArray, classes: int, size: int) -> tuple[float, ...]:
+    """Return, for each class, this process's tokens over those of an average process.
+
+    Args:
+        lengths: (all rows,) of the whole batch, class by class.
+        rows: (rows,) the places of this process's rows.
+        classes: The number of classes.
+        size: The number of processes.
+    """
+    whole, own = lengths.reshape(classes, -1).sum(1), lengths[rows].reshape(classes, -1).sum(1)
+    return tuple((own * size / whole).tolist())
 
 
 class CandidateSampler:
@@ -170,8 +187,9 @@ def make_parallel_batch(
     generator: np.random.Generator,
     device: torch.device,
     sampler: CandidateSampler | None = None,
+    processes: Processes = ALONE,
 ) -> Batch:
-    """Gather inputs and targets, the classes being those of the targets, and move them to the device."""
+    """Gather inputs and targets, the classes being those of the targets, and move this process's to the device."""
     chosen = list(zip(parallel, indices, strict=True))
     tokens, lengths = stack_classes([pairs.targets.padded(rows) for pairs, rows in chosen])
     inputs, input_lengths = stack_classes([pairs.inputs.padded(rows) for pairs, rows in chosen])
@@ -185,21 +203,15 @@ def make_parallel_batch(
     input_lengths = np.where(damaged, noised_lengths, input_lengths)
     candidates, offsets = sampler.draw(tokens, generator) if sampler is not None else (None, None)
     weights = np.concatenate([pairs.weights[rows] for pairs, rows in chosen]).astype(np.float32)
-    tokens, lengths = with_end(tokens, lengths)
-    inputs, input_lengths = with_end(inputs, input_lengths)
-
-    def move(array: npt.NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(device, non_blocking=True)
-
-    return Batch(
-        move(tokens),
-        move(lengths),
-        move(inputs),
-        move(input_lengths),
-        move(classes),
-        move(candidates) if candidates is not None else None,
-        move(offsets) if offsets is not None else None,
-        move(weights),
+    return _own_part(
+        with_end(tokens, lengths),
+        with_end(inputs, input_lengths),
+        classes,
+        candidates,
+        offsets,
+        weights,
+        device,
+        processes,
     )
 
 
@@ -211,25 +223,54 @@ def make_batch(
     generator: np.random.Generator,
     device: torch.device,
     sampler: CandidateSampler | None = None,
+    processes: Processes = ALONE,
 ) -> Batch:
-    """Gather sentences, damage the encoder's copy and move both to the device."""
+    """Gather sentences, damage the encoder's copy and move this process's part of both to the device."""
     parts = [corpus.padded(chosen) for corpus, chosen in zip(sentences, indices, strict=True)]
     tokens, lengths = stack_classes(parts)
     classes = np.repeat(np.arange(len(sentences)), [len(chosen) for chosen in indices])
     noised, noised_lengths = add_input_noise(tokens, lengths, classes, noise, style, generator)
     candidates, offsets = sampler.draw(tokens, generator) if sampler is not None else (None, None)
+    return _own_part(
+        with_end(tokens, lengths),
+        with_end(noised, noised_lengths),
+        classes,
+        candidates,
+        offsets,
+        None,
+        device,
+        processes,
+    )
+
+
+def _own_part(
+    whole: tuple[IntegerArray, IntegerArray],
+    noised: tuple[IntegerArray, IntegerArray],
+    classes: IntegerArray,
+    candidates: IntegerArray | None,
+    offsets: npt.NDArray[np.float32] | None,
+    weights: npt.NDArray[np.float32] | None,
+    device: torch.device,
+    processes: Processes,
+) -> Batch:
+    """Move this process's rows to the device, as long as those of all processes."""
+    number, shares = int(classes[-1]) + 1, None
+    rows: IntegerArray | slice = slice(None)
+    if processes.size > 1:
+        rows = processes.rows(len(classes), number)
+        shares = _token_shares(whole[1], rows, number, processes.size)
 
     def move(array: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(device, non_blocking=True)
 
-    tokens, lengths = with_end(tokens, lengths)
-    noised, noised_lengths = with_end(noised, noised_lengths)
     return Batch(
-        move(tokens),
-        move(lengths),
-        move(noised),
-        move(noised_lengths),
-        move(classes),
+        move(whole[0][rows]),
+        move(whole[1][rows]),
+        move(noised[0][rows]),
+        move(noised[1][rows]),
+        move(classes[rows]),
         move(candidates) if candidates is not None else None,
         move(offsets) if offsets is not None else None,
+        move(weights[rows]) if weights is not None else None,
+        shares,
     )

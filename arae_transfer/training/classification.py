@@ -98,7 +98,7 @@ class ClassificationTrainer(Trainer):
 
     def _step(self, step: int) -> Metrics:
         generator = np.random.default_rng([self.recipe.training.seed, step, 3])
-        rate = self._set_pace(step)
+        rate = self._begin_step(step)
         batch = self.data.batch(step, generator, self.device)
         rows = self.chosen[self.label_schedule.indices(step)[0]]
         examples = make_labelled_batch(self.train_examples, self.train_classes, rows, self.device)

@@ -20,7 +20,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout, corpus_cache_directory
 from arae_transfer.model.arae import ARAE
 from arae_transfer.pairs.find import find_pairs
-from arae_transfer.pairs.pair import read_pairs, write_pairs
+from arae_transfer.pairs.pair import Pair, read_pairs, write_pairs
 from arae_transfer.recipe import InputNoise, Recipe
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.batch import (
@@ -31,6 +31,7 @@ from arae_transfer.training.batch import (
     make_parallel_batch,
     parallel_sentences,
 )
+from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.proposals import ModelProposals
 from arae_transfer.training.reporter import Reporter
 
@@ -87,6 +88,7 @@ class PreparedData:
         *,
         resume: bool = False,
         initial: RunLayout | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         """Tokenize the data.
 
@@ -97,6 +99,7 @@ class PreparedData:
             reporter: Who shows it to a person.
             resume: Whether the run has a tokenizer already.
             initial: The files of the run that this one starts from.
+            processes: The processes that train the model.
 
         Raises:
             AraeError: The data cannot be used.
@@ -106,7 +109,9 @@ class PreparedData:
         self._layout = layout
         self._reporter = reporter
         self._initial = initial
-        self.tokenizer = self._find_tokenizer(data, resume)
+        self._processes = processes
+        processes.check_batch_size(recipe.training.batch_size)
+        self.tokenizer = Tokenizer(processes.from_leader(lambda: self._find_tokenizer(data, resume).serialized))
         self.train = self._tokenize(data.train, "training")
         self.valid = self._tokenize(data.valid, "validation")
         self.schedule = BatchSchedule(self.train, recipe.training.batch_size, recipe.training.seed)
@@ -145,13 +150,20 @@ class PreparedData:
 
     def _tokenize(self, lines: LabelledLines, purpose: str) -> dict[str, TokenizedSentences]:
         streamed = isinstance(lines, StreamedLines)
-        found = tokenize_lines(
-            lines,
-            self.tokenizer,
-            self.recipe.data.maximum_tokens,
-            corpus_cache_directory() if streamed else None,
-            self._reporter.tokenizing if streamed else None,
-        )
+
+        def make() -> dict[str, TokenizedSentences]:
+            return tokenize_lines(
+                lines,
+                self.tokenizer,
+                self.recipe.data.maximum_tokens,
+                corpus_cache_directory() if streamed else None,
+                self._reporter.tokenizing if streamed else None,
+            )
+
+        # What the first process puts into the cache the others find there.
+        found = self._processes.first_on_each_machine(make) if streamed else make()
+        if streamed:
+            self._reporter.message(f"the tokens of the {purpose} sentences are kept in {corpus_cache_directory()}")
         sentences = {name: found[name] for name in self.classes}
         left_out = sum(corpus.too_long for corpus in sentences.values())
         if left_out:
@@ -179,24 +191,7 @@ class PreparedData:
         recipe = self.recipe
         if recipe.pairs.sentences == 0:
             return
-        if self._layout.pairs.is_file():
-            pairs = read_pairs(self._layout.pairs)
-        elif self._initial is not None and self._initial.pairs.is_file() and recipe.pairs.propose == 0:
-            pairs = read_pairs(self._initial.pairs)
-            write_pairs(self._layout.pairs, pairs)
-        else:
-            most = max(SAMPLED_LINES, _LINES_PER_PAIR * recipe.pairs.sentences)
-            lines = sample_lines(self._lines, most, recipe.training.seed)
-            propose = None
-            if recipe.pairs.propose > 0:
-                told = partial(self._reporter.search, what="rewrites proposed by the model")
-                propose = ModelProposals(
-                    model.eval(), self.tokenizer, self.style, recipe.pairs.propose, recipe.training.seed, told
-                ).propose
-            pairs = find_pairs(
-                lines, recipe.pairs.sentences, recipe.training.seed, self._reporter.search, propose=propose
-            )
-            write_pairs(self._layout.pairs, pairs)
+        pairs = self._processes.from_leader(partial(self._find_pairs, model))
         self._lines = {}
         self._parallel = parallel_sentences(
             pairs, self.classes, self.tokenizer, recipe.data.maximum_tokens, recipe.pairs
@@ -214,17 +209,42 @@ class PreparedData:
             recipe.training.seed + 1,
         )
 
+    def _find_pairs(self, model: ARAE) -> list[Pair]:
+        recipe = self.recipe
+        if self._layout.pairs.is_file():
+            return read_pairs(self._layout.pairs)
+        if self._initial is not None and self._initial.pairs.is_file() and recipe.pairs.propose == 0:
+            pairs = read_pairs(self._initial.pairs)
+        else:
+            most = max(SAMPLED_LINES, _LINES_PER_PAIR * recipe.pairs.sentences)
+            lines = sample_lines(self._lines, most, recipe.training.seed)
+            propose = None
+            if recipe.pairs.propose > 0:
+                told = partial(self._reporter.search, what="rewrites proposed by the model")
+                propose = ModelProposals(
+                    model.eval(), self.tokenizer, self.style, recipe.pairs.propose, recipe.training.seed, told
+                ).propose
+            pairs = find_pairs(
+                lines, recipe.pairs.sentences, recipe.training.seed, self._reporter.search, propose=propose
+            )
+        write_pairs(self._layout.pairs, pairs)
+        return pairs
+
     def batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch:
         """Return the batch of a step: sentences of about the same length."""
         sentences = list(self.train.values())
         chosen = self.schedule.indices(step)
-        return make_batch(sentences, chosen, self.recipe.noise, self.style, generator, device, self.sampler)
+        return make_batch(
+            sentences, chosen, self.recipe.noise, self.style, generator, device, self.sampler, self._processes
+        )
 
     def random_batch(self, generator: np.random.Generator, device: torch.device) -> Batch:
         """Return whole sentences drawn at random: generator and critic read their codes and nothing else."""
         size = self.recipe.adversary.batch_size or self.recipe.training.batch_size
         chosen = [generator.integers(0, len(corpus), size) for corpus in self.train.values()]
-        return make_batch(list(self.train.values()), chosen, InputNoise(), None, generator, device)
+        return make_batch(
+            list(self.train.values()), chosen, InputNoise(), None, generator, device, processes=self._processes
+        )
 
     def parallel_batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch | None:
         """Return the sentences with a rewrite of a step, or None where the recipe searches none."""
@@ -237,4 +257,5 @@ class PreparedData:
             generator,
             device,
             self.sampler,
+            self._processes,
         )

@@ -7,17 +7,25 @@ import os
 import torch
 
 from arae_transfer.errors import AraeError
+from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.processor import multiplies_bf16
 
 
-def choose_device(wish: str) -> torch.device:
-    """Return the device for ``auto``, ``cpu`` or ``cuda[:N]``.
+def choose_device(wish: str, processes: Processes = ALONE) -> torch.device:
+    """Return the device for ``auto``, ``cpu`` or ``cuda[:N]``; of several processes, each gets a GPU of its own.
 
     Raises:
         AraeError: The device does not exist here.
     """
     if wish == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        wish = "cuda" if torch.cuda.is_available() else "cpu"
+    if processes.size > 1 and wish.startswith("cuda"):
+        if wish != "cuda":
+            raise AraeError(
+                f"--device {wish} is one GPU for {processes.local_size} processes",
+                "use --device cuda, and CUDA_VISIBLE_DEVICES to choose GPUs.",
+            )
+        wish = f"cuda:{processes.local_rank}"
     try:
         device = torch.device(wish)
     except RuntimeError:
@@ -34,11 +42,12 @@ def choose_device(wish: str) -> torch.device:
     return device
 
 
-def use_threads(wish: int | None) -> None:
-    """Let torch use a number of CPU threads; None: as many as this process may use."""
+def use_threads(wish: int | None, processes: Processes = ALONE) -> None:
+    """Let torch use a number of CPU threads; None: its share of those that this machine's processes may use."""
     if wish is None:
         affinity = getattr(os, "sched_getaffinity", None)
         wish = len(affinity(0)) if affinity else os.cpu_count() or 1
+        wish = max(1, wish // processes.local_size)
     torch.set_num_threads(wish)
 
 

@@ -35,11 +35,12 @@ from arae_transfer.training.guard import CollapseGuard
 from arae_transfer.training.interruption import StopRequest
 from arae_transfer.training.log import RunLog
 from arae_transfer.training.players import Metrics, Optimizers, Players, TrainingDiverged
+from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.processor import prepare_processor
 from arae_transfer.training.reporter import Progress, Reporter
 from arae_transfer.training.schedules import alternating_step, joint_step
 from arae_transfer.training.tensorboard import open_tensorboard
-from arae_transfer.training.validation import ValidationReport, validate
+from arae_transfer.training.validation import ValidationReport, report_validation, validate_part
 from arae_transfer.training.watch import watch_codes, watch_players
 
 CODE_NOISE_DECAY_STEPS = 100
@@ -60,6 +61,11 @@ class Outcome:
     state: State
 
 
+def _torch_seed(*parts: int) -> int:
+    """Mix numbers into a seed for torch."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
 class Trainer:
     """One run: its data, its players and its folder."""
 
@@ -73,6 +79,7 @@ class Trainer:
         device: str = "auto",
         resume: bool = False,
         initial: Path | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         """Set a run up.
 
@@ -84,6 +91,7 @@ class Trainer:
             device: ``"auto"``, ``"cpu"`` or ``"cuda"``, with or without a number.
             resume: Whether the folder holds a run that is continued.
             initial: A run whose best weights, tokenizer and pairs this one starts from.
+            processes: The processes that train the model; the leading one of them logs and saves.
 
         Raises:
             AraeError: The data, the device or a folder cannot be used.
@@ -91,7 +99,10 @@ class Trainer:
         self.recipe = recipe
         self.layout = RunLayout(run)
         self.reporter = reporter
-        self.device = choose_device(device)
+        self.processes = processes
+        self.device = choose_device(device, processes)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
         self.precision = choose_precision(recipe.training.precision, self.device)
         self.initial = None if initial is None else RunLayout(initial)
         if resume:
@@ -103,22 +114,26 @@ class Trainer:
             )
         self.sources = data.sources
         torch.manual_seed(recipe.training.seed)
-        self.data = PreparedData(recipe, data, self.layout, reporter, resume=resume, initial=self.initial)
+        self.data = PreparedData(
+            recipe, data, self.layout, reporter, resume=resume, initial=self.initial, processes=processes
+        )
         self.classes, self.tokenizer = self.data.classes, self.data.tokenizer
         self.model = ARAE(recipe, self._model_classes(), self.tokenizer.vocabulary_size).to(self.device)
         if self.initial is not None:
             self._take_weights(self.initial)
         self.average = copy.deepcopy(self.model).eval() if recipe.training.averaging > 0 else None
         self.optimizers = Optimizers.build(self.model, recipe)
-        self.players = Players(self.model, recipe, self.optimizers, self.device)
+        self.players = Players(self.model, recipe, self.optimizers, self.device, processes)
+        self.players.noise = torch.Generator(self.device)
         if self.average is not None:
             self.players.rewriting = self.average
         self.state = State(classes=self.model.classes, corpus=fingerprint(self.data.train))
+        if len(set(processes.to_leader(self.state.corpus))) > 1:
+            raise AraeError("the processes read different data", "give the same files to all of them.")
         self.sentences_per_step = recipe.training.batch_size * len(self.classes)
         self.steps = max(1, recipe.training.sentences // self.sentences_per_step)
-        self.log = RunLog(
-            self.layout, self.sentences_per_step, open_tensorboard(self.layout.tensorboard, reporter.message)
-        )
+        scalars = open_tensorboard(self.layout.tensorboard, reporter.message) if processes.leads else None
+        self.log = RunLog(self.layout, self.sentences_per_step, scalars)
         self.guard = CollapseGuard(recipe, len(self.classes), self.steps)
         self._saved_step: int | None = None
         if resume:
@@ -175,7 +190,7 @@ class Trainer:
             self.state = restore(self.layout, checkpoint, self.model, self.average, self.optimizers)
             self._saved_step = self.state.step
             self.reporter.message(f"continuing {self.layout.root} at step {self.state.step:,} of {self.steps:,}")
-        for record in self.log.trim(self.state.step):
+        for record in self.log.trim(self.state.step) if self.processes.leads else []:
             self.guard.observe(record["step"], record)  # what it has to say was said
 
     def _write_header(self) -> None:
@@ -191,6 +206,7 @@ class Trainer:
             "device": str(self.device),
             "precision": self.precision,
             "threads": torch.get_num_threads(),
+            "processes": self.processes.size,
         }
         if self.device.type == "cuda":
             environment["gpu"] = torch.cuda.get_device_name(self.device)
@@ -200,14 +216,20 @@ class Trainer:
 
     def train(self) -> Outcome:
         """Train to the end of the recipe, or until asked to stop; either way the run can be loaded afterwards."""
-        recipe = self.recipe
+        recipe, processes = self.recipe, self.processes
         prepare_processor()
-        self._write_header()
+        if processes.leads:
+            self._write_header()
         self.data.prepare_pairs(self.model)
+        # All have the same weights already, unless their processors round in different ways.
+        for model in (self.model, self.average):
+            if model is not None:
+                processes.take_over(model_tensors(model).values())
         self.reporter.message(
             f"{' · '.join(self.classes)} · {sum(map(len, self.data.train.values())):,} sentences · "
             f"{sum(p.numel() for p in self.model.autoencoder_parameters()):,} parameters in encoder and decoders · "
-            f"{self.device} {self.precision} · {self.steps:,} steps of {self.sentences_per_step} sentences"
+            f"{self.device} {self.precision} · {processes.description()}"
+            f"{self.steps:,} steps of {self.sentences_per_step} sentences"
         )
         sums: dict[str, list[float]] = {}
         validate_every = max(1, recipe.validation.every // self.sentences_per_step)
@@ -215,7 +237,7 @@ class Trainer:
         last_saved, last_tick = time.monotonic(), time.monotonic()
         self.model.train()
         with StopRequest() as stop:
-            while self.state.step < self.steps and not stop.asked:
+            while self.state.step < self.steps and not processes.any(stop.asked):
                 for name, value in self._step(self.state.step).items():
                     sums.setdefault(name, []).append(value)
                 self.state.step += 1
@@ -225,11 +247,12 @@ class Trainer:
                 last_tick = now
                 if step % recipe.validation.log_every == 0 or step == self.steps:
                     rate = (step - window_step) * self.sentences_per_step / max(now - window_start, 1e-9)
-                    means = {name: sum(values) / len(values) for name, values in sums.items()}
+                    means = processes.mean({name: sum(values) / len(values) for name, values in sums.items()})
                     left = (self.steps - step) * self.sentences_per_step / max(rate, 1e-9)
                     progress = Progress(step, self.steps, step * self.sentences_per_step, rate, left, means)
-                    self._log("train", means | watch_players(self.optimizers) | {"sentences_per_second": rate})
-                    self.reporter.progress(progress)
+                    if processes.leads:
+                        self._log("train", means | watch_players(self.optimizers) | {"sentences_per_second": rate})
+                        self.reporter.progress(progress)
                     sums.clear()
                     window_start, window_step = now, step
                 if step % validate_every == 0 or step == self.steps:
@@ -249,7 +272,7 @@ class Trainer:
         recipe = self.recipe
         # Everything random about the input follows from seed and step, so that a resumed run repeats it exactly.
         generator = np.random.default_rng([recipe.training.seed, step, 3])
-        rate = self._set_pace(step)
+        rate = self._begin_step(step)
         batch = self.data.batch(step, generator, self.device)
         with self._arithmetic():
             if recipe.training.schedule == "joint":
@@ -265,8 +288,9 @@ class Trainer:
         self._update_average()
         return metrics | {"learning_rate": rate, "code_noise": self.players.code_noise}
 
-    def _set_pace(self, step: int) -> float:
-        """Set the code noise and the learning rate of a step, and return the latter."""
+    def _begin_step(self, step: int) -> float:
+        """Seed the noise of a step, set its code noise and its learning rate, and return the latter."""
+        self._seed_noise(step)
         model, rate = self.recipe.model, self._learning_rate(step)
         self.players.code_noise = model.code_noise * model.code_noise_decay ** (step // CODE_NOISE_DECAY_STEPS)
         for group in self.optimizers.autoencoder.param_groups:
@@ -280,6 +304,15 @@ class Trainer:
         """
         half = self.precision == "bf16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=half, cache_enabled=False)
+
+    def _seed_noise(self, step: int) -> None:
+        """Make noise on codes and for the generator follow from seed and step, whatever dropout has drawn."""
+        seed, processes = self.recipe.training.seed, self.processes
+        if self.players.noise is not None:
+            self.players.noise.manual_seed(_torch_seed(seed, step, 8))
+        if processes.size > 1:
+            # Dropout is each process's own.
+            torch.manual_seed(_torch_seed(seed, step, 9, processes.rank))
 
     def _learning_rate(self, step: int) -> float:
         training = self.recipe.training
@@ -327,6 +360,8 @@ class Trainer:
         model = self.average if self.average is not None else self.model
         sentences = list(self.data.valid.values())
         report = self._examine(model)
+        if report is None:
+            return
         # Before the cycle has begun, rewrites are not yet what the recipe is after.
         cycling = self.recipe.cycle.weight == 0 or self.state.step > self.recipe.cycle.start * self.steps
         best = cycling and report.scores["score"] > self.state.best_score
@@ -342,11 +377,16 @@ class Trainer:
         self.reporter.validation(self.state.step, report, best)
         self.model.train()
 
-    def _examine(self, model: ARAE) -> ValidationReport:
-        """Measure a model on held-out sentences."""
-        return validate(model, self.recipe, self.tokenizer, list(self.data.valid.values()), self.device)
+    def _examine(self, model: ARAE) -> ValidationReport | None:
+        """Measure a model on held-out sentences, all processes together; the leading one alone gets the report."""
+        sentences = list(self.data.valid.values())
+        part = validate_part(model, self.recipe, self.tokenizer, sentences, self.device, self.processes)
+        parts = self.processes.to_leader(part)
+        return report_validation(parts) if self.processes.leads else None
 
     def _save(self, *, best: bool) -> None:
+        if not self.processes.leads:
+            return
         self._check_weights()
         self._saved_step = self.state.step
         save_checkpoint(self.layout, self.state, self.model, self.average, self.optimizers, best=best)

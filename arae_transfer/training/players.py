@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training import losses
 from arae_transfer.training.batch import Batch, LabelledBatch
+from arae_transfer.training.processes import ALONE, Processes
 
 Metrics = dict[str, float]
 
@@ -87,15 +88,26 @@ class Players:
     Attributes:
         code_noise: The standard deviation of the noise on the code at the current step.
         rewriting: The model that rewrites for the cycle (the moving average where there is one).
+        noise: The source of noise on codes, for the generator and for the penalty; None: the device's default one.
+        processes: The processes that train the model.
     """
 
-    def __init__(self, model: ARAE, recipe: Recipe, optimizers: Optimizers, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: ARAE,
+        recipe: Recipe,
+        optimizers: Optimizers,
+        device: torch.device,
+        processes: Processes = ALONE,
+    ) -> None:
         self.model = model
         self.recipe = recipe
         self.optimizers = optimizers
         self.device = device
         self.code_noise = recipe.model.code_noise
         self.rewriting = model
+        self.noise: torch.Generator | None = None
+        self.processes = processes
         self._autoencoder_parameters = model.autoencoder_parameters()
 
     # --- encoder and decoders ---------------------------------------------------------------------------------
@@ -136,7 +148,8 @@ class Players:
         """Add Gaussian noise to real code vectors (paper, Section 3: smoothing the discrete space)."""
         if self.code_noise == 0.0:
             return code
-        return code + torch.randn_like(code) * self.code_noise * mask[:, :, None]
+        noise = self._draw(torch.randn, len(code), *code.shape[1:], dtype=code.dtype)
+        return code + noise * self.code_noise * mask[:, :, None]
 
     def reconstruct(self, code: Tensor, mask: Tensor, batch: Batch, sentence_weights: Tensor | None = None) -> Tensor:
         """Decode each sentence with its own class's decoder: mean loss over tokens and classes."""
@@ -158,7 +171,8 @@ class Players:
             weights = None
             if sentence_weights is not None:
                 weights = sentence_weights[rows][:, None].expand(-1, time)[targets != PAD_ID]
-            total = total + losses.reconstruction_loss(logits, wanted, weights, training.label_smoothing)
+            loss = losses.reconstruction_loss(logits, wanted, weights, training.label_smoothing)
+            total = total + (loss if batch.token_shares is None else loss * batch.token_shares[index])
         return total / decoders
 
     def style_of_soft_output(
@@ -215,6 +229,7 @@ class Players:
             )
         self.optimizers.autoencoder.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
+        self.processes.average_gradients(self._autoencoder_parameters)
         norm = float(nn.utils.clip_grad_norm_(self._autoencoder_parameters, self.recipe.training.gradient_clip))
         if not math.isfinite(norm):
             raise TrainingDiverged(
@@ -232,9 +247,10 @@ class Players:
 
     def generate(self, mask: Tensor) -> Tensor:
         """Generate codes of the same shape as real ones: (batch, vectors) to (batch, vectors, size)."""
-        noise = torch.randn(mask.size(0), self.recipe.adversary.noise_size, device=mask.device)
+        rows, mask = len(mask), self.processes.whole_mask(mask, len(self.model.classes))
+        noise = torch.randn(len(mask), self.recipe.adversary.noise_size, device=mask.device, generator=self.noise)
         code: Tensor = self.model.generator(noise, mask)
-        return code
+        return code[self._own_rows(rows)]
 
     def update_critic(self, real: Tensor, mask: Tensor) -> Metrics:
         """Raise real codes over generated ones, under the Lipschitz constraint."""
@@ -248,7 +264,7 @@ class Players:
             loss = losses.critic_loss(*scores.chunk(2))
             metrics = {"critic": float(loss.detach())}
             if adversary.constraint == "gradient-penalty":
-                mixture = torch.rand(real.size(0), device=real.device)
+                mixture = self._draw(torch.rand, len(real))
                 penalty = losses.gradient_penalty(self.model.critic, real, generated, mask, mixture)
                 metrics["penalty"] = float(penalty.detach())
                 loss = loss + adversary.penalty * penalty
@@ -359,7 +375,21 @@ class Players:
             )
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
+        self.processes.average_gradients(weight for group in optimizer.param_groups for weight in group["params"])
         optimizer.step()
+
+    def _own_rows(self, rows: int) -> slice | Tensor:
+        """Return the places of this process's rows in a whole batch, of which it has so many."""
+        if self.processes.size == 1:
+            return slice(None)
+        places = self.processes.rows(rows * self.processes.size, len(self.model.classes))
+        return torch.from_numpy(places).to(self.device)
+
+    def _draw(self, draw: Callable[..., Tensor], rows: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """Draw for the rows of all processes, and return this one's."""
+        size = (rows * self.processes.size, *shape)
+        drawn = draw(size, device=self.device, dtype=dtype, generator=self.noise)
+        return drawn[self._own_rows(rows)]
 
 
 @torch.no_grad()

@@ -156,7 +156,8 @@ def _cycle_term(
     A pair counts as much as the scorer believes its rewrite: a rewrite that kept its style would teach copying.
     """
     recipe, number = players.recipe, len(players.model.classes)
-    shift = int(generator.integers(1, number))
+    shift = int(generator.integers(1, number))  # the same in all processes
+    generator = players.processes.own_randomness(generator)
     wanted = (batch.classes + shift) % number
     sources, source_lengths = batch.tokens, batch.lengths
     if recipe.cycle.delete > 0:
@@ -204,6 +205,9 @@ def _damage(
     """Damage sentences, given with or without end ids, and return them with end ids and their lengths."""
     plain = tokens.masked_fill(tokens == END_ID, PAD_ID).cpu().numpy()
     lengths = (plain != PAD_ID).sum(1)
-    noised = with_end(*add_input_noise(plain, lengths, classes.cpu().numpy(), noise, style, generator))
-    first, second = (torch.from_numpy(array).to(players.device) for array in noised)
-    return first, second
+    noised, noised_lengths = with_end(*add_input_noise(plain, lengths, classes.cpu().numpy(), noise, style, generator))
+    # As long in all processes, because noise on codes is drawn for the whole batch.
+    missing = players.processes.maximum(noised.shape[1]) - noised.shape[1]
+    if missing:
+        noised = np.pad(noised, ((0, 0), (0, missing)), constant_values=PAD_ID)
+    return torch.from_numpy(noised).to(players.device), torch.from_numpy(noised_lengths).to(players.device)

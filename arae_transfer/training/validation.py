@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
 from arae_transfer.training import losses
+from arae_transfer.training.processes import ALONE, Processes
 
 _BATCH = 128
 
@@ -55,7 +57,33 @@ def length_batches(sentences: TokenizedSentences, count: int) -> list[np.ndarray
     return [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
 
 
-@torch.no_grad()
+@dataclass
+class ValidationPart:
+    """What one process finds on its share of the held-out sentences: sums, and texts.
+
+    Attributes:
+        nll: Summed over tokens.
+        tokens: Tokens, end ids included.
+        exact: Sentences that came back as they were.
+        sentences: Sentences.
+        accepted: Rewrites that the scorer accepts.
+        copies: Rewrites that are their sources.
+        sources: The source of each rewrite.
+        rewrites: The rewrites.
+        probes: Probe sentences, by class index and sentence number.
+    """
+
+    nll: float = 0.0
+    tokens: int = 0
+    exact: int = 0
+    sentences: int = 0
+    accepted: int = 0
+    copies: int = 0
+    sources: list[str] = field(default_factory=list)
+    rewrites: list[str] = field(default_factory=list)
+    probes: dict[tuple[int, int], Probe] = field(default_factory=dict)
+
+
 def validate(
     model: ARAE,
     recipe: Recipe,
@@ -72,30 +100,37 @@ def validate(
         sentences: Held-out sentences of each class, in the order of the classes.
         device: Where the model is.
     """
-    from sacrebleu.metrics.bleu import BLEU
+    return report_validation([validate_part(model, recipe, tokenizer, sentences, device)])
 
+
+@torch.no_grad()
+def validate_part(
+    model: ARAE,
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    sentences: list[TokenizedSentences],
+    device: torch.device,
+    processes: Processes = ALONE,
+) -> ValidationPart:
+    """Do this process's share of a validation's batches; see ``validate``."""
     was_training = model.training
     model.eval()
     number = len(model.classes)
-    nll, tokens_seen, exact, total = 0.0, 0, 0, 0
-    accepted, copies, pairs = 0.0, 0, 0
-    sources: list[str] = []
-    rewritten: list[str] = []
-    probes: list[Probe] = []
+    part = ValidationPart()
     for index, corpus in enumerate(sentences):
-        texts: dict[int, tuple[str, str, dict[str, str]]] = {}
-        for chosen in length_batches(corpus, min(recipe.validation.sentences, len(corpus))):
+        batches = length_batches(corpus, min(recipe.validation.sentences, len(corpus)))
+        for chosen in batches[processes.rank :: processes.size]:
             arrays = with_end(*corpus.padded(chosen))
             tokens, lengths = (torch.from_numpy(array).to(device) for array in arrays)
             bound = min(tokens.size(1) + recipe.cycle.extra_tokens, model.maximum_vectors)
             code, mask = model.encoder(tokens, lengths)
             logits, wanted = model.decoder(index)(tokens, code, mask)
-            nll += float(losses.reconstruction_loss(logits, wanted)) * len(wanted)
-            tokens_seen += len(wanted)
+            part.nll += float(losses.reconstruction_loss(logits, wanted)) * len(wanted)
+            part.tokens += len(wanted)
             source = tokenizer.decode_rows(tokens.tolist())
             back = tokenizer.decode_rows(model.decoder(index).greedy(code, mask, bound).tolist())
-            exact += sum(a == b for a, b in zip(source, back, strict=True))
-            total += len(source)
+            part.exact += sum(a == b for a, b in zip(source, back, strict=True))
+            part.sentences += len(source)
             others: dict[str, list[str]] = {}
             for target in range(number):
                 if target == index:
@@ -104,30 +139,40 @@ def validate(
                 answers = tokenizer.decode_rows(rows.tolist())
                 real = (rows != PAD_ID) & (rows != END_ID)
                 belief = model.scorer(rows, real)  # (batch, classes)
-                accepted += int((belief.argmax(1) == target).sum())
-                copies += sum(a == b for a, b in zip(source, answers, strict=True))
-                pairs += len(answers)
-                sources += source
-                rewritten += answers
+                part.accepted += int((belief.argmax(1) == target).sum())
+                part.copies += sum(a == b for a, b in zip(source, answers, strict=True))
+                part.sources += source
+                part.rewrites += answers
                 others[model.classes[target]] = answers
             for place, row in enumerate(chosen.tolist()):
                 if row < recipe.validation.probes:
-                    texts[row] = (
+                    part.probes[index, row] = Probe(
+                        model.classes[index],
                         source[place],
                         back[place],
                         {name: found[place] for name, found in others.items()},
                     )
-        for row in sorted(texts):
-            probes.append(Probe(model.classes[index], *texts[row]))
     model.train(was_training)
-    bleu = BLEU(tokenize="none", force=True).corpus_score(rewritten, [sources]).score
-    style = 100.0 * accepted / max(pairs, 1)
+    return part
+
+
+def report_validation(parts: Sequence[ValidationPart]) -> ValidationReport:
+    """Put the shares of all processes together."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    sources = [text for part in parts for text in part.sources]
+    rewrites = [text for part in parts for text in part.rewrites]
+    bleu = BLEU(tokenize="none", force=True).corpus_score(rewrites, [sources]).score
+    style = 100.0 * sum(part.accepted for part in parts) / max(len(rewrites), 1)
     scores = {
-        "nll": nll / max(tokens_seen, 1),
-        "exact": 100.0 * exact / max(total, 1),
+        "nll": sum(part.nll for part in parts) / max(sum(part.tokens for part in parts), 1),
+        "exact": 100.0 * sum(part.exact for part in parts) / max(sum(part.sentences for part in parts), 1),
         "style": style,
         "self_bleu": float(bleu),
-        "copies": 100.0 * copies / max(pairs, 1),
+        "copies": 100.0 * sum(part.copies for part in parts) / max(len(rewrites), 1),
         "score": float(np.sqrt(style * bleu)),
     }
-    return ValidationReport({name: round(value, 4) for name, value in scores.items()}, probes)
+    probes = {place: probe for part in parts for place, probe in part.probes.items()}
+    return ValidationReport(
+        {name: round(value, 4) for name, value in scores.items()}, [probes[place] for place in sorted(probes)]
+    )

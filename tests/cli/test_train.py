@@ -434,3 +434,9 @@ def test_ctrl_c_ends_the_search_for_pairs_and_its_processes() -> None:
     run = Path("runs/quickstart/one")
     assert not RunLayout(run).pairs.exists()
     assert RunLayout(run).tokenizer.is_file()  # `arae train … --resume` finds a run here
+
+
+def test_a_classification_trains_on_one_device() -> None:
+    done = arae("yelp-classification", "--devices", "2", "--data", "data")
+    fail(done, "yelp-classification is a classification, which trains on one device")
+    assert not Path("runs").exists()
