@@ -78,6 +78,23 @@ def test_no_processor_can_overflow(make_model: Make, tokenizer: Tokenizer, lines
             assert 2 * 255 * np.abs(numpy_helper.to_array(each).astype(int)).max() < 2**15
 
 
+def test_what_passes_the_attended_vector_leaves_the_other_weights_their_bits() -> None:
+    model = make("sequence, residual", "fp32")
+    with torch.no_grad():
+        for index in range(len(model.classes)):
+            bridge = model.decoder(index).bridge.get_parameter("weight")
+            bridge.uniform_(-0.1, 0.1)
+            model.decoder(index).start_residual()
+    graphs = build_quantized(model, ROWS, MAXIMUM_LENGTH, {})
+    for graph in graphs.decoders.values():
+        bodies = [each.g for node in graph.graph.node for each in node.attribute if each.HasField("g")]
+        stored = [each for own in (graph.graph, *bodies) for each in own.initializer if "bridge.weight" in each.name]
+        [matrix] = [numpy_helper.to_array(each) for each in stored if each.data_type == onnx.TensorProto.INT8]
+        size = min(matrix.shape)
+        states = matrix[:, :-size] if matrix.shape[0] == size else matrix[:-size]
+        assert np.mean(np.abs(states.astype(int)) > 10) > 0.5
+
+
 def test_smoothing_leaves_products_as_they_are_and_uses_all_bits() -> None:
     generator = np.random.default_rng(1)
     ranges = generator.uniform(0.01, 20.0, 40).astype(np.float32)
