@@ -34,8 +34,11 @@ def _setting(default: Value, help: str, *, minimum: float = -math.inf, maximum: 
 
 @dataclass(frozen=True)
 class Data:
-    """Which text is read."""
+    """What is read."""
 
+    kind: Literal["text", "image"] = _setting(
+        "text", "What the model is of: sentences, or images (IDX files; their keys are in [image])."
+    )
     builtin: Literal["", "quickstart"] = _setting(
         "", "The corpus that the project makes itself, used when no --data is given; empty: none."
     )
@@ -48,6 +51,25 @@ class Data:
         minimum=2,
         maximum=1000,
     )
+
+
+@dataclass(frozen=True)
+class Image:
+    """Images, their encoder and their decoder; used where data.kind is "image" (the paper's binarised MNIST model)."""
+
+    height: int = _setting(28, "The height of images in pixels.", minimum=1, maximum=1024)
+    width: int = _setting(28, "The width of images in pixels.", minimum=1, maximum=1024)
+    levels: int = _setting(
+        2, "The levels of brightness that pixels are rounded to; 2: black and white.", minimum=2, maximum=256
+    )
+    held_out: float = _setting(
+        0.1,
+        "The share of the training images, the last ones, that is kept for validation where there is no file for it.",
+        minimum=0,
+        maximum=0.9,
+    )
+    encoder_layers: tuple[int, ...] = _setting((800, 400), "The hidden sizes of the encoder of images.")
+    decoder_layers: tuple[int, ...] = _setting((400, 800, 1000), "The hidden sizes of each decoder of images.")
 
 
 @dataclass(frozen=True)
@@ -256,6 +278,7 @@ class Recipe:
     description: str = _setting("", "What the recipe is for, in a sentence.")
     data_source: str = _setting("", "Where the data come from and under which terms; goes into the model card.")
     data: Data = field(default_factory=Data)
+    image: Image = field(default_factory=Image)
     form: Form = field(default_factory=Form)
     tokenizer: Tokenization = field(default_factory=Tokenization)
     noise: InputNoise = field(default_factory=InputNoise)
@@ -307,7 +330,35 @@ def recipe_from_table(
                     f"{source}: {key} = {value:g} has no place in the schedule {recipe.training.schedule!r}",
                     f"set training.schedule=joint, or {key}=0.",
                 )
+    if recipe.data.kind == "image":
+        _check_image_recipe(recipe, source)
     return recipe
+
+
+# What says nothing of images must be what it would be if images had it: one code vector, nothing dropped or rewritten.
+_TEXT_KEYS: dict[str, object] = {
+    "model.code": "single",
+    "model.dropout": 0.0,
+    "model.word_dropout": 0.0,
+    "noise.drop": 0.0,
+    "noise.shuffle": 0.0,
+    "noise.style_share": 0.0,
+    "pairs.sentences": 0,
+    "cycle.weight": 0.0,
+    "training.candidates": 0,
+    "tokenizer.model": "",
+    "training.initialization": "scaled",
+}
+
+
+def _check_image_recipe(recipe: Recipe, source: str) -> None:
+    for key, wanted in _TEXT_KEYS.items():
+        section, _, name = key.partition(".")
+        value = getattr(getattr(recipe, section), name)
+        if value != wanted:
+            raise AraeError(
+                f"{source}: {key} = {value!r} has no place where data.kind is image", f"set {key}={wanted}."
+            )
 
 
 def recipe_to_table(recipe: Recipe) -> dict[str, Any]:

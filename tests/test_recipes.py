@@ -6,13 +6,16 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from arae_transfer.corpus.images import Images
 from arae_transfer.layout import RunLayout, list_recipes, recipes_directory
 from arae_transfer.recipe import Recipe, load_recipe
 from arae_transfer.training.checkpoint import load_run
 from arae_transfer.training.data import TrainingData
+from arae_transfer.training.image_data import ImageData
 from arae_transfer.training.loop import Trainer
 from arae_transfer.training.validation import ValidationReport
 
@@ -28,6 +31,10 @@ SMALL = [
     "adversary.generator_layers=[8]",
     "adversary.critic_layers=[8]",
     "attribute.layers=[8]",
+    "image.height=6",
+    "image.width=5",
+    "image.encoder_layers=[8]",
+    "image.decoder_layers=[8]",
     "training.batch_size=4",
     "validation.sentences=3",
 ]
@@ -50,6 +57,8 @@ class Silent:
 def small(path: Path, steps: int = 2) -> Recipe:
     given = load_recipe(path)
     classes = len(given.data.classes) or 3
+    if given.data.kind == "image":
+        classes = 1
     settings = [*SMALL, f"training.sentences={steps * classes * 4}", "cycle.start=0.0"]
     if given.pairs.sentences:
         settings.append("pairs.sentences=40")
@@ -58,7 +67,11 @@ def small(path: Path, steps: int = 2) -> Recipe:
     return load_recipe(path, settings)
 
 
-def corpus(recipe: Recipe) -> TrainingData:
+def corpus(recipe: Recipe) -> TrainingData | ImageData:
+    if recipe.data.kind == "image":
+        shape = (40, recipe.image.height * recipe.image.width)
+        values = np.random.default_rng(1).integers(0, recipe.image.levels, shape).astype(np.uint8)
+        return ImageData({"images": Images(values[:30])}, {"images": Images(values[30:])})
     classes = recipe.data.classes or ("one", "two", "three")
     things = ("food", "soup", "staff", "room", "place", "price")
     lines = {
@@ -89,6 +102,9 @@ def test_a_recipe_trains_from_end_to_end(path: Path, tmp_path: Path) -> None:
     assert all(math.isfinite(value) for record in records for value in record.values())
     loaded = load_run(tmp_path, "best")
     assert loaded.recipe == recipe
+    if recipe.data.kind == "image":
+        assert RunLayout(tmp_path).sample_picture(2).read_bytes().startswith(b"\x89PNG")
+        return
     tokens = torch.tensor([[*loaded.tokenizer.encode("the food was very"), 3]])
     for index in range(len(loaded.classes)):
         assert loaded.model.rewrite(tokens, torch.tensor([tokens.size(1)]), index, 6).size(1) <= 6

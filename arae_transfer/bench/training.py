@@ -194,9 +194,10 @@ class _TimedPlayers(Players):
 def _reference_runner(recipe: Recipe, trainer: Trainer) -> Callable[[int], None]:
     """Return a function that does the reference's step of a number, on players of its own."""
     torch.manual_seed(recipe.training.seed)
-    model = ARAE(recipe, trainer.classes, trainer.tokenizer.vocabulary_size).to(trainer.device)
+    model = ARAE(recipe, trainer.classes, trainer.data.vocabulary_size).to(trainer.device)
     players = Players(model, recipe, reference_optimizers(model, recipe), trainer.device)
-    sentences = list(trainer.data.train.values())
+    data = trainer.text
+    sentences = list(data.train.values())
 
     def run(step: int) -> None:
         generator = np.random.default_rng([recipe.training.seed, step, 3])
@@ -204,7 +205,7 @@ def _reference_runner(recipe: Recipe, trainer: Trainer) -> Callable[[int], None]
         def draw() -> Batch:
             size = recipe.training.batch_size
             chosen = [generator.integers(0, len(corpus), size) for corpus in sentences]
-            return make_batch(sentences, chosen, recipe.noise, trainer.data.style, generator, trainer.device)
+            return make_batch(sentences, chosen, recipe.noise, data.style, generator, trainer.device)
 
         reference_step(players, draw(), draw)
 
@@ -263,9 +264,9 @@ def measure_training(
     first = WARM_UP_STEPS + steps
     players = _player_times(trainer, range(first, first + steps))
     rates = {dtype: matrix_product_rate(trainer.device, dtype) for dtype in (torch.float32, torch.bfloat16)}
-    vocabulary = trainer.tokenizer.vocabulary_size
+    vocabulary = trainer.data.vocabulary_size
     # Classes have the same number of rows in a batch, however many sentences they have.
-    length = statistics.fmean(float(corpus.lengths.mean()) + 1 for corpus in trainer.data.train.values())
+    length = statistics.fmean(float(corpus.lengths.mean()) + 1 for corpus in trainer.text.train.values())
     choices = min(vocabulary, recipe.training.candidates or vocabulary)
     operations = count_sentence(recipe, choices, len(trainer.classes), length)
     rate = trainer.sentences_per_step / statistics.median(ours)

@@ -91,6 +91,10 @@ def export(
     loaded = load_run(run, cast(Literal["best", "latest"], checkpoint))
     folder = (output or Path("exported") / loaded.recipe.name).absolute()
     check_destination(folder)
+    if loaded.recipe.data.kind == "image":
+        _export_images(run, loaded, folder, evaluation, quiet=quiet)
+        sys.stdout.write(f"{output or Path('exported') / loaded.recipe.name}\n")
+        return
     lines = _read_lines(probes) if probes else _held_out_lines(run, loaded, quiet=quiet)
     sentences = loaded.state.step * loaded.recipe.training.batch_size * len(loaded.classes)
     exported = export_model(
@@ -109,6 +113,39 @@ def export(
     if not quiet:
         _describe(exported, weights)
     sys.stdout.write(f"{output or Path('exported') / loaded.recipe.name}\n")
+
+
+def _export_images(run: Path, loaded: LoadedRun, folder: Path, evaluation: str, *, quiet: bool) -> None:
+    """Export a model of images."""
+    from arae_transfer.cli.train import read_images, sources_of_run
+    from arae_transfer.export.image_export import export_image_model
+
+    held_out = None
+    try:
+        held_out = next(iter(read_images(loaded.recipe, sources_of_run(run)).valid.values()))
+    except AraeError as error:
+        if not quiet:
+            report(f"the run's held-out images cannot be read: {error.message}", "checking with random ones.")
+    state = loaded.state
+    seen = state.step * loaded.recipe.training.batch_size * len(loaded.classes)
+    exported = export_image_model(
+        loaded.model,
+        loaded.recipe,
+        folder,
+        name=folder.name,
+        scores=state.scores,
+        training={"images": seen, "minutes": round(state.minutes, 1)},
+        evaluation=evaluation,
+        held_out=held_out,
+    )
+    if not quiet:
+        size = sum(exported.sizes.values()) / 1e6
+        typer.echo(
+            f"{exported.name}: {', '.join(exported.classes)}; {size:.1f} MB in {len(exported.sizes)} files, fp32; on "
+            f"{exported.images:,} images codes and probabilities differ from the model's by at most "
+            f"{exported.difference:.0e}",
+            err=True,
+        )
 
 
 def _describe(exported: ExportReport, weights: str) -> None:

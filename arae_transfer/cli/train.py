@@ -18,6 +18,7 @@ from arae_transfer.layout import RunLayout, find_recipe, list_recipes
 if TYPE_CHECKING:
     from arae_transfer.recipe import Recipe
     from arae_transfer.training.data import TrainingData
+    from arae_transfer.training.image_data import ImageData
 
 DATA = "Data"
 RUN = "Run"
@@ -123,7 +124,11 @@ def train(
 
     use_threads(threads)
     reporter = make_reporter(quiet)
-    training_data = _read_data(resolved, data, run, resume, reporter.message)
+    training_data: TrainingData | ImageData
+    if resolved.data.kind == "image":
+        training_data = read_images(resolved, data or (sources_of_run(run) if resume else []))
+    else:
+        training_data = _read_data(resolved, data, run, resume, reporter.message)
     with reporter:
         trainer = Trainer(resolved, training_data, run, reporter, device=device, resume=resume, initial=initial)
         outcome = trainer.train()
@@ -131,13 +136,10 @@ def train(
     if not outcome.finished:
         reporter.interrupted(outcome, f"arae train {shlex.quote(str(outcome.run))} --resume")
         raise typer.Exit(130)
-    reporter.finished(
-        outcome,
-        [
-            f"arae export {outcome.run} -o exported/{resolved.name}",
-            f"arae transfer --model exported/{resolved.name} --to {outcome.state.classes[-1]}",
-        ],
-    )
+    use = f"arae transfer --model exported/{resolved.name} --to {outcome.state.classes[-1]}"
+    if resolved.data.kind == "image":
+        use = f"arae sample --model exported/{resolved.name} -n 64 -o grid.png"
+    reporter.finished(outcome, [f"arae export {outcome.run} -o exported/{resolved.name}", use])
 
 
 def _print_recipes() -> None:
@@ -182,7 +184,7 @@ def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, setting
 def _is_run(folder: Path) -> bool:
     """Say whether a training has written its recipe and its tokenizer here, with or without a checkpoint."""
     layout = RunLayout(folder)
-    return layout.recipe.is_file() and layout.tokenizer.is_file()
+    return layout.recipe.is_file() and (layout.tokenizer.is_file() or layout.environment.is_file())
 
 
 def _last_change(run: Path) -> float:
@@ -216,12 +218,7 @@ def _read_data(
     from arae_transfer.corpus.sources import absolute_source
     from arae_transfer.training.data import TrainingData
 
-    if not data and resumed:
-        try:
-            environment = json.loads(RunLayout(run).environment.read_text("utf-8"))
-            data = [str(source) for source in environment.get("data", [])]
-        except (OSError, ValueError, AttributeError):
-            data = []
+    data = data or (sources_of_run(run) if resumed else [])
     if not data and recipe.data.builtin:
         return _builtin_data()
     if not data:
@@ -239,6 +236,37 @@ def _read_data(
     for sentence in training.report.lines():
         message(sentence)
     return TrainingData(training.lines, held_out.lines, tuple(absolute_source(source) for source in data))
+
+
+def sources_of_run(run: Path) -> list[str]:
+    """Return the data that a run was begun with; none where it does not say."""
+    try:
+        environment = json.loads(RunLayout(run).environment.read_text("utf-8"))
+        return [str(source) for source in environment.get("data", [])]
+    except (OSError, ValueError, AttributeError):
+        return []
+
+
+def read_images(recipe: Recipe, data: list[str]) -> ImageData:
+    """Read the training images and the held-out ones that ``--data`` names.
+
+    Raises:
+        AraeError: There are none, or they cannot be used.
+    """
+    from arae_transfer.corpus.images import image_sources, read_split
+    from arae_transfer.training.image_data import ImageData
+
+    if not data:
+        raise AraeError(
+            f"the recipe {recipe.name} needs images",
+            "give --data FOLDER, which holds train-images-idx3-ubyte.gz, or --data CLASS=FOLDER for each class.",
+        )
+    sources = image_sources(data)
+    train, valid = (
+        {source.name: read_split(source, split, recipe.image)[0] for source in sources} for split in ("train", "valid")
+    )
+    # Relative folders would not be found when the run is continued from elsewhere.
+    return ImageData(train, valid, tuple(f"{source.name}={source.folder.absolute()}" for source in sources))
 
 
 def _builtin_data() -> TrainingData:

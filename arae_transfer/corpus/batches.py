@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,19 @@ IntegerArray = npt.NDArray[np.int64]
 # enough that pools differ from epoch to epoch.
 BATCHES_PER_POOL = 64
 _ENCODING_CHUNK = 50_000
+
+
+class Examples(Protocol):
+    """What batches are made of: sentences as ids, or images as levels of their pixels."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def lengths(self) -> IntegerArray:
+        """The number of ids of each."""
+
+    def whole(self, indices: IntegerArray) -> tuple[IntegerArray, IntegerArray]:
+        """Return those of some numbers as the encoder reads them: (batch, time) ids and (batch,) lengths."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,10 @@ class TokenizedSentences:
     def lengths(self) -> IntegerArray:
         """The number of tokens of each sentence."""
         return np.diff(self.starts)
+
+    def whole(self, indices: IntegerArray) -> tuple[IntegerArray, IntegerArray]:
+        """Return sentences with their end ids as (batch, time) ids, padded at the right, and (batch,) lengths."""
+        return with_end(*self.padded(indices))
 
     def padded(self, indices: IntegerArray) -> tuple[IntegerArray, IntegerArray]:
         """Return sentences as (batch, time) ids with the pad id at the right, and (batch,) lengths.
@@ -100,7 +118,7 @@ class BatchSchedule:
     batches of a pool come in random order.
     """
 
-    def __init__(self, sentences: Mapping[str, TokenizedSentences], batch_size: int, seed: int) -> None:
+    def __init__(self, sentences: Mapping[str, Examples], batch_size: int, seed: int) -> None:
         for name, corpus in sentences.items():
             if len(corpus) == 0:
                 raise AraeError(

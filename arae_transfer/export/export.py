@@ -169,7 +169,7 @@ def export_model(
     card = Card(config, sizes, recipe.description, recipe.data_source, evaluation, languages)
     contents[layout.config.name] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
     contents[layout.card.name] = render_card(card).encode()
-    _put_in_place(contents, destination)
+    put_in_place(contents, destination)
     return ExportReport(destination, name, stored.classes, sizes, parity, agreement)
 
 
@@ -259,7 +259,7 @@ def _portable_recipe(recipe: Recipe) -> dict[str, Any]:
     return table
 
 
-def _put_in_place(contents: Mapping[str, bytes], destination: Path) -> None:
+def put_in_place(contents: Mapping[str, bytes], destination: Path) -> None:
     """Write files into a new folder beside the destination, read them back, and rename the folder.
 
     Raises:

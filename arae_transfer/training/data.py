@@ -14,6 +14,7 @@ from arae_transfer.corpus.batches import BatchSchedule, TokenizedSentences, toke
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout
+from arae_transfer.model.arae import ARAE
 from arae_transfer.pairs.find import find_pairs
 from arae_transfer.pairs.pair import read_pairs, write_pairs
 from arae_transfer.recipe import Recipe
@@ -27,6 +28,7 @@ from arae_transfer.training.batch import (
     parallel_sentences,
 )
 from arae_transfer.training.reporter import Reporter
+from arae_transfer.training.validation import ValidationReport, validate
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,11 @@ class PreparedData:
         valid: Held-out sentences by class.
         style: The style-bearing tokens, where the recipe needs them.
         sampler: Draws the candidates of a step, where the recipe has fewer than the vocabulary.
+        noun: What the data are, in messages.
         schedule: Which training sentences are in the batch of a step.
     """
+
+    noun = "sentences"
 
     def __init__(
         self,
@@ -111,6 +116,23 @@ class PreparedData:
             self.sampler = CandidateSampler(
                 list(self.train.values()), self.tokenizer.vocabulary_size, recipe.training.candidates
             )
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The number of ids that a position may have."""
+        return self.tokenizer.vocabulary_size
+
+    def fingerprint(self) -> str:
+        """Return a hash of the training sentences."""
+        return fingerprint(self.train)
+
+    def save(self) -> None:
+        """Write into the run what its data are read by."""
+        self.tokenizer.save(self._layout.tokenizer)
+
+    def validate(self, model: ARAE, device: torch.device) -> ValidationReport:
+        """Score a model on the held-out sentences."""
+        return validate(model, self.recipe, self.tokenizer, list(self.valid.values()), device)
 
     def _find_tokenizer(self, data: TrainingData, resume: bool) -> Tokenizer:
         if resume and self._layout.tokenizer.is_file():

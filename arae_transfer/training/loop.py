@@ -29,9 +29,10 @@ from arae_transfer.training.checkpoint import (
     restore,
     save_checkpoint,
 )
-from arae_transfer.training.data import PreparedData, TrainingData, fingerprint
+from arae_transfer.training.data import PreparedData, TrainingData
 from arae_transfer.training.device import choose_device, choose_precision
 from arae_transfer.training.guard import CollapseGuard
+from arae_transfer.training.image_data import ImageData, PreparedImages
 from arae_transfer.training.interruption import StopRequest
 from arae_transfer.training.log import RunLog
 from arae_transfer.training.memory import keep_freed_memory
@@ -39,7 +40,6 @@ from arae_transfer.training.players import Metrics, Optimizers, Players, Trainin
 from arae_transfer.training.reporter import Progress, Reporter
 from arae_transfer.training.schedules import alternating_step, joint_step
 from arae_transfer.training.tensorboard import open_tensorboard
-from arae_transfer.training.validation import validate
 from arae_transfer.training.watch import watch_codes, watch_players
 
 CODE_NOISE_DECAY_STEPS = 100
@@ -66,7 +66,7 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        data: TrainingData,
+        data: TrainingData | ImageData,
         run: Path,
         reporter: Reporter,
         *,
@@ -78,7 +78,7 @@ class Trainer:
 
         Args:
             recipe: Its recipe.
-            data: The sentences of each class.
+            data: The sentences or images of each class.
             run: Its folder.
             reporter: Who shows it to a person.
             device: ``"auto"``, ``"cpu"`` or ``"cuda"``, with or without a number.
@@ -99,9 +99,13 @@ class Trainer:
         # Probabilities far below any that matter would otherwise slow the processor down a hundredfold.
         torch.set_flush_denormal(True)
         keep_freed_memory()
-        self.data = PreparedData(recipe, data, self.layout, reporter, resume=resume, initial=self.initial)
-        self.classes, self.tokenizer = self.data.classes, self.data.tokenizer
-        self.model = ARAE(recipe, self.classes, self.tokenizer.vocabulary_size).to(self.device)
+        self.data: PreparedData | PreparedImages
+        if isinstance(data, ImageData):
+            self.data = PreparedImages(recipe, data)
+        else:
+            self.data = PreparedData(recipe, data, self.layout, reporter, resume=resume, initial=self.initial)
+        self.classes = self.data.classes
+        self.model = ARAE(recipe, self.classes, self.data.vocabulary_size).to(self.device)
         if self.initial is not None:
             self._take_weights(self.initial)
         self.average = copy.deepcopy(self.model).eval() if recipe.training.averaging > 0 else None
@@ -109,7 +113,7 @@ class Trainer:
         self.players = Players(self.model, recipe, self.optimizers, self.device)
         if self.average is not None:
             self.players.rewriting = self.average
-        self.state = State(classes=self.classes, corpus=fingerprint(self.data.train))
+        self.state = State(classes=self.classes, corpus=self.data.fingerprint())
         self.sentences_per_step = recipe.training.batch_size * len(self.classes)
         self.steps = max(1, recipe.training.sentences // self.sentences_per_step)
         self.log = RunLog(
@@ -119,6 +123,17 @@ class Trainer:
         self._saved_step: int | None = None
         if resume:
             self._resume()
+
+    @property
+    def text(self) -> PreparedData:
+        """The prepared sentences of a run on text.
+
+        Raises:
+            AraeError: The run is on images.
+        """
+        if isinstance(self.data, PreparedImages):
+            raise AraeError(f"{self.recipe.name} is a recipe for images, not for text", "give a recipe for text.")
+        return self.data
 
     # --- set-up -----------------------------------------------------------------------------------------------
 
@@ -158,7 +173,7 @@ class Trainer:
 
     def _write_header(self) -> None:
         write_text(self.layout.recipe, recipe_to_toml(self.recipe))
-        self.tokenizer.save(self.layout.tokenizer)
+        self.data.save()
         environment: dict[str, Any] = {
             "data": list(self.sources),
             "initial": str(self.initial.root) if self.initial is not None else None,
@@ -182,9 +197,9 @@ class Trainer:
         self._write_header()
         self.data.prepare_pairs()
         self.reporter.message(
-            f"{' · '.join(self.classes)} · {sum(map(len, self.data.train.values())):,} sentences · "
+            f"{' · '.join(self.classes)} · {sum(map(len, self.data.train.values())):,} {self.data.noun} · "
             f"{sum(p.numel() for p in self.model.autoencoder_parameters()):,} parameters in encoder and decoders · "
-            f"{self.device} {self.precision} · {self.steps:,} steps of {self.sentences_per_step} sentences"
+            f"{self.device} {self.precision} · {self.steps:,} steps of {self.sentences_per_step} {self.data.noun}"
         )
         sums: dict[str, list[float]] = {}
         validate_every = max(1, recipe.validation.every // self.sentences_per_step)
@@ -291,8 +306,7 @@ class Trainer:
     def _validate(self) -> None:
         self._check_weights()
         model = self.average if self.average is not None else self.model
-        sentences = list(self.data.valid.values())
-        report = validate(model, self.recipe, self.tokenizer, sentences, self.device)
+        report = self.data.validate(model, self.device)
         # Before the cycle has begun, rewrites are not yet what the recipe is after.
         cycling = self.recipe.cycle.weight == 0 or self.state.step > self.recipe.cycle.start * self.steps
         best = cycling and report.scores["score"] > self.state.best_score
@@ -302,7 +316,7 @@ class Trainer:
             self.state.best_step = self.state.step
         self.state.scores = dict(report.scores)
         self._log("valid", report.scores)
-        self._log("watch", watch_codes(model, sentences, self.device))
+        self._log("watch", watch_codes(model, list(self.data.valid.values()), self.device))
         self.log.samples(self.state.step, report)
         self._save(best=best)
         self.reporter.validation(self.state.step, report, best)
