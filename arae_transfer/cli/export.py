@@ -177,10 +177,12 @@ def _describe(exported: ExportReport, weights: str) -> None:
 
 def _read_report(path: Path) -> str:
     """Return a report of `arae evaluate --json` as Markdown."""
+    from arae_transfer.evaluation.image_report import is_image_report, render_image_markdown
     from arae_transfer.evaluation.report import render_markdown
 
     try:
-        return render_markdown(json.loads(path.read_bytes()))
+        results = json.loads(path.read_bytes())
+        return render_image_markdown(results) if is_image_report(results) else render_markdown(results)
     except OSError as error:
         raise AraeError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:

@@ -94,6 +94,11 @@ class GeneratorDescription:
         return cls(file, size, most, tuple(counts))
 
 
+def describes_generator(folder: ModelFolder) -> bool:
+    """Tell whether a model has a generator."""
+    return json.loads(ExportLayout(folder.root).config.read_bytes()).get("generator") is not None
+
+
 def _no_generator(folder: ModelFolder, config: dict[str, Any]) -> AraeError:
     """Return why a model has none: it was never trained, or exports did not hold it then."""
     try:
