@@ -216,8 +216,8 @@ class Pairs:
 class Training:
     """The loop."""
 
-    sentences: int = _setting(5_000_000, "The number of training sentences seen in all, classes together.", minimum=1)
-    batch_size: int = _setting(64, "The sentences of each class in a step.", minimum=1)
+    sentences: int = _setting(5_000_000, "The number of training sentences (or images) seen in all, classes together.", minimum=1)
+    batch_size: int = _setting(64, "The sentences (or images) of each class in a step.", minimum=1)
     schedule: Literal["alternating", "joint"] = _setting(
         "alternating",
         "One update per player and batch, as the paper's algorithms state it, "
@@ -264,7 +264,7 @@ class Validation:
     """What is looked at while training."""
 
     every: int = _setting(200_000, "Training sentences between validations.", minimum=1)
-    sentences: int = _setting(500, "Held-out sentences per class used for scores.", minimum=1)
+    sentences: int = _setting(500, "Held-out sentences (or images) per class used for scores.", minimum=1)
     probes: int = _setting(3, "Fixed held-out sentences per class that are shown.", minimum=0, maximum=100)
     checkpoint_minutes: float = _setting(5.0, "Minutes between checkpoints.", minimum=0)
     log_every: int = _setting(50, "Steps between lines of metrics.", minimum=1)
