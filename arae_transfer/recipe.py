@@ -216,7 +216,9 @@ class Pairs:
 class Training:
     """The loop."""
 
-    sentences: int = _setting(5_000_000, "The number of training sentences (or images) seen in all, classes together.", minimum=1)
+    sentences: int = _setting(
+        5_000_000, "The number of training sentences (or images) seen in all, classes together.", minimum=1
+    )
     batch_size: int = _setting(64, "The sentences (or images) of each class in a step.", minimum=1)
     schedule: Literal["alternating", "joint"] = _setting(
         "alternating",
