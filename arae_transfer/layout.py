@@ -57,6 +57,15 @@ class RunLayout:
         return self.root / "samples.txt"
 
     @property
+    def sample_pictures(self) -> Path:
+        """Return the folder of the pictures that validations of an image model make."""
+        return self.root / "samples"
+
+    def sample_picture(self, step: int) -> Path:
+        """Return the path of the picture of a step: held-out images, their reconstructions, generated ones."""
+        return self.sample_pictures / f"{step:08d}.png"
+
+    @property
     def tensorboard(self) -> Path:
         """Return the folder of the metrics as TensorBoard reads them."""
         return self.root / "tensorboard"

@@ -34,8 +34,11 @@ def _setting(default: Value, help: str, *, minimum: float = -math.inf, maximum: 
 
 @dataclass(frozen=True)
 class Data:
-    """Which text is read."""
+    """What is read."""
 
+    kind: Literal["text", "image"] = _setting(
+        "text", "What the model is of: sentences, or images (IDX files; their keys are in [image])."
+    )
     builtin: Literal["", "quickstart"] = _setting(
         "", "The corpus that the project makes itself, used when no --data is given; empty: none."
     )
@@ -48,6 +51,25 @@ class Data:
         minimum=2,
         maximum=1000,
     )
+
+
+@dataclass(frozen=True)
+class Image:
+    """Images, their encoder and their decoder; used where data.kind is "image" (the paper's binarised MNIST model)."""
+
+    height: int = _setting(28, "The height of images in pixels.", minimum=1, maximum=1024)
+    width: int = _setting(28, "The width of images in pixels.", minimum=1, maximum=1024)
+    levels: int = _setting(
+        2, "The levels of brightness that pixels are rounded to; 2: black and white.", minimum=2, maximum=256
+    )
+    held_out: float = _setting(
+        0.1,
+        "The share of the training images, the last ones, that is kept for validation where there is no file for it.",
+        minimum=0,
+        maximum=0.9,
+    )
+    encoder_layers: tuple[int, ...] = _setting((800, 400), "The hidden sizes of the encoder of images.")
+    decoder_layers: tuple[int, ...] = _setting((400, 800, 1000), "The hidden sizes of each decoder of images.")
 
 
 @dataclass(frozen=True)
@@ -234,8 +256,10 @@ class Labels:
 class Training:
     """The loop."""
 
-    sentences: int = _setting(5_000_000, "The number of training sentences seen in all, classes together.", minimum=1)
-    batch_size: int = _setting(64, "The sentences of each class in a step.", minimum=1)
+    sentences: int = _setting(
+        5_000_000, "The number of training sentences (or images) seen in all, classes together.", minimum=1
+    )
+    batch_size: int = _setting(64, "The sentences (or images) of each class in a step.", minimum=1)
     schedule: Literal["alternating", "joint"] = _setting(
         "alternating",
         "One update per player and batch, as the paper's algorithms state it, "
@@ -285,7 +309,7 @@ class Validation:
     """What is looked at while training."""
 
     every: int = _setting(200_000, "Training sentences between validations.", minimum=1)
-    sentences: int = _setting(500, "Held-out sentences per class used for scores.", minimum=1)
+    sentences: int = _setting(500, "Held-out sentences (or images) per class used for scores.", minimum=1)
     probes: int = _setting(3, "Fixed held-out sentences per class that are shown.", minimum=0, maximum=100)
     checkpoint_minutes: float = _setting(5.0, "Minutes between checkpoints.", minimum=0)
     log_every: int = _setting(50, "Steps between lines of metrics.", minimum=1)
@@ -304,6 +328,7 @@ class Recipe:
         "beside one decoder (the paper's semi-supervision).",
     )
     data: Data = field(default_factory=Data)
+    image: Image = field(default_factory=Image)
     form: Form = field(default_factory=Form)
     tokenizer: Tokenization = field(default_factory=Tokenization)
     noise: InputNoise = field(default_factory=InputNoise)
@@ -366,6 +391,8 @@ def recipe_from_table(
                     f"{source}: {key} = {value:g} has no place in the schedule {recipe.training.schedule!r}",
                     f"set training.schedule=joint, or {key}=0.",
                 )
+    if recipe.data.kind == "image":
+        _check_image_recipe(recipe, source)
     return recipe
 
 
@@ -387,6 +414,43 @@ def _check_classification(recipe: Recipe, source: str) -> None:
     for key, value, remedy in refused:
         if value:
             raise AraeError(f"{source}: {key} has no place in a classification", f"set {key}={remedy}.")
+
+
+# What says nothing of images must be what it would be if images had it: one code vector, nothing dropped or rewritten.
+_TEXT_KEYS: dict[str, object] = {
+    "model.code": "single",
+    "model.dropout": 0.0,
+    "model.word_dropout": 0.0,
+    "noise.drop": 0.0,
+    "noise.shuffle": 0.0,
+    "noise.style_share": 0.0,
+    "pairs.sentences": 0,
+    "pairs.propose": 0,
+    "cycle.weight": 0.0,
+    "cycle.delete": 0.0,
+    "training.candidates": 0,
+    "tokenizer.model": "",
+    "training.initialization": "scaled",
+}
+
+
+def _check_image_recipe(recipe: Recipe, source: str) -> None:
+    """Refuse keys that a model of images would ignore.
+
+    Raises:
+        AraeError: Naming the key.
+    """
+    if recipe.task != "rewriting":
+        raise AraeError(
+            f"{source}: task = {recipe.task!r} has no place where data.kind is image", "set task=rewriting."
+        )
+    for key, wanted in _TEXT_KEYS.items():
+        section, _, name = key.partition(".")
+        value = getattr(getattr(recipe, section), name)
+        if value != wanted:
+            raise AraeError(
+                f"{source}: {key} = {value!r} has no place where data.kind is image", f"set {key}={wanted}."
+            )
 
 
 def recipe_to_table(recipe: Recipe) -> dict[str, Any]:

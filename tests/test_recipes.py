@@ -7,9 +7,11 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from arae_transfer.corpus.images import Images
 from arae_transfer.corpus.labelled import Examples, LabelledData
 from arae_transfer.corpus.reading import LabelledLines
 from arae_transfer.layout import RunLayout, list_recipes, recipes_directory
@@ -17,6 +19,7 @@ from arae_transfer.recipe import Recipe, load_recipe
 from arae_transfer.training.checkpoint import load_run
 from arae_transfer.training.classification import ClassificationTrainer
 from arae_transfer.training.data import TrainingData
+from arae_transfer.training.image_data import ImageData
 from arae_transfer.training.loop import Trainer
 from arae_transfer.training.validation import ValidationReport
 
@@ -32,6 +35,10 @@ SMALL = [
     "adversary.generator_layers=[8]",
     "adversary.critic_layers=[8]",
     "attribute.layers=[8]",
+    "image.height=6",
+    "image.width=5",
+    "image.encoder_layers=[8]",
+    "image.decoder_layers=[8]",
     "training.batch_size=4",
     "validation.sentences=3",
 ]
@@ -56,7 +63,8 @@ class Silent:
 
 def small(path: Path, steps: int = 2) -> Recipe:
     given = load_recipe(path)
-    classes = 1 if given.task == "classification" else len(given.data.classes) or 3
+    one = given.task == "classification" or given.data.kind == "image"
+    classes = 1 if one else len(given.data.classes) or 3
     settings = [*SMALL, f"training.sentences={steps * classes * 4}", "cycle.start=0.0"]
     if given.pairs.sentences:
         settings.append("pairs.sentences=40")
@@ -65,7 +73,11 @@ def small(path: Path, steps: int = 2) -> Recipe:
     return load_recipe(path, settings)
 
 
-def corpus(recipe: Recipe) -> TrainingData:
+def corpus(recipe: Recipe) -> TrainingData | ImageData:
+    if recipe.data.kind == "image":
+        shape = (40, recipe.image.height * recipe.image.width)
+        values = np.random.default_rng(1).integers(0, recipe.image.levels, shape).astype(np.uint8)
+        return ImageData({"images": Images(values[:30])}, {"images": Images(values[30:])})
     classes = recipe.data.classes or ("one", "two", "three")
     things = ("food", "soup", "staff", "room", "place", "price")
     lines = {
@@ -83,8 +95,13 @@ def corpus(recipe: Recipe) -> TrainingData:
 
 def make_trainer(recipe: Recipe, run: Path) -> Trainer:
     data = corpus(recipe)
-    if recipe.task == "rewriting":
-        return Trainer(recipe, data, run, Silent(), device="cpu")
+    if recipe.task == "rewriting" or isinstance(data, ImageData):
+        first = None
+        if recipe.pairs.propose:  # by the model of an earlier run
+            first = run.with_name("first")
+            alone = replace(recipe, pairs=replace(recipe.pairs, propose=0))
+            Trainer(alone, data, first, Silent(), device="cpu").train()
+        return Trainer(recipe, data, run, Silent(), device="cpu", initial=first)
     train, valid = (examples(lines, recipe.labels.pairs) for lines in (data.train, data.valid))
     labelled = LabelledData(tuple(data.train), train, valid, ["the soup was cold ."])
     return ClassificationTrainer(recipe, labelled, run, Silent(), device="cpu")
@@ -103,6 +120,7 @@ def test_there_are_recipes() -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=[str(path.relative_to(recipes_directory())) for path in RECIPES])
 def test_a_recipe_trains_from_end_to_end(path: Path, tmp_path: Path) -> None:
     recipe = small(path)
+    tmp_path /= "run"
     outcome = make_trainer(recipe, tmp_path).train()
     assert outcome.finished
     assert outcome.state.step == 2
@@ -110,6 +128,9 @@ def test_a_recipe_trains_from_end_to_end(path: Path, tmp_path: Path) -> None:
     assert all(math.isfinite(value) for record in records for value in record.values())
     loaded = load_run(tmp_path, "best")
     assert loaded.recipe == recipe
+    if recipe.data.kind == "image":
+        assert RunLayout(tmp_path).sample_picture(2).read_bytes().startswith(b"\x89PNG")
+        return
     tokens = torch.tensor([[*loaded.tokenizer.encode("the food was very"), 3]])
     for index in range(len(loaded.model.decoders)):
         assert loaded.model.rewrite(tokens, torch.tensor([tokens.size(1)]), index, 6).size(1) <= 6

@@ -202,17 +202,18 @@ class _TimedPlayers(Players):
 def _reference_runner(recipe: Recipe, trainer: Trainer) -> Callable[[int], None]:
     """Return a function that does the reference's step of a number, on players of its own."""
     torch.manual_seed(recipe.training.seed)
-    model = ARAE(recipe, trainer.classes, trainer.tokenizer.vocabulary_size).to(trainer.device)
+    model = ARAE(recipe, trainer.classes, trainer.data.vocabulary_size).to(trainer.device)
     players = Players(model, recipe, reference_optimizers(model, recipe), trainer.device)
-    sentences = list(trainer.data.train.values())
+    data = trainer.text
+    sentences = list(data.train.values())
 
     def run(step: int) -> None:
         generator = np.random.default_rng([recipe.training.seed, step, 3])
         size = recipe.training.batch_size
         chosen = [generator.integers(0, len(corpus), size) for corpus in sentences]
-        batch = make_batch(sentences, chosen, recipe.noise, trainer.data.style, generator, trainer.device)
+        batch = make_batch(sentences, chosen, recipe.noise, data.style, generator, trainer.device)
         with torchs_own_products():
-            reference_step(players, batch, lambda: trainer.data.random_batch(generator, trainer.device))
+            reference_step(players, batch, lambda: data.random_batch(generator, trainer.device))
 
     return run
 
@@ -267,8 +268,8 @@ def measure_training(
     with ExitStack() as stack:
         release: ReleasedProcess | None = None
         if reference and comparable:
-            corpora = list(trainer.data.train.values())
-            release = stack.enter_context(ReleasedProcess(recipe, corpora, trainer.tokenizer.vocabulary_size))
+            corpora = list(trainer.text.train.values())
+            release = stack.enter_context(ReleasedProcess(recipe, corpora, trainer.text.vocabulary_size))
         for step in range(WARM_UP_STEPS + steps):
             own = _timed(trainer.device, trainer._step, step)
             other = _timed(trainer.device, run_reference, step) if run_reference is not None else 0.0
@@ -280,9 +281,9 @@ def measure_training(
     first = WARM_UP_STEPS + steps
     players = _player_times(trainer, range(first, first + steps))
     rates = {dtype: matrix_product_rate(trainer.device, dtype) for dtype in (torch.float32, torch.bfloat16)}
-    vocabulary = trainer.tokenizer.vocabulary_size
+    vocabulary = trainer.data.vocabulary_size
     # Classes have the same number of rows in a batch, however many sentences they have.
-    length = statistics.fmean(float(corpus.lengths.mean()) + 1 for corpus in trainer.data.train.values())
+    length = statistics.fmean(float(corpus.lengths.mean()) + 1 for corpus in trainer.text.train.values())
     choices = min(vocabulary, recipe.training.candidates or vocabulary)
     operations = count_sentence(recipe, choices, len(trainer.classes), length)
     rate = trainer.sentences_per_step / statistics.median(ours)

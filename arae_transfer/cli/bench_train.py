@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arae_transfer.errors import AraeError
 from arae_transfer.layout import find_recipe
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def bench_train(
     from arae_transfer.recipe import load_recipe
 
     resolved = load_recipe(find_recipe(recipe), settings or [])
+    if resolved.data.kind == "image":
+        raise AraeError(f"{resolved.name} is a recipe for images; the benchmark is of text", "give a recipe for text.")
     require("torch", "safetensors", "sacrebleu", extra="train", command="arae bench train")
     from arae_transfer.bench.training import measure_training
     from arae_transfer.training.device import use_threads

@@ -73,7 +73,7 @@ def evaluate(
     ] = "test",
     limit: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Only the first N lines of each class.", rich_help_panel=DATA),
+        typer.Option(min=1, metavar="N", help="Only the first N lines or images of a class.", rich_help_panel=DATA),
     ] = None,
     references: Annotated[
         list[str] | None,
@@ -167,13 +167,15 @@ def evaluate(
     """Measure style, content and fluency of rewrites.
 
     Two judges of style and a language model learn from real text, best from text that the model never saw. Beside
-    the rewrites stand the copied source, real text, and human rewrites where there are some.
+    the rewrites stand the copied source, real text, and human rewrites where there are some. Models of images are
+    measured by reconstruction, and their samples by a judge that learns from the training images.
 
     \b
       arae evaluate yelp-sentiment --data yelp
       arae evaluate --outputs negative-to-positive=mine.txt --data yelp
       arae evaluate mine --compare other-outputs/ --data yelp
       arae evaluate early middle late --data yelp --curve curve.png
+      arae evaluate mnist --data FOLDER-OF-IDX-FILES
     """
     if words not in ("none", "13a", "char"):
         ctx.fail(f"Invalid value for '--words': {words!r} is not one of none, 13a, char.")
@@ -199,6 +201,7 @@ def evaluate(
     from arae_transfer.evaluation.real_text import read_evaluated_split, read_unseen_text
     from arae_transfer.evaluation.report import to_data
     from arae_transfer.evaluation.systems import find_system, name_systems, rewrite_split
+    from arae_transfer.runtime.model_folder import ModelFolder
     from arae_transfer.runtime.rewriter import Rewriter
 
     if threads is not None:
@@ -209,6 +212,24 @@ def evaluate(
     if not wishes and not outputs:
         wishes.append(None)
     found = {wish or "": find_system(wish) for wish in [*wishes, *(compare or [])]}
+    if any(isinstance(system, ModelFolder) and system.image is not None for system in found.values()):
+        unfit = {
+            "--outputs": outputs,
+            "--references": references,
+            "--judge-data": judge_data,
+            "--judge-split": judge_split,
+            "--language-model-data": language_model_data,
+            "--save-outputs": save_outputs,
+            "--curve": curve,
+            "--rule-sample": rule_sample,
+        }
+        for option, given in unfit.items():
+            if given:
+                ctx.fail(f"Option '{option}' has no place with a model of images.")
+        with _progress(quiet) as progress:
+            results = _evaluate_images(found, data or [], limit, device, threads, progress)
+        sys.stdout.write(_render_images(results, as_json=as_json, as_markdown=as_markdown))
+        return
     if save_outputs is not None and all(isinstance(system, Path) for system in found.values()):
         ctx.fail("Option '--save-outputs' needs a model: what is read from files is there already.")
     options = ReadingOptions(text_column=text_column, label_column=label_column)
@@ -261,6 +282,62 @@ def evaluate(
         from arae_transfer.evaluation.curve import draw_curve
 
         write_bytes(curve, draw_curve(results))
+
+
+def _evaluate_images(
+    systems: Mapping[str, Path | ModelFolder],
+    data: list[str],
+    limit: int | None,
+    device: str,
+    threads: int | None,
+    progress: Callable[[str], None],
+) -> dict[str, Any]:
+    """Measure models of images.
+
+    Raises:
+        AraeError: One is of text or of images of another size, or the data cannot be used.
+    """
+    from arae_transfer.corpus.images import image_sources
+    from arae_transfer.evaluation.images import SAMPLES, evaluate_images, read_image_data
+    from arae_transfer.recipe import Image
+    from arae_transfer.runtime.image_model import ImageModel
+    from arae_transfer.runtime.sessions import Sessions
+
+    models = {}
+    for wish, system in systems.items():
+        if isinstance(system, Path) or system.image is None:
+            raise AraeError(f"{wish} is not a model of images, as others here are", "evaluate it by itself.")
+        models[system.name if system.name not in models else wish] = ImageModel(Sessions(system, device, threads))
+    if not data:
+        raise AraeError(
+            "there is nothing to measure on: --data is missing",
+            "give the folder of IDX files, images and labels, of the splits train and test (or t10k).",
+        )
+    shape = next(iter(models.values())).image
+    for name, model in models.items():
+        if model.image != shape:
+            raise AraeError(f"{name} makes images of another size or of other levels", "evaluate it by itself.")
+    image = Image(height=shape.height, width=shape.width, levels=shape.levels)
+    progress("reading")
+    read = read_image_data(image_sources(data), image, limit)
+    return evaluate_images(models, read, image, samples=min(limit or SAMPLES, SAMPLES), progress=progress)
+
+
+def _render_images(results: Mapping[str, Any], *, as_json: bool, as_markdown: bool) -> str:
+    from rich.console import Console
+
+    from arae_transfer.evaluation.image_report import image_footnotes, make_image_table, render_image_markdown
+
+    if as_json:
+        return json.dumps(results, ensure_ascii=False, indent=2) + "\n"
+    if as_markdown:
+        return render_image_markdown(results)
+    terminal = sys.stdout.isatty()
+    drawn = io.StringIO()
+    console = Console(file=drawn, force_terminal=terminal, width=None if terminal else PLAIN_WIDTH)
+    console.print(make_image_table(results))
+    table = "".join(f"{line.rstrip()}\n" for line in drawn.getvalue().split("\n")[:-1])
+    return table + "\n".join([*image_footnotes(results), ""])
 
 
 def _read_builtin(

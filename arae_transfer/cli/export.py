@@ -91,6 +91,10 @@ def export(
     loaded = load_run(run, cast(Literal["best", "latest"], checkpoint))
     folder = (output or Path("exported") / loaded.recipe.name).absolute()
     check_destination(folder)
+    if loaded.recipe.data.kind == "image":
+        _export_images(run, loaded, folder, evaluation, quiet=quiet)
+        sys.stdout.write(f"{output or Path('exported') / loaded.recipe.name}\n")
+        return
     lines = _read_lines(probes) if probes else _held_out_lines(run, loaded, quiet=quiet)
     if loaded.recipe.task == "classification":
         if scores is not None:
@@ -153,6 +157,39 @@ def _export_classification(
         )
 
 
+def _export_images(run: Path, loaded: LoadedRun, folder: Path, evaluation: str, *, quiet: bool) -> None:
+    """Export a model of images."""
+    from arae_transfer.cli.train import read_images, sources_of_run
+    from arae_transfer.export.image_export import export_image_model
+
+    held_out = None
+    try:
+        held_out = next(iter(read_images(loaded.recipe, sources_of_run(run)).valid.values()))
+    except AraeError as error:
+        if not quiet:
+            report(f"the run's held-out images cannot be read: {error.message}", "checking with random ones.")
+    state = loaded.state
+    seen = state.step * loaded.recipe.training.batch_size * len(loaded.classes)
+    exported = export_image_model(
+        loaded.model,
+        loaded.recipe,
+        folder,
+        name=folder.name,
+        scores=state.scores,
+        training={"images": seen, "minutes": round(state.minutes, 1)},
+        evaluation=evaluation,
+        held_out=held_out,
+    )
+    if not quiet:
+        size = sum(exported.sizes.values()) / 1e6
+        typer.echo(
+            f"{exported.name}: {', '.join(exported.classes)}; {size:.1f} MB in {len(exported.sizes)} files, fp32; on "
+            f"{exported.images:,} images codes and probabilities differ from the model's by at most "
+            f"{exported.difference:.0e}",
+            err=True,
+        )
+
+
 def _describe(exported: ExportReport, weights: str) -> None:
     parity = exported.parity
     size = sum(exported.sizes.values()) / 1e6
@@ -182,10 +219,12 @@ def _describe(exported: ExportReport, weights: str) -> None:
 
 def _read_report(path: Path) -> str:
     """Return a report of `arae evaluate --json` as Markdown."""
+    from arae_transfer.evaluation.image_report import is_image_report, render_image_markdown
     from arae_transfer.evaluation.report import render_markdown
 
     try:
-        return render_markdown(json.loads(path.read_bytes()))
+        results = json.loads(path.read_bytes())
+        return render_image_markdown(results) if is_image_report(results) else render_markdown(results)
     except OSError as error:
         raise AraeError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:

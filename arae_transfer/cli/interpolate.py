@@ -1,4 +1,4 @@
-"""`arae interpolate`: the sentences between two sentences, on a path through the code space."""
+"""`arae interpolate`: the sentences (or images) between two, on a path through the code space."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 
 def interpolate(
-    first: Annotated[str, typer.Argument(metavar="FIRST", help="A sentence.", show_default=False)],
-    second: Annotated[str, typer.Argument(metavar="SECOND", help="Another sentence.", show_default=False)],
+    ctx: typer.Context,
+    first: Annotated[str, typer.Argument(metavar="FIRST", help="A sentence, or an image.", show_default=False)],
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="Another one.", show_default=False)],
     steps: Annotated[
         int, typer.Option("--steps", "-n", min=2, metavar="N", help="How many sentences, those of both ends included.")
     ] = 7,
@@ -72,11 +73,20 @@ def interpolate(
     Each vector goes from the first code's to the second's along a great circle at even speed (sphere), or straight
     (line), where vectors are shorter midway. Codes of different numbers of vectors are resampled at each step to a
     number that goes evenly from the one to the other. With --to, one sentence a line; without, class, tab, sentence.
+    With a model of images the ends are FILE:NUMBER (an IDX file) or noise:SEED, and a PNG is written.
 
     \b
       arae interpolate "the food was cold ." "we had a great time here ." --steps 5 --to positive
+      arae interpolate --model mnist t10k-images-idx3-ubyte.gz:0 noise:7 -o path.png
     """
-    folder = ModelFolder.find(model)
+    folder = ModelFolder.find(model, "any")
+    if folder.image is not None:
+        if json_lines:
+            ctx.fail("Option '--json' has no place with a model of images: it writes a picture.")
+        from arae_transfer.cli.pictures import interpolate_picture
+
+        interpolate_picture(folder, first, second, steps, to, path, output, device, threads)
+        return
     classes = [folder.match_class(to)] if to is not None else list(folder.classes)
     for sentence in (first, second):
         if not sentence.strip():

@@ -1,4 +1,4 @@
-"""`arae sample`: sentences out of noise, by the generator and the decoder of a class."""
+"""`arae sample`: sentences or pictures out of noise, by the generator and the decoder of a class."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Annotated
 import typer
 
 from arae_transfer.cli.transfer import complete_class, complete_model, known_classes
+from arae_transfer.errors import AraeError
 from arae_transfer.layout import MODEL_VARIABLE
 from arae_transfer.runtime.model_folder import ModelFolder
 
 
 def sample(
     ctx: typer.Context,
-    number: Annotated[int, typer.Option("--number", "-n", min=1, metavar="N", help="How many sentences.")] = 10,
+    number: Annotated[
+        int, typer.Option("--number", "-n", min=1, metavar="N", help="How many sentences, or images.")
+    ] = 10,
     to: Annotated[
         str | None,
         typer.Option(
@@ -52,17 +55,25 @@ def sample(
         int, typer.Option(min=1, metavar="N", help="The most sentences at once; it does not change them.")
     ] = 64,
 ) -> None:
-    """Write sentences that nobody gave: noise, through the generator, to a class's decoder.
+    """Write sentences that nobody gave: noise, through the generator, to a class's decoder. Of images, write a PNG.
 
     They are in the form of the model's corpus. The same seed gives the same sentences, and of more of them the same
     first ones. A code of several vectors has as many as a sentence of the corpus has tokens, drawn from its lengths.
 
     \b
       arae sample -n 5 --to positive --seed 7
+      arae sample --model mnist -n 64 -o grid.png
     """
-    if to is None:
+    folder = ModelFolder.find(model, "any") if to is not None else _of_images(model)
+    if folder is not None and folder.image is not None:
+        if json_lines:
+            ctx.fail("Option '--json' has no place with a model of images: it writes a picture.")
+        from arae_transfer.cli.pictures import sample_picture
+
+        sample_picture(folder, number, to, seed, output, device, threads)
+        return
+    if to is None or folder is None:
         ctx.fail(f"Missing option '--to' / '-t'.{known_classes(model)}")
-    folder = ModelFolder.find(model)
     class_name = folder.match_class(to)
 
     from arae_transfer.cli.answers import open_answers
@@ -85,3 +96,12 @@ def sample(
                 }
                 line = json.dumps(record, ensure_ascii=False)
             write(f"{line}\n".encode())
+
+
+def _of_images(wish: str | None) -> ModelFolder | None:
+    """Return a model of images, which needs no class; None for any other, which `--to` is asked for first."""
+    try:
+        folder = ModelFolder.find(wish, "any")
+    except AraeError:
+        return None
+    return folder if folder.image is not None else None

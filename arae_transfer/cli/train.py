@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from arae_transfer.corpus.labelled import LabelledData
     from arae_transfer.recipe import Recipe
     from arae_transfer.training.data import TrainingData
+    from arae_transfer.training.image_data import ImageData
 
 DATA = "Data"
 RUN = "Run"
@@ -138,6 +139,7 @@ def train(
 
         raise typer.Exit(run_processes(devices, own_command()))
     from arae_transfer.cli.training_reporter import make_reporter
+    from arae_transfer.corpus.labelled import LabelledData
     from arae_transfer.training.classification import ClassificationTrainer
     from arae_transfer.training.device import use_threads
     from arae_transfer.training.loop import Trainer
@@ -151,15 +153,20 @@ def train(
     use_threads(threads, processes)
     reporter = make_reporter(quiet or not processes.leads)
     sources = _data_sources(resolved, data, run, resume)
+    training_data: LabelledData | TrainingData | ImageData
+    if resolved.task == "classification":
+        training_data = _read_labelled_data(resolved, sources)
+    elif resolved.data.kind == "image":
+        training_data = read_images(resolved, sources)
+    else:
+        training_data = _read_data(resolved, sources, reporter.message)
     with reporter:
         trainer: Trainer
-        if resolved.task == "classification":
-            labelled = _read_labelled_data(resolved, sources)
+        if isinstance(training_data, LabelledData):
             trainer = ClassificationTrainer(
-                resolved, labelled, run, reporter, device=device, resume=resume, initial=initial
+                resolved, training_data, run, reporter, device=device, resume=resume, initial=initial
             )
         else:
-            training_data = _read_data(resolved, sources, reporter.message)
             trainer = Trainer(
                 resolved,
                 training_data,
@@ -179,15 +186,12 @@ def train(
         more = f" --devices {processes.size}" if processes.size > 1 else ""
         reporter.interrupted(outcome, f"arae train {shlex.quote(str(outcome.run))} --resume{more}")
         raise typer.Exit(130)
-    reporter.finished(
-        outcome,
-        [
-            f"arae export {outcome.run} -o exported/{resolved.name}",
-            f"arae classify --model exported/{resolved.name}"
-            if resolved.task == "classification"
-            else f"arae transfer --model exported/{resolved.name} --to {outcome.state.classes[-1]}",
-        ],
-    )
+    use = f"arae transfer --model exported/{resolved.name} --to {outcome.state.classes[-1]}"
+    if resolved.task == "classification":
+        use = f"arae classify --model exported/{resolved.name}"
+    elif resolved.data.kind == "image":
+        use = f"arae sample --model exported/{resolved.name} -n 64 -o grid.png"
+    reporter.finished(outcome, [f"arae export {outcome.run} -o exported/{resolved.name}", use])
 
 
 def _print_recipes() -> None:
@@ -232,7 +236,7 @@ def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, setting
 def _is_run(folder: Path) -> bool:
     """Say whether a training has written its recipe and its tokenizer here, with or without a checkpoint."""
     layout = RunLayout(folder)
-    return layout.recipe.is_file() and layout.tokenizer.is_file()
+    return layout.recipe.is_file() and (layout.tokenizer.is_file() or layout.environment.is_file())
 
 
 def _last_change(run: Path) -> float:
@@ -265,24 +269,20 @@ def _check_devices(recipe: Recipe, devices: int) -> None:
     Raises:
         AraeError: Saying so.
     """
-    if devices > 1 and recipe.task == "classification":
-        raise AraeError(f"the recipe {recipe.name} is a classification, which trains on one device", "use --devices 1.")
+    if devices > 1 and (recipe.task == "classification" or recipe.data.kind == "image"):
+        what = "for images" if recipe.data.kind == "image" else "a classification"
+        raise AraeError(f"the recipe {recipe.name} is {what}, which trains on one device", "use --devices 1.")
 
 
 def _data_sources(recipe: Recipe, data: list[str] | None, run: Path, resumed: bool) -> list[str]:
     """Return what is read: what was given, or what a run that is continued was given; nothing: the recipe's own."""
-    if not data and resumed:
-        try:
-            environment = json.loads(RunLayout(run).environment.read_text("utf-8"))
-            data = [str(source) for source in environment.get("data", [])]
-        except (OSError, ValueError, AttributeError):
-            data = []
-    if not data and not recipe.data.builtin:
+    data = data or (sources_of_run(run) if resumed else [])
+    if not data and not recipe.data.builtin and recipe.data.kind == "text":
         forms = "--data CLASS=FILE for each class, a folder of SPLIT.CLASS.txt, a .csv, .tsv, .jsonl or .parquet."
         if recipe.labels.pairs:
             forms = "--data FOLDER with SNLI's files: https://nlp.stanford.edu/projects/snli/snli_1.0.zip"
         raise AraeError(f"the recipe {recipe.name} needs data", f"give {forms}")
-    return data or []
+    return data
 
 
 def _read_labelled_data(recipe: Recipe, sources: list[str]) -> LabelledData:
@@ -316,6 +316,37 @@ def _read_data(recipe: Recipe, data: list[str], message: Callable[[str], None]) 
     for sentence in training.report.lines():
         message(sentence)
     return TrainingData(training.lines, held_out.lines, tuple(absolute_source(source) for source in data))
+
+
+def sources_of_run(run: Path) -> list[str]:
+    """Return the data that a run was begun with; none where it does not say."""
+    try:
+        environment = json.loads(RunLayout(run).environment.read_text("utf-8"))
+        return [str(source) for source in environment.get("data", [])]
+    except (OSError, ValueError, AttributeError):
+        return []
+
+
+def read_images(recipe: Recipe, data: list[str]) -> ImageData:
+    """Read the training images and the held-out ones that ``--data`` names.
+
+    Raises:
+        AraeError: There are none, or they cannot be used.
+    """
+    from arae_transfer.corpus.images import image_sources, read_split
+    from arae_transfer.training.image_data import ImageData
+
+    if not data:
+        raise AraeError(
+            f"the recipe {recipe.name} needs images",
+            "give --data FOLDER, which holds train-images-idx3-ubyte.gz, or --data CLASS=FOLDER for each class.",
+        )
+    sources = image_sources(data)
+    train, valid = (
+        {source.name: read_split(source, split, recipe.image)[0] for source in sources} for split in ("train", "valid")
+    )
+    # Relative folders would not be found when the run is continued from elsewhere.
+    return ImageData(train, valid, tuple(f"{source.name}={source.folder.absolute()}" for source in sources))
 
 
 def _builtin_data() -> TrainingData:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,18 @@ IntegerArray = npt.NDArray[np.int64]
 # enough that pools differ from epoch to epoch.
 BATCHES_PER_POOL = 64
 _COUNTED_TOGETHER = 1 << 22
+
+
+class BatchSource(Protocol):
+    """What batches are made of: sentences as ids, or images as levels of their pixels."""
+
+    def __len__(self) -> int: ...
+
+    def lengths_of(self, indices: IntegerArray) -> IntegerArray:
+        """Return the numbers of ids of those of some numbers."""
+
+    def whole(self, indices: IntegerArray) -> tuple[IntegerArray, IntegerArray]:
+        """Return those of some numbers as the encoder reads them: (batch, time) ids and (batch,) lengths."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,10 @@ class TokenizedSentences:
             counts += np.bincount(self.ids[start : start + _COUNTED_TOGETHER], minlength=vocabulary_size)
         return counts
 
+    def whole(self, indices: IntegerArray) -> tuple[IntegerArray, IntegerArray]:
+        """Return sentences with their end ids as (batch, time) ids, padded at the right, and (batch,) lengths."""
+        return with_end(*self.padded(indices))
+
     def padded(self, indices: IntegerArray) -> tuple[IntegerArray, IntegerArray]:
         """Return sentences as (batch, time) ids with the pad id at the right, and (batch,) lengths.
 
@@ -97,7 +114,7 @@ class BatchSchedule:
 
     def __init__(
         self,
-        sentences: Mapping[str, TokenizedSentences],
+        sentences: Mapping[str, BatchSource],
         batch_size: int,
         seed: int,
         batches_per_pool: int = BATCHES_PER_POOL,

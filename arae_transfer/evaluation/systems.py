@@ -24,7 +24,7 @@ def find_system(wish: str | None) -> Path | ModelFolder:
         folder = Path(wish).expanduser()
         if folder.is_dir() and not ExportLayout(folder).config.is_file():
             return folder
-    return ModelFolder.find(wish)
+    return ModelFolder.find(wish, "any")
 
 
 def name_systems(systems: Mapping[str, Path | ModelFolder]) -> list[str]:

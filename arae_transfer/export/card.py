@@ -69,7 +69,7 @@ def render_card(card: Card) -> str:
     return "\n".join(sections)
 
 
-def _front_matter(card: Card) -> str:
+def _front_matter(card: Card, task: str = "text-style-transfer") -> str:
     # A JSON string is a YAML string.
     source = card.data_source or "not stated: the recipe names no source of its data"
     lines = ["---", "license: other", f"license_details: {json.dumps(source, ensure_ascii=False)}"]
@@ -78,7 +78,7 @@ def _front_matter(card: Card) -> str:
     lines += [
         "library_name: arae-transfer",
         "tags:",
-        *(f"- {tag}" for tag in ("text-style-transfer", "adversarially-regularized-autoencoder", "onnx")),
+        *(f"- {tag}" for tag in (task, "adversarially-regularized-autoencoder", "onnx")),
         "---",
         "",
     ]
@@ -247,3 +247,60 @@ def _paragraph(text: str) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *([_plain(cell).replace("|", r"\|") for cell in row] for row in rows)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+_IMAGE_SCORES = {
+    "nll": "negative log-likelihood of reconstruction, nats per image",
+    "pixels": "% of pixels whose most likely level is theirs",
+    "code_distance": "Fréchet distance between held-out and generated codes; 0 is the least, 4 the most",
+    "score": "geometric mean of `pixels` and the closeness of the codes; it chose the checkpoint",
+}
+
+
+def render_image_card(card: Card) -> str:
+    """Return the card of an image model. It names no path of the machine that it was made on."""
+    config = card.config
+    image, sizes, parity = config["image"], config["sizes"], config["parity"]
+    generated = config["generator"] is not None
+    name = shlex.quote(config["name"])
+    rows = [(file, f"{size / 1e6:.2f} MB") for file, size in card.sizes.items()]
+    rows.append(("together", f"{sum(card.sizes.values()) / 1e6:.2f} MB"))
+    use = [f"$ arae sample --model {name} -n 64 -o grid.png"] if generated else []
+    use.append(f"$ arae interpolate --model {name} FILE:0 FILE:1 -o path.png")
+    facts = ", ".join(f"{key} {value:g}" for key, value in config["training"].items() if isinstance(value, int | float))
+    scores = [
+        (key, _figure(value), _IMAGE_SCORES.get(key, ""))
+        for key, value in config["scores"].items()
+        if isinstance(value, int | float)
+    ]
+    layers = f"{sizes['encoder_layers']} units to the code, {sizes['decoder_layers']} back"
+    return "\n".join(
+        [
+            _front_matter(card, "image-generation"),
+            f"# {_plain(config['name'])}\n",
+            *([_paragraph(card.description)] if card.description else []),
+            _paragraph(
+                f"An adversarially regularized autoencoder (Zhao et al., 2018) of images of {image['height']} x "
+                f"{image['width']} pixels in {image['levels']} levels of brightness. The graphs run in onnxruntime and "
+                "need no PyTorch."
+            ),
+            "## Use\n\n```console\n$ pip install arae-transfer\n" + "\n".join(use) + "\n```\n",
+            _data(card),
+            "## Sizes\n",
+            _paragraph(
+                f"{sizes['parameters']:,} parameters in encoder and decoders; {layers}; a code of {sizes['code_size']} "
+                "dimensions. Weights and arithmetic are fp32."
+            ),
+            _table(("file", "size"), rows),
+            "## Training\n",
+            _paragraph(f"{facts}. The resolved recipe is in `config.json`."),
+            _table(("score", "value", "meaning"), scores),
+            _evaluation(card.evaluation),
+            "## Parity\n",
+            _paragraph(
+                f"Before this folder was written, {parity['images']:,} images went through these files (onnxruntime "
+                f"{parity['onnxruntime']}, CPU) and through the trained model (torch {parity['torch']}); codes and "
+                f"probabilities differ by at most {parity['difference']:.1g}."
+            ),
+        ]
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -47,17 +47,7 @@ def build_generator(generator: Generator, metadata: Mapping[str, str]) -> onnx.M
         vectors = graph.node("Slice", [shape, row, graph.constant("end", [2])], "vectors")
         own = graph.node("Slice", [table, graph.constant("begin", [0]), vectors], "places.own")  # (vectors, noise)
         states = graph.node("Add", [states, own], "noise.placed")  # (batch, vectors, noise)
-    for number, (weight, bias) in enumerate(_folded_layers(generator)):
-        name = f"layer.{number}"
-        product = graph.node(
-            "MatMul", [states, graph.constant(f"{name}.weight", weight.T, np.float32)], f"{name}.product"
-        )
-        states = graph.node("Add", [product, graph.constant(f"{name}.bias", bias, np.float32)], f"{name}.sum")
-        if number < len(generator.layers) // 3:
-            states = graph.node("Relu", [states], f"{name}.state")
-    norm = graph.node("ReduceL2", [states], "norm", axes=[2], keepdims=1)  # (batch, vectors, 1)
-    divisor = graph.node("Max", [norm, graph.constant("smallest_norm", SMALLEST_NORM, np.float32)], "norm.clamped")
-    unit = graph.node("Div", [states, divisor], "code.unmasked")
+    unit = unit_norm(graph, append_perceptron(graph, states, generator), axis=2)
     column = graph.node("Unsqueeze", ["code_mask", graph.constant("axis.2", [2])], "code_mask.column")
     graph.node("Mul", [unit, column], "code")
     axis = 1 if generator.single else "vectors"
@@ -69,10 +59,40 @@ def build_generator(generator: Generator, metadata: Mapping[str, str]) -> onnx.M
     return make_model(graph.build("generator", inputs, outputs), metadata, "Noise to code vectors of unit norm.")
 
 
-def _folded_layers(generator: Generator) -> list[tuple[Float32, Float32]]:
+class Perceptron(Protocol):
+    """A player made of linear layers, each with its normalisation and activation, and a last linear layer."""
+
+    layers: nn.Sequential
+    last: nn.Linear
+
+
+def append_perceptron(graph: Graph, states: str, player: Perceptron) -> str:
+    """Append the layers of a player, fp32, and return the name of the last one's sums: (..., in) to (..., out).
+
+    Batch normalisation, at its running statistics, is folded into the layers.
+    """
+    for number, (weight, bias) in enumerate(_folded_layers(player)):
+        name = f"layer.{number}"
+        product = graph.node(
+            "MatMul", [states, graph.constant(f"{name}.weight", weight.T, np.float32)], f"{name}.product"
+        )
+        states = graph.node("Add", [product, graph.constant(f"{name}.bias", bias, np.float32)], f"{name}.sum")
+        if number < len(player.layers) // 3:
+            states = graph.node("Relu", [states], f"{name}.state")
+    return states
+
+
+def unit_norm(graph: Graph, states: str, *, axis: int) -> str:
+    """Append the division of vectors by their norms and return its name."""
+    norm = graph.node("ReduceL2", [states], "norm", axes=[axis], keepdims=1)
+    divisor = graph.node("Max", [norm, graph.constant("smallest_norm", SMALLEST_NORM, np.float32)], "norm.clamped")
+    return graph.node("Div", [states, divisor], "code.unmasked")
+
+
+def _folded_layers(player: Perceptron) -> list[tuple[Float32, Float32]]:
     """Return weight (out, in) and bias (out,) of each linear layer, with the normalisation that follows it inside."""
     folded = []
-    modules = list(generator.layers)
+    modules = list(player.layers)
     for linear, normalisation in zip(modules[0::3], modules[1::3], strict=True):
         assert isinstance(linear, nn.Linear)
         assert isinstance(normalisation, nn.BatchNorm1d)
@@ -82,13 +102,13 @@ def _folded_layers(generator: Generator) -> list[tuple[Float32, Float32]]:
         weight = array(linear.weight) * scale[:, np.newaxis]
         bias = (array(linear.bias) - mean) * scale + array(normalisation.bias)
         folded.append((weight.astype(np.float32), bias.astype(np.float32)))
-    return [*folded, (array(generator.last.weight), array(generator.last.bias))]
+    return [*folded, (array(player.last.weight), array(player.last.bias))]
 
 
 def export_generator(
     model: ARAE,
     recipe: Recipe,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     lines: Sequence[str],
     file: str,
     metadata: Mapping[str, str],
@@ -101,8 +121,8 @@ def export_generator(
     Args:
         model: The model, on the CPU in evaluation mode.
         recipe: Its recipe.
-        tokenizer: Its tokenizer.
-        lines: Held-out sentences in the form of the corpus.
+        tokenizer: Its tokenizer; None: a model of images.
+        lines: Held-out sentences in the form of the corpus; none of a model of images.
         file: The name of the file.
         metadata: What the file says about itself.
 
@@ -118,7 +138,8 @@ def export_generator(
     maximum_vectors = 1 if model.generator.single else model.maximum_vectors
     _require_parity(model.generator, content, maximum_vectors)
     most = recipe.data.maximum_tokens
-    lengths = [len(ids) + 1 for ids in tokenizer.encode_lines(list(lines)) if ids and len(ids) < most]
+    encoded = tokenizer.encode_lines(list(lines)) if tokenizer is not None else []
+    lengths = [len(ids) + 1 for ids in encoded if ids and len(ids) < most]
     counts = np.bincount(lengths, minlength=2)[1:].tolist() if lengths else []
     description = {
         "file": file,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from arae_transfer.model.code_space import AttributeClassifier, CodeClassifier, Critic, Generator, StyleScorer
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.model.encoder import Encoder
+from arae_transfer.model.image import ImageDecoder, ImageEncoder
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import PAD_ID
 
@@ -16,7 +19,7 @@ class ARAE(nn.Module):
     """All players of one recipe (Zhao et al. 2018, Figure 1 and Algorithm 2).
 
     Attributes:
-        encoder: Sentences to codes, shared by all classes.
+        encoder: Sentences (or images) to codes, shared by all classes.
         decoders: One decoder per class, in the order of ``classes``; in a classification one for all sentences.
         generator: Noise to codes.
         critic: Codes to scores.
@@ -32,15 +35,21 @@ class ARAE(nn.Module):
         # A denoised or rewritten sentence may grow, and the end id takes a place.
         self.maximum_vectors = recipe.data.maximum_tokens + recipe.cycle.extra_tokens + 1
         embedding: nn.Embedding | None = None
-        if model.shared_embeddings:
-            embedding = nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
-        self.encoder = Encoder(vocabulary_size, model, embedding)
-        decoders: list[Decoder] = []
         classifies = recipe.task == "classification"
-        for _ in classes[:1] if classifies else classes:
-            # The output layer is one for all classes, as in the reference code.
-            decoders.append(Decoder(vocabulary_size, model, embedding, decoders[0].output if decoders else None))
-        self.decoders = nn.ModuleList(decoders)
+        if recipe.data.kind == "image":
+            # Only encoder, decoders and what they are given differ between text and images. Both encoders are called
+            # alike; their own parts are asked for only by what is for text, or for images, alone.
+            self.encoder = cast(Encoder, ImageEncoder(recipe.image, model))
+            self.decoders = nn.ModuleList(ImageDecoder(recipe.image, model) for _ in classes)
+        else:
+            if model.shared_embeddings:
+                embedding = nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
+            self.encoder = Encoder(vocabulary_size, model, embedding)
+            decoders: list[Decoder] = []
+            for _ in classes[:1] if classifies else classes:
+                # The output layer is one for all classes, as in the reference code.
+                decoders.append(Decoder(vocabulary_size, model, embedding, decoders[0].output if decoders else None))
+            self.decoders = nn.ModuleList(decoders)
         self.generator = Generator(model, recipe.adversary, self.maximum_vectors)
         self.critic = Critic(model, recipe.adversary, self.maximum_vectors)
         self.classifier: AttributeClassifier | CodeClassifier
@@ -51,7 +60,7 @@ class ARAE(nn.Module):
         self.scorer = StyleScorer(vocabulary_size, len(classes))
         self._initialize(recipe.training.initialization, embedding)
         if model.residual:
-            for index in range(len(classes)):
+            for index in range(len(self.decoders)):
                 self.decoder(index).start_residual()
 
     def _initialize(self, scheme: str, embedding: nn.Embedding | None) -> None:
@@ -76,9 +85,15 @@ class ARAE(nn.Module):
         return list(unique)
 
     def decoder(self, index: int) -> Decoder:
-        """Return the decoder of a class by its index."""
+        """Return the decoder of text of a class by its index."""
         decoder = self.decoders[index]
         assert isinstance(decoder, Decoder)
+        return decoder
+
+    def image_decoder(self, index: int) -> ImageDecoder:
+        """Return the decoder of images of a class by its index."""
+        decoder = self.decoders[index]
+        assert isinstance(decoder, ImageDecoder)
         return decoder
 
     @torch.no_grad()

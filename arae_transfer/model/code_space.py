@@ -12,7 +12,7 @@ from arae_transfer.model.decoder import mean_of_code
 from arae_transfer.recipe import Adversary, Attribute, Labels, Model
 
 
-def _perceptron(sizes: Sequence[int], activation: type[nn.Module], *, batch_norm: bool) -> nn.Sequential:
+def perceptron(sizes: Sequence[int], activation: type[nn.Module], *, batch_norm: bool) -> nn.Sequential:
     """Stack linear layers, each followed by its normalisation and activation."""
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
@@ -51,7 +51,7 @@ class Generator(nn.Module):
         self.single = model.code == "single"
         self.places = None if self.single else nn.Embedding(maximum_vectors, adversary.noise_size)
         sizes = [adversary.noise_size, *adversary.generator_layers]
-        self.layers = _perceptron(sizes, nn.ReLU, batch_norm=True)
+        self.layers = perceptron(sizes, nn.ReLU, batch_norm=True)
         self.last = nn.Linear(sizes[-1], model.code_size)
 
     def forward(self, noise: Tensor, mask: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class Critic(nn.Module):
         super().__init__()
         self.positions = Positions(model, maximum_vectors)
         sizes = [model.code_size, *adversary.critic_layers]
-        self.layers = _perceptron(sizes, nn.LeakyReLU, batch_norm=False)
+        self.layers = perceptron(sizes, nn.LeakyReLU, batch_norm=False)
         self.last = nn.Linear(sizes[-1], 1)
 
     def forward(self, code: Tensor, mask: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class AttributeClassifier(nn.Module):
         super().__init__()
         self.positions = Positions(model, maximum_vectors)
         sizes = [model.code_size, *attribute.layers]
-        self.layers = _perceptron(sizes, nn.LeakyReLU, batch_norm=False)
+        self.layers = perceptron(sizes, nn.LeakyReLU, batch_norm=False)
         self.last = nn.Linear(sizes[-1], classes)
 
     def forward(self, code: Tensor, mask: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ class CodeClassifier(nn.Module):
         self.scale = model.code_size**0.5
         self.dropout = nn.Dropout(labels.dropout)
         sizes = [model.code_size * (4 if labels.pairs else 1), *attribute.layers]
-        self.layers = _perceptron(sizes, nn.LeakyReLU, batch_norm=False)
+        self.layers = perceptron(sizes, nn.LeakyReLU, batch_norm=False)
         self.last = nn.Linear(sizes[-1], classes)
 
     def forward(self, codes: Sequence[tuple[Tensor, Tensor]]) -> Tensor:

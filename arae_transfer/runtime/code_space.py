@@ -94,6 +94,11 @@ class GeneratorDescription:
         return cls(file, size, most, tuple(counts))
 
 
+def describes_generator(folder: ModelFolder) -> bool:
+    """Tell whether a model has a generator."""
+    return json.loads(ExportLayout(folder.root).config.read_bytes()).get("generator") is not None
+
+
 def _no_generator(folder: ModelFolder, config: dict[str, Any]) -> AraeError:
     """Return why a model has none: it was never trained, or exports did not hold it then."""
     try:
@@ -111,49 +116,13 @@ def _no_generator(folder: ModelFolder, config: dict[str, Any]) -> AraeError:
     )
 
 
-class CodeSpace:
-    """The code space of one exported model."""
+class CodeGenerator:
+    """The generator of one exported model: noise to codes."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        """Read the tokenizer; graphs are opened when they are first used.
-
-        Raises:
-            AraeError: The tokenizer is damaged.
-        """
-        self.folder = sessions.folder
-        self._sessions = sessions
-        try:
-            self._tokenizer = Tokenizer(self.folder.read_file(self.folder.tokenizer))
-        except RuntimeError as error:
-            raise AraeError(
-                f"{self.folder.root / self.folder.tokenizer} is not a SentencePiece model", "export the model again."
-            ) from error
+    def __init__(self, folder: ModelFolder) -> None:
+        """Open nothing: the graph is opened when it is first used."""
+        self.folder = folder
         self._generator: Runnable | None = None
-
-    def encode(self, lines: Sequence[str]) -> list[Code]:
-        """Return the code of each line, (vectors, size).
-
-        Args:
-            lines: Sentences in the form of the corpus, none of them blank.
-
-        Raises:
-            AraeError: A line is blank or too long for the model, or the model cannot run.
-        """
-        encoder, _ = self._sessions.open(self.folder.classes[0])
-        codes: list[Code] = []
-        for line, ids in zip(lines, self._tokenizer.encode_lines([one_line(line) for line in lines]), strict=True):
-            if not ids:
-                raise AraeError(f"{line!r} has no words, and so no code", "give a sentence.")
-            if len(ids) >= self.folder.maximum_tokens:
-                raise AraeError(
-                    f"a sentence has {len(ids)} tokens; the model reads up to {self.folder.maximum_tokens - 1}",
-                    "give a shorter one.",
-                )
-            tokens = np.array([[*ids, END_ID]], dtype=np.int64)
-            lengths = np.array([tokens.shape[1]], dtype=np.int64)
-            code, mask = _run(encoder, ["code", "code_mask"], {"tokens": tokens, "lengths": lengths})
-            codes.append(code[0, mask[0] > 0])
-        return codes
 
     def generate(self, number: int, seed: int, batch_size: int = BATCH_SIZE) -> list[Code]:
         """Return generated codes, each (vectors, size).
@@ -178,8 +147,66 @@ class CodeSpace:
         for start in range(0, number, batch_size):
             rows = slice(start, start + batch_size)
             mask = (np.arange(lengths[rows].max()) < lengths[rows, np.newaxis]).astype(np.float32)  # (batch, vectors)
-            (code,) = _run(self._generator, ["code"], {"noise": noise[rows], "code_mask": mask})
+            (code,) = run_session(self._generator, ["code"], {"noise": noise[rows], "code_mask": mask})
             codes += [own[:length] for own, length in zip(code, lengths[rows], strict=True)]
+        return codes
+
+    def _open_generator(self, description: GeneratorDescription) -> Runnable:
+        """Open the generator, on the CPU always: it is small, and its codes are then the same everywhere."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        content = self.folder.read_file(description.file)
+        try:
+            session: Runnable = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's exceptions share no base class but this one
+            raise AraeError(
+                f"onnxruntime cannot open {self.folder.root / description.file}", "export the model again."
+            ) from error
+        return session
+
+
+class CodeSpace(CodeGenerator):
+    """The code space of one exported model of text."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        """Read the tokenizer; graphs are opened when they are first used.
+
+        Raises:
+            AraeError: The tokenizer is damaged.
+        """
+        super().__init__(sessions.folder)
+        self._sessions = sessions
+        try:
+            self._tokenizer = Tokenizer(self.folder.read_file(self.folder.tokenizer))
+        except RuntimeError as error:
+            raise AraeError(
+                f"{self.folder.root / self.folder.tokenizer} is not a SentencePiece model", "export the model again."
+            ) from error
+
+    def encode(self, lines: Sequence[str]) -> list[Code]:
+        """Return the code of each line, (vectors, size).
+
+        Args:
+            lines: Sentences in the form of the corpus, none of them blank.
+
+        Raises:
+            AraeError: A line is blank or too long for the model, or the model cannot run.
+        """
+        encoder, _ = self._sessions.open(self.folder.classes[0])
+        codes: list[Code] = []
+        for line, ids in zip(lines, self._tokenizer.encode_lines([one_line(line) for line in lines]), strict=True):
+            if not ids:
+                raise AraeError(f"{line!r} has no words, and so no code", "give a sentence.")
+            if len(ids) >= self.folder.maximum_tokens:
+                raise AraeError(
+                    f"a sentence has {len(ids)} tokens; the model reads up to {self.folder.maximum_tokens - 1}",
+                    "give a shorter one.",
+                )
+            tokens = np.array([[*ids, END_ID]], dtype=np.int64)
+            lengths = np.array([tokens.shape[1]], dtype=np.int64)
+            code, mask = run_session(encoder, ["code", "code_mask"], {"tokens": tokens, "lengths": lengths})
+            codes.append(code[0, mask[0] > 0])
         return codes
 
     def decode(
@@ -214,7 +241,7 @@ class CodeSpace:
                 code[row, : len(codes[place])] = codes[place]
                 mask[row, : len(codes[place])] = 1.0
             longest = np.array(max(bounds[place] for place in batch), dtype=np.int64)
-            (answers,) = _run(decoder, ["tokens"], {"code": code, "code_mask": mask, "maximum_length": longest})
+            (answers,) = run_session(decoder, ["tokens"], {"code": code, "code_mask": mask, "maximum_length": longest})
             for place, answer in zip(batch, answers.tolist(), strict=True):
                 own = answer[: bounds[place]]
                 text = self._tokenizer.decode(own)
@@ -243,22 +270,13 @@ class CodeSpace:
         """Return the most tokens of a code's sentence: a single vector does not say how long that is."""
         return (self.folder.maximum_tokens if len(code) == 1 else len(code)) + LONGEST_GROWTH
 
-    def _open_generator(self, description: GeneratorDescription) -> Runnable:
-        """Open the generator, on the CPU always: it is small, and its codes are then the same everywhere."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        content = self.folder.read_file(description.file)
-        try:
-            session: Runnable = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's exceptions share no base class but this one
-            raise AraeError(
-                f"onnxruntime cannot open {self.folder.root / description.file}", "export the model again."
-            ) from error
-        return session
 
+def run_session(session: Runnable, names: list[str], feed: dict[str, Any]) -> list[Any]:
+    """Return the named outputs of a session for named inputs.
 
-def _run(session: Runnable, names: list[str], feed: dict[str, Any]) -> list[Any]:
+    Raises:
+        AraeError: onnxruntime fails, for want of memory for example.
+    """
     try:
         return session.run(names, feed)
     except Exception as error:  # as above

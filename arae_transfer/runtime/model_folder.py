@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout, find_model, nearest
@@ -17,6 +17,7 @@ from arae_transfer.layout import ExportLayout, find_model, nearest
 FORMAT = "arae-export"
 # Variants were added without a new version: a reader that knows nothing of them still finds the fp32 graphs.
 FORMAT_VERSION = 1
+Kind = Literal["text", "image", "any"]
 FP32, INT8 = "fp32", "int8"
 REWRITING, CLASSIFICATION = "rewriting", "classification"
 
@@ -56,6 +57,21 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class ImageShape:
+    """What the images of an image model are like.
+
+    Attributes:
+        height: In pixels.
+        width: In pixels.
+        levels: The levels of brightness of a pixel.
+    """
+
+    height: int
+    width: int
+    levels: int
+
+
+@dataclass(frozen=True)
 class ModelFolder:
     """An exported model as its ``config.json`` describes it.
 
@@ -72,6 +88,8 @@ class ModelFolder:
         classifier: The file name of the graph from codes to probabilities of classes, which models that classify have
             in the place of decoders; None: the model rewrites.
         pairs: Whether it classifies pairs of sentences.
+        image: What its images are like; None: a model of text. An image model has no tokenizer (an empty name), no
+            form and ``maximum_tokens`` 0.
     """
 
     root: Path
@@ -85,15 +103,30 @@ class ModelFolder:
     scorer: str | None = None
     classifier: str | None = None
     pairs: bool = False
+    image: ImageShape | None = None
 
     @classmethod
-    def find(cls, wish: str | Path | None = None) -> ModelFolder:
+    def find(cls, wish: str | Path | None = None, kind: Kind = "text") -> ModelFolder:
         """Find a model by name or path and read its description.
 
+        Args:
+            wish: As ``layout.find_model`` takes it.
+            kind: What the model must be of: ``"text"``, ``"image"``, or ``"any"``.
+
         Raises:
-            AraeError: There is no such model, or its description is damaged or too new.
+            AraeError: There is no such model, its description is damaged or too new, or it is of another kind.
         """
-        return cls.read(find_model(wish))
+        folder = cls.read(find_model(wish))
+        if kind == "text" and folder.image is not None:
+            raise AraeError(
+                f"{folder.name} is a model of images, not of text",
+                "`arae sample`, `arae interpolate` and `arae evaluate` work with it; otherwise give a model of text.",
+            )
+        if kind == "image" and folder.image is None:
+            raise AraeError(
+                f"{folder.name} is a model of text, not of images", "give a model of images, exported from a run."
+            )
+        return folder
 
     @classmethod
     def read(cls, root: Path) -> ModelFolder:
@@ -155,6 +188,11 @@ class ModelFolder:
         further = _table(config.get("variants", {}))
         if INT8 in further:  # other names are those of arithmetics that a later arae may know
             variants[INT8] = _variant(_table(further[INT8]), classes)
+        kind = config.get("kind", "text")
+        if kind == "image":
+            return cls._of_images(root, config, classes, variants, files)
+        if kind != "text":
+            raise ValueError(f"kind = {kind!r}")
         folder = cls(
             root=root,
             name=_text(config["name"]),
@@ -178,6 +216,25 @@ class ModelFolder:
             if name not in files:
                 raise KeyError(f"files.{name}")
         return folder
+
+    @classmethod
+    def _of_images(
+        cls,
+        root: Path,
+        config: Mapping[str, Any],
+        classes: tuple[str, ...],
+        variants: Mapping[str, Variant],
+        files: Mapping[str, FileRecord],
+    ) -> ModelFolder:
+        """Check and convert the description of an image model, as ``_from_config`` does that of a text model."""
+        section = _table(config["image"])
+        image = ImageShape(int(section["height"]), int(section["width"]), int(section["levels"]))
+        if min(image.height, image.width) < 1 or not 2 <= image.levels <= 256:
+            raise ValueError(f"image = {section}")
+        for name in (variants[FP32].encoder, *variants[FP32].decoders.values()):
+            if name not in files:
+                raise KeyError(f"files.{name}")
+        return cls(root, _text(config["name"]), classes, 0, variants, "", files, {}, image=image)
 
     @property
     def encoder(self) -> str:

@@ -239,16 +239,29 @@ class LoadedRun:
     Attributes:
         recipe: The resolved recipe of the run.
         classes: The classes in order.
-        tokenizer: The run's tokenizer.
         model: The model in evaluation mode, with averaged weights where the recipe averages.
         state: Where the run stood.
+        text_tokenizer: The run's tokenizer; None: a run on images.
     """
 
     recipe: Recipe
     classes: tuple[str, ...]
-    tokenizer: Tokenizer
     model: ARAE
     state: State
+    text_tokenizer: Tokenizer | None = None
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of a run on text.
+
+        Raises:
+            AraeError: The run is on images.
+        """
+        if self.text_tokenizer is None:
+            raise AraeError(
+                f"{self.recipe.name} is a model of images, which has no sentences", "give a run of a text recipe."
+            )
+        return self.text_tokenizer
 
 
 def load_run(run: Path, which: Literal["latest", "best"] = "best") -> LoadedRun:
@@ -261,9 +274,9 @@ def load_run(run: Path, which: Literal["latest", "best"] = "best") -> LoadedRun:
     checkpoint = find_checkpoint(layout, which)
     recipe = load_recipe(layout.recipe)
     state = load_state(checkpoint, layout)
-    tokenizer = Tokenizer.load(layout.tokenizer)
-    model = ARAE(recipe, state.classes, tokenizer.vocabulary_size)
+    tokenizer = Tokenizer.load(layout.tokenizer) if recipe.data.kind == "text" else None
+    model = ARAE(recipe, state.classes, tokenizer.vocabulary_size if tokenizer is not None else recipe.image.levels)
     name = layout.AVERAGE if recipe.training.averaging > 0 else layout.MODEL
     load_model_tensors(model, _load_tensors(checkpoint / name, layout), checkpoint / name)
     model.eval()
-    return LoadedRun(recipe, state.classes, tokenizer, model, state)
+    return LoadedRun(recipe, state.classes, model, state, tokenizer)

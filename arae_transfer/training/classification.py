@@ -77,10 +77,10 @@ class ClassificationTrainer(Trainer):
         text = TrainingData({TEXT: data.text()}, {TEXT: valid_text}, data.sources)
         super().__init__(recipe, text, run, reporter, device=device, resume=resume, initial=initial)
         labels, seed = recipe.labels, recipe.training.seed
-        most = recipe.data.maximum_tokens
-        self.train_examples = tokenize_examples(data.train, self.tokenizer, most)
+        tokenizer, most = self.text.tokenizer, recipe.data.maximum_tokens
+        self.train_examples = tokenize_examples(data.train, tokenizer, most)
         self.train_classes = class_indices(data.train.labels, data.classes)
-        self.valid_examples = tokenize_examples(data.valid, self.tokenizer, most)
+        self.valid_examples = tokenize_examples(data.valid, tokenizer, most)
         self.valid_classes = class_indices(data.valid.labels, data.classes)
         self.chosen = choose_labels(self.train_classes, labels.share, labels.number, seed)
         first = self.train_examples[0]

@@ -34,6 +34,7 @@ from arae_transfer.training.batch import (
 from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.proposals import ModelProposals
 from arae_transfer.training.reporter import Reporter
+from arae_transfer.training.validation import ValidationReport, report_validation, validate_part
 
 # Of a corpus that stays on the disk, so many lines are kept in memory for what needs text: training the tokenizer and
 # searching pairs. More would hardly change a piece or a phrase.
@@ -76,8 +77,11 @@ class PreparedData:
         valid: Held-out sentences by class.
         style: The style-bearing tokens, where the recipe needs them.
         sampler: Draws the candidates of a step, where the recipe has fewer than the vocabulary.
+        noun: What the data are, in messages.
         schedule: Which training sentences are in the batch of a step.
     """
+
+    noun = "sentences"
 
     def __init__(
         self,
@@ -127,6 +131,26 @@ class PreparedData:
             self.sampler = CandidateSampler(
                 list(self.train.values()), self.tokenizer.vocabulary_size, recipe.training.candidates
             )
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The number of ids that a position may have."""
+        return self.tokenizer.vocabulary_size
+
+    def fingerprint(self) -> str:
+        """Return a hash of the training sentences."""
+        return fingerprint(self.train)
+
+    def save(self) -> None:
+        """Write into the run what its data are read by."""
+        self.tokenizer.save(self._layout.tokenizer)
+
+    def validate(self, model: ARAE, device: torch.device) -> ValidationReport | None:
+        """Score a model on the held-out sentences, all processes together; the leading one alone gets the report."""
+        sentences = list(self.valid.values())
+        part = validate_part(model, self.recipe, self.tokenizer, sentences, device, self._processes)
+        parts = self._processes.to_leader(part)
+        return report_validation(parts) if self._processes.leads else None
 
     def _find_tokenizer(self, data: TrainingData, resume: bool) -> Tokenizer:
         if resume and self._layout.tokenizer.is_file():

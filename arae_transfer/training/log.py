@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from arae_transfer.atomic import append_text, write_text
+from arae_transfer.atomic import append_text, write_bytes, write_text
 from arae_transfer.layout import RunLayout
 from arae_transfer.training.validation import ValidationReport
 
@@ -49,11 +49,14 @@ class RunLog:
         return scalars
 
     def samples(self, step: int, report: ValidationReport) -> None:
-        """Append the probe sentences of a validation.
+        """Append the probe sentences of a validation, or write its picture.
 
         Raises:
             AraeError: The file cannot be written.
         """
+        if report.picture is not None:
+            write_bytes(self._layout.sample_picture(step), report.picture)
+            return
         lines = [f"step {step}"]
         for probe in report.probes:
             lines += [f"  [{probe.label}] {probe.source}", f"    = {probe.reconstruction}"]
@@ -69,6 +72,9 @@ class RunLog:
         Returns:
             The records of the metrics that were kept, in order.
         """
+        for picture in self._layout.sample_pictures.glob("*.png"):
+            if picture.stem.isdecimal() and int(picture.stem) > step:
+                picture.unlink()
         self._trim_samples(step)
         return self._trim_metrics(step)
 

@@ -29,9 +29,10 @@ from arae_transfer.training.checkpoint import (
     restore,
     save_checkpoint,
 )
-from arae_transfer.training.data import PreparedData, TrainingData, fingerprint
+from arae_transfer.training.data import PreparedData, TrainingData
 from arae_transfer.training.device import choose_device, choose_precision
 from arae_transfer.training.guard import CollapseGuard
+from arae_transfer.training.image_data import ImageData, PreparedImages
 from arae_transfer.training.interruption import StopRequest
 from arae_transfer.training.log import RunLog
 from arae_transfer.training.players import Metrics, Optimizers, Players, TrainingDiverged
@@ -40,7 +41,7 @@ from arae_transfer.training.processor import prepare_processor
 from arae_transfer.training.reporter import Progress, Reporter
 from arae_transfer.training.schedules import alternating_step, joint_step
 from arae_transfer.training.tensorboard import open_tensorboard
-from arae_transfer.training.validation import ValidationReport, report_validation, validate_part
+from arae_transfer.training.validation import ValidationReport
 from arae_transfer.training.watch import watch_codes, watch_players
 
 CODE_NOISE_DECAY_STEPS = 100
@@ -72,7 +73,7 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        data: TrainingData,
+        data: TrainingData | ImageData,
         run: Path,
         reporter: Reporter,
         *,
@@ -85,7 +86,7 @@ class Trainer:
 
         Args:
             recipe: Its recipe.
-            data: The sentences of each class.
+            data: The sentences or images of each class.
             run: Its folder.
             reporter: Who shows it to a person.
             device: ``"auto"``, ``"cpu"`` or ``"cuda"``, with or without a number.
@@ -114,11 +115,15 @@ class Trainer:
             )
         self.sources = data.sources
         torch.manual_seed(recipe.training.seed)
-        self.data = PreparedData(
-            recipe, data, self.layout, reporter, resume=resume, initial=self.initial, processes=processes
-        )
-        self.classes, self.tokenizer = self.data.classes, self.data.tokenizer
-        self.model = ARAE(recipe, self._model_classes(), self.tokenizer.vocabulary_size).to(self.device)
+        self.data: PreparedData | PreparedImages
+        if isinstance(data, ImageData):
+            self.data = PreparedImages(recipe, data)
+        else:
+            self.data = PreparedData(
+                recipe, data, self.layout, reporter, resume=resume, initial=self.initial, processes=processes
+            )
+        self.classes = self.data.classes
+        self.model = ARAE(recipe, self._model_classes(), self.data.vocabulary_size).to(self.device)
         if self.initial is not None:
             self._take_weights(self.initial)
         self.average = copy.deepcopy(self.model).eval() if recipe.training.averaging > 0 else None
@@ -127,7 +132,7 @@ class Trainer:
         self.players.noise = torch.Generator(self.device)
         if self.average is not None:
             self.players.rewriting = self.average
-        self.state = State(classes=self.model.classes, corpus=fingerprint(self.data.train))
+        self.state = State(classes=self.model.classes, corpus=self.data.fingerprint())
         if len(set(processes.to_leader(self.state.corpus))) > 1:
             raise AraeError("the processes read different data", "give the same files to all of them.")
         self.sentences_per_step = recipe.training.batch_size * len(self.classes)
@@ -138,6 +143,17 @@ class Trainer:
         self._saved_step: int | None = None
         if resume:
             self._resume()
+
+    @property
+    def text(self) -> PreparedData:
+        """The prepared sentences of a run on text.
+
+        Raises:
+            AraeError: The run is on images.
+        """
+        if isinstance(self.data, PreparedImages):
+            raise AraeError(f"{self.recipe.name} is a recipe for images, not for text", "give a recipe for text.")
+        return self.data
 
     # --- set-up -----------------------------------------------------------------------------------------------
 
@@ -195,7 +211,7 @@ class Trainer:
 
     def _write_header(self) -> None:
         write_text(self.layout.recipe, recipe_to_toml(self.recipe))
-        self.tokenizer.save(self.layout.tokenizer)
+        self.data.save()
         environment: dict[str, Any] = {
             "data": list(self.sources),
             "initial": str(self.initial.root) if self.initial is not None else None,
@@ -226,10 +242,10 @@ class Trainer:
             if model is not None:
                 processes.take_over(model_tensors(model).values())
         self.reporter.message(
-            f"{' · '.join(self.classes)} · {sum(map(len, self.data.train.values())):,} sentences · "
+            f"{' · '.join(self.classes)} · {sum(map(len, self.data.train.values())):,} {self.data.noun} · "
             f"{sum(p.numel() for p in self.model.autoencoder_parameters()):,} parameters in encoder and decoders · "
             f"{self.device} {self.precision} · {processes.description()}"
-            f"{self.steps:,} steps of {self.sentences_per_step} sentences"
+            f"{self.steps:,} steps of {self.sentences_per_step} {self.data.noun}"
         )
         sums: dict[str, list[float]] = {}
         validate_every = max(1, recipe.validation.every // self.sentences_per_step)
@@ -358,7 +374,6 @@ class Trainer:
     def _validate(self) -> None:
         self._check_weights()
         model = self.average if self.average is not None else self.model
-        sentences = list(self.data.valid.values())
         report = self._examine(model)
         if report is None:
             return
@@ -371,18 +386,15 @@ class Trainer:
             self.state.best_step = self.state.step
         self.state.scores = dict(report.scores)
         self._log("valid", report.scores)
-        self._log("watch", watch_codes(model, sentences, self.device))
+        self._log("watch", watch_codes(model, list(self.data.valid.values()), self.device))
         self.log.samples(self.state.step, report)
         self._save(best=best)
         self.reporter.validation(self.state.step, report, best)
         self.model.train()
 
     def _examine(self, model: ARAE) -> ValidationReport | None:
-        """Measure a model on held-out sentences, all processes together; the leading one alone gets the report."""
-        sentences = list(self.data.valid.values())
-        part = validate_part(model, self.recipe, self.tokenizer, sentences, self.device, self.processes)
-        parts = self.processes.to_leader(part)
-        return report_validation(parts) if self.processes.leads else None
+        """Measure a model on what is held out; in all processes but the leading one None is known of it."""
+        return self.data.validate(model, self.device)
 
     def _save(self, *, best: bool) -> None:
         if not self.processes.leads:

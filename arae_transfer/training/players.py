@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from arae_transfer.errors import AraeError
 from arae_transfer.model.arae import ARAE
+from arae_transfer.model.image import ImageEncoder
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training import losses
@@ -123,7 +124,8 @@ class Players:
         Batches that are drawn at random hold sentences of all lengths, and most of their positions are padding. A
         single code does not show how far its sentence was padded, so sentences of like lengths are encoded together.
         """
-        if not self.model.encoder.single:
+        if not self.model.encoder.single or isinstance(self.model.encoder, ImageEncoder):
+            # Images have no padding, and the statistics of their normalisation are those of a whole batch.
             return [self.encode(batch.tokens, batch.lengths) for batch in batches]
         lengths = torch.cat([batch.lengths for batch in batches])  # (all rows,)
         time = max(batch.tokens.size(1) for batch in batches)
@@ -160,7 +162,7 @@ class Players:
             # A class's own longest row bounds its work.
             time = int(batch.lengths[rows].max())
             targets = batch.tokens[rows, :time]  # (rows, time)
-            logits, wanted = self.model.decoder(index)(
+            logits, wanted = self.model.decoders[index](
                 targets,
                 code[rows],
                 mask[rows],
@@ -314,7 +316,9 @@ class Players:
     # --- the cycle --------------------------------------------------------------------------------------------
 
     def update_scorer(self, batch: Batch) -> Metrics:
-        """Teach the style scorer on real sentences."""
+        """Teach the style scorer on real sentences; images have none."""
+        if self.recipe.data.kind == "image":
+            return {}
         mask = (batch.tokens != PAD_ID) & (batch.tokens != END_ID)
         logits = self.model.scorer(batch.tokens, mask)
         loss = losses.classifier_loss(logits, batch.classes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from arae_transfer.corpus.batches import TokenizedSentences, with_end
+from arae_transfer.corpus.batches import BatchSource, TokenizedSentences
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
@@ -43,17 +43,20 @@ class ValidationReport:
         scores: ``nll`` per token of reconstruction, ``exact`` share of exact reconstructions in percent, ``style``
             percent of rewrites that the training's own scorer accepts (an optimistic judge: use `arae evaluate` for
             an independent one), ``self_bleu`` of rewrites to their sources, ``copies`` percent, and ``score``, the
-            geometric mean of style and self-BLEU that chooses the best checkpoint.
+            geometric mean of style and self-BLEU that chooses the best checkpoint. Of images: see
+            ``validate_images``.
         probes: The probe sentences.
+        picture: A PNG of held-out images, their reconstructions and generated ones; None for text.
     """
 
     scores: dict[str, float]
     probes: list[Probe]
+    picture: bytes | None = None
 
 
-def length_batches(sentences: TokenizedSentences, count: int) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def length_batches(sentences: BatchSource, count: int) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
     """Return the first ``count`` sentences in batches of about equal lengths."""
-    order = np.argsort(np.diff(sentences.starts[: count + 1]), kind="stable")
+    order = np.argsort(sentences.lengths_of(np.arange(count)), kind="stable")
     return [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
 
 
@@ -120,8 +123,7 @@ def validate_part(
     for index, corpus in enumerate(sentences):
         batches = length_batches(corpus, min(recipe.validation.sentences, len(corpus)))
         for chosen in batches[processes.rank :: processes.size]:
-            arrays = with_end(*corpus.padded(chosen))
-            tokens, lengths = (torch.from_numpy(array).to(device) for array in arrays)
+            tokens, lengths = (torch.from_numpy(array).to(device) for array in corpus.whole(chosen))
             bound = min(tokens.size(1) + recipe.cycle.extra_tokens, model.maximum_vectors)
             code, mask = model.encoder(tokens, lengths)
             logits, wanted = model.decoder(index)(tokens, code, mask)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from arae_transfer.corpus.batches import TokenizedSentences, with_end
+from arae_transfer.corpus.batches import BatchSource
 from arae_transfer.model.arae import ARAE
 from arae_transfer.model.decoder import mean_of_code
 from arae_transfer.training import losses
@@ -63,7 +63,7 @@ def _update_ratio(optimizer: torch.optim.Optimizer) -> float:
 
 
 @torch.no_grad()
-def watch_codes(model: ARAE, sentences: Sequence[TokenizedSentences], device: torch.device) -> Metrics:
+def watch_codes(model: ARAE, sentences: Sequence[BatchSource], device: torch.device) -> Metrics:
     """Measure on held-out sentences what the codes are worth to those who read them.
 
     Args:
@@ -84,14 +84,14 @@ def watch_codes(model: ARAE, sentences: Sequence[TokenizedSentences], device: to
     classes: list[Tensor] = []
     for index, corpus in enumerate(sentences):
         for chosen in length_batches(corpus, min(WATCHED_SENTENCES, len(corpus))):
-            tokens, lengths = (torch.from_numpy(array).to(device) for array in with_end(*corpus.padded(chosen)))
+            tokens, lengths = (torch.from_numpy(array).to(device) for array in corpus.whole(chosen))
             code, mask = model.encoder(tokens, lengths)
             scores.append(model.critic(code, mask))
             means.append(mean_of_code(code, mask))
             classes.append(torch.full_like(lengths, index))
             if len(tokens) == 1:
                 continue
-            decoder = model.decoder(index)
+            decoder = model.decoders[index]
             right += float(losses.reconstruction_loss(*decoder(tokens, code, mask)))
             # Rows stand in the order of their lengths, so the neighbour's code differs in content, not in length.
             shuffled += float(losses.reconstruction_loss(*decoder(tokens, code.roll(1, 0), mask.roll(1, 0))))

@@ -141,7 +141,7 @@ def test_a_continued_run_ends_with_the_same_weights(tmp_path: Path) -> None:
 def test_a_long_sentence_is_cut_and_keeps_its_place(tmp_path: Path) -> None:
     own = trainer(tmp_path)
     examples = Examples((["the food " * 30, "the soup"],), ["bad", "good"])
-    [sentences] = tokenize_examples(examples, own.tokenizer, 6)
+    [sentences] = tokenize_examples(examples, own.text.tokenizer, 6)
     assert sentences.lengths.max() == 5
     assert len(sentences) == 2
     assert class_indices(examples.labels, CLASSES).tolist() == [0, 1]

@@ -78,7 +78,7 @@ def test_the_same_weights_come_from_memory_and_from_the_disk(sources: list[str],
     for name, data in (("memory", whole), ("disk", stream), ("again", stream)):
         told[name] = Listener()
         trainer = Trainer(recipe, data, tmp_path / name, told[name], device="cpu")
-        assert trainer.data.sampler is not None and trainer.data.style is not None
+        assert trainer.text.sampler is not None and trainer.text.style is not None
         trainer.train()
     assert RunLayout(tmp_path / "disk").pairs.read_bytes() == RunLayout(tmp_path / "memory").pairs.read_bytes()
     wanted = weights(tmp_path / "memory")

@@ -177,7 +177,7 @@ def test_watching_draws_nothing_and_changes_nothing(tmp_path: Path, data: Traini
     trainer._step(0)
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
     random = torch.get_rng_state()
-    sentences = list(trainer.data.valid.values())
+    sentences = list(trainer.text.valid.values())
     first = watch_codes(trainer.model, sentences, trainer.device) | watch_players(trainer.optimizers)
     second = watch_codes(trainer.model, sentences, trainer.device) | watch_players(trainer.optimizers)
     assert first == second

@@ -830,7 +830,7 @@ def test_a_vocabulary_that_the_corpus_cannot_fill_is_said(tmp_path: Path) -> Non
     listener = Listener()
     chosen = recipe("alternating", {"tokenizer": {"vocabulary_size": 9000}})
     trainer = Trainer(chosen, corpus(), tmp_path, listener, device="cpu")
-    size = trainer.tokenizer.vocabulary_size
+    size = trainer.text.tokenizer.vocabulary_size
     assert f"the corpus fills a vocabulary of {size} pieces, not 9000" in listener.messages
 
 
@@ -839,18 +839,18 @@ def test_a_tokenizer_of_ones_own_is_used(tmp_path: Path) -> None:
     own.save(tmp_path / "own.model")
     chosen = recipe("alternating", {"tokenizer": {"model": str(tmp_path / "own.model")}})
     trainer = Trainer(chosen, corpus(), tmp_path / "run", interrupt_after(2), device="cpu")
-    assert trainer.tokenizer.serialized == own.serialized
+    assert trainer.text.tokenizer.serialized == own.serialized
     assert not trainer.train().finished
     # The run has its own copy.
     (tmp_path / "own.model").unlink()
     again = Trainer(chosen, corpus(), tmp_path / "run", Listener(), device="cpu", resume=True)
-    assert again.tokenizer.serialized == own.serialized
+    assert again.text.tokenizer.serialized == own.serialized
 
 
 def test_numbers_are_one_piece_where_the_form_has_a_placeholder(tmp_path: Path) -> None:
     chosen = recipe("alternating", {"form": {"number": "_num_"}})
     trainer = Trainer(chosen, corpus(), tmp_path, Listener(), device="cpu")
-    assert len(trainer.tokenizer.encode("_num_")) == 1
+    assert len(trainer.text.tokenizer.encode("_num_")) == 1
 
 
 # --- device, precision, threads
