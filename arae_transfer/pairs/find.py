@@ -124,7 +124,8 @@ def _prepare(lines: Mapping[str, Sequence[str]]) -> _Knowledge:
     models = [
         [
             NgramLanguageModel.train(
-                [words for words, own_part in zip(own, numbers, strict=True) if own_part != part],
+                # Where all of a class's sentences are in this part, there are no others to learn from.
+                [words for words, own_part in zip(own, numbers, strict=True) if own_part != part] or own,
                 order=_ORDER,
                 vocabulary=vocabulary,
             )

@@ -136,7 +136,7 @@ class Listener:
     def tokenizing(self, done: int, total: int, rate: float) -> None:
         self.tokenized.append((done, total))
 
-    def search(self, done: int, total: int, what: str = "") -> None:
+    def search(self, done: int, total: int, what: str = "rewrites searched") -> None:
         self.searches.append((done, total, what))
 
     def progress(self, progress: Progress) -> None:
@@ -340,7 +340,7 @@ def test_pairs_are_searched_once_and_stay_with_the_run(tmp_path: Path) -> None:
 
 def test_a_run_killed_while_it_searches_starts_again(tmp_path: Path, uninterrupted: dict[str, Path]) -> None:
     class Impatient(Listener):
-        def search(self, done: int, total: int, what: str = "") -> None:
+        def search(self, done: int, total: int, what: str = "rewrites searched") -> None:
             raise KeyboardInterrupt
 
     run = tmp_path / "run"
@@ -561,7 +561,7 @@ torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
 class Silent:
     def message(self, text): pass
     def tokenizing(self, done, total, rate): pass
-    def search(self, done, total): pass
+    def search(self, done, total, what=""): pass
     def progress(self, progress): pass
     def validation(self, step, report, best): pass
 

@@ -72,12 +72,13 @@ def test_the_first_proposal_is_the_greedy_rewrite(model: ARAE, tokenizer: Tokeni
 
 
 def test_damaged_sources_and_samples_bring_others(model: ARAE, tokenizer: Tokenizer, style: StyleTokens) -> None:
-    many = propose(model, tokenizer, style, 4, SENTENCES)
-    assert sum(map(len, many)) > 1.5 * len(SENTENCES)
+    few, damaged, many = (propose(model, tokenizer, style, count, SENTENCES) for count in (3, 4, 8))
+    numbers = [sum(map(len, found)) for found in (few, damaged, many)]
+    assert numbers[0] < numbers[1] < numbers[2]
     for own in many:
-        assert len(set(own)) == len(own) <= 4
-    assert propose(model, tokenizer, style, 4, SENTENCES) == many
-    assert propose(model, tokenizer, style, 4, SENTENCES, seed=4) != many
+        assert len(set(own)) == len(own) <= 8
+    assert propose(model, tokenizer, style, 8, SENTENCES) == many
+    assert propose(model, tokenizer, style, 8, SENTENCES, seed=4) != many
 
 
 def test_batches_change_no_greedy_proposal(model: ARAE, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
