@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -96,6 +97,8 @@ class RewriteChoice:
                 lost_fluency = max(0.0, base - likely[place])
                 if beliefs[place] < _LEAST_BELIEF or lost_fluency > _MOST_LOST_FLUENCY:
                     continue
+                if _repetitions(rewrite) > _repetitions(words):
+                    continue
                 score = _STYLE * np.log(min(beliefs[place], _ENOUGH_BELIEF)) - _FLUENCY * lost_fluency
                 score -= self._distance(words, rewrite, source, target)
                 if score > best_score:
@@ -110,3 +113,8 @@ class RewriteChoice:
         lost = sum(count * self.word_price(word, source, target) for word, count in (before - after).items())
         added = sum(count * self.word_price(word, target, source) for word, count in (after - before).items())
         return _LOST * lost + _ADDED * added + _SHORTER * max(0, len(words) - len(rewrite))
+
+
+def _repetitions(words: Sequence[str]) -> int:
+    """Count the words that follow themselves: enthusiasm where somebody wrote it, stuttering where a model did."""
+    return sum(first == second for first, second in pairwise(words))

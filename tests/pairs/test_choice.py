@@ -47,6 +47,11 @@ def test_nonsense_is_refused_whatever_its_style(choice: RewriteChoice) -> None:
     assert choose(choice, "the soup was awful .", broken) is None
 
 
+def test_stuttering_is_refused_unless_the_sentence_does(choice: RewriteChoice) -> None:
+    assert choose(choice, "the soup was awful .", "the soup was great great .") is None
+    assert choose(choice, "the soup was awful awful .", "the soup was great great .") == "the soup was great great ."
+
+
 def test_style_words_are_cheap_and_rare_content_is_dear(choice: RewriteChoice) -> None:
     assert choice.word_price("awful", 0, 1) < 0.2 * choice.word_price("soup", 0, 1)
     assert choice.word_price("awful", 1, 0) > choice.word_price("awful", 0, 1)
