@@ -139,7 +139,8 @@ class QuantizedGraph(Graph):
 
     def _store_int8(self, name: str, values: Float32) -> tuple[str, str]:
         """Store a matrix, (outputs, inputs), in 8 bits and return its name and that of its (outputs,) scales."""
-        scales = np.maximum(np.abs(values).max(axis=1), np.finfo(np.float32).tiny) / _GREATEST_WEIGHT
+        # The least normal number: a smaller one is 0 where a training has told the processor to flush such numbers.
+        scales = np.maximum(np.abs(values).max(axis=1) / _GREATEST_WEIGHT, np.finfo(np.float32).tiny)
         whole = np.rint(values / scales[:, None]).astype(np.int8)
         return self.constant(f"{name}.int8", whole, np.int8), self.constant(f"{name}.scales", scales, np.float32)
 
