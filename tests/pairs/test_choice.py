@@ -52,6 +52,13 @@ def test_stuttering_is_refused_unless_the_sentence_does(choice: RewriteChoice) -
     assert choose(choice, "the soup was awful awful .", "the soup was great great .") == "the soup was great great ."
 
 
+@pytest.mark.parametrize("tail", ["is great", "and lovely", "was great and lovely"])
+def test_style_stuck_on_at_the_end_is_no_rewrite(choice: RewriteChoice, tail: str) -> None:
+    assert choose(choice, "the clerk was in the lobby .", f"the clerk was in the lobby {tail} .") is None
+    # Where a word of the sentence made room for it, it is one.
+    assert choose(choice, "the clerk was awful .", "the clerk was great .") is not None
+
+
 def test_style_words_are_cheap_and_rare_content_is_dear(choice: RewriteChoice) -> None:
     assert choice.word_price("awful", 0, 1) < 0.2 * choice.word_price("soup", 0, 1)
     assert choice.word_price("awful", 1, 0) > choice.word_price("awful", 0, 1)
