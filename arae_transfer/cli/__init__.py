@@ -21,6 +21,7 @@ from arae_transfer.cli import (
     sample,
     train,
     transfer,
+    transfer_table,
 )
 from arae_transfer.cli.command import AraeCommand, AraeGroup
 
@@ -43,6 +44,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     export.export,
     evaluate.evaluate,
     diagnose.diagnose,
+    transfer_table.transfer_table,
     corpus.corpus,
 )
 

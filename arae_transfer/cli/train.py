@@ -249,16 +249,25 @@ def _resolve_recipe(recipe: str, run: Path, resumed: bool, settings: list[str]) 
 def _read_data(
     recipe: Recipe, data: list[str] | None, run: Path, resumed: bool, message: Callable[[str], None]
 ) -> TrainingData:
-    from arae_transfer.corpus.reading import ReadingOptions, is_large, read_corpus, stream_corpus
-    from arae_transfer.corpus.sources import absolute_source
-    from arae_transfer.training.data import TrainingData
-
     if not data and resumed:
         try:
             environment = json.loads(RunLayout(run).environment.read_text("utf-8"))
             data = [str(source) for source in environment.get("data", [])]
         except (OSError, ValueError, AttributeError):
             data = []
+    return read_training_data(recipe, data, message)
+
+
+def read_training_data(recipe: Recipe, data: list[str] | None, message: Callable[[str], None]) -> TrainingData:
+    """Read what a recipe learns from, or make the corpus that it brings.
+
+    Raises:
+        AraeError: It cannot be read, or nothing says where it is.
+    """
+    from arae_transfer.corpus.reading import ReadingOptions, is_large, read_corpus, stream_corpus
+    from arae_transfer.corpus.sources import absolute_source
+    from arae_transfer.training.data import TrainingData
+
     if not data and recipe.data.builtin:
         return _builtin_data()
     if not data:
