@@ -36,6 +36,14 @@ def transfer_table(
             "and ten times it.",
         ),
     ] = None,
+    beginning: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="All go on from a plain autoencoder trained by N sentences first; 0: each starts anew.",
+        ),
+    ] = 0,
     seeds: Annotated[int, typer.Option(min=1, metavar="N", help="How many seeds.")] = 1,
     settings: Annotated[
         list[str] | None,
@@ -64,7 +72,7 @@ def transfer_table(
     by Ctrl-C or killed, the same command goes on.
 
     \b
-      arae transfer-table yelp-sentiment/paper-short --data yelp
+      arae transfer-table yelp-sentiment/paper-short --data yelp --beginning 1000000
       arae transfer-table yelp-sentiment/paper-fast --data yelp --seeds 3
     """
     from arae_transfer.cli.extras import require
@@ -115,6 +123,7 @@ def transfer_table(
         corpus,
         folder,
         lambda system, seed: make_reporter(quiet),
+        beginning=beginning,
         device=device,
     )
     if trainings is None:

@@ -1,8 +1,10 @@
 """The paper's second experiment: text transfer by a plain autoencoder and by two adversarially regularized ones.
 
 The systems are of one recipe and differ in two keys, ``adversary.weight`` and ``attribute.weight``; those of one seed
-share the tokenizer, the order of the sentences and the number of updates. Each is measured as it stands at the end of
-its training: no checkpoint is chosen, since each choice would favour some column.
+share the tokenizer, the order of the sentences and the number of updates. They may share their beginning too, a plain
+autoencoder from which each goes on: before decoders read the code, critic and classifier only keep them from it, and
+what comes before is trained once for all. Each is measured as it stands at the end of its training: no checkpoint is
+chosen, since each choice would favour some column.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
@@ -32,6 +35,7 @@ from arae_transfer.training.loop import Trainer
 from arae_transfer.training.reporter import Reporter
 
 AUTOENCODER = "autoencoder"
+BEGINNING = "beginning"
 # The columns of the table: key of the measure, head.
 COLUMNS = (
     ("accuracy_linear", "transfer, linear judge %"),
@@ -90,6 +94,7 @@ class Training:
         system: Its name.
         seed: Its seed.
         sentences: The sentences that it saw.
+        beginning: How many of them it saw as the plain autoencoder that all systems go on from.
         epochs: How often that is each sentence of the training split; the published trainings took 25.
         minutes: The minutes that took.
         run: Its folder.
@@ -98,6 +103,7 @@ class Training:
     system: str
     seed: int
     sentences: int
+    beginning: int
     epochs: float
     minutes: float
     run: str
@@ -109,8 +115,9 @@ def train_systems(
     seeds: Sequence[int],
     data: TrainingData,
     folder: Path,
-    make_reporter: Callable[[System, int], Reporter],
+    make_reporter: Callable[[System, int], AbstractContextManager[Reporter]],
     *,
+    beginning: int = 0,
     device: str = "auto",
 ) -> list[Training] | None:
     """Train every system with every seed, or go on where a training was interrupted.
@@ -122,6 +129,7 @@ def train_systems(
         data: What they learn from.
         folder: Where the runs are kept.
         make_reporter: Returns who shows a run.
+        beginning: The sentences of the plain autoencoder that all systems of a seed go on from; 0: of none.
         device: Where to train.
 
     Returns:
@@ -132,30 +140,70 @@ def train_systems(
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = folder / "tokenizer.model"
+    if not tokenizer.is_file():
+        _train_tokenizer(recipe, data).save(tokenizer)
+    corpus = sum(map(len, data.train.values()))
     trainings = []
     for seed in seeds:
-        for system in systems:
+
+        def train(system: System, resolved: Recipe, seed: int = seed, initial: Path | None = None) -> Path | None:
             run = folder / f"{system.name}-{seed}"
-            layout = RunLayout(run)
-            resolved = system.recipe(recipe, seed, tokenizer.absolute())
-            if not tokenizer.is_file():
-                _train_tokenizer(recipe, data).save(tokenizer)
-            started = layout.recipe.is_file() and layout.tokenizer.is_file()
-            if started and load_recipe(layout.recipe) != resolved:
-                raise AraeError(
-                    f"{run} was trained by another recipe", "give another --output, or remove that run's folder."
-                )
-            if not _finished(layout, resolved, data):
-                reporter = make_reporter(system, seed)
-                with reporter:
-                    trainer = Trainer(resolved, data, run, reporter, device=device, resume=started)
-                    if not trainer.train().finished:
-                        return None
-            loaded = load_run(run, "latest")
-            seen = loaded.state.step * resolved.training.batch_size * len(loaded.classes)
-            epochs = round(seen / sum(map(len, data.train.values())), 2)
-            trainings.append(Training(system.name, seed, seen, epochs, round(loaded.state.minutes, 1), str(run)))
+            finished = _train(resolved, data, run, lambda: make_reporter(system, seed), initial, device)
+            return run if finished else None
+
+        initial, before, minutes = None, 0, 0.0
+        if beginning > 0:
+            plain = System(BEGINNING, False, 0.0)
+            resolved = plain.recipe(recipe, seed, tokenizer.absolute())
+            # Its learning rate does not fall: that of the systems does, to their end.
+            training = replace(resolved.training, sentences=beginning, decay="none")
+            initial = train(plain, replace(resolved, training=training))
+            if initial is None:
+                return None
+            before, minutes = _seen(initial)
+        for system in systems:
+            run = train(system, system.recipe(recipe, seed, tokenizer.absolute()), initial=initial)
+            if run is None:
+                return None
+            seen, own_minutes = _seen(run)
+            seen += before
+            epochs = round(seen / corpus, 2)
+            trainings.append(
+                Training(system.name, seed, seen, before, epochs, round(minutes + own_minutes, 1), str(run))
+            )
     return trainings
+
+
+def _train(
+    recipe: Recipe,
+    data: TrainingData,
+    run: Path,
+    make_reporter: Callable[[], AbstractContextManager[Reporter]],
+    initial: Path | None,
+    device: str,
+) -> bool:
+    """Train one system, from its start or from where it was interrupted; say whether it has reached its end."""
+    layout = RunLayout(run)
+    started = layout.recipe.is_file() and layout.tokenizer.is_file()
+    if started and load_recipe(layout.recipe) != recipe:
+        raise AraeError(f"{run} was trained by another recipe", "give another --output, or remove that run's folder.")
+    rows = recipe.training.batch_size * len(data.train)
+    if layout.latest.is_file():
+        # Known without reading the corpus again.
+        step = load_state(find_checkpoint(layout, "latest"), layout).step
+        if step >= max(1, recipe.training.sentences // rows):
+            return True
+    with make_reporter() as reporter:
+        trainer = Trainer(
+            recipe, data, run, reporter, device=device, resume=started, initial=None if started else initial
+        )
+        return trainer.train().finished
+
+
+def _seen(run: Path) -> tuple[int, float]:
+    """Return the sentences that a run has seen, and its minutes."""
+    loaded = load_run(run, "latest")
+    return loaded.state.step * loaded.recipe.training.batch_size * len(loaded.classes), loaded.state.minutes
 
 
 def _train_tokenizer(recipe: Recipe, data: TrainingData) -> Tokenizer:
@@ -165,14 +213,6 @@ def _train_tokenizer(recipe: Recipe, data: TrainingData) -> Tokenizer:
     lines = sample_lines(data.train, SAMPLED_LINES, recipe.training.seed)
     whole = [recipe.form.number] if recipe.form.number else []
     return Tokenizer.train(chain.from_iterable(lines.values()), recipe.tokenizer.vocabulary_size, whole=whole)
-
-
-def _finished(layout: RunLayout, recipe: Recipe, data: TrainingData) -> bool:
-    """Say whether a run has reached its end, without tokenizing the corpus again."""
-    if not layout.latest.is_file():
-        return False
-    rows = recipe.training.batch_size * len(data.train)
-    return load_state(find_checkpoint(layout, "latest"), layout).step >= max(1, recipe.training.sentences // rows)
 
 
 def rewrite(run: LoadedRun, source: LabelledText) -> Outputs:
@@ -242,8 +282,9 @@ def render(table: Mapping[str, Any]) -> str:
 
 
 def _told(training: Mapping[str, Any]) -> str:
+    shared = f", {training['beginning']:,} of them as the common beginning" if training["beginning"] else ""
     return (
-        f"{training['system']}, seed {training['seed']}: {training['sentences']:,} sentences "
+        f"{training['system']}, seed {training['seed']}: {training['sentences']:,} sentences{shared} "
         f"({training['epochs']:.1f} of the published {PUBLISHED_EPOCHS} epochs), {training['minutes']:.1f} minutes"
     )
 
