@@ -309,7 +309,8 @@ def tell_trends(table: Mapping[str, Any]) -> list[str]:
     names = list(together[0])
 
     def mean(name: str, *keys: str) -> float:
-        return statistics.mean(part[name][key]["value"] for part in together for key in keys)
+        values: list[float] = [part[name][key]["value"] for part in together for key in keys]
+        return statistics.mean(values)
 
     transfer = {name: mean(name, "accuracy_linear", "accuracy_neural") for name in names}
     perplexity = {name: mean(name, "perplexity") for name in names}
