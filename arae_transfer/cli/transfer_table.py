@@ -60,6 +60,13 @@ def transfer_table(
         ),
     ] = None,
     split: Annotated[str, typer.Option(metavar="NAME", help="The split that is rewritten.")] = "test",
+    judge_split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The split that judges and language model learn from; without this, extra, or train.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where to train.")] = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="CPU threads; without this, all that may be used.")
@@ -109,7 +116,7 @@ def transfer_table(
     if data:
         options = ReadingOptions(text_column=resolved.data.text_column, label_column=resolved.data.label_column)
         source, _ = read_evaluated_split(data, split, None, options)
-        judge_text = read_unseen_text(data, list(source.lines), options=options)
+        judge_text = read_unseen_text(data, list(source.lines), split=judge_split, options=options)
     else:
         source, _, judge_text = make_builtin_text(split, None)
     if judge_text.caution:

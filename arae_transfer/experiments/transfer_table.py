@@ -136,9 +136,14 @@ def train_systems(
         What became of each; None where one was interrupted.
 
     Raises:
-        AraeError: The folder holds runs of another recipe.
+        AraeError: The folder holds runs of another recipe or another beginning.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    plan, planned = folder / "plan.json", {"beginning": beginning}
+    # The recipes of the runs do not show it.
+    if plan.is_file() and json.loads(plan.read_text("utf-8")) != planned:
+        raise AraeError(f"the systems in {folder} began elsewhere ({plan})", "give another --output.")
+    write_text(plan, json.dumps(planned) + "\n")
     tokenizer = folder / "tokenizer.model"
     if not tokenizer.is_file():
         _train_tokenizer(recipe, data).save(tokenizer)
@@ -161,6 +166,7 @@ def train_systems(
             if initial is None:
                 return None
             before, minutes = _seen(initial)
+            initial = initial.absolute()  # a run that is resumed from elsewhere finds it again
         for system in systems:
             run = train(system, system.recipe(recipe, seed, tokenizer.absolute()), initial=initial)
             if run is None:

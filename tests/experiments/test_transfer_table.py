@@ -98,6 +98,9 @@ def test_the_systems_of_a_seed_go_on_from_one_beginning(tmp_path: Path) -> None:
     for each in found:
         environment = json.loads(RunLayout(Path(each.run)).environment.read_text("utf-8"))
         assert environment["initial"] == str(tmp_path / "beginning-7")
+    assert train(tmp_path, beginning=24) == (found, [])
+    with pytest.raises(AraeError, match="began elsewhere"):
+        train(tmp_path)
     beginning = load_recipe(RunLayout(tmp_path / "beginning-7").recipe)
     assert (beginning.adversary.weight, beginning.training.decay) == (0.0, "none")
 
