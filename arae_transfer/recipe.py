@@ -293,8 +293,10 @@ class Training:
         minimum=0,
         maximum=0.99999,
     )
-    initialization: Literal["uniform", "scaled"] = _setting(
-        "uniform", "Uniform(-0.1, 0.1) as in the reference code, or PyTorch's own scaled to each layer."
+    initialization: Literal["uniform", "scaled", "open"] = _setting(
+        "uniform",
+        "Uniform(-0.1, 0.1) as in the reference code; PyTorch's own scaled to each layer; or that with embeddings of "
+        "unit variance and open forget gates, with which the codes of different sentences differ from the start.",
     )
     precision: Literal["auto", "fast", "fp32", "bf16"] = _setting(
         "auto",

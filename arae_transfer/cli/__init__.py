@@ -30,6 +30,11 @@ COMMANDS = (
         "Look into the code space of a run: the paper's first experiment, and what the code carries.",
     ),
     CommandSource(
+        "transfer-table",
+        "transfer_table",
+        "Train a plain autoencoder and adversarially regularized ones, and measure how they transfer.",
+    ),
+    CommandSource(
         "semi-supervised",
         "semi_supervised.semi_supervised",
         "Compare what unlabelled sentences are worth: supervised, with an autoencoder, adversarially regularized.",

@@ -152,14 +152,14 @@ def train(
     _check_devices(resolved, processes.size)
     use_threads(threads, processes)
     reporter = make_reporter(quiet or not processes.leads)
-    sources = _data_sources(resolved, data, run, resume)
+    sources = data_sources(resolved, data, run, resume)
     training_data: LabelledData | TrainingData | ImageData
     if resolved.task == "classification":
         training_data = _read_labelled_data(resolved, sources)
     elif resolved.data.kind == "image":
         training_data = read_images(resolved, sources)
     else:
-        training_data = _read_data(resolved, sources, reporter.message)
+        training_data = read_training_data(resolved, sources, reporter.message)
     with reporter:
         trainer: Trainer
         if isinstance(training_data, LabelledData):
@@ -274,7 +274,7 @@ def _check_devices(recipe: Recipe, devices: int) -> None:
         raise AraeError(f"the recipe {recipe.name} is {what}, which trains on one device", "use --devices 1.")
 
 
-def _data_sources(recipe: Recipe, data: list[str] | None, run: Path, resumed: bool) -> list[str]:
+def data_sources(recipe: Recipe, data: list[str] | None, run: Path, resumed: bool) -> list[str]:
     """Return what is read: what was given, or what a run that is continued was given; nothing: the recipe's own."""
     data = data or (sources_of_run(run) if resumed else [])
     if not data and not recipe.data.builtin and recipe.data.kind == "text":
@@ -298,7 +298,8 @@ def _read_labelled_data(recipe: Recipe, sources: list[str]) -> LabelledData:
     return replace(found, sources=tuple(absolute_source(source) for source in sources))
 
 
-def _read_data(recipe: Recipe, data: list[str], message: Callable[[str], None]) -> TrainingData:
+def read_training_data(recipe: Recipe, data: list[str], message: Callable[[str], None]) -> TrainingData:
+    """Read what a recipe learns from, or make the corpus that it brings."""
     from arae_transfer.corpus.reading import ReadingOptions, is_large, read_corpus, stream_corpus
     from arae_transfer.corpus.sources import absolute_source
     from arae_transfer.training.data import TrainingData

@@ -15,6 +15,15 @@ from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import PAD_ID
 
 
+def open_forget_gates(layer: nn.LSTM) -> None:
+    """Start with forget gates that keep most of what was read (Jozefowicz et al. 2015: a bias of 1)."""
+    size = layer.hidden_size
+    with torch.no_grad():
+        for name, bias in layer.named_parameters():
+            if name.startswith("bias_ih"):
+                bias[size : 2 * size] += 1.0  # gates stand in the order input, forget, cell, output
+
+
 class ARAE(nn.Module):
     """All players of one recipe (Zhao et al. 2018, Figure 1 and Algorithm 2).
 
@@ -74,7 +83,9 @@ class ARAE(nn.Module):
                 for module in [*self.encoder.modules(), *self.decoders.modules()]:
                     if isinstance(module, nn.Embedding):
                         # With tied output weights this keeps the first logits near zero.
-                        module.weight.normal_(0.0, module.embedding_dim**-0.5)
+                        module.weight.normal_(0.0, 1.0 if scheme == "open" else module.embedding_dim**-0.5)
+                    if scheme == "open" and isinstance(module, nn.LSTM):
+                        open_forget_gates(module)
             for module in [*self.encoder.modules(), *self.decoders.modules()]:
                 if isinstance(module, nn.Embedding):
                     module.weight[PAD_ID] = 0.0

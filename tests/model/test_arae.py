@@ -92,7 +92,7 @@ def test_a_residual_model_says_what_it_reads_before_it_has_learnt_anything(schem
     assert right[1] > 0.8 > 0.3 > right[0]
 
 
-@pytest.mark.parametrize("scheme", ["uniform", "scaled"])
+@pytest.mark.parametrize("scheme", ["uniform", "scaled", "open"])
 @pytest.mark.parametrize("shared", [False, True])
 def test_the_padding_embedding_is_zero(scheme: str, shared: bool) -> None:
     model = build(model={"shared_embeddings": shared}, training={"initialization": scheme})
@@ -102,6 +102,19 @@ def test_the_padding_embedding_is_zero(scheme: str, shared: bool) -> None:
     for table in padded:
         assert not table.weight[PAD_ID].any()
         assert bool(table.weight[1:].any(1).all())
+
+
+def test_codes_of_an_open_model_differ_from_the_start() -> None:
+    spread = {}
+    for scheme in ("uniform", "scaled", "open"):
+        sizes = {"code": "single", "code_size": 128, "embedding_size": 128, "hidden_size": 128}
+        model = build(model=sizes, training={"initialization": scheme})
+        random = torch.Generator().manual_seed(3)
+        tokens = torch.randint(4, model.vocabulary_size, (64, 10), generator=random)
+        tokens[:, -1] = END_ID
+        code, _ = model.encoder(tokens, torch.full((64,), 10))
+        spread[scheme] = float(code.detach()[:, 0].var(0).sum())
+    assert spread["open"] > 0.5 > 5 * max(spread["uniform"], spread["scaled"])
 
 
 def test_the_seed_decides_the_weights() -> None:

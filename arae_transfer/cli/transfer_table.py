@@ -1,0 +1,144 @@
+"""`arae transfer-table`: a plain autoencoder beside adversarially regularized ones, trained, measured and tabulated."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from arae_transfer.cli.command import report
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import find_recipe
+
+
+def transfer_table(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="The recipe of the adversarially regularized one.")
+    ] = "yelp-sentiment/paper-short",
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="FOLDER|TABLE",
+            help="A folder of SPLIT.CLASS.txt, or a table, with train, valid, test and, for the judges, extra.",
+        ),
+    ] = None,
+    weights: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--weight",
+            min=0,
+            metavar="X",
+            help="A weight of the classifier on the code (attribute.weight); repeatable. Without this, the recipe's "
+            "and ten times it.",
+        ),
+    ] = None,
+    beginning: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="All go on from a plain autoencoder trained by N sentences first; 0: each starts anew.",
+        ),
+    ] = 0,
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="How many seeds.")] = 1,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one key of the recipe; repeatable."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Where runs, rewrites and numbers go; what is there is gone on with.  "
+            "[default: runs/RECIPE-transfer-table]",
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(metavar="NAME", help="The split that is rewritten.")] = "test",
+    judge_split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The split that judges and language model learn from; without this, extra, or train.",
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where to train.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="CPU threads; without this, all that may be used.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+) -> None:
+    """Train a plain autoencoder and adversarially regularized ones, and measure how they transfer.
+
+    The paper's second experiment, beside its published rows. The table goes to standard output, as Markdown. Stopped
+    by Ctrl-C or killed, the same command goes on.
+
+    \b
+      arae transfer-table yelp-sentiment/paper-short --data yelp --beginning 1000000
+      arae transfer-table yelp-sentiment/paper-fast --data yelp --seeds 3
+    """
+    from arae_transfer.cli.extras import require
+    from arae_transfer.recipe import load_recipe
+
+    resolved = load_recipe(find_recipe(recipe), settings or [])
+    if resolved.task == "classification" or resolved.data.kind != "text":
+        raise AraeError(
+            f"the recipe {resolved.name} does not rewrite text", "use a recipe like yelp-sentiment/paper-short."
+        )
+    if resolved.adversary.weight == 0 or (not weights and resolved.attribute.weight == 0):
+        raise AraeError(
+            f"the recipe {resolved.name} is that of a plain autoencoder: nothing to compare",
+            "set adversary.weight and attribute.weight above 0.",
+        )
+    if resolved.pairs.sentences > 0 or resolved.cycle.weight > 0:
+        raise AraeError(
+            f"the recipe {resolved.name} teaches rewriting by pairs or a cycle, which a plain autoencoder has not",
+            "use a recipe like yelp-sentiment/paper-short, or set pairs.sentences=0 and cycle.weight=0.",
+        )
+    wishes = list(dict.fromkeys(weights or [resolved.attribute.weight, 10 * resolved.attribute.weight]))
+    require("torch", "safetensors", "sacrebleu", "sklearn", extra="train", command="arae transfer-table")
+    from arae_transfer.cli.train import data_sources, read_training_data
+    from arae_transfer.cli.training_reporter import make_reporter
+    from arae_transfer.corpus.reading import ReadingOptions
+    from arae_transfer.evaluation.real_text import make_builtin_text, read_evaluated_split, read_unseen_text
+    from arae_transfer.experiments.transfer_table import make_systems, measure_trainings, render, train_systems
+    from arae_transfer.training.device import use_threads
+
+    use_threads(threads)
+
+    def say(message: str) -> None:
+        if not quiet:
+            report(message)
+
+    folder = output or Path("runs") / f"{resolved.name}-transfer-table"
+    # Read before hours of training: what is wrong with it is known now.
+    corpus = read_training_data(resolved, data_sources(resolved, data, folder, False), say)
+    if data:
+        options = ReadingOptions(text_column=resolved.data.text_column, label_column=resolved.data.label_column)
+        source, _ = read_evaluated_split(data, split, None, options)
+        judge_text = read_unseen_text(data, list(source.lines), split=judge_split, options=options)
+    else:
+        source, _, judge_text = make_builtin_text(split, None)
+    if judge_text.caution:
+        say(f"warning: {judge_text.caution}")
+    first = resolved.training.seed
+    trainings = train_systems(
+        resolved,
+        make_systems(wishes),
+        range(first, first + seeds),
+        corpus,
+        folder,
+        lambda system, seed: make_reporter(quiet),
+        beginning=beginning,
+        device=device,
+    )
+    if trainings is None:
+        say("interrupted; the same command goes on")
+        raise typer.Exit(130)
+    table = measure_trainings(trainings, source, judge_text, folder, say)
+    sys.stdout.write(render(table))
