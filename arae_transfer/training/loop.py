@@ -161,6 +161,16 @@ class Trainer:
         """Return the classes that the model tells apart: those that the sentences stand in."""
         return self.classes
 
+    def _initial_name(self) -> str | None:
+        """Return what a run started from, also where its own checkpoints have taken over since."""
+        if self.initial is not None:
+            return str(self.initial.root)
+        try:
+            name = json.loads(self.layout.environment.read_text("utf-8"))["initial"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # a new run, or one that says nothing
+        return None if name is None else str(name)
+
     def _recorded_initial(self) -> RunLayout | None:
         """Return the run that a run started from which was killed before its own first checkpoint."""
         if self.layout.latest.is_file() or not self.layout.environment.is_file():
@@ -214,7 +224,7 @@ class Trainer:
         self.data.save()
         environment: dict[str, Any] = {
             "data": list(self.sources),
-            "initial": str(self.initial.root) if self.initial is not None else None,
+            "initial": self._initial_name(),
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,

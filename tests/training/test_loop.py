@@ -436,6 +436,8 @@ def test_such_a_run_is_resumed_without_the_other(uninterrupted: dict[str, Path],
     begin_from(uninterrupted["joint"], one, recipe("joint"))
     begin_from(uninterrupted["joint"], two, recipe("joint"), interrupt_after(6))
     assert train(two, recipe("joint"), resume=True).finished
+    environment = json.loads(RunLayout(two).environment.read_text("utf-8"))
+    assert environment["initial"] == str(uninterrupted["joint"])
     assert_same_bits(saved(two), saved(one))
 
 
