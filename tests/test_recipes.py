@@ -21,7 +21,7 @@ from arae_transfer.training.classification import ClassificationTrainer
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.image_data import ImageData
 from arae_transfer.training.loop import Trainer
-from arae_transfer.training.validation import ValidationReport
+from arae_transfer.training.reporter import SilentReporter
 
 RECIPES = sorted(recipes_directory().rglob("*.toml"))
 
@@ -42,23 +42,6 @@ SMALL = [
     "training.batch_size=4",
     "validation.sentences=3",
 ]
-
-
-class Silent:
-    def message(self, text: str) -> None:
-        pass
-
-    def tokenizing(self, done: int, total: int, rate: float) -> None:
-        pass
-
-    def search(self, done: int, total: int, what: str = "") -> None:
-        pass
-
-    def progress(self, progress: object) -> None:
-        pass
-
-    def validation(self, step: int, report: ValidationReport, best: bool) -> None:
-        pass
 
 
 def small(path: Path, steps: int = 2) -> Recipe:
@@ -100,11 +83,11 @@ def make_trainer(recipe: Recipe, run: Path) -> Trainer:
         if recipe.pairs.propose:  # by the model of an earlier run
             first = run.with_name("first")
             alone = replace(recipe, pairs=replace(recipe.pairs, propose=0))
-            Trainer(alone, data, first, Silent(), device="cpu").train()
-        return Trainer(recipe, data, run, Silent(), device="cpu", initial=first)
+            Trainer(alone, data, first, SilentReporter(), device="cpu").train()
+        return Trainer(recipe, data, run, SilentReporter(), device="cpu", initial=first)
     train, valid = (examples(lines, recipe.labels.pairs) for lines in (data.train, data.valid))
     labelled = LabelledData(tuple(data.train), train, valid, ["the soup was cold ."])
-    return ClassificationTrainer(recipe, labelled, run, Silent(), device="cpu")
+    return ClassificationTrainer(recipe, labelled, run, SilentReporter(), device="cpu")
 
 
 def examples(lines: LabelledLines, pairs: bool) -> Examples:

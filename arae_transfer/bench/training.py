@@ -27,8 +27,7 @@ from arae_transfer.training.data import TrainingData
 from arae_transfer.training.loop import Trainer
 from arae_transfer.training.players import Metrics, Players
 from arae_transfer.training.processor import prepare_processor, torchs_own_products
-from arae_transfer.training.reporter import Progress
-from arae_transfer.training.validation import ValidationReport
+from arae_transfer.training.reporter import SilentReporter
 
 WARM_UP_STEPS = 2
 AUTOENCODER = "encoder and decoders"
@@ -80,25 +79,6 @@ class TrainingSpeed:
     def table(self) -> dict[str, Any]:
         """Return everything as JSON types."""
         return asdict(self)
-
-
-class _Silent:
-    """Shows nothing: what is measured is the training."""
-
-    def message(self, text: str) -> None:
-        pass
-
-    def tokenizing(self, done: int, total: int, rate: float) -> None:
-        pass
-
-    def search(self, done: int, total: int, what: str = "") -> None:
-        pass
-
-    def progress(self, progress: Progress) -> None:
-        pass
-
-    def validation(self, step: int, report: ValidationReport, best: bool) -> None:
-        pass
 
 
 def matrix_product_rate(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float | None:
@@ -257,7 +237,7 @@ def measure_training(
         AraeError: The device does not exist, or the data do not fit the recipe.
     """
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(recipe, data, Path(folder) / "run", _Silent(), device=device)
+        trainer = Trainer(recipe, data, Path(folder) / "run", SilentReporter(), device=device)
     prepare_processor()
     trainer.model.train()
     ours: list[float] = []

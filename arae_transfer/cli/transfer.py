@@ -202,6 +202,15 @@ def transfer(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    if_unchanged: Annotated[
+        str | None,
+        typer.Option(
+            metavar="search|keep",
+            help="Where the rewrite would be the line itself: take the best other candidate of a small beam that has "
+            "the wished class, or keep the line.  [default: search, where the model can]",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     list_the_models: Annotated[
         bool,
         typer.Option("--list-models", help="List the models: name, classes, folder.", rich_help_panel=MODEL),
@@ -285,7 +294,7 @@ def transfer(
             ctx.fail(f"Option '{name}' needs {needed}.")
     if beam is not None and sample is not None:
         ctx.fail("Options '--beam' and '--sample' exclude each other.")
-    choice = _choice(beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already)
+    choice = _choice(beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged)
     folder = ModelFolder.find(model)
     class_name = folder.match_class(to)
     names = files or [STANDARD_INPUT]
@@ -335,6 +344,7 @@ def _choice(
     min_confidence: float | None,
     source: str | None,
     if_already: str | None,
+    if_unchanged: str | None,
 ) -> Choice:
     """Return how answers are chosen; what was not said is as a choice is without it.
 
@@ -354,6 +364,7 @@ def _choice(
         "min_confidence": min_confidence,
         "source": source,
         "if_already": if_already,
+        "if_unchanged": if_unchanged,
     }
     return Choice(**{name: value for name, value in said.items() if value is not None})
 

@@ -24,6 +24,7 @@ MOST_ROWS = 512
 
 AUTO = "auto"
 IF_ALREADY = ("keep", "rewrite")
+IF_UNCHANGED = ("search", "keep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,9 @@ class Choice:
         source: ``"auto"`` finds the class of each line by the style scorer; None: it is not looked for.
         if_already: With ``source``, what happens to lines (or sentences of longer ones) that have the wished class
             already: ``"keep"`` leaves them as they are, ``"rewrite"`` rewrites them all the same.
+        if_unchanged: What happens where the one greedy rewrite is the source itself, which has not the wished class
+            by the style scorer: ``"search"`` takes the best other candidate of a small beam that has it, where there
+            is one and the model can search; ``"keep"`` answers with the source.
     """
 
     beam: int | None = None
@@ -99,6 +103,7 @@ class Choice:
     min_confidence: float = 0.0
     source: str | None = None
     if_already: str = "keep"
+    if_unchanged: str = "search"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done.
@@ -129,6 +134,8 @@ class Choice:
             )
         if self.if_already not in IF_ALREADY:
             raise AraeError(f"unknown way {self.if_already!r} if already so", f"use {' or '.join(IF_ALREADY)}.")
+        if self.if_unchanged not in IF_UNCHANGED:
+            raise AraeError(f"unknown way {self.if_unchanged!r} if unchanged", f"use {' or '.join(IF_UNCHANGED)}.")
 
     @property
     def width(self) -> int:

@@ -44,6 +44,12 @@ CHARACTERS_PER_TOKEN = 16
 LONGEST_SPLIT = 1 << 14
 """Characters of a line that are rewritten in pieces; the rest of a longer one, which no person wrote, is left out."""
 
+SECOND_BEAM = 6
+"""The candidates that are searched where the greedy rewrite is the source itself."""
+
+LEAST_STYLE = 0.5
+"""How sure the style scorer must be of the wished class for such a candidate to be the answer."""
+
 LONGEST_GROWTH = 16
 """An answer may have this many tokens more than its line. A bound for each line alone: none depends on its batch."""
 
@@ -299,6 +305,7 @@ class Rewriter:
                         lengths[number] = 0  # answered
         if choice.searches:
             batch_size = max(1, min(batch_size, MOST_ROWS // choice.width))
+        unchanged = []
         for batch in _batches(lengths, batch_size):
             lines = [prepared[number] for number in batch]
             if choice.searches:
@@ -308,14 +315,39 @@ class Rewriter:
                 continue
             answers = self._run([line.ids for line in lines], to)
             for number, line, answer in zip(batch, lines, answers, strict=True):
+                text = self._tokenizer.decode(answer)
+                if text == line.text:
+                    unchanged.append(number)
                 rewrites[number] = replace(
                     rewrites[number],
-                    output=self._writer(form).from_corpus(self._tokenizer.decode(answer), line.memory),  # one line
+                    output=self._writer(form).from_corpus(text, line.memory),  # one line
                     tokens=len(line.ids) - 1,
                     unfinished=END_ID not in answer,
                     pieces=1,
                 )
+        if unchanged and choice.if_unchanged == "search" and self._sessions.searches:
+            self._search_unchanged(rewrites, prepared, unchanged, form)
         return rewrites
+
+    def _search_unchanged(
+        self, rewrites: list[Rewrite], prepared: Sequence[_Prepared], unchanged: Sequence[int], form: str
+    ) -> None:
+        """Exchange rewrites that are their sources for the best other candidates of a beam, where these are rewrites.
+
+        What has the wished class already is rightly left as it is.
+        """
+        classes = self._find_classes([prepared[number] for number in unchanged])
+        wanted = [number for number, found in zip(unchanged, classes, strict=True) if found != rewrites[number].to]
+        search = Choice(beam=SECOND_BEAM)
+        for batch in _batches([len(prepared[number].ids) for number in wanted], MOST_ROWS // SECOND_BEAM):
+            numbers = [wanted[place] for place in batch]
+            lines = [prepared[number] for number in numbers]
+            found_by_line = self._search(lines, rewrites[numbers[0]].to, form, search)
+            for number, candidates in zip(numbers, found_by_line, strict=True):
+                for each in candidates:
+                    if each.style > LEAST_STYLE and not each.unfinished and each.output != rewrites[number].output:
+                        rewrites[number] = replace(rewrites[number], output=each.output)
+                        break
 
     def _find_classes(self, lines: Sequence[_Prepared]) -> list[str | None]:
         """Return the class that the style scorer finds in each line; a blank one has none."""

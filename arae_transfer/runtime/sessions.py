@@ -195,6 +195,11 @@ class Sessions:
             self._encoder, self._decoders[key] = encoder, decoder
         return encoder, decoder
 
+    @property
+    def searches(self) -> bool:
+        """Whether the model writes candidates and scores their style."""
+        return self.folder.scorer is not None and self.folder.variants[self.variant].candidates is not None
+
     def open_scorer(self) -> onnxruntime.InferenceSession:
         """Return the session of the style scorer.
 

@@ -47,3 +47,22 @@ class Reporter(Protocol):
 
     def validation(self, step: int, report: ValidationReport, best: bool) -> None:
         """Show scores and probe sentences."""
+
+
+class SilentReporter:
+    """Shows nothing, to a person who is not there: for measurements and tests."""
+
+    def message(self, text: str) -> None:
+        """Say nothing."""
+
+    def tokenizing(self, done: int, total: int, rate: float) -> None:
+        """Say nothing."""
+
+    def search(self, done: int, total: int, what: str = "") -> None:
+        """Say nothing."""
+
+    def progress(self, progress: Progress) -> None:
+        """Say nothing."""
+
+    def validation(self, step: int, report: ValidationReport, best: bool) -> None:
+        """Say nothing."""

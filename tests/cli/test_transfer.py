@@ -473,7 +473,7 @@ def test_the_environment_chooses_model_and_threads(arae: Arae) -> None:
         ("arae transfer --to ", {"positive", "negative", "neutral tone", "endless"}),
         ("arae transfer --to ne", {"negative", "neutral tone"}),
         ("arae transfer --model ", {"small"}),
-        ("arae trans", {"transfer"}),
+        ("arae trans", {"transfer", "transfer-table"}),
     ],
 )
 def test_completion_knows_classes_and_models(arae: Arae, small_model: Path, words: str, expected: set[str]) -> None:

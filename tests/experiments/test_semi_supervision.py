@@ -11,6 +11,7 @@ import pytest
 from arae_transfer.corpus.labelled import Examples, LabelledData
 from arae_transfer.experiments.semi_supervision import SYSTEMS, Result, recipe_of, render, run_systems, summarize
 from arae_transfer.recipe import Recipe, recipe_from_table, recipe_to_table
+from arae_transfer.training.reporter import SilentReporter
 
 RECIPE = recipe_from_table(
     {"name": "few"},
@@ -29,23 +30,6 @@ RECIPE = recipe_from_table(
         "labels.batch_size=4",
     ],
 )
-
-
-class Silent:
-    def message(self, text: str) -> None:
-        pass
-
-    def tokenizing(self, done: int, total: int, rate: float) -> None:
-        pass
-
-    def search(self, done: int, total: int, what: str = "") -> None:
-        pass
-
-    def progress(self, progress: object) -> None:
-        pass
-
-    def validation(self, step: int, report: object, best: bool) -> None:
-        pass
 
 
 def keys(system: str) -> set[tuple[str, str]]:
@@ -77,7 +61,9 @@ def test_every_system_is_trained_once_and_kept(tmp_path: Path) -> None:
     seen: list[Result] = []
 
     def run(labels: list[float]) -> list[Result]:
-        return run_systems(RECIPE, data, examples, labels, [1], tmp_path, Silent, device="cpu", finished=seen.append)
+        return run_systems(
+            RECIPE, data, examples, labels, [1], tmp_path, SilentReporter, device="cpu", finished=seen.append
+        )
 
     first = run([4])
     assert [(each.system, each.labels) for each in first] == [(system, 4) for system in SYSTEMS]

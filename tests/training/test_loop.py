@@ -555,17 +555,11 @@ from arae_transfer.layout import RunLayout
 from arae_transfer.recipe import load_recipe
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.loop import Trainer
+from arae_transfer.training.reporter import SilentReporter
 
 # All imports happen once, before anything is killed; the first optimizer imports a great deal.
 import sacrebleu.metrics.bleu
 torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
-
-class Silent:
-    def message(self, text): pass
-    def tokenizing(self, done, total, rate): pass
-    def search(self, done, total, what=""): pass
-    def progress(self, progress): pass
-    def validation(self, step, report, best): pass
 
 def start():
     child = os.fork()
@@ -573,7 +567,7 @@ def start():
         status = 1
         try:
             torch.set_num_threads(1)
-            Trainer(recipe, data, run, Silent(), device="cpu", resume=layout.recipe.exists()).train()
+            Trainer(recipe, data, run, SilentReporter(), device="cpu", resume=layout.recipe.exists()).train()
             status = 0
         except BaseException:
             sys.excepthook(*sys.exc_info())

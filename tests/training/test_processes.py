@@ -27,8 +27,7 @@ from arae_transfer.training.data import TrainingData
 from arae_transfer.training.loop import Trainer
 from arae_transfer.training.players import Optimizers, Players
 from arae_transfer.training.processes import ALONE, Processes
-from arae_transfer.training.reporter import Progress
-from arae_transfer.training.validation import ValidationReport
+from arae_transfer.training.reporter import SilentReporter
 
 STEPS = 5
 SMALL: dict[str, Any] = {
@@ -85,26 +84,9 @@ def corpus() -> TrainingData:
     return TrainingData(lines, {label: own[:140] for label, own in lines.items()})
 
 
-class Silent:
-    def message(self, text: str) -> None:
-        pass
-
-    def tokenizing(self, done: int, total: int, rate: float) -> None:
-        pass
-
-    def search(self, done: int, total: int, what: str = "") -> None:
-        pass
-
-    def progress(self, progress: Progress) -> None:
-        pass
-
-    def validation(self, step: int, report: ValidationReport, best: bool) -> None:
-        pass
-
-
 def train(run: Path, chosen: Recipe, processes: Processes = ALONE, resume: bool = False, quiet: bool = True) -> bool:
     """Train a run, and say whether it was finished."""
-    trainer = Trainer(chosen, corpus(), run, Silent(), device="cpu", resume=resume, processes=processes)
+    trainer = Trainer(chosen, corpus(), run, SilentReporter(), device="cpu", resume=resume, processes=processes)
     if quiet:
         trainer.model.scorer.dropout.p = 0.0  # always there, and drawn by each process for itself
         # A constant in all scores changes no loss: its gradient is rounding alone, of which Adam makes whole steps.
@@ -114,7 +96,7 @@ def train(run: Path, chosen: Recipe, processes: Processes = ALONE, resume: bool 
 
 def interrupt(run: Path, chosen: Recipe, processes: Processes, after: int, victim: int, number: int) -> bool:
     """Train a run until a signal comes to one of the processes."""
-    trainer = Trainer(chosen, corpus(), run, Silent(), device="cpu", processes=processes)
+    trainer = Trainer(chosen, corpus(), run, SilentReporter(), device="cpu", processes=processes)
     step = trainer._step
 
     def interrupted(number_of_step: int) -> dict[str, float]:
