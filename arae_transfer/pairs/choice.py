@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from arae_transfer.language_model.ngram import NgramLanguageModel
 from arae_transfer.linear_classifier import LinearClassifier
+from arae_transfer.runtime.candidates import only_appends
 
 Floats = npt.NDArray[np.float64]
 
@@ -97,7 +98,7 @@ class RewriteChoice:
                 lost_fluency = max(0.0, base - likely[place])
                 if beliefs[place] < _LEAST_BELIEF or lost_fluency > _MOST_LOST_FLUENCY:
                     continue
-                if _repetitions(rewrite) > _repetitions(words) or _only_appends(words, rewrite):
+                if _repetitions(rewrite) > _repetitions(words) or only_appends(" ".join(words), " ".join(rewrite)):
                     continue
                 score = _STYLE * np.log(min(beliefs[place], _ENOUGH_BELIEF)) - _FLUENCY * lost_fluency
                 score -= self._distance(words, rewrite, source, target)
@@ -113,23 +114,6 @@ class RewriteChoice:
         lost = sum(count * self.word_price(word, source, target) for word, count in (before - after).items())
         added = sum(count * self.word_price(word, target, source) for word, count in (after - before).items())
         return _LOST * lost + _ADDED * added + _SHORTER * max(0, len(words) - len(rewrite))
-
-
-def _only_appends(words: Sequence[str], rewrite: Sequence[str]) -> bool:
-    """Say whether style was stuck on behind the sentence's last word: "we called to ask is amazing ."."""
-    before, after = _without_end(words), _without_end(rewrite)
-    if not before or before[-1] not in after:
-        return False
-    last = len(after) - 1 - after[::-1].index(before[-1])
-    return last < len(after) - 1
-
-
-def _without_end(words: Sequence[str]) -> list[str]:
-    """Leave the punctuation at the end out."""
-    end = len(words)
-    while end and not any(character.isalnum() for character in words[end - 1]):
-        end -= 1
-    return list(words[:end])
 
 
 def _repetitions(words: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -21,6 +22,8 @@ MOST_CANDIDATES = 64
 
 MOST_ROWS = 512
 """Candidates that are written at once: more take memory and are no faster."""
+
+_WORD = re.compile(r"\w+")
 
 AUTO = "auto"
 IF_ALREADY = ("keep", "rewrite")
@@ -254,6 +257,12 @@ def agreement(source: str, rewrite: str) -> float:
     words, others = Counter(source.split()), Counter(rewrite.split())
     number = words.total() + others.total()
     return 2 * (words & others).total() / number if number else 1.0
+
+
+def only_appends(source: str, rewrite: str) -> bool:
+    """Say whether a rewrite goes on behind its source's last word: style stuck on, as in "we asked is great ."."""
+    before, after = (_WORD.findall(text) for text in (source, rewrite))
+    return bool(before) and before[-1] in after and after[-1] != before[-1]
 
 
 def join_candidates(

@@ -23,6 +23,7 @@ from arae_transfer.runtime.candidates import (
     agreement,
     follow,
     join_candidates,
+    only_appends,
     uniform_numbers,
 )
 from arae_transfer.runtime.long_lines import LONG, Pieces, cut_in_two, cut_into_sentences
@@ -344,10 +345,10 @@ class Rewriter:
             lines = [prepared[number] for number in numbers]
             found_by_line = self._search(lines, rewrites[numbers[0]].to, form, search)
             for number, candidates in zip(numbers, found_by_line, strict=True):
-                for each in candidates:
-                    if each.style > LEAST_STYLE and not each.unfinished and each.output != rewrites[number].output:
-                        rewrites[number] = replace(rewrites[number], output=each.output)
-                        break
+                source = rewrites[number].output
+                rewrite = next((each for each in candidates if _is_rewrite(each, source)), None)
+                if rewrite is not None:
+                    rewrites[number] = replace(rewrites[number], output=rewrite.output)
 
     def _find_classes(self, lines: Sequence[_Prepared]) -> list[str | None]:
         """Return the class that the style scorer finds in each line; a blank one has none."""
@@ -522,6 +523,13 @@ def _choose(rewrite: Rewrite, line: _Prepared, candidates: Sequence[Candidate], 
     if best.style < choice.min_confidence:
         return replace(rewrite, output=one_line(line.source), truncated=False, unsure=1)
     return replace(rewrite, output=best.output, unfinished=best.unfinished, pieces=1)
+
+
+def _is_rewrite(candidate: Candidate, source: str) -> bool:
+    """Say whether a candidate is a rewrite of a source, in the form that both are answered in."""
+    if candidate.unfinished or candidate.output == source or only_appends(source, candidate.output):
+        return False
+    return candidate.style > LEAST_STYLE
 
 
 def _keep(rewrite: Rewrite) -> Rewrite:

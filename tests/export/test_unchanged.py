@@ -14,7 +14,7 @@ from arae_transfer.export.export import export_model
 from arae_transfer.export.weights import storable
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import recipe_from_table
-from arae_transfer.runtime.candidates import Choice
+from arae_transfer.runtime.candidates import Choice, only_appends
 from arae_transfer.runtime.rewriter import LEAST_STYLE, SECOND_BEAM, Rewriter
 from arae_transfer.tokenizer import Tokenizer
 
@@ -67,7 +67,10 @@ def test_the_best_other_candidate_that_has_the_class_takes_its_place(rewriter: R
         fitting = [
             each.output
             for each in every.candidates
-            if each.style > LEAST_STYLE and not each.unfinished and each.output != line
+            if each.style > LEAST_STYLE
+            and not each.unfinished
+            and each.output != line
+            and not only_appends(line, each.output)
         ]
         if one != line:
             assert other == one

@@ -17,6 +17,7 @@ from arae_transfer.runtime.candidates import (
     Ranking,
     agreement,
     join_candidates,
+    only_appends,
     uniform_numbers,
 )
 
@@ -127,3 +128,18 @@ def test_the_candidates_of_pieces_are_joined_best_first(seed: int) -> None:
 
 def test_pieces_without_candidates_join_to_none() -> None:
     assert join_candidates([([], "a", 3), ([], "b", 2)], " ".join, 3) == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "rewrite", "appends"),
+    [
+        ("we called to ask .", "we called to ask is amazing .", True),
+        ("We called to ask!", "We called to ask instead.", True),
+        ("i 'll be back .", "i will not be back !", False),
+        ("the food was bad .", "the food was good and cheap .", False),
+        ("bad", "good", False),
+        ("?", "great !", False),
+    ],
+)
+def test_style_stuck_on_at_the_end_is_told(source: str, rewrite: str, appends: bool) -> None:
+    assert only_appends(source, rewrite) is appends
