@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arae_transfer.cli.options import SettingsOption, TrainingDeviceOption, TrainingThreadsOption
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import find_recipe
 
@@ -32,18 +33,13 @@ def bench_train(
             help="What to train on; without this, the quickstart's corpus.",
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one key of the recipe; repeatable."),
-    ] = None,
+    settings: SettingsOption = None,
     steps: Annotated[int, typer.Option(min=1, metavar="N", help="Steps to measure.")] = 10,
     reference: Annotated[
         bool, typer.Option("--reference/--no-reference", help="Measure the plain reference step as well.")
     ] = True,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where to train.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="CPU threads; without this, all that may be used.")
-    ] = None,
+    device: TrainingDeviceOption = "auto",
+    threads: TrainingThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Measure how fast a recipe trains on this machine.

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from arae_transfer.cli.command import report
-from arae_transfer.cli.transfer import (
+from arae_transfer.cli.options import (
     INPUT_AND_OUTPUT,
-    MESSAGES,
-    MODEL,
     SPEED,
-    STANDARD_INPUT,
-    complete_model,
-    json_line,
-    progress_bar,
-    quick_start,
-    sources_of,
+    DeviceOption,
+    FormOption,
+    ModelOption,
+    OutputOption,
+    QuietOption,
+    ThreadsOption,
 )
-from arae_transfer.layout import MODEL_VARIABLE
+from arae_transfer.cli.transfer import STANDARD_INPUT, json_line, progress_bar, quick_start, sources_of
 from arae_transfer.runtime.model_folder import ModelFolder
 
 if TYPE_CHECKING:
@@ -40,36 +37,9 @@ def classify(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="NAME|PATH",
-            help="An exported model; without this, the shipped one.",
-            envvar=MODEL_VARIABLE,
-            autocompletion=complete_model,
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    form: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|ordinary|corpus",
-            help="How the lines are written: ordinary writing, or the form of the model's corpus.",
-            rich_help_panel=INPUT_AND_OUTPUT,
-        ),
-    ] = "auto",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Write here; the file appears when it is complete.",
-            rich_help_panel=INPUT_AND_OUTPUT,
-        ),
-    ] = None,
+    model: ModelOption = None,
+    form: FormOption = "auto",
+    output: OutputOption = None,
     tsv: Annotated[
         bool, typer.Option("--tsv", help="Write class, tab, source.", rich_help_panel=INPUT_AND_OUTPUT)
     ] = False,
@@ -81,24 +51,8 @@ def classify(
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = False,
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cpu|cuda[:N]",
-            help="Where to run; auto: a GPU that can be used, else the CPU.",
-            rich_help_panel=SPEED,
-        ),
-    ] = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="CPU threads; without this, all that this process may use.",
-            envvar="ARAE_THREADS",
-            rich_help_panel=SPEED,
-        ),
-    ] = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     batch_size: Annotated[
         int,
         typer.Option(
@@ -108,9 +62,7 @@ def classify(
             rich_help_panel=SPEED,
         ),
     ] = 64,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=MESSAGES)
-    ] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Label text line by line, with probabilities.
 

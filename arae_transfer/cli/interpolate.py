@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arae_transfer.cli.transfer import complete_class, complete_model
+from arae_transfer.cli.options import complete_class, complete_model
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import MODEL_VARIABLE
 from arae_transfer.runtime.model_folder import ModelFolder

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from arae_transfer.cli.transfer import complete_class, complete_model, known_classes
+from arae_transfer.cli.options import complete_class, complete_model
+from arae_transfer.cli.transfer import known_classes
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import MODEL_VARIABLE
 from arae_transfer.runtime.model_folder import ModelFolder

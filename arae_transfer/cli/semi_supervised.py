@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from arae_transfer.cli.options import SettingsOption, TrainingDeviceOption, TrainingThreadsOption
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import find_recipe
 
@@ -29,20 +30,15 @@ def semi_supervised(
         typer.Option(metavar="SHARE|N", help="A share of the labels, or a number of them; repeatable."),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, metavar="N", help="How many seeds.")] = 3,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one key of the recipe; repeatable."),
-    ] = None,
+    settings: SettingsOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output", "-o", metavar="FOLDER", help="Where runs and results are kept; what is there is kept."
         ),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where to train.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="CPU threads; without this, all that may be used.")
-    ] = None,
+    device: TrainingDeviceOption = "auto",
+    threads: TrainingThreadsOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
     """Compare what unlabelled sentences are worth: supervised, with an autoencoder, adversarially regularized.

@@ -14,8 +14,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from arae_transfer.cli.messages import Messages
+from arae_transfer.cli.options import (
+    INPUT_AND_OUTPUT,
+    MESSAGES,
+    MODEL,
+    SPEED,
+    DeviceOption,
+    FormOption,
+    ModelOption,
+    OutputOption,
+    QuietOption,
+    ThreadsOption,
+    complete_class,
+)
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import MODEL_VARIABLE, list_models
+from arae_transfer.layout import list_models
 from arae_transfer.runtime.model_folder import ModelFolder
 
 if TYPE_CHECKING:
@@ -23,30 +36,12 @@ if TYPE_CHECKING:
     from arae_transfer.runtime.rewriter import Rewrite
     from arae_transfer.runtime.stream import Line, Source
 
-INPUT_AND_OUTPUT = "Input and output"
-MODEL = "Model"
 CANDIDATES = "Candidates"
-SPEED = "Speed"
-MESSAGES = "Messages"
 
 STANDARD_INPUT = "-"
 DEFAULT_RANKING = "style=1,fluency=1,content=1"
 DECIMALS = 4
 """Of scores in JSON: those of a line differ by less in batches of other sizes."""
-
-
-def complete_model(incomplete: str) -> list[str]:
-    """Return the names of models that begin so, for the shell."""
-    return [name for name in list_models() if name.startswith(incomplete)]
-
-
-def complete_class(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return the classes of the wished model that begin so, for the shell."""
-    try:
-        classes = ModelFolder.find(ctx.params.get("model")).classes
-    except AraeError:
-        return []
-    return [name for name in classes if name.startswith(incomplete)]
 
 
 def transfer(
@@ -71,26 +66,8 @@ def transfer(
             rich_help_panel=MODEL,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="NAME|PATH",
-            help="An exported model; without this, the shipped one.",
-            envvar=MODEL_VARIABLE,
-            autocompletion=complete_model,
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    form: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|ordinary|corpus",
-            help="How the lines are written: ordinary writing, or the form of the model's corpus.",
-            rich_help_panel=INPUT_AND_OUTPUT,
-        ),
-    ] = "auto",
+    model: ModelOption = None,
+    form: FormOption = "auto",
     long: Annotated[
         str,
         typer.Option(
@@ -100,16 +77,7 @@ def transfer(
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = "split",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Write here; the file appears when it is complete.",
-            rich_help_panel=INPUT_AND_OUTPUT,
-        ),
-    ] = None,
+    output: OutputOption = None,
     tsv: Annotated[
         bool,
         typer.Option("--tsv", help="Write source, tab, answer.", rich_help_panel=INPUT_AND_OUTPUT),
@@ -218,14 +186,7 @@ def transfer(
     list_the_classes: Annotated[
         bool, typer.Option("--list-classes", help="List the model's classes.", rich_help_panel=MODEL)
     ] = False,
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cpu|cuda[:N]",
-            help="Where to run; auto: a GPU that can be used, else the CPU.",
-            rich_help_panel=SPEED,
-        ),
-    ] = "auto",
+    device: DeviceOption = "auto",
     variant: Annotated[
         str,
         typer.Option(
@@ -234,16 +195,7 @@ def transfer(
             rich_help_panel=SPEED,
         ),
     ] = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="CPU threads; without this, all that this process may use.",
-            envvar="ARAE_THREADS",
-            rich_help_panel=SPEED,
-        ),
-    ] = None,
+    threads: ThreadsOption = None,
     batch_size: Annotated[
         int,
         typer.Option(
@@ -253,9 +205,7 @@ def transfer(
             rich_help_panel=SPEED,
         ),
     ] = 64,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=MESSAGES)
-    ] = False,
+    quiet: QuietOption = False,
     verbose: Annotated[
         bool,
         typer.Option("--verbose", "-v", help="Say what runs where, and how fast.", rich_help_panel=MESSAGES),

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from arae_transfer.cli.command import report
+from arae_transfer.cli.options import SettingsOption, TrainingDeviceOption, TrainingThreadsOption
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import find_recipe
 
@@ -45,10 +46,7 @@ def transfer_table(
         ),
     ] = 0,
     seeds: Annotated[int, typer.Option(min=1, metavar="N", help="How many seeds.")] = 1,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one key of the recipe; repeatable."),
-    ] = None,
+    settings: SettingsOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -67,10 +65,8 @@ def transfer_table(
             help="The split that judges and language model learn from; without this, extra, or train.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where to train.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="CPU threads; without this, all that may be used.")
-    ] = None,
+    device: TrainingDeviceOption = "auto",
+    threads: TrainingThreadsOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
     """Train a plain autoencoder and adversarially regularized ones, and measure how they transfer.

@@ -1,0 +1,93 @@
+"""Options that several commands have, each declared once, and what completes them in a shell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import MODEL_VARIABLE, list_models
+from arae_transfer.runtime.model_folder import ModelFolder
+
+INPUT_AND_OUTPUT = "Input and output"
+MODEL = "Model"
+SPEED = "Speed"
+MESSAGES = "Messages"
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Return the names of models that begin so, for the shell."""
+    return [name for name in list_models() if name.startswith(incomplete)]
+
+
+def complete_class(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the classes of the wished model that begin so, for the shell."""
+    try:
+        classes = ModelFolder.find(ctx.params.get("model")).classes
+    except AraeError:
+        return []
+    return [name for name in classes if name.startswith(incomplete)]
+
+
+# Of commands that run an exported model on lines.
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|PATH",
+        help="An exported model; without this, the shipped one.",
+        envvar=MODEL_VARIABLE,
+        autocompletion=complete_model,
+        rich_help_panel=MODEL,
+    ),
+]
+FormOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|ordinary|corpus",
+        help="How the lines are written: ordinary writing, or the form of the model's corpus.",
+        rich_help_panel=INPUT_AND_OUTPUT,
+    ),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write here; the file appears when it is complete.",
+        rich_help_panel=INPUT_AND_OUTPUT,
+    ),
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda[:N]",
+        help="Where to run; auto: a GPU that can be used, else the CPU.",
+        rich_help_panel=SPEED,
+    ),
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="CPU threads; without this, all that this process may use.",
+        envvar="ARAE_THREADS",
+        rich_help_panel=SPEED,
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=MESSAGES)]
+
+# Of commands that train.
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one key of the recipe; repeatable."),
+]
+TrainingDeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where to train.")]
+TrainingThreadsOption = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="CPU threads; without this, all that may be used.")
+]
