@@ -2,12 +2,17 @@
 
 The three are weighed in nats. What a rewrite gains in fluency over its sentence counts nothing: language models like
 what is said often, and a choice that follows them turns every sentence into a popular one.
+
+Where a trained model is at hand, it has a say as well: how likely it finds the rewrite, and how likely it would come
+back from there to the sentence (a noisy channel). It has seen all pairs, so what few of them do it finds unlikely: to
+drop a word, or to praise at random.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -35,6 +40,25 @@ _LEAST_WORD_PRICE = 0.1
 # The price of a word rises with its rarity, in units of so many nats, between these bounds.
 _RARITY = 8.0
 _COMMON, _RARE = 0.2, 1.4
+# What a trained model's log-probabilities count, of the rewrite and of the sentence given the rewrite. A model says
+# what it likes twice, so words of the wanted style that stand there again have a price.
+_FORWARD, _BACK = 0.3, 0.3
+_AGAIN = 2.0
+
+
+@dataclass(frozen=True)
+class RatedRewrite:
+    """A rewrite that is good enough.
+
+    Attributes:
+        words: Its words.
+        score: How good it is, in nats; only to compare with others of the same sentence.
+        likelihood: A trained model's log-probability of it, given the sentence, in nats; 0 where none was asked.
+    """
+
+    words: list[str]
+    score: float
+    likelihood: float = 0.0
 
 
 class RewriteChoice:
@@ -64,15 +88,15 @@ class RewriteChoice:
         free = min(max(free, _LEAST_WORD_PRICE), 1.0)
         return free * min(max(self._rarity.get(word, _RARE), _COMMON), _RARE)
 
-    def choose(
+    def rate(
         self,
         sentences: Sequence[Sequence[str]],
         candidates: Sequence[Sequence[Sequence[str]]],
         models: Sequence[NgramLanguageModel],
         source: int,
         target: int,
-    ) -> list[list[str] | None]:
-        """Choose a rewrite for each of some sentences of one class.
+    ) -> list[list[RatedRewrite]]:
+        """Rate the candidates of each of some sentences of one class.
 
         Args:
             sentences: The words of each sentence.
@@ -82,18 +106,18 @@ class RewriteChoice:
             target: The index of the rewrites' class.
 
         Returns:
-            The best candidate of each sentence; None where none is good enough.
+            For each sentence the candidates that are good enough, the best first.
         """
         flat = [list(words) for own in candidates for words in own]
         if not flat:
-            return [None] * len(sentences)
+            return [[] for _ in sentences]
         beliefs = self._classifier.probabilities([" ".join(words) for words in flat])[:, target]
         likely = models[target].score(flat).log_probability
         before = np.maximum(*(models[index].score(sentences).log_probability for index in (source, target)))
-        chosen: list[list[str] | None] = []
+        rated: list[list[RatedRewrite]] = []
         start = 0
         for words, own, base in zip(sentences, candidates, before, strict=True):
-            best, best_score = None, -np.inf
+            good = []
             for place, rewrite in enumerate(own, start):
                 lost_fluency = max(0.0, base - likely[place])
                 if beliefs[place] < _LEAST_BELIEF or lost_fluency > _MOST_LOST_FLUENCY:
@@ -102,11 +126,51 @@ class RewriteChoice:
                     continue
                 score = _STYLE * np.log(min(beliefs[place], _ENOUGH_BELIEF)) - _FLUENCY * lost_fluency
                 score -= self._distance(words, rewrite, source, target)
-                if score > best_score:
-                    best, best_score = list(rewrite), score
-            chosen.append(best)
+                good.append(RatedRewrite(list(rewrite), float(score)))
+            rated.append(sorted(good, key=lambda rewrite: -rewrite.score))
             start += len(own)
-        return chosen
+        return rated
+
+    def prefer(
+        self,
+        words: Sequence[str],
+        rated: Sequence[RatedRewrite],
+        forward: Sequence[float] | Floats,
+        back: Sequence[float] | Floats,
+        source: int,
+        target: int,
+    ) -> RatedRewrite | None:
+        """Choose among rated rewrites of a sentence with a trained model's opinion.
+
+        Args:
+            words: The words of the sentence.
+            rated: Its rewrites.
+            forward: (rewrites,) the model's log-probability of each, given the sentence, in nats.
+            back: (rewrites,) its log-probability of the sentence, given each.
+            source: The index of the sentence's class.
+            target: The index of the rewrites' class.
+
+        Returns:
+            The best one with its new score; None where there is none that the model can read.
+        """
+        best = None
+        for rewrite, there, home in zip(rated, forward, back, strict=True):
+            if not np.isfinite(there):
+                continue
+            score = rewrite.score + _FORWARD * there + _BACK * home
+            score -= _AGAIN * self._said_again(words, rewrite.words, source, target)
+            if best is None or score > best.score:
+                best = RatedRewrite(rewrite.words, float(score), float(there))
+        return best
+
+    def _said_again(self, words: Sequence[str], rewrite: Sequence[str], source: int, target: int) -> int:
+        """Count the words of the wanted style that a rewrite says more often than once and than its sentence does."""
+        before = Counter(words)
+        return sum(
+            max(0, count - max(1, before[word]))
+            for word, count in Counter(rewrite).items()
+            if self._rates[target].get(word, 0.0) - self._rates[source].get(word, 0.0) > _LEAST_STYLE
+        )
 
     def _distance(self, words: Sequence[str], rewrite: Sequence[str], source: int, target: int) -> float:
         """Price what a rewrite lost of its sentence and what it added to it."""

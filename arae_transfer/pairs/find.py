@@ -10,14 +10,16 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing import get_context
+from typing import Protocol
 from zlib import crc32
 
 import numpy as np
+import numpy.typing as npt
 
 from arae_transfer.language_model.incremental import IncrementalLanguageModels
 from arae_transfer.language_model.ngram import END, UNKNOWN, NgramLanguageModel
 from arae_transfer.linear_classifier import LinearClassifier
-from arae_transfer.pairs.choice import RewriteChoice
+from arae_transfer.pairs.choice import RatedRewrite, RewriteChoice
 from arae_transfer.pairs.pair import Pair
 from arae_transfer.pairs.phrase_table import PhraseTable, build_phrase_tables
 from arae_transfer.pairs.search import PhraseSearch
@@ -31,11 +33,24 @@ _ORDER = 4
 # part of the sentences, learnt from the other parts.
 _PARTS = 3
 _CHUNK = 200
+# Of the chosen rewrites, the share that the proposer finds least likely is left out: there every rewrite is nonsense.
+_LEAST_LIKELY = 0.07
 
 # Sentences done, sentences in all.
 Progress = Callable[[int, int], None]
-# Sentences of a class, the index of that class and of the wanted one, to further candidates for each.
-Propose = Callable[[Sequence[str], int, int], list[list[str]]]
+Floats = npt.NDArray[np.float64]
+
+
+class Proposer(Protocol):
+    """Whoever proposes rewrites beside those of the search and has an opinion about all of them: a trained model."""
+
+    def propose(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
+        """Return further candidates for each of some sentences of a class (index) in the wanted class (index)."""
+
+    def log_probabilities(
+        self, sentences: Sequence[str], rewrites: Sequence[str], source: int, target: int
+    ) -> tuple[Floats, Floats]:
+        """Return the log-probability of each rewrite given its sentence, and of the sentence given the rewrite."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,7 @@ def find_pairs(
     seed: int,
     progress: Progress,
     workers: int | None = None,
-    propose: Propose | None = None,
+    proposer: Proposer | None = None,
 ) -> list[Pair]:
     """Search rewrites of randomly chosen sentences, the same number of each class.
 
@@ -64,15 +79,15 @@ def find_pairs(
         seed: The seed of the draw.
         progress: Told now and then how far the search is.
         workers: The number of processes; None: one per core that this process may use.
-        propose: Whoever proposes rewrites beside those of the search, a trained model for one.
+        proposer: Whoever proposes rewrites beside those of the search, and has a say in the choice.
 
     Returns:
         The pairs whose rewrite is surely of its class, fluent and not far from the sentence, in the order of the draw.
     """
     names = list(lines)
     tasks = _tasks([lines[name] for name in names], sentences, seed)
-    if propose is not None:
-        tasks = _with_proposals(tasks, propose)
+    if proposer is not None:
+        tasks = _with_proposals(tasks, proposer)
     progress(0, len(tasks))
     knowledge = _prepare(
         {name: _draw(lines[name], _MOST_SENTENCES, [seed, 4, index]) for index, name in enumerate(names)}
@@ -80,14 +95,19 @@ def find_pairs(
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     pairs: list[Pair] = []
+    likelihoods: list[float] = []
     done = 0
-    for chunk, rewrites in _rewrite_all(tasks, knowledge, workers):
-        for task, rewrite in zip(chunk, rewrites, strict=True):
+    for chunk, rated in _rewrite_all(tasks, knowledge, workers):
+        for task, rewrite in zip(chunk, _choose(chunk, rated, knowledge.choice, proposer), strict=True):
             if rewrite is not None:
-                pairs.append(Pair(names[task.source], task.sentence, names[task.target], rewrite))
+                pairs.append(Pair(names[task.source], task.sentence, names[task.target], " ".join(rewrite.words)))
+                likelihoods.append(rewrite.likelihood)
         done += len(chunk)
         progress(done, len(tasks))
-    return pairs
+    if proposer is None or not pairs:
+        return pairs
+    floor = np.quantile(likelihoods, _LEAST_LIKELY)
+    return [pair for pair, likelihood in zip(pairs, likelihoods, strict=True) if likelihood >= floor]
 
 
 @dataclass(frozen=True)
@@ -164,22 +184,51 @@ def _tasks(lines: Sequence[Sequence[str]], sentences: int, seed: int) -> list[_T
     return [tasks[place] for place in order]
 
 
-def _with_proposals(tasks: list[_Task], propose: Propose) -> list[_Task]:
+def _with_proposals(tasks: list[_Task], proposer: Proposer) -> list[_Task]:
     """Ask for proposals, direction by direction."""
     asked = list(tasks)
-    for source, target in sorted({(task.source, task.target) for task in tasks}):
-        rows = [row for row, task in enumerate(tasks) if (task.source, task.target) == (source, target)]
-        proposals = propose([tasks[row].sentence for row in rows], source, target)
+    for (source, target), rows in _directions(tasks):
+        proposals = proposer.propose([tasks[row].sentence for row in rows], source, target)
         for row, own in zip(rows, proposals, strict=True):
             asked[row] = replace(tasks[row], proposals=tuple(own))
     return asked
+
+
+def _directions(tasks: Sequence[_Task]) -> Iterator[tuple[tuple[int, int], list[int]]]:
+    """Yield each direction and the places of its tasks."""
+    kinds = [(task.source, task.target) for task in tasks]
+    for kind in sorted(set(kinds)):
+        yield kind, [row for row, own in enumerate(kinds) if own == kind]
+
+
+def _choose(
+    tasks: Sequence[_Task],
+    rated: Sequence[Sequence[RatedRewrite]],
+    choice: RewriteChoice,
+    proposer: Proposer | None,
+) -> list[RatedRewrite | None]:
+    """Take the best rewrite of each sentence, with the proposer's opinion where there is one."""
+    if proposer is None:
+        return [own[0] if own else None for own in rated]
+    chosen: list[RatedRewrite | None] = [None] * len(tasks)
+    for (source, target), rows in _directions(tasks):
+        sentences = [tasks[row].sentence for row in rows for _ in rated[row]]
+        rewrites = [" ".join(rewrite.words) for row in rows for rewrite in rated[row]]
+        forward, back = proposer.log_probabilities(sentences, rewrites, source, target)
+        start = 0
+        for row in rows:
+            part = slice(start, start + len(rated[row]))
+            words = tasks[row].sentence.split()
+            chosen[row] = choice.prefer(words, rated[row], forward[part], back[part], source, target)
+            start = part.stop
+    return chosen
 
 
 _worker: _Rewriter | None = None
 
 
 class _Rewriter:
-    """Searches candidates and chooses among them."""
+    """Searches candidates and rates them."""
 
     def __init__(self, knowledge: _Knowledge) -> None:
         self._models = knowledge.models
@@ -187,9 +236,9 @@ class _Rewriter:
         self._choice = knowledge.choice
         self._ids = knowledge.ids
 
-    def rewrite(self, tasks: Sequence[_Task]) -> list[str | None]:
-        """Return the rewrite of each sentence, or None where no good one was found."""
-        rewrites: list[str | None] = [None] * len(tasks)
+    def rewrite(self, tasks: Sequence[_Task]) -> list[list[RatedRewrite]]:
+        """Return the rewrites of each sentence that are good enough, the best first."""
+        rewrites: list[list[RatedRewrite]] = [[] for _ in tasks]
         sentences = [task.sentence.split() for task in tasks]
         kinds = [(task.source, task.target, _part(words)) for task, words in zip(tasks, sentences, strict=True)]
         for source, target, part in sorted(set(kinds)):
@@ -202,9 +251,9 @@ class _Rewriter:
                 found += [own for own in proposals if own and own != sentences[row] and own not in found]
                 candidates.append(found)
             own = [sentences[row] for row in rows]
-            chosen = self._choice.choose(own, candidates, self._models[part], source, target)
-            for row, words in zip(rows, chosen, strict=True):
-                rewrites[row] = None if words is None else " ".join(words)
+            rated = self._choice.rate(own, candidates, self._models[part], source, target)
+            for row, good in zip(rows, rated, strict=True):
+                rewrites[row] = good
         return rewrites
 
 
@@ -215,14 +264,14 @@ def _start_worker(knowledge: _Knowledge) -> None:
     _worker = _Rewriter(knowledge)
 
 
-def _rewrite_chunk(tasks: Sequence[_Task]) -> list[str | None]:
+def _rewrite_chunk(tasks: Sequence[_Task]) -> list[list[RatedRewrite]]:
     assert _worker is not None
     return _worker.rewrite(tasks)
 
 
 def _rewrite_all(
     tasks: Sequence[_Task], knowledge: _Knowledge, workers: int
-) -> Iterator[tuple[Sequence[_Task], list[str | None]]]:
+) -> Iterator[tuple[Sequence[_Task], list[list[RatedRewrite]]]]:
     chunks = [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
     if workers < 2 or len(chunks) < 2 * workers:
         rewriter = _Rewriter(knowledge)

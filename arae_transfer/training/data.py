@@ -242,14 +242,14 @@ class PreparedData:
         else:
             most = max(SAMPLED_LINES, _LINES_PER_PAIR * recipe.pairs.sentences)
             lines = sample_lines(self._lines, most, recipe.training.seed)
-            propose = None
+            proposer = None
             if recipe.pairs.propose > 0:
                 told = partial(self._reporter.search, what="rewrites proposed by the model")
-                propose = ModelProposals(
+                proposer = ModelProposals(
                     model.eval(), self.tokenizer, self.style, recipe.pairs.propose, recipe.training.seed, told
-                ).propose
+                )
             pairs = find_pairs(
-                lines, recipe.pairs.sentences, recipe.training.seed, self._reporter.search, propose=propose
+                lines, recipe.pairs.sentences, recipe.training.seed, self._reporter.search, proposer=proposer
             )
         write_pairs(self._layout.pairs, pairs)
         return pairs

@@ -1,17 +1,19 @@
-"""What a trained model proposes as rewrites of sentences, for the search of pairs to choose among."""
+"""What a trained model proposes as rewrites of sentences, and thinks of others', for the search of pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch.nn import functional
 
 from arae_transfer.corpus.batches import TokenizedSentences, with_end
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import InputNoise
-from arae_transfer.tokenizer import END_ID, Tokenizer
+from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
 from arae_transfer.training.input_noise import add_input_noise
 
 _BATCH = 256
@@ -113,3 +115,52 @@ class ModelProposals:
                         found[rows[place]].setdefault(rewrite)
             self._progress(min(start + _BATCH, len(order)), len(order))
         return [list(own) for own in found]
+
+    @torch.no_grad()
+    def log_probabilities(
+        self, sentences: Sequence[str], rewrites: Sequence[str], source: int, target: int
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return what the model thinks of rewrites.
+
+        Args:
+            sentences: Sentences of a class; one may stand there several times.
+            rewrites: A rewrite of each.
+            source: The index of the sentences' class.
+            target: The index of the rewrites' class.
+
+        Returns:
+            (sentences,) the log-probability of each rewrite given its sentence, end included, in nats, and of the
+            sentence given the rewrite; minus infinity where one of the two is too long for the model or empty.
+        """
+        numbers = [self._tokenizer.encode_lines(lines) for lines in (sentences, rewrites)]
+        fits = [all(0 < len(own) < self._model.maximum_vectors for own in pair) for pair in zip(*numbers, strict=True)]
+        rows = np.flatnonzero(fits)
+        results = [np.full(len(sentences), -np.inf) for _ in range(2)]
+        if not len(rows):
+            return results[0], results[1]
+        texts = [TokenizedSentences.join([own[row] for row in rows]) for own in numbers]
+        # What is read may be padded; rows of one length together keep that short.
+        order = np.argsort(texts[0].lengths, kind="stable")
+        for start in range(0, len(order), _BATCH):
+            chosen = order[start : start + _BATCH]
+            first, second = (self._with_end(text, chosen) for text in texts)
+            results[0][rows[chosen]] = self._log_probability(first, second, target)
+            results[1][rows[chosen]] = self._log_probability(second, first, source)
+        return results[0], results[1]
+
+    def _with_end(self, text: TokenizedSentences, rows: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        device = next(self._model.parameters()).device
+        tokens, lengths = (torch.from_numpy(array).to(device) for array in with_end(*text.padded(rows)))
+        return tokens, lengths
+
+    def _log_probability(
+        self, read: tuple[torch.Tensor, torch.Tensor], written: tuple[torch.Tensor, torch.Tensor], label: int
+    ) -> npt.NDArray[np.float64]:
+        """Return (batch,) the log-probability of what a class's decoder is to write, given what the encoder reads."""
+        code, mask = self._model.encoder(*read)
+        targets = written[0]
+        logits, columns = self._model.decoder(label)(targets, code, mask)
+        entropies = targets.new_zeros(targets.shape, dtype=torch.float64)
+        entropies[targets != PAD_ID] = functional.cross_entropy(logits, columns, reduction="none").double()
+        result: npt.NDArray[np.float64] = -entropies.sum(1).cpu().numpy()
+        return result

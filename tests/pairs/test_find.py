@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from arae_transfer.corpus.quickstart import class_of, make_sentences
 from arae_transfer.language_model.ngram import NgramLanguageModel
 from arae_transfer.pairs import find
-from arae_transfer.pairs.find import find_pairs
+from arae_transfer.pairs.find import Floats, find_pairs
 from arae_transfer.pairs.pair import Pair
 
 
@@ -75,19 +77,58 @@ def test_proposals_are_asked_by_direction_and_may_win(lines: dict[str, list[str]
     known = {(pair.label, pair.sentence): pair.rewrite for pair in pairs}
     best = {name: max(lines[name], key=lambda line: len(line.split())) for name in names}
 
-    def propose(sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
-        asked.append((len(sentences), source, target))
-        # The sentence itself and nothing at all are no rewrites; real text of the class far from the sentence is a poor
-        # one, and what the search found before loses nothing.
-        return [[sentence, "", best[names[target]]] for sentence in sentences]
+    class Poor:
+        """Has proposals of no use, and no opinion."""
 
-    told = find_pairs(lines, 400, 7, silent, workers=1, propose=propose)
+        def propose(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
+            asked.append((len(sentences), source, target))
+            # The sentence itself and nothing at all are no rewrites; real text of the class far from the sentence is a
+            # poor one, and what the search found before loses nothing.
+            return [[sentence, "", best[names[target]]] for sentence in sentences]
+
+        def log_probabilities(
+            self, sentences: Sequence[str], rewrites: Sequence[str], source: int, target: int
+        ) -> tuple[Floats, Floats]:
+            return np.zeros(len(sentences)), np.zeros(len(rewrites))
+
+    told = find_pairs(lines, 400, 7, silent, workers=1, proposer=Poor())
     assert sorted(asked) == [(200, 0, 1), (200, 1, 0)]
     assert all(pair.rewrite not in ("", pair.sentence) for pair in told)
     again = {(pair.label, pair.sentence): pair.rewrite for pair in told}
     assert set(again) >= set(known)
     same = sum(again[key] == rewrite for key, rewrite in known.items())
     assert same > 0.95 * len(known)
+
+
+def test_a_model_that_proposes_has_a_say(lines: dict[str, list[str]], pairs: list[Pair]) -> None:
+    known = {(pair.label, pair.sentence): pair.rewrite for pair in pairs}
+    told: dict[tuple[int, int], set[tuple[str, str]]] = {(0, 1): set(), (1, 0): set()}
+
+    class Contrary:
+        """Proposes nothing and finds what the search would choose absurd."""
+
+        def propose(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
+            return [[] for _ in sentences]
+
+        def log_probabilities(
+            self, sentences: Sequence[str], rewrites: Sequence[str], source: int, target: int
+        ) -> tuple[Floats, Floats]:
+            told[source, target].update(zip(sentences, rewrites, strict=True))
+            name = list(lines)[source]
+            absurd = [known[name, sentence] == rewrite for sentence, rewrite in zip(sentences, rewrites, strict=True)]
+            likely = np.array([-1.0 - len(rewrite) / 1000 for rewrite in rewrites])
+            return np.where(absurd, -99.0, likely), np.zeros(len(sentences))
+
+    others = find_pairs(lines, 400, 7, silent, workers=1, proposer=Contrary())
+    # Where there is a second one, it is taken; of what is left, the least likely are left out.
+    several = Counter(sentence for own in told.values() for sentence, _ in own)
+    assert sum(count > 1 for count in several.values()) > 20
+    absurd = [pair for pair in others if known[pair.label, pair.sentence] == pair.rewrite]
+    assert all(several[pair.sentence] == 1 for pair in absurd)
+    assert 0.8 * len(known) < len(others) < len(known)
+    for pair in others:
+        direction = (0, 1) if pair.label == next(iter(lines)) else (1, 0)
+        assert {(pair.sentence, pair.rewrite), (pair.sentence, known[pair.label, pair.sentence])} <= told[direction]
 
 
 def test_a_sentence_is_never_judged_by_a_model_that_has_seen_it(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +11,7 @@ from arae_transfer.corpus.quickstart import make_sentences
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import recipe_from_table
-from arae_transfer.tokenizer import Tokenizer
+from arae_transfer.tokenizer import END_ID, Tokenizer
 from arae_transfer.training import proposals
 from arae_transfer.training.proposals import ModelProposals
 
@@ -64,6 +65,11 @@ def propose(
     return found
 
 
+@pytest.fixture
+def opinion(model: ARAE, tokenizer: Tokenizer) -> ModelProposals:
+    return ModelProposals(model, tokenizer, None, 1, 1, lambda done, total: None)
+
+
 def test_the_first_proposal_is_the_greedy_rewrite(model: ARAE, tokenizer: Tokenizer) -> None:
     found = propose(model, tokenizer, None, 1, SENTENCES)
     # A fresh model with residual connections says what it read; that is how proposals and sentences are known to match.
@@ -94,3 +100,47 @@ def test_what_is_too_long_gets_none(model: ARAE, tokenizer: Tokenizer) -> None:
     found = propose(model, tokenizer, None, 1, [long, SENTENCES[0], ""])
     assert found[0] == found[2] == []
     assert found[1] == propose(model, tokenizer, None, 1, [SENTENCES[0]])[0]
+
+
+def test_a_sentence_is_likelier_to_become_itself_than_another(opinion: ModelProposals) -> None:
+    forward, back = opinion.log_probabilities(SENTENCES, SENTENCES, 0, 1)
+    elsewhere, _ = opinion.log_probabilities(SENTENCES, SENTENCES[::-1], 0, 1)
+    assert (forward < 0).all()
+    assert (forward > elsewhere)[[one != other for one, other in zip(SENTENCES, SENTENCES[::-1], strict=True)]].all()
+    # The way back is the other class's decoder.
+    there, _ = opinion.log_probabilities(SENTENCES, SENTENCES, 1, 0)
+    assert there == pytest.approx(back, abs=1e-4)
+    assert back != pytest.approx(forward, abs=1e-4)
+
+
+def test_log_probabilities_are_those_of_single_steps(
+    opinion: ModelProposals, model: ARAE, tokenizer: Tokenizer
+) -> None:
+    """The decoder is asked for one token after the other."""
+    sentence, rewrite = SENTENCES[0], SENTENCES[1]
+    forward, _ = opinion.log_probabilities([sentence], [rewrite], 0, 1)
+    [read], [written] = tokenizer.encode_lines([sentence]), tokenizer.encode_lines([rewrite])
+    with torch.no_grad():
+        tokens = torch.tensor([[*read, END_ID]])
+        code, mask = model.encoder(tokens, torch.tensor([len(read) + 1]))
+        expected = 0.0
+        for place, token in enumerate([*written, END_ID]):
+            # What comes after a place does not count, so any target will do there.
+            logits, _ = model.decoder(1)(torch.tensor([[*written[:place], token]]), code, mask)
+            expected += float(logits[-1].log_softmax(0)[token])
+    assert forward[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_batches_change_no_log_probability(opinion: ModelProposals, monkeypatch: pytest.MonkeyPatch) -> None:
+    rewrites = SENTENCES[::-1]
+    whole = opinion.log_probabilities(SENTENCES, rewrites, 0, 1)
+    monkeypatch.setattr(proposals, "_BATCH", 4)
+    for some, every in zip(opinion.log_probabilities(SENTENCES, rewrites, 0, 1), whole, strict=True):
+        assert some == pytest.approx(every, abs=1e-4)
+
+
+def test_what_is_too_long_or_empty_has_no_probability(opinion: ModelProposals) -> None:
+    long = " ".join(["soup"] * 60)
+    forward, back = opinion.log_probabilities([long, SENTENCES[0], ""], [SENTENCES[0]] * 3, 0, 1)
+    assert np.isinf(forward).tolist() == np.isinf(back).tolist() == [True, False, True]
+    assert [len(part) for part in opinion.log_probabilities([], [], 0, 1)] == [0, 0]
