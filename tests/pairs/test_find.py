@@ -117,7 +117,7 @@ def test_a_model_that_proposes_has_a_say(lines: dict[str, list[str]], pairs: lis
             name = list(lines)[source]
             absurd = [known[name, sentence] == rewrite for sentence, rewrite in zip(sentences, rewrites, strict=True)]
             likely = np.array([-1.0 - len(rewrite) / 1000 for rewrite in rewrites])
-            return np.where(absurd, -99.0, likely), np.zeros(len(sentences))
+            return likely - 99.0 * np.array(absurd), np.zeros(len(sentences))
 
     others = find_pairs(lines, 400, 7, silent, workers=1, proposer=Contrary())
     # Where there is a second one, it is taken; of what is left, the least likely are left out.
