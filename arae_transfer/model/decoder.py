@@ -201,11 +201,7 @@ class Decoder(nn.Module):
             logits = own.advance(token, place)  # (batch, vocabulary)
             if other is not None:
                 logits = _amplify(logits, other.advance(token, place), amplification)
-            if temperature > 0:
-                # The greatest of logits with Gumbel noise is a draw from their softmax (Gumbel 1954).
-                exponential = torch.empty_like(logits).exponential_(generator=generator)
-                logits = logits / temperature - exponential.log()
-            best = logits.argmax(1)  # (batch,)
+            best = _draw(logits, temperature, generator) if temperature > 0 else logits.argmax(1)  # (batch,)
             if candidates is not None:
                 best = candidates[best]
             token = best.masked_fill(ended, PAD_ID)
@@ -257,9 +253,17 @@ def _amplify(own: Tensor, other: Tensor, amplification: float) -> Tensor:
 
     Only tokens that the decoder itself finds plausible stay: at least ``PLAUSIBLE`` times as likely as its likeliest.
     """
-    own, other = own.log_softmax(1), other.log_softmax(1)
+    # Differences of logits are those of log-probabilities but for one number a row, which changes no choice.
     plausible = own >= own.amax(1, keepdim=True) + math.log(PLAUSIBLE)
     return (own + amplification * (own - other)).masked_fill(~plausible, torch.finfo(own.dtype).min)
+
+
+def _draw(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+    """Draw one column for each row of (batch, columns) logits, (batch,)."""
+    mass = (logits.float() / temperature).softmax(1).cumsum(1)  # (batch, columns)
+    # One random number a row: noise on every logit would cost more than the decoder.
+    point = torch.rand(len(mass), 1, device=mass.device, generator=generator) * mass[:, -1:]
+    return torch.searchsorted(mass, point, right=True)[:, 0].clamp(max=mass.size(1) - 1)
 
 
 def _lstm_step(layer: nn.Module, read: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,6 +31,7 @@ from arae_transfer.training.batch import (
     make_parallel_batch,
     parallel_sentences,
 )
+from arae_transfer.training.device import choose_precision
 from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.proposals import ModelProposals
 from arae_transfer.training.reporter import Reporter
@@ -245,8 +246,11 @@ class PreparedData:
             proposer = None
             if recipe.pairs.propose > 0:
                 told = partial(self._reporter.search, what="rewrites proposed by the model")
+                # What is proposed need not be exact, only fast.
+                precision = choose_precision("fast", next(model.parameters()).device)
+                seed = recipe.training.seed
                 proposer = ModelProposals(
-                    model.eval(), self.tokenizer, self.style, recipe.pairs.propose, recipe.training.seed, told
+                    model.eval(), self.tokenizer, self.style, recipe.pairs.propose, seed, told, precision
                 )
             pairs = find_pairs(
                 lines, recipe.pairs.sentences, recipe.training.seed, self._reporter.search, proposer=proposer

@@ -43,6 +43,7 @@ class ModelProposals:
         proposals: int,
         seed: int,
         progress: Callable[[int, int], None],
+        precision: str = "fp32",
     ) -> None:
         """Take a model.
 
@@ -53,6 +54,7 @@ class ModelProposals:
             proposals: The number of rewrites of each sentence; some may be equal.
             seed: The seed of everything random.
             progress: Told the sentences done and all sentences of a direction.
+            precision: ``bf16``: products are rounded, for speed; ``fp32``: they are not.
         """
         self._model = model
         self._tokenizer = tokenizer
@@ -60,6 +62,8 @@ class ModelProposals:
         self._proposals = proposals
         self._seed = seed
         self._progress = progress
+        self._device = next(model.parameters()).device
+        self._rounds = precision == "bf16"
 
     @torch.no_grad()
     def propose(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
@@ -73,8 +77,7 @@ class ModelProposals:
         Returns:
             The rewrites of each sentence; none for one that is too long for the model.
         """
-        model = self._model
-        device = next(model.parameters()).device
+        model, device = self._model, self._device
         longest = model.maximum_vectors - _EXTRA_TOKENS
         found: list[dict[str, None]] = [{} for _ in sentences]
         numbers = self._tokenizer.encode_lines(sentences)
@@ -97,16 +100,17 @@ class ModelProposals:
                     classes = np.full(len(chosen), source)
                     tokens, kept = add_input_noise(whole, lengths, classes, damage, self._style, generator)
                 read, read_lengths = (torch.from_numpy(array).to(device) for array in with_end(tokens, kept))
-                code, mask = model.encoder(read, read_lengths)
-                ids = model.decoder(target).sample(
-                    code,
-                    mask,
-                    bound,
-                    temperature=_TEMPERATURE if drawn else 0.0,
-                    generator=draws,
-                    against=model.decoder(source) if amplification else None,
-                    amplification=amplification,
-                )
+                with self._precision():
+                    code, mask = model.encoder(read, read_lengths)
+                    ids = model.decoder(target).sample(
+                        code,
+                        mask,
+                        bound,
+                        temperature=_TEMPERATURE if drawn else 0.0,
+                        generator=draws,
+                        against=model.decoder(source) if amplification else None,
+                        amplification=amplification,
+                    )
                 # A row without an end was cut off.
                 whole_rows = (ids == END_ID).any(1).tolist()
                 rewrites = self._tokenizer.decode_rows(ids.tolist())
@@ -144,13 +148,16 @@ class ModelProposals:
         for start in range(0, len(order), _BATCH):
             chosen = order[start : start + _BATCH]
             first, second = (self._with_end(text, chosen) for text in texts)
-            results[0][rows[chosen]] = self._log_probability(first, second, target)
-            results[1][rows[chosen]] = self._log_probability(second, first, source)
+            with self._precision():
+                results[0][rows[chosen]] = self._log_probability(first, second, target)
+                results[1][rows[chosen]] = self._log_probability(second, first, source)
         return results[0], results[1]
 
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._rounds)
+
     def _with_end(self, text: TokenizedSentences, rows: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        device = next(self._model.parameters()).device
-        tokens, lengths = (torch.from_numpy(array).to(device) for array in with_end(*text.padded(rows)))
+        tokens, lengths = (torch.from_numpy(array).to(self._device) for array in with_end(*text.padded(rows)))
         return tokens, lengths
 
     def _log_probability(
@@ -161,6 +168,6 @@ class ModelProposals:
         targets = written[0]
         logits, columns = self._model.decoder(label)(targets, code, mask)
         entropies = targets.new_zeros(targets.shape, dtype=torch.float64)
-        entropies[targets != PAD_ID] = functional.cross_entropy(logits, columns, reduction="none").double()
+        entropies[targets != PAD_ID] = functional.cross_entropy(logits.float(), columns, reduction="none").double()
         result: npt.NDArray[np.float64] = -entropies.sum(1).cpu().numpy()
         return result
