@@ -33,7 +33,7 @@ _ORDER = 4
 # part of the sentences, learnt from the other parts.
 _PARTS = 3
 _CHUNK = 200
-# So many of a sentence's candidates, the best ones, are shown to the proposer: in 99 of 100 sentences it takes one of them.
+# So many candidates of a sentence, the best ones, are shown to the proposer: in 99 of 100 cases it takes one of them.
 _SHOWN = 3
 # Of the chosen rewrites, the share that the proposer finds least likely is left out: there every rewrite is nonsense.
 _LEAST_LIKELY = 0.07
