@@ -166,6 +166,11 @@ class Rewriter:
         return self._sessions.variant
 
     @property
+    def searches(self) -> bool:
+        """Return whether the model writes several candidates and scores their style."""
+        return self._sessions.searches
+
+    @property
     def fallback(self) -> str | None:
         """Return why ``auto`` did not take the GPU that is there, or None."""
         return self._sessions.fallback
