@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
 
+from arae_transfer.runtime.candidates import GREEDY, Choice
 from arae_transfer.runtime.rewriter import Rewriter
 
 _ROUNDS = 3
 _ALONE = 40
+# What the PyTorch loop does too; matrix products alone are counted for it.
+_GREEDY = replace(GREEDY, if_unchanged="keep")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,11 @@ class TransferReport:
         threads: CPU threads.
         latency: For one line at a time, by variant.
         throughput: Lines a second, by variant and batch size; the median of the rounds.
-        pytorch: Lines a second of the plain PyTorch loop with the same weights, by batch size.
+        latency_searching: As ``latency``, with what ``arae transfer`` does beyond the one greedy rewrite: where that
+            is the source itself, it searches for another. Empty where the model cannot.
+        throughput_searching: As ``throughput``, with that search.
+        pytorch: Lines a second of the plain PyTorch loop with the same weights, greedy rewrites alone, by batch size.
+        times_pytorch: How many times as fast each variant is, each at its best batch size.
         ceiling: 10^9 operations a second of single matrix products of the output layer's shape, by variant.
         share: The share of that ceiling which the products of the best throughput reach, by variant.
     """
@@ -47,7 +54,10 @@ class TransferReport:
     threads: int
     latency: dict[str, Latency] = field(default_factory=dict)
     throughput: dict[str, dict[int, float]] = field(default_factory=dict)
+    latency_searching: dict[str, Latency] = field(default_factory=dict)
+    throughput_searching: dict[str, dict[int, float]] = field(default_factory=dict)
     pytorch: dict[int, float] = field(default_factory=dict)
+    times_pytorch: dict[str, float] = field(default_factory=dict)
     ceiling: dict[str, float] = field(default_factory=dict)
     share: dict[str, float] = field(default_factory=dict)
 
@@ -79,30 +89,60 @@ def measure_transfer(
     """
     first = next(iter(rewriters.values()))
     report = TransferReport(first.folder.name, to, len(lines), threads)
-    alone: dict[str, list[float]] = {name: [] for name in rewriters}
+    ways = [_Way.of(rewriter, to, _GREEDY, report.latency, report.throughput) for rewriter in rewriters.values()]
+    if first.searches:
+        into = (report.latency_searching, report.throughput_searching)
+        ways += [_Way.of(rewriter, to, GREEDY, *into) for rewriter in rewriters.values()]
     for rewriter in rewriters.values():
         rewriter.prepare(to)
-        rewriter.rewrite_chunk(lines[:1], to)
+    for way in ways:
+        way.rewrite(lines, batch_sizes[0])
+    alone: list[list[float]] = [[] for _ in ways]
     for line in islice(cycle(lines), _ALONE):
-        for name, rewriter in rewriters.items():
-            alone[name].append(_seconds(partial(rewriter.rewrite_chunk, [line], to)))
-    for name, seconds in alone.items():
-        report.latency[name] = Latency(float(np.median(seconds)), float(np.percentile(seconds, 99)))
-        report.throughput[name] = {}
+        for way, seconds in zip(ways, alone, strict=True):
+            seconds.append(_seconds(partial(way.rewrite, [line], 1)))
+    for way, seconds in zip(ways, alone, strict=True):
+        way.latency[way.variant] = Latency(float(np.median(seconds)), float(np.percentile(seconds, 99)))
+        way.throughput[way.variant] = {}
     for size in batch_sizes:
-        rounds: dict[str, list[float]] = {name: [] for name in (*rewriters, *(["pytorch"] if pytorch else []))}
+        rewrites = [way.rewrite for way in ways] + ([pytorch] if pytorch else [])
+        rounds: list[list[float]] = [[] for _ in rewrites]
         for _ in range(_ROUNDS):
-            for name, rewriter in rewriters.items():
-                rounds[name].append(_seconds(partial(rewriter.rewrite_chunk, lines, to, batch_size=size)))
-            if pytorch is not None:
-                rounds["pytorch"].append(_seconds(partial(pytorch, lines, size)))
-        for name, seconds in rounds.items():
-            rate = len(lines) / float(np.median(seconds))
-            if name == "pytorch":
-                report.pytorch[size] = rate
-            else:
-                report.throughput[name][size] = rate
+            for rewrite, seconds in zip(rewrites, rounds, strict=True):
+                seconds.append(_seconds(partial(rewrite, lines, size)))
+        rates = [len(lines) / float(np.median(seconds)) for seconds in rounds]
+        for way, rate in zip(ways, rates, strict=False):
+            way.throughput[way.variant][size] = rate
+        if pytorch:
+            report.pytorch[size] = rates[-1]
+    if report.pytorch:
+        best = max(report.pytorch.values())
+        report.times_pytorch = {name: max(rates.values()) / best for name, rates in report.throughput.items()}
     return report
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A way to rewrite that is measured, and the parts of the report that its figures go into."""
+
+    variant: str
+    rewrite: Rewrite
+    latency: dict[str, Latency]
+    throughput: dict[str, dict[int, float]]
+
+    @classmethod
+    def of(
+        cls,
+        rewriter: Rewriter,
+        to: str,
+        choice: Choice,
+        latency: dict[str, Latency],
+        throughput: dict[str, dict[int, float]],
+    ) -> _Way:
+        def rewrite(lines: Sequence[str], size: int) -> object:
+            return rewriter.rewrite_chunk(lines, to, batch_size=size, choice=choice)
+
+        return cls(rewriter.variant, rewrite, latency, throughput)
 
 
 def add_ceiling(report: TransferReport, rates: Mapping[str, float], operations_per_line: float) -> None:

@@ -81,12 +81,14 @@ def transfer(
     threads: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="CPU threads; without this, all that this process may use.")
     ] = None,
-    lines: Annotated[int, typer.Option(min=1, metavar="N", help="How many lines a round takes.")] = 256,
+    lines: Annotated[int, typer.Option(min=1, metavar="N", help="How many lines a round takes.")] = 512,
     json_report: Annotated[bool, typer.Option("--json", help="Write the report as JSON.")] = False,
 ) -> None:
     """Measure rewriting on the CPU: latency of one line, lines a second by batch size and variant.
 
-    All is measured in one run and by turns, so compare within a report, not between reports.
+    All is measured in one run and by turns, so compare within a report, not between reports. Rows with the name of a
+    variant alone are greedy rewrites, which is what the PyTorch loop does and what the shares of the machine's rate
+    count; `arae transfer` searches for another where such a rewrite is its source, as the rows "and search" do.
     """
     sizes = _batch_sizes(batch_size)
     texts = _read_lines(data)
@@ -154,17 +156,28 @@ def _print_tables(found: TransferReport) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from arae_transfer.runtime.model_folder import FP32, INT8
+
     console = Console(markup=False)
     table = Table(title=f"{found.model}, to {found.to}: {found.lines} lines, {found.threads} threads")
     for column in ("", "one line, median ms", "99 %", *(f"lines/s, batch {size}" for size in _sizes(found))):
         table.add_column(column, justify="left" if not column else "right")
-    for name, rates in found.throughput.items():
-        latency = found.latency[name]
-        cells = [f"{1e3 * latency.median:.1f}", f"{1e3 * latency.percentile_99:.1f}"]
-        table.add_row(name, *cells, *(f"{rate:,.0f}" for rate in rates.values()))
+    for label, latencies, throughput in (
+        ("{}", found.latency, found.throughput),
+        ("{} and search", found.latency_searching, found.throughput_searching),
+    ):
+        for name, rates in throughput.items():
+            latency = latencies[name]
+            cells = [f"{1e3 * latency.median:.1f}", f"{1e3 * latency.percentile_99:.1f}"]
+            table.add_row(label.format(name), *cells, *(f"{rate:,.0f}" for rate in rates.values()))
     if found.pytorch:
         table.add_row("PyTorch loop", "", "", *(f"{rate:,.0f}" for rate in found.pytorch.values()))
     console.print(table)
+    for name, times in found.times_pytorch.items():
+        console.print(f"{name}: {times:.1f} times the PyTorch loop, each at its best batch size")
+    best = {name: max(rates.values()) for name, rates in found.throughput.items()}
+    if FP32 in best and INT8 in best:
+        console.print(f"{INT8}: {best[INT8] / best[FP32]:.1f} times {FP32}")
     for name, rate in found.ceiling.items():
         share = f"; the best batch size reaches {100 * found.share[name]:.0f} % of it" if name in found.share else ""
         console.print(f"{name}: one product alone does {rate:,.0f} billion operations a second here{share}")

@@ -258,7 +258,7 @@ def transfer(
         sessions.open_early(class_name, searching=choice.searches)  # while the rest is imported
 
         from arae_transfer.cli.answers import open_answers
-        from arae_transfer.runtime.rewriter import BATCHES_PER_CHUNK, Rewriter
+        from arae_transfer.runtime.rewriter import Rewriter
         from arae_transfer.runtime.stream import LineReader
 
         rewriter = Rewriter(sessions)
@@ -268,7 +268,7 @@ def transfer(
         messages.ready(rewriter, class_name, names)
         render = _as_tsv if tsv else _as_json if json_lines else _as_text
         with progress_bar(names, output, quiet=quiet) as advance:
-            for chunk in LineReader(sources).chunks(batch_size * BATCHES_PER_CHUNK):
+            for chunk in LineReader(sources).chunks(rewriter.chunk_size(batch_size)):
                 rewrites = rewriter.rewrite_chunk(
                     [line.text for line in chunk],
                     class_name,

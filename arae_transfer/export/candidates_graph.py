@@ -14,7 +14,14 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from arae_transfer.errors import AraeError
-from arae_transfer.export.decoder_graph import append_logits, first_values, read_code, state_names
+from arae_transfer.export.decoder_graph import (
+    BLOCK,
+    append_blocks,
+    append_logits,
+    first_values,
+    read_code,
+    state_names,
+)
 from arae_transfer.export.graph import Graph, Storage, make_model, value
 from arae_transfer.export.parity import REQUIRED_SHARE, Row, open_graph
 from arae_transfer.model.decoder import Decoder
@@ -218,18 +225,15 @@ def _step(body: Graph, decoder: Decoder) -> onnx.GraphProto:
     """Build the loop's body: choose tokens and the hypotheses that they continue, and bring the states along."""
     logits = append_logits(body, decoder)
     axis_1 = body.constant("axis.1", [1])
-    greatest = body.node("ReduceMax", [logits], "logits.greatest", axes=[1], keepdims=1)  # (rows, 1)
-    shifted = body.node("Sub", [logits, greatest], "logits.shifted")
-    shares = body.node("Exp", [shifted], "logits.exp")
-    summed = body.node("ReduceSum", [shares, axis_1], "logits.sum", keepdims=1)
-    body.node("Log", [summed], "logits.log")  # (rows, 1)
+    # One operator reads each row once, while it is near; its parts one after the other would read all rows five times.
+    body.node("LogSoftmax", [logits], "gains.all", axis=1)  # (rows, vocabulary)
     body.node("Unsqueeze", ["running", axis_1], "running.column")
     body.nodes(
         "If",
         ["sampling"],
         ["token.next", "parent", "total.next"],
         then_branch=_draw(body.body(), logits, decoder.output.out_features),
-        else_branch=_search(body.body(), logits),
+        else_branch=_search(body.body(), logits, decoder.output.out_features),
     )
     written = body.node("Cast", ["running"], "running.number", to=TensorProto.INT64)
     counted = body.node("Add", ["count", written], "count.own")
@@ -259,8 +263,7 @@ def _draw(branch: Graph, logits: str, vocabulary: int) -> onnx.GraphProto:
     as_number = branch.node("Cast", [passed], "passed.number", to=TensorProto.INT64)
     place = branch.node("ReduceSum", [as_number, axis_1], "passed.sum", keepdims=1)  # (rows, 1)
     drawn = branch.node("Min", [place, last], "drawn")
-    logit = branch.node("GatherElements", [logits, drawn], "drawn.logit", axis=1)
-    gain = _log_probability(branch, logit, "drawn")
+    gain = branch.node("GatherElements", ["gains.all", drawn], "drawn.gain", axis=1)
     lived = branch.node("Where", ["running.column", gain, branch.constant("zero", 0.0, np.float32)], "drawn.lived")
     flat_gain = branch.node("Squeeze", [lived, axis_1], "drawn.gain.flat")
     branch.node("Add", ["total", flat_gain], "total.drawn")
@@ -270,14 +273,14 @@ def _draw(branch: Graph, logits: str, vocabulary: int) -> onnx.GraphProto:
     return branch.build("draw", [], _choice("drawn"))
 
 
-def _search(branch: Graph, logits: str) -> onnx.GraphProto:
+def _search(branch: Graph, logits: str, vocabulary: int) -> onnx.GraphProto:
     """Build the step of beam search: of width x width continuations of a line the best ``width``, best first."""
     axis_1, every = branch.constant("axis.1", [1]), branch.constant("every", [-1])
     # The best of a line are among the best of its hypotheses.
-    branch.nodes("TopK", [logits, "width.axis"], ["best.logits", "best.tokens"], axis=1)  # (rows, width)
-    gains = _log_probability(branch, "best.logits", "best")
+    best = _best_tokens(branch, logits, vocabulary)
+    gains = branch.node("GatherElements", ["gains.all", best], "best.gains", axis=1)
     gains = branch.node("Where", ["running.column", gains, "lone"], "gains")
-    tokens = branch.node("Where", ["running.column", "best.tokens", branch.constant("pad", PAD_ID)], "continuations")
+    tokens = branch.node("Where", ["running.column", best, branch.constant("pad", PAD_ID)], "continuations")
     before = branch.node("Unsqueeze", ["total", axis_1], "total.column")
     totals = branch.node("Add", [before, gains], "totals.continued")  # (rows, width)
     written = branch.node("Cast", ["running"], "running.own", to=TensorProto.INT64)
@@ -302,10 +305,26 @@ def _search(branch: Graph, logits: str) -> onnx.GraphProto:
     return branch.build("search", [], _choice("searched"))
 
 
-def _log_probability(branch: Graph, logits: str, name: str) -> str:
-    """Append the log-probabilities of some logits; near numbers are subtracted first, which keeps their digits."""
-    shifted = branch.node("Sub", [logits, "logits.greatest"], f"{name}.shifted")
-    return branch.node("Sub", [shifted, "logits.log"], f"{name}.gain")
+def _best_tokens(branch: Graph, logits: str, vocabulary: int) -> str:
+    """Append the tokens of the ``width`` greatest logits of each row, the greatest first: (rows, width).
+
+    TopK goes through a row one by one, ReduceMax many at a time: the greatest logits lie in the ``width`` blocks whose
+    greatest are the greatest, and only these are searched.
+    """
+    by_block, greatest = append_blocks(branch, logits, vocabulary)
+    blocks = branch.constant("blocks", [-(-vocabulary // BLOCK)])
+    size = branch.constant("block.size", BLOCK)
+    most = branch.node("Min", ["width.axis", blocks], "blocks.chosen")
+    branch.nodes("TopK", [greatest, most], ["best.greatest", "best.blocks"], axis=1)  # (rows, chosen)
+    column = branch.node("Unsqueeze", ["best.blocks", branch.constant("axis.2", [2])], "best.blocks.column")
+    inside = branch.node("GatherND", [by_block, column], "best.inside", batch_dims=1)  # (rows, chosen, BLOCK)
+    flat = branch.node("Flatten", [inside], "best.flat", axis=1)
+    branch.nodes("TopK", [flat, "width.axis"], ["best.logits", "best.places"], axis=1)  # (rows, width)
+    number = branch.node("Div", ["best.places", size], "best.number")
+    place = branch.node("Mod", ["best.places", size], "best.place")
+    block = branch.node("GatherElements", ["best.blocks", number], "best.block", axis=1)
+    start = branch.node("Mul", [block, size], "best.start")
+    return branch.node("Add", [start, place], "best.tokens")
 
 
 def _choice(name: str) -> list[onnx.ValueInfoProto]:

@@ -16,8 +16,8 @@ from arae_transfer.model.decoder import Decoder
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 
 _LOWEST = float(np.finfo(np.float32).min)
-# Logits in a block, see _greatest: about the root of usual vocabularies, and whole vector registers.
-_BLOCK = 64
+# Logits in a block, see append_blocks: about the root of usual vocabularies, and whole vector registers.
+BLOCK = 64
 
 
 def build_decoder(
@@ -216,25 +216,31 @@ def _output(body: Graph, decoder: Decoder, states: str, context: str) -> str:
     return body.product(states, name, array(decoder.output.weight), bias, "logits")
 
 
+def append_blocks(body: Graph, logits: str, vocabulary: int) -> tuple[str, str]:
+    """Append logits (rows, vocabulary) in blocks, (rows, blocks, BLOCK), and the greatest of each, (rows, blocks)."""
+    blocks = -(-vocabulary // BLOCK)
+    if blocks * BLOCK > vocabulary:
+        missing = body.constant("logits.missing", [0, 0, 0, blocks * BLOCK - vocabulary])
+        lowest = body.constant("lowest", _LOWEST, np.float32)
+        logits = body.node("Pad", [logits, missing, lowest], "logits.padded")
+    shape = body.constant("logits.shape", [-1, blocks, BLOCK])
+    by_block = body.node("Reshape", [logits, shape], "logits.by_block")  # (rows, blocks, BLOCK)
+    greatest = body.node("ReduceMax", [by_block], "logits.greatest", axes=[2], keepdims=0)  # (rows, blocks)
+    return by_block, greatest
+
+
 def _greatest(body: Graph, logits: str, vocabulary: int) -> str:
     """Append the place of the greatest of each row's logits, the first of equals.
 
     ArgMax goes through a row one by one, ReduceMax many at a time: so the greatest of each block is found first, then
     the first block that has the greatest of all, then its place in that block. Four to twelve times as fast.
     """
-    blocks = -(-vocabulary // _BLOCK)
-    if blocks * _BLOCK > vocabulary:
-        missing = body.constant("logits.missing", [0, 0, 0, blocks * _BLOCK - vocabulary])
-        lowest = body.constant("lowest", _LOWEST, np.float32)
-        logits = body.node("Pad", [logits, missing, lowest], "logits.padded")
-    shape = body.constant("logits.shape", [-1, blocks, _BLOCK])
-    by_block = body.node("Reshape", [logits, shape], "logits.by_block")  # (batch, blocks, _BLOCK)
-    greatest = body.node("ReduceMax", [by_block], "logits.greatest", axes=[2], keepdims=0)  # (batch, blocks)
+    by_block, greatest = append_blocks(body, logits, vocabulary)
     block = body.node("ArgMax", [greatest], "block", axis=1, keepdims=1)  # (batch, 1)
-    inside = body.node("GatherND", [by_block, block], "logits.inside", batch_dims=1)  # (batch, _BLOCK)
+    inside = body.node("GatherND", [by_block, block], "logits.inside", batch_dims=1)  # (batch, BLOCK)
     place = body.node("ArgMax", [inside], "block.place", axis=1, keepdims=0)  # (batch,)
     number = body.node("Squeeze", [block, body.constant("axis.1", [1])], "block.number")
-    start = body.node("Mul", [number, body.constant("block.size", _BLOCK)], "block.start")
+    start = body.node("Mul", [number, body.constant("block.size", BLOCK)], "block.start")
     return body.node("Add", [start, place], "token.best")
 
 

@@ -22,11 +22,10 @@ def append_lstm_step(
         The names of the next hidden and cell states, (batch, hidden) each.
     """
     hidden_next, cell_next = outputs
-    three_and_one = body.constant("gates.sizes", [3 * hidden_size, hidden_size])
-    body.nodes("Split", [gates, three_and_one], [f"{name}.valves", f"{name}.candidate"], axis=1)
-    opened = body.node("Sigmoid", [f"{name}.valves"], f"{name}.opened")  # (batch, 3 x hidden)
-    valves = [f"{name}.input", f"{name}.output", f"{name}.forget"]
-    body.nodes("Split", [opened, body.constant("valves.sizes", [hidden_size] * 3)], valves, axis=1)
+    parts = [f"{name}.{part}" for part in ("input.gate", "output.gate", "forget.gate", "candidate")]
+    body.nodes("Split", [gates, body.constant("gates.sizes", [hidden_size] * 4)], parts, axis=1)
+    for part in ("input", "output", "forget"):
+        body.node("Sigmoid", [f"{name}.{part}.gate"], f"{name}.{part}")
     candidate = body.node("Tanh", [f"{name}.candidate"], f"{name}.candidate.tanh")
     new = body.node("Mul", [f"{name}.input", candidate], f"{name}.new")
     kept = body.node("Mul", [f"{name}.forget", cell], f"{name}.kept")

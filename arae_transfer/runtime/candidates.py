@@ -23,6 +23,9 @@ MOST_CANDIDATES = 64
 MOST_ROWS = 512
 """Candidates that are written at once: more take memory and are no faster."""
 
+MOST_ROWS_ON_CPU = 128
+"""The same on a CPU, whose caches hold the scores of no more."""
+
 _WORD = re.compile(r"\w+")
 
 AUTO = "auto"

@@ -232,8 +232,8 @@ class CodeSpace(CodeGenerator):
         decoded: list[Decoded | None] = [None] * len(codes)
         bounds = [self._longest(code) for code in codes]
         order = sorted(range(len(codes)), key=lambda place: -len(codes[place]))
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
+
+        def work(batch: list[int]) -> None:
             most = max(len(codes[place]) for place in batch)
             code: Floats = np.zeros((len(batch), most, codes[batch[0]].shape[1]), dtype=np.float32)
             mask: Floats = np.zeros((len(batch), most), dtype=np.float32)
@@ -247,6 +247,9 @@ class CodeSpace(CodeGenerator):
                 text = self._tokenizer.decode(own)
                 text = write(place, text) if write is not None else " ".join(one_line(text).split())
                 decoded[place] = Decoded(text, END_ID not in own, len(codes[place]))
+
+        batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+        self._sessions.run_batches(work, batches)
         return [each for each in decoded if each is not None]
 
     def sample(self, number: int, to: str, *, seed: int = 0, batch_size: int = BATCH_SIZE) -> list[Decoded]:

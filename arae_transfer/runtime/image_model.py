@@ -74,12 +74,12 @@ class ImageModel(CodeGenerator):
             AraeError: The model cannot run.
         """
         encoder, _ = self._sessions.open(self.folder.classes[0])
-        parts = [
-            run_session(encoder, ["code"], {"pixels": values[start : start + BATCH_SIZE]})[0]
-            for start in range(0, len(values), BATCH_SIZE)
-        ]
-        codes: Floats = np.concatenate(parts)
-        return codes
+
+        def work(rows: slice) -> Floats:
+            codes: Floats = run_session(encoder, ["code"], {"pixels": values[rows]})[0]
+            return codes
+
+        return np.concatenate(self._sessions.run_batches(work, _batches(len(values))))
 
     def probabilities(self, codes: Floats, to: str) -> Floats:
         """Return the probability of each level of each pixel: (images, 1, code_size) to (images, pixels, levels).
@@ -88,14 +88,12 @@ class ImageModel(CodeGenerator):
             AraeError: The model cannot run.
         """
         _, decoder = self._sessions.open(to)
-        parts = [
-            run_session(decoder, ["probabilities"], {"code": np.ascontiguousarray(codes[start : start + BATCH_SIZE])})[
-                0
-            ]
-            for start in range(0, len(codes), BATCH_SIZE)
-        ]
-        shares: Floats = np.concatenate(parts)
-        return shares
+
+        def work(rows: slice) -> Floats:
+            shares: Floats = run_session(decoder, ["probabilities"], {"code": np.ascontiguousarray(codes[rows])})[0]
+            return shares
+
+        return np.concatenate(self._sessions.run_batches(work, _batches(len(codes))))
 
     def decode(self, codes: Floats, to: str) -> Bytes:
         """Return the most likely images of codes: (images, 1, code_size) to (images, pixels) levels.
@@ -117,3 +115,8 @@ class ImageModel(CodeGenerator):
     def picture(self, values: Bytes) -> Bytes:
         """Return images as bytes of brightness: (images, pixels) levels to (images, height, width)."""
         return brightness(values, self.image.levels).reshape(-1, self.image.height, self.image.width)
+
+
+def _batches(rows: int) -> list[slice]:
+    """Return the batches of some rows."""
+    return [slice(start, start + BATCH_SIZE) for start in range(0, rows, BATCH_SIZE)]

@@ -17,6 +17,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.runtime.candidates import (
     GREEDY,
     MOST_ROWS,
+    MOST_ROWS_ON_CPU,
     Candidate,
     Choice,
     Hypothesis,
@@ -38,6 +39,12 @@ FORMS = ("auto", "ordinary", "corpus")
 BATCH_SIZE = 64
 BATCHES_PER_CHUNK = 16
 """A chunk is what is sorted by length together: more makes fuller batches, fewer makes earlier answers."""
+
+BATCHES_PER_THREAD = 4
+"""A chunk has at least as many, so that no thread waits long for the one that has the longest lines."""
+
+LEAST_ROWS = 8
+"""A batch that is divided among threads: smaller ones take as long."""
 
 CHARACTERS_PER_TOKEN = 16
 """No piece of a tokenizer made here is longer, so this many characters a token are always enough."""
@@ -159,6 +166,11 @@ class Rewriter:
         return self._sessions.variant
 
     @property
+    def searches(self) -> bool:
+        """Return whether the model writes several candidates and scores their style."""
+        return self._sessions.searches
+
+    @property
     def fallback(self) -> str | None:
         """Return why ``auto`` did not take the GPU that is there, or None."""
         return self._sessions.fallback
@@ -199,7 +211,7 @@ class Rewriter:
 
         One answer per line, in order, whatever the line; a blank line has a blank answer, and no answer holds
         a line break. The batch size changes the speed and nothing else. ``lines`` is read up to 16 batches
-        ahead of the answers; with ``batch_size=1`` it is not read ahead at all.
+        ahead of the answers, or 4 for each thread; with ``batch_size=1`` it is not read ahead at all.
 
         Args:
             lines: The lines.
@@ -244,9 +256,13 @@ class Rewriter:
     def _stream(
         self, lines: Iterator[str], to: str, batch_size: int, form: str, long: str, choice: Choice
     ) -> Iterator[Rewrite]:
-        ahead = 1 if batch_size == 1 else batch_size * BATCHES_PER_CHUNK
+        ahead = 1 if batch_size == 1 else self.chunk_size(batch_size)
         while chunk := list(islice(lines, ahead)):
             yield from self.rewrite_chunk(chunk, to, batch_size=batch_size, form=form, long=long, choice=choice)
+
+    def chunk_size(self, batch_size: int) -> int:
+        """Return how many lines are best given to ``rewrite_chunk`` at once, where so many wait."""
+        return batch_size * max(BATCHES_PER_CHUNK, BATCHES_PER_THREAD * self._sessions.batches_at_once)
 
     def rewrite_chunk(
         self,
@@ -304,16 +320,15 @@ class Rewriter:
                     rewrites[number] = _told(rewrites[number], prepared[number], found, choice)
                     if rewrites[number].already and choice.if_already == "keep":
                         lengths[number] = 0  # answered
-        if choice.searches:
-            batch_size = max(1, min(batch_size, MOST_ROWS // choice.width))
-        unchanged = []
-        for batch in _batches(lengths, batch_size):
+        unchanged: list[int] = []
+
+        def search(batch: list[int]) -> None:
             lines = [prepared[number] for number in batch]
-            if choice.searches:
-                found_by_line = self._search(lines, to, form, choice)
-                for number, line, candidates in zip(batch, lines, found_by_line, strict=True):
-                    rewrites[number] = _choose(rewrites[number], line, candidates, choice)
-                continue
+            for number, line, candidates in zip(batch, lines, self._search(lines, to, form, choice), strict=True):
+                rewrites[number] = _choose(rewrites[number], line, candidates, choice)
+
+        def decode(batch: list[int]) -> None:
+            lines = [prepared[number] for number in batch]
             answers = self._run([line.ids for line in lines], to)
             for number, line, answer in zip(batch, lines, answers, strict=True):
                 text = self._tokenizer.decode(answer)
@@ -326,8 +341,12 @@ class Rewriter:
                     unfinished=END_ID not in answer,
                     pieces=1,
                 )
+
+        if choice.searches:
+            batch_size = min(batch_size, self._lines_searched(choice.width))
+        self._run_batches(search if choice.searches else decode, lengths, batch_size)
         if unchanged and choice.if_unchanged == "search" and self._sessions.searches:
-            self._search_unchanged(rewrites, prepared, unchanged, form)
+            self._search_unchanged(rewrites, prepared, sorted(unchanged), form)
         return rewrites
 
     def _search_unchanged(
@@ -340,7 +359,8 @@ class Rewriter:
         classes = self._find_classes([prepared[number] for number in unchanged])
         wanted = [number for number, found in zip(unchanged, classes, strict=True) if found != rewrites[number].to]
         search = Choice(beam=SECOND_BEAM)
-        for batch in _batches([len(prepared[number].ids) for number in wanted], MOST_ROWS // SECOND_BEAM):
+
+        def work(batch: list[int]) -> None:
             numbers = [wanted[place] for place in batch]
             lines = [prepared[number] for number in numbers]
             found_by_line = self._search(lines, rewrites[numbers[0]].to, form, search)
@@ -349,6 +369,22 @@ class Rewriter:
                 rewrite = next((each for each in candidates if _is_rewrite(each, source)), None)
                 if rewrite is not None:
                     rewrites[number] = replace(rewrites[number], output=rewrite.output)
+
+        lengths = [len(prepared[number].ids) for number in wanted]
+        self._run_batches(work, lengths, self._lines_searched(SECOND_BEAM))
+
+    def _lines_searched(self, width: int) -> int:
+        """Return of how many lines candidates are searched at once."""
+        rows = MOST_ROWS_ON_CPU if self.device.kind == "cpu" else MOST_ROWS
+        return max(1, rows // width)
+
+    def _run_batches(self, work: Callable[[list[int]], None], lengths: Sequence[int], batch_size: int) -> None:
+        """Do work on batches of the rows that are not empty, smaller ones where threads would have none."""
+        rows = sum(length > 0 for length in lengths)
+        if not rows:
+            return
+        share = -(-rows // self._sessions.batches_at_once)
+        self._sessions.run_batches(work, _batches(lengths, min(batch_size, max(LEAST_ROWS, share))))
 
     def _find_classes(self, lines: Sequence[_Prepared]) -> list[str | None]:
         """Return the class that the style scorer finds in each line; a blank one has none."""

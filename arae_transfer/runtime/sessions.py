@@ -8,8 +8,10 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +27,7 @@ Float32 = npt.NDArray[np.float32]
 # Names and contents.
 Files = list[tuple[str, bytes]]
 Result = TypeVar("Result")
+Batch = TypeVar("Batch")
 
 VARIANTS = ("auto", FP32, INT8)
 
@@ -189,7 +192,7 @@ class Sessions:
                     files += self._shared(name)
                     name = variant.candidates[class_name]
                 pending.append(lambda: self._open(name, files))
-            opened = _all_at_once(pending)
+            opened = all_at_once(pending, len(pending))
             decoder = opened.pop() if decoder is None else decoder
             encoder = opened.pop() if encoder is None else encoder
             self._encoder, self._decoders[key] = encoder, decoder
@@ -228,6 +231,23 @@ class Sessions:
                 self.open(class_name, searching=searching)
 
         threading.Thread(target=work).start()
+
+    @property
+    def batches_at_once(self) -> int:
+        """Return how many batches run side by side: one for each thread; a GPU takes one after the other."""
+        return self.threads if self.device.kind == "cpu" else 1
+
+    def run_batches(self, work: Callable[[Batch], Result], batches: Iterable[Batch]) -> list[Result]:
+        """Do work on each of some batches, side by side, and return what it returns in order.
+
+        Args:
+            work: What is done with a batch, from several threads.
+            batches: What tells the rows of each batch, the batches that take longest first.
+
+        Raises:
+            AraeError: onnxruntime fails.
+        """
+        return all_at_once([partial(work, batch) for batch in batches], self.batches_at_once)
 
     def run(self, tokens: Int64, lengths: Int64, class_name: str, maximum_length: int) -> Int64:
         """Rewrite a padded batch; the code stays on the device between the encoder and the decoder.
@@ -355,7 +375,7 @@ class Sessions:
         with self._lock:
             session = self._others.get(name)
             if session is None:
-                session = self._others[name] = self._open(name, [])
+                session = self._others[name] = self._open(name, [], alone=True)
         return session
 
     def _failed(self, error: Exception) -> AraeError:
@@ -371,9 +391,9 @@ class Sessions:
                 self._contents[name] = self.folder.read_file(name)
         return [(name, self._contents[name]) for name in names if name is not None]
 
-    def _open(self, name: str, files: Files) -> onnxruntime.InferenceSession:
+    def _open(self, name: str, files: Files, *, alone: bool = False) -> onnxruntime.InferenceSession:
         content = self.folder.read_file(name)
-        session = self._create(name, content, files, self.device)
+        session = self._create(name, content, files, self.device, alone=alone)
         if self.device.kind == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
             # Asked for CUDA, onnxruntime answers with a session on the CPU and no error.
             if not self._automatic:
@@ -382,12 +402,16 @@ class Sessions:
             self.device = CPU
         return session
 
-    def _create(self, name: str, content: bytes, files: Files, device: Device) -> onnxruntime.InferenceSession:
+    def _create(
+        self, name: str, content: bytes, files: Files, device: Device, *, alone: bool
+    ) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
         if files:
             names, contents = [file for file, _ in files], [shared for _, shared in files]
             options.add_external_initializers_from_files_in_memory(names, contents, list(map(len, contents)))
-        options.intra_op_num_threads = self.threads
+        # Encoder and decoders take one thread: their steps are too small to share, so that whole batches run side by
+        # side, see run_batches. What is run by run_file has the threads to itself.
+        options.intra_op_num_threads = self.threads if alone else 1
         options.inter_op_num_threads = 1
         if device.kind == "cpu":
             # The graphs are exported as they should run: further levels change neither answers nor speed, and take as
@@ -407,7 +431,7 @@ class Sessions:
             if device.kind == "cuda" and self._automatic:
                 self.fallback = f"there is a GPU, but onnxruntime cannot use it ({_first_line(error)})"
                 self.device = CPU
-                return self._create(name, content, files, CPU)
+                return self._create(name, content, files, CPU, alone=alone)
             if device.kind == "cuda":
                 raise AraeError(f"onnxruntime cannot use {device}: {_first_line(error)}", _CUDA_REMEDY) from error
             raise AraeError(
@@ -438,27 +462,43 @@ def _load_cuda_libraries() -> None:
         onnxruntime.preload_dlls()
 
 
-def _all_at_once(tasks: list[Callable[[], Result]]) -> list[Result]:
-    """Run tasks side by side and return their results in order; the first task's exception comes first."""
+def all_at_once(tasks: Sequence[Callable[[], Result]], threads: int) -> list[Result]:
+    """Run tasks side by side, the first ones first, and return their results in order.
+
+    Args:
+        tasks: The tasks.
+        threads: How many run at once; the caller's own thread is one of them.
+
+    Raises:
+        BaseException: What the first of the tasks that failed raised; no further ones were begun then.
+    """
     results: list[Any] = [None] * len(tasks)
-    errors: list[BaseException | None] = [None] * len(tasks)
+    errors: dict[int, BaseException] = {}
+    waiting = deque(range(len(tasks)))
 
-    def work(number: int) -> None:
-        try:
-            results[number] = tasks[number]()
-        except BaseException as error:
-            errors[number] = error
+    def work() -> None:
+        while True:
+            try:
+                number = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                results[number] = tasks[number]()
+            except BaseException as error:
+                errors[number] = error
+                waiting.clear()
 
-    threads = [threading.Thread(target=work, args=(number,), daemon=False) for number in range(1, len(tasks))]
-    for thread in threads:
-        thread.start()
-    if tasks:
-        work(0)
-    for thread in threads:
-        thread.join()
-    for error in errors:
-        if error is not None:
-            raise error
+    others = [threading.Thread(target=work) for _ in range(min(threads, len(tasks)) - 1)]
+    try:
+        for thread in others:
+            thread.start()
+        work()
+        for thread in others:
+            thread.join()
+    finally:
+        waiting.clear()  # interrupted: what runs is not waited for, and nothing more is begun
+    if errors:
+        raise errors[min(errors)]
     return results
 
 

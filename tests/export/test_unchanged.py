@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from arae_transfer.cli import app
 from arae_transfer.errors import AraeError
 from arae_transfer.export.export import export_model
 from arae_transfer.export.weights import storable
@@ -106,3 +108,16 @@ def test_a_model_without_a_scorer_answers_as_before(folder: Path, lines: list[st
 def test_another_way_is_refused() -> None:
     with pytest.raises(AraeError, match="unknown way 'drop' if unchanged"):
         Choice(if_unchanged="drop")
+
+
+def test_the_search_that_transfer_adds_is_measured_apart(folder: Path) -> None:
+    arguments = ["bench", "transfer", str(folder), "--lines", "4", "--batch-size", "2"]
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert set(found["throughput"]) == set(found["throughput_searching"]) == {"fp32", "int8"}
+    assert set(found["latency_searching"]) == {"fp32", "int8"}
+    assert found["pytorch"] == found["times_pytorch"] == {}
+    shown = CliRunner().invoke(app, arguments)
+    assert "int8 and search" in shown.stdout
+    assert "times fp32" in shown.stdout

@@ -83,7 +83,8 @@ def test_a_repeated_line_has_one_answer(rewriter: Rewriter) -> None:
     "blank", ["", " ", "\t", " \u00a0\u3000 ", "\r", "\u2028", "\x0c\x1c\x85", "\x00", " " * 100_000]
 )
 def test_a_blank_line_is_not_sent_to_the_model(rewriter: Rewriter, monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
-    monkeypatch.setattr(rewriter, "_sessions", None)  # any use of the model would fail
+    monkeypatch.setattr(rewriter._sessions, "open", None)  # any use of the model would fail
+    monkeypatch.setattr(rewriter._sessions, "run_file", None)
     (rewrite,) = rewriter.rewrites([blank], "endless")
     assert rewrite.output == ""
     assert rewrite.source == blank

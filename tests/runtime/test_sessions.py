@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
+from functools import partial
 from pathlib import Path
 
 import onnxruntime
@@ -15,7 +17,7 @@ from arae_transfer.layout import ExportLayout
 from arae_transfer.runtime import sessions
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.rewriter import Rewriter
-from arae_transfer.runtime.sessions import CPU, Sessions, choose_device, default_threads
+from arae_transfer.runtime.sessions import CPU, Sessions, all_at_once, choose_device, default_threads
 
 HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
@@ -85,6 +87,46 @@ def test_the_threads_are_those_that_the_process_may_use() -> None:
 def test_no_threads_are_refused(pristine_model: Path) -> None:
     with pytest.raises(AraeError, match="0 threads"):
         Sessions(ModelFolder.read(pristine_model), "cpu", 0)
+
+
+def test_tasks_run_side_by_side_and_answer_in_order() -> None:
+    both = threading.Barrier(2)
+
+    def work(number: int) -> int:
+        both.wait(timeout=10)  # raises when the two are not there together
+        return number
+
+    assert all_at_once([partial(work, number) for number in range(6)], 2) == list(range(6))
+
+
+def test_after_a_failed_task_no_further_one_is_begun() -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> None:
+        begun.append(number)
+        if number == 2:
+            raise AraeError("no memory")
+
+    with pytest.raises(AraeError, match="no memory"):
+        all_at_once([partial(work, number) for number in range(5)], 1)
+    assert begun == [0, 1, 2]
+
+
+def test_batches_share_the_threads(pristine_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rewriter = Rewriter.load(pristine_model, device="cpu", threads=2)
+    run, both, sizes = rewriter._sessions.run, threading.Barrier(2), []
+
+    def watched(tokens: sessions.Int64, lengths: sessions.Int64, to: str, longest: int) -> sessions.Int64:
+        both.wait(timeout=10)
+        sizes.append(len(tokens))
+        return run(tokens, lengths, to, longest)
+
+    monkeypatch.setattr(rewriter._sessions, "run", watched)
+    lines = ["the food was cold", "great place !"] * 10
+    assert len(list(rewriter.transfer(lines, "positive"))) == 20
+    assert sizes == [10, 10]
+    encoder, decoder = rewriter._sessions.open("positive")
+    assert [each.get_session_options().intra_op_num_threads for each in (encoder, decoder)] == [1, 1]
 
 
 def _replace(root: Path, name: str, content: bytes) -> None:
