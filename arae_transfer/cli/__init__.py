@@ -35,6 +35,11 @@ COMMANDS = (
         "Train a plain autoencoder and adversarially regularized ones, and measure how they transfer.",
     ),
     CommandSource(
+        "generation-table",
+        "generation_table",
+        "Compare generated sentences with those of a plain autoencoder, a language model, and real text.",
+    ),
+    CommandSource(
         "semi-supervised",
         "semi_supervised.semi_supervised",
         "Compare what unlabelled sentences are worth: supervised, with an autoencoder, adversarially regularized.",

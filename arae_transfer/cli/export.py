@@ -265,6 +265,11 @@ def _read_held_out(layout: RunLayout, loaded: LoadedRun) -> Mapping[str, Sequenc
         pairs = loaded.recipe.labels.pairs
         examples = read_examples(sources, "valid", loaded.recipe.form, options, pairs=pairs, classes=loaded.classes)
         return {str(place): lines for place, lines in enumerate(examples.sentences)}
+    if sources and loaded.recipe.task == "generation":
+        from arae_transfer.cli.train import read_generation_text
+
+        (lines,) = read_generation_text(loaded.recipe, sources, ["valid"], lambda message: None)
+        return {name: list(own) for name, own in lines.items()}
     if sources:
         return read_corpus(sources, "valid", options, classes=loaded.classes).lines
     if not data.builtin:  # sentences of another corpus would check less, and have other lengths
