@@ -190,6 +190,10 @@ class CodeSpace(CodeGenerator):
                 f"{self.folder.root / self.folder.tokenizer} is not a SentencePiece model", "export the model again."
             ) from error
 
+    def fits(self, line: str) -> bool:
+        """Say whether a line in the form of the corpus has a code: it has words, and no more than the model reads."""
+        return 0 < len(self._tokenizer.encode(one_line(line))) < self.folder.maximum_tokens
+
     def encode(self, lines: Sequence[str]) -> list[Code]:
         """Return the code of each line, (vectors, size).
 
