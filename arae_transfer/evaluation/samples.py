@@ -19,6 +19,7 @@ from arae_transfer.evaluation.measures import count_distinct
 from arae_transfer.language_model.ngram import NgramLanguageModel, SentenceScores
 
 ORDER = 5
+REAL = "real text"
 _SEED = 1
 
 
@@ -84,7 +85,9 @@ def measure_samples(
 
     found = {}
     for name, lines in [*systems.items(), (REAL, training)]:
-        forward = like.score(real if name == REAL else [line.split() for line in lines])
+        # Real text is foretold where it was not learned from.
+        foretold = held_out if name == REAL else lines
+        forward = like.score([line.split() for line in foretold])
         first = lines[: len(training)]
         whole = reverse(lines)
         found[name] = SampleScores(
@@ -94,13 +97,10 @@ def measure_samples(
             compared=len(first),
             reverse_compared=whole if len(first) == len(lines) else reverse(first),
             distinct=count_distinct(first),
-            copies=100 * sum(line in known for line in (held_out if name == REAL else lines)) / len(lines),
+            copies=100 * sum(line in known for line in foretold) / len(foretold),
             words=float(np.mean([len(line.split()) for line in lines])),
         )
     return found
-
-
-REAL = "real text"
 
 
 def _perplexity(scores: SentenceScores, resamples: int) -> Perplexity:
