@@ -83,7 +83,7 @@ def train_generators(
     regularized = System(ARAE, True, 0.0).recipe(recipe, seed, tokenizer.absolute())
     plain = System(AUTOENCODER, False, 0.0).recipe(recipe, seed, tokenizer.absolute())
     # Encoder and decoder stand still, so that the same loop trains generator and critic on fixed codes.
-    fixed = replace(regularized, training=replace(regularized.training, learning_rate=0.0))
+    fixed = replace(regularized, training=replace(regularized.training, learning_rate=0.0, reconstruction=0.0))
     runs = GenerationRuns(folder / ARAE, folder / AUTOENCODER, folder / ON_FIXED_CODES)
     for own, run, initial in (
         (regularized, runs.arae, None),

@@ -131,7 +131,7 @@ def test_the_language_model_learns_what_follows_what() -> None:
     recipe = replace(RECIPE, model=replace(RECIPE.model, hidden_size=32, embedding_size=32))
     sentences = TokenizedSentences.join(tokenizer.encode_lines(LINES * 20))
     model = RecurrentLanguageModel(recipe, tokenizer, sentences, sentences)
-    model.train(12)
+    model.train(40)
     # 18 equally likely sentences of five words and an end: ln 18 a sentence, over its tokens.
     floor = math.log(18) * len(sentences) / sum(len(ids) + 1 for ids in tokenizer.encode_lines(LINES * 20))
     assert floor * 0.99 < model.nll < floor * 1.25
