@@ -67,7 +67,7 @@ def test_moving_along_an_offset_imports_nothing_of_the_learning_half(pristine_mo
     answer, modules = _modules(["offset", *arguments, "--model", str(pristine_model)])
     assert answer.count("\n") == 1
     assert modules >= USING
-    assert not modules & (LEARNING | SLOW)
+    assert not modules & LEARNING
 
 
 @pytest.mark.parametrize(

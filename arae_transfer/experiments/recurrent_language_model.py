@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arae_transfer.corpus.batches import BatchSchedule, TokenizedSentences, with_end
+from arae_transfer.corpus.batches import BatchSchedule, IntegerArray, TokenizedSentences, with_end
 from arae_transfer.model.arae import open_forget_gates
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training import losses
+from arae_transfer.training.batch import CandidateSampler
+from arae_transfer.training.device import choose_precision
 from arae_transfer.training.validation import length_batches
 
 LEARNING_RATE = 1e-3
@@ -51,6 +53,11 @@ class RecurrentLanguageModel:
             if isinstance(module, torch.nn.LSTM):
                 open_forget_gates(module)
         self._code_size = model.code_size
+        # Precision and softmax in training are those of the systems beside it.
+        self._half = choose_precision(recipe.training.precision, torch.device("cpu")) == "bf16"
+        self._sampler = None
+        if 0 < recipe.training.candidates < tokenizer.vocabulary_size:
+            self._sampler = CandidateSampler([train], tokenizer.vocabulary_size, recipe.training.candidates)
         self.nll = float("inf")
         self.epochs = 0
 
@@ -64,7 +71,8 @@ class RecurrentLanguageModel:
         for epoch in range(1, most_epochs + 1):
             self._decoder.train()
             for step in range((epoch - 1) * steps, epoch * steps):
-                loss, _ = self._loss(self._train, schedule.indices(step)[0])
+                with torch.autocast("cpu", torch.bfloat16, enabled=self._half, cache_enabled=False):
+                    loss, _ = self._loss(self._train, schedule.indices(step)[0], step)
                 optimizer.zero_grad(set_to_none=True)
                 torch.autograd.backward(loss)
                 torch.nn.utils.clip_grad_norm_(self._decoder.parameters(), recipe.training.gradient_clip)
@@ -90,11 +98,14 @@ class RecurrentLanguageModel:
             written += [" ".join(text.split()) for text in self._tokenizer.decode_rows(ids.tolist())]
         return written
 
-    def _loss(
-        self, sentences: TokenizedSentences, chosen: np.ndarray[tuple[int], np.dtype[np.int64]]
-    ) -> tuple[Tensor, int]:
-        tokens = torch.from_numpy(with_end(*sentences.padded(chosen))[0])  # (batch, time)
-        logits, wanted = self._decoder(tokens, *self._nothing(len(tokens)))
+    def _loss(self, sentences: TokenizedSentences, chosen: IntegerArray, step: int | None = None) -> tuple[Tensor, int]:
+        """Return the mean loss of a token, in training (a step) over candidates, and the number of tokens."""
+        tokens, _ = with_end(*sentences.padded(chosen))  # (batch, time)
+        candidates: tuple[Tensor | None, Tensor | None] = (None, None)
+        if step is not None and self._sampler is not None:
+            drawn = self._sampler.draw(tokens, np.random.default_rng([self._recipe.training.seed, step]))
+            candidates = torch.from_numpy(drawn[0]), torch.from_numpy(drawn[1])
+        logits, wanted = self._decoder(torch.from_numpy(tokens), *self._nothing(len(tokens)), 0.0, *candidates)
         return losses.reconstruction_loss(logits, wanted), len(wanted)
 
     @torch.no_grad()
