@@ -207,11 +207,11 @@ def _describe(exported: ExportReport, weights: str) -> None:
             err=True,
         )
     agreement = exported.agreement
+    style = f"{agreement.style_cost:.2f} points of style and " if len(exported.classes) > 1 else ""
     typer.echo(
         f"int8: {100 * agreement.identical:.1f} % of rewrites are the model's, "
         f"{100 * agreement.tokens:.1f} % of tokens; "
-        f"it costs {agreement.style_cost:.2f} points of style and {agreement.self_bleu_cost:.2f} of BLEU "
-        f"to the source, "
+        f"it costs {style}{agreement.self_bleu_cost:.2f} points of BLEU to the source, "
         f"{'and is used on CPUs' if agreement.accepted else 'so that it is used only with --variant int8'}",
         err=True,
     )

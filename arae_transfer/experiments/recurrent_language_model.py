@@ -24,7 +24,7 @@ from arae_transfer.training.batch import CandidateSampler
 from arae_transfer.training.device import choose_precision
 from arae_transfer.training.validation import length_batches
 
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 2e-3
 DROPOUT = 0.3
 # Epochs without a better one before it stops.
 PATIENCE = 2
