@@ -324,10 +324,11 @@ class Recipe:
     name: str = _setting("custom", "The name of the recipe, of its runs and of its export.")
     description: str = _setting("", "What the recipe is for, in a sentence.")
     data_source: str = _setting("", "Where the data come from and under which terms; goes into the model card.")
-    task: Literal["rewriting", "classification"] = _setting(
+    task: Literal["rewriting", "classification", "generation"] = _setting(
         "rewriting",
-        "What is learned: decoders of every class that rewrite (the paper, Section 4), or one classifier of the code "
-        "beside one decoder (the paper's semi-supervision).",
+        "What is learned: decoders of every class that rewrite (the paper, Section 4), one classifier of the code "
+        "beside one decoder (the paper's semi-supervision), or one kind of text, which the generator writes anew (the "
+        "paper's language model).",
     )
     data: Data = field(default_factory=Data)
     image: Image = field(default_factory=Image)
@@ -383,8 +384,8 @@ def recipe_from_table(
             f"{source}: model.residual = true adds embeddings to code vectors, which are not alike here",
             'set model.code="sequence", model.shared_embeddings=true and one size for both, or model.residual=false.',
         )
-    if recipe.task == "classification":
-        _check_classification(recipe, source)
+    if recipe.task != "rewriting":
+        _check_task(recipe, source)
     if recipe.training.schedule != "joint":
         # Algorithm 2 has no such players; ignoring the keys would train something else than was asked for.
         for key, value in (("pairs.sentences", recipe.pairs.sentences), ("cycle.weight", recipe.cycle.weight)):
@@ -398,24 +399,35 @@ def recipe_from_table(
     return recipe
 
 
-def _check_classification(recipe: Recipe, source: str) -> None:
-    """Refuse keys that a classification would ignore.
+def _check_task(recipe: Recipe, source: str) -> None:
+    """Refuse keys that a classification or a generation would ignore.
 
     Raises:
         AraeError: Naming the key.
     """
-    refused = (
+    refused = [
         ("noise.style_share", recipe.noise.style_share, "0"),
         ("pairs.sentences", recipe.pairs.sentences, "0"),
         ("pairs.propose", recipe.pairs.propose, "0"),
         ("cycle.weight", recipe.cycle.weight, "0"),
         ("cycle.delete", recipe.cycle.delete, "0"),
-        ("training.averaging", recipe.training.averaging, "0"),
-        ("training.schedule", recipe.training.schedule != "joint", "joint"),
-    )
+    ]
+    if recipe.task == "classification":
+        refused += [
+            ("training.averaging", recipe.training.averaging, "0"),
+            ("training.schedule", recipe.training.schedule != "joint", "joint"),
+        ]
+    else:
+        # One kind of text has no class to hide, and nothing to label.
+        refused += [
+            # A code of one vector per token would come from noise one vector at a time, its length guessed.
+            ("model.code", recipe.model.code != "single", "single"),
+            ("attribute.weight", recipe.attribute.weight, "0"),
+            ("labels.pairs", recipe.labels.pairs, "false"),
+        ]
     for key, value, remedy in refused:
         if value:
-            raise AraeError(f"{source}: {key} has no place in a classification", f"set {key}={remedy}.")
+            raise AraeError(f"{source}: {key} has no place in a {recipe.task}", f"set {key}={remedy}.")
 
 
 # What says nothing of images must be what it would be if images had it: one code vector, nothing dropped or rewritten.

@@ -60,6 +60,16 @@ def test_interpolating_imports_nothing_of_the_learning_half(pristine_model: Path
     assert not modules & (LEARNING | SLOW)
 
 
+def test_moving_along_an_offset_imports_nothing_of_the_learning_half(pristine_model: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("the food was warm\nthe waiter was rude\n" * 20, "utf-8")
+    arguments = ["--word", "warm", "--corpus", str(corpus), "--steps", "1", "--to", "positive"]
+    answer, modules = _modules(["offset", *arguments, "--model", str(pristine_model)])
+    assert answer.count("\n") == 1
+    assert modules >= USING
+    assert not modules & LEARNING
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -69,6 +79,8 @@ def test_interpolating_imports_nothing_of_the_learning_half(pristine_model: Path
         ["sample", "--help"],
         ["diagnose", "--help"],
         ["classify", "--help"],
+        ["offset", "--help"],
+        ["generation-table", "--help"],
     ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
@@ -127,6 +139,7 @@ def test_completion_imports_nothing_heavy(words: str, pristine_model: Path) -> N
         "runtime.stream",
         "runtime.classifier",
         "runtime.code_space",
+        "runtime.offsets",
         "runtime.paths",
         "cli",
     ],

@@ -46,7 +46,7 @@ SMALL = [
 
 def small(path: Path, steps: int = 2) -> Recipe:
     given = load_recipe(path)
-    one = given.task == "classification" or given.data.kind == "image"
+    one = given.task != "rewriting" or given.data.kind == "image"
     classes = 1 if one else len(given.data.classes) or 3
     settings = [*SMALL, f"training.sentences={steps * classes * 4}", "cycle.start=0.0"]
     if given.pairs.sentences:
@@ -61,7 +61,7 @@ def corpus(recipe: Recipe) -> TrainingData | ImageData:
         shape = (40, recipe.image.height * recipe.image.width)
         values = np.random.default_rng(1).integers(0, recipe.image.levels, shape).astype(np.uint8)
         return ImageData({"images": Images(values[:30])}, {"images": Images(values[30:])})
-    classes = recipe.data.classes or ("one", "two", "three")
+    classes = recipe.data.classes or (("text",) if recipe.task == "generation" else ("one", "two", "three"))
     things = ("food", "soup", "staff", "room", "place", "price")
     lines = {
         label: [
@@ -78,7 +78,7 @@ def corpus(recipe: Recipe) -> TrainingData | ImageData:
 
 def make_trainer(recipe: Recipe, run: Path) -> Trainer:
     data = corpus(recipe)
-    if recipe.task == "rewriting" or isinstance(data, ImageData):
+    if recipe.task != "classification" or isinstance(data, ImageData):
         first = None
         if recipe.pairs.propose:  # by the model of an earlier run
             first = run.with_name("first")

@@ -21,6 +21,11 @@ COMMANDS = (
         "sample", "sample", "Write sentences that nobody gave: noise, through the generator, to a class's decoder."
     ),
     CommandSource("interpolate", "interpolate", "Write the sentences on the way from one code to another."),
+    CommandSource(
+        "offset",
+        "offset",
+        "Give sentences a property by moving their codes along the mean difference of two groups of sentences.",
+    ),
     CommandSource("train", "train", "Train a model by a recipe."),
     CommandSource("export", "export", "Export a trained model to a folder that runs without PyTorch."),
     CommandSource("evaluate", "evaluate", "Measure style, content and fluency of rewrites."),
@@ -33,6 +38,11 @@ COMMANDS = (
         "transfer-table",
         "transfer_table",
         "Train a plain autoencoder and adversarially regularized ones, and measure how they transfer.",
+    ),
+    CommandSource(
+        "generation-table",
+        "generation_table",
+        "Compare generated sentences with those of a plain autoencoder, a language model, and real text.",
     ),
     CommandSource(
         "semi-supervised",

@@ -83,8 +83,8 @@ def diagnose(
     use_threads(threads)
     which = cast(Literal["best", "latest"], checkpoint)
     subject = Subject(run, load_run(run, which))
-    if subject.loaded.recipe.task == "classification":
-        raise AraeError(f"{run} is a classification", "arae diagnose looks into runs that rewrite.")
+    if subject.loaded.recipe.task != "rewriting":
+        raise AraeError(f"{run} is a {subject.loaded.recipe.task}", "arae diagnose looks into runs that rewrite.")
     if subject.loaded.recipe.data.kind == "image":
         raise AraeError(f"{run} is a run of a model of images; what is diagnosed is text", "give a run of text.")
     other = Subject(baseline, load_run(baseline, which)) if baseline else None

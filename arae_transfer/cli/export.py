@@ -207,11 +207,11 @@ def _describe(exported: ExportReport, weights: str) -> None:
             err=True,
         )
     agreement = exported.agreement
+    style = f"{agreement.style_cost:.2f} points of style and " if len(exported.classes) > 1 else ""
     typer.echo(
         f"int8: {100 * agreement.identical:.1f} % of rewrites are the model's, "
         f"{100 * agreement.tokens:.1f} % of tokens; "
-        f"it costs {agreement.style_cost:.2f} points of style and {agreement.self_bleu_cost:.2f} of BLEU "
-        f"to the source, "
+        f"it costs {style}{agreement.self_bleu_cost:.2f} points of BLEU to the source, "
         f"{'and is used on CPUs' if agreement.accepted else 'so that it is used only with --variant int8'}",
         err=True,
     )
@@ -265,6 +265,11 @@ def _read_held_out(layout: RunLayout, loaded: LoadedRun) -> Mapping[str, Sequenc
         pairs = loaded.recipe.labels.pairs
         examples = read_examples(sources, "valid", loaded.recipe.form, options, pairs=pairs, classes=loaded.classes)
         return {str(place): lines for place, lines in enumerate(examples.sentences)}
+    if sources and loaded.recipe.task == "generation":
+        from arae_transfer.cli.train import read_generation_text
+
+        (lines,) = read_generation_text(loaded.recipe, sources, ["valid"], lambda message: None)
+        return {name: list(own) for name, own in lines.items()}
     if sources:
         return read_corpus(sources, "valid", options, classes=loaded.classes).lines
     if not data.builtin:  # sentences of another corpus would check less, and have other lengths

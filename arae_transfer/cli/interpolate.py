@@ -72,8 +72,8 @@ def interpolate(
 
     Each vector goes from the first code's to the second's along a great circle at even speed (sphere), or straight
     (line), where vectors are shorter midway. Codes of different numbers of vectors are resampled at each step to a
-    number that goes evenly from the one to the other. With --to, one sentence a line; without, class, tab, sentence.
-    With a model of images the ends are FILE:NUMBER (an IDX file) or noise:SEED, and a PNG is written.
+    number that goes evenly from the one to the other. Of one class, one sentence a line; of several, class, tab,
+    sentence. With a model of images the ends are FILE:NUMBER (an IDX file) or noise:SEED, and a PNG is written.
 
     \b
       arae interpolate "the food was cold ." "we had a great time here ." --steps 5 --to positive
@@ -105,7 +105,7 @@ def interpolate(
     with open_answers(output) as write:
         for class_name in classes:
             for place, decoded in enumerate(space.walk(*texts, class_name, steps, path, write_step)):
-                line = decoded.output if to is not None else f"{class_name}\t{decoded.output}"
+                line = decoded.output if len(classes) == 1 else f"{class_name}\t{decoded.output}"
                 if json_lines:
                     record = {
                         "position": round(place / (steps - 1), 6),

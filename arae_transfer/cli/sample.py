@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from arae_transfer.cli.options import complete_class, complete_model
+from arae_transfer.cli.command import report
+from arae_transfer.cli.options import QuietOption, complete_class, complete_model
 from arae_transfer.cli.transfer import known_classes
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import MODEL_VARIABLE
 from arae_transfer.runtime.model_folder import ModelFolder
+
+SECONDS_BETWEEN_LINES = 10
 
 
 def sample(
@@ -26,7 +33,7 @@ def sample(
             "--to",
             "-t",
             metavar="CLASS",
-            help="The class whose decoder writes them, or the start of its name.",
+            help="The class whose decoder writes them, or the start of its name; not needed where there is one.",
             autocompletion=complete_class,
         ),
     ] = None,
@@ -55,6 +62,7 @@ def sample(
     batch_size: Annotated[
         int, typer.Option(min=1, metavar="N", help="The most sentences at once; it does not change them.")
     ] = 64,
+    quiet: QuietOption = False,
 ) -> None:
     """Write sentences that nobody gave: noise, through the generator, to a class's decoder. Of images, write a PNG.
 
@@ -63,9 +71,10 @@ def sample(
 
     \b
       arae sample -n 5 --to positive --seed 7
+      arae sample --model snli-generation -n 100000 -o sentences.txt
       arae sample --model mnist -n 64 -o grid.png
     """
-    folder = ModelFolder.find(model, "any") if to is not None else _of_images(model)
+    folder = ModelFolder.find(model, "any") if to is not None else _needs_no_class(model)
     if folder is not None and folder.image is not None:
         if json_lines:
             ctx.fail("Option '--json' has no place with a model of images: it writes a picture.")
@@ -73,36 +82,71 @@ def sample(
 
         sample_picture(folder, number, to, seed, output, device, threads)
         return
-    if to is None or folder is None:
+    if folder is None:
         ctx.fail(f"Missing option '--to' / '-t'.{known_classes(model)}")
-    class_name = folder.match_class(to)
+    class_name = folder.match_class(to or folder.classes[0])
 
     from arae_transfer.cli.answers import open_answers
     from arae_transfer.runtime.code_space import CodeSpace
     from arae_transfer.runtime.sessions import Sessions
 
     space = CodeSpace(Sessions(folder, device, threads))
-    sentences = space.sample(number, class_name, seed=seed, batch_size=batch_size)
-    with open_answers(output) as write:
-        for place, sentence in enumerate(sentences):
-            line = sentence.output
-            if json_lines:
-                record = {
-                    "number": place,
-                    "output": sentence.output,
-                    "to": class_name,
-                    "seed": seed,
-                    "vectors": sentence.vectors,
-                    "unfinished": sentence.unfinished,
-                }
-                line = json.dumps(record, ensure_ascii=False)
-            write(f"{line}\n".encode())
+    place = 0
+    with open_answers(output) as write, sampling_progress(number, output, quiet=quiet) as advance:
+        for chunk in space.sample_chunks(number, class_name, seed=seed, batch_size=batch_size):
+            lines = []
+            for sentence in chunk:
+                line = sentence.output
+                if json_lines:
+                    record = {
+                        "number": place,
+                        "output": sentence.output,
+                        "to": class_name,
+                        "seed": seed,
+                        "vectors": sentence.vectors,
+                        "unfinished": sentence.unfinished,
+                    }
+                    line = json.dumps(record, ensure_ascii=False)
+                lines.append(f"{line}\n")
+                place += 1
+            write("".join(lines).encode())
+            advance(len(chunk))
 
 
-def _of_images(wish: str | None) -> ModelFolder | None:
-    """Return a model of images, which needs no class; None for any other, which `--to` is asked for first."""
+@contextmanager
+def sampling_progress(number: int, output: Path | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Say on standard error how far it is, where it takes long: a bar on a terminal, elsewhere now and then a line."""
+    shows_bar = sys.stderr is not None and sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
+    if quiet or sys.stderr is None or (sys.stderr.isatty() and not shows_bar):
+        yield lambda count: None
+        return
+    if shows_bar:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("", total=number)
+            yield lambda count: bar.advance(task, count)
+        return
+    begun = said = time.monotonic()
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal said, done
+        done += count
+        now = time.monotonic()
+        if now - said >= SECONDS_BETWEEN_LINES or (done == number and said > begun):
+            said = now
+            report(f"{done:,} of {number:,} sentences, {done / (now - begun):,.0f} a second")
+
+    yield advance
+
+
+def _needs_no_class(wish: str | None) -> ModelFolder | None:
+    """Return a model of images or of one kind of text; None for any other, which `--to` is asked for first."""
     try:
         folder = ModelFolder.find(wish, "any")
     except AraeError:
         return None
-    return folder if folder.image is not None else None
+    return folder if folder.image is not None or len(folder.classes) == 1 else None

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +18,7 @@ from arae_transfer.layout import RunLayout, find_recipe, list_recipes
 
 if TYPE_CHECKING:
     from arae_transfer.corpus.labelled import LabelledData
+    from arae_transfer.corpus.reading import LabelledLines
     from arae_transfer.recipe import Recipe
     from arae_transfer.training.data import TrainingData
     from arae_transfer.training.image_data import ImageData
@@ -189,6 +190,8 @@ def train(
     use = f"arae transfer --model exported/{resolved.name} --to {outcome.state.classes[-1]}"
     if resolved.task == "classification":
         use = f"arae classify --model exported/{resolved.name}"
+    elif resolved.task == "generation":
+        use = f"arae sample --model exported/{resolved.name} -n 20"
     elif resolved.data.kind == "image":
         use = f"arae sample --model exported/{resolved.name} -n 64 -o grid.png"
     reporter.finished(outcome, [f"arae export {outcome.run} -o exported/{resolved.name}", use])
@@ -279,6 +282,8 @@ def data_sources(recipe: Recipe, data: list[str] | None, run: Path, resumed: boo
     data = data or (sources_of_run(run) if resumed else [])
     if not data and not recipe.data.builtin and recipe.data.kind == "text":
         forms = "--data CLASS=FILE for each class, a folder of SPLIT.CLASS.txt, a .csv, .tsv, .jsonl or .parquet."
+        if recipe.task == "generation":
+            forms = "--data FILE.txt, one sentence a line, or --data FOLDER with SNLI's files."
         if recipe.labels.pairs:
             forms = "--data FOLDER with SNLI's files: https://nlp.stanford.edu/projects/snli/snli_1.0.zip"
         raise AraeError(f"the recipe {recipe.name} needs data", f"give {forms}")
@@ -310,6 +315,9 @@ def read_training_data(recipe: Recipe, data: list[str], message: Callable[[str],
     from arae_transfer.cli.training_reporter import reading_progress
 
     classes = recipe.data.classes or None
+    if recipe.task == "generation":
+        training_text, held_out_text = read_generation_text(recipe, data, ("train", "valid"), message)
+        return TrainingData(training_text, held_out_text, tuple(absolute_source(source) for source in data))
     with reading_progress() as progress:
         read = stream_corpus if is_large(data) else read_corpus
         training = read(data, "train", options, classes=classes, progress=progress)
@@ -317,6 +325,30 @@ def read_training_data(recipe: Recipe, data: list[str], message: Callable[[str],
     for sentence in training.report.lines():
         message(sentence)
     return TrainingData(training.lines, held_out.lines, tuple(absolute_source(source) for source in data))
+
+
+def read_generation_text(
+    recipe: Recipe, data: list[str], splits: Sequence[str], message: Callable[[str], None]
+) -> list[LabelledLines]:
+    """Read splits of the one kind of text that a generation learns, each as lines under the name of its class."""
+    from dataclasses import replace
+
+    from arae_transfer.cli.training_reporter import reading_progress
+    from arae_transfer.corpus.one_kind import read_one_kind
+    from arae_transfer.corpus.reading import ReadingOptions
+
+    options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
+    options = replace(options, minimum_classes=1)
+    found = []
+    for split in splits:
+        with reading_progress() as progress:
+            text = read_one_kind(
+                data, split, recipe.form, options, classes=recipe.data.classes or None, progress=progress
+            )
+        for sentence in text.messages:
+            message(sentence)
+        found.append(text.lines)
+    return found
 
 
 def sources_of_run(run: Path) -> list[str]:

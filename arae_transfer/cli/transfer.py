@@ -246,6 +246,7 @@ def transfer(
         ctx.fail("Options '--beam' and '--sample' exclude each other.")
     choice = _choice(beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged)
     folder = ModelFolder.find(model)
+    folder.require_rewriting()
     class_name = folder.match_class(to)
     names = files or [STANDARD_INPUT]
     sources = sources_of(names)
@@ -336,6 +337,7 @@ def known_classes(model: str | None) -> str:
         folder = ModelFolder.find(model)
     except AraeError:
         return ""
+    folder.require_rewriting()  # of a model that cannot, no class is missing
     return f" Classes of {folder.name}: {', '.join(folder.classes)}."
 
 

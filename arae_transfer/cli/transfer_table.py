@@ -82,7 +82,7 @@ def transfer_table(
     from arae_transfer.recipe import load_recipe
 
     resolved = load_recipe(find_recipe(recipe), settings or [])
-    if resolved.task == "classification" or resolved.data.kind != "text":
+    if resolved.task != "rewriting" or resolved.data.kind != "text":
         raise AraeError(
             f"the recipe {resolved.name} does not rewrite text", "use a recipe like yelp-sentiment/paper-short."
         )

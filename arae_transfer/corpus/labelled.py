@@ -44,7 +44,7 @@ class Examples:
 
     def in_form(self, form: Form) -> Examples:
         """Return the examples with each sentence in a corpus's form of writing."""
-        return Examples(tuple(_in_form(lines, form) for lines in self.sentences), self.labels, self.skipped)
+        return Examples(tuple(in_form(lines, form) for lines in self.sentences), self.labels, self.skipped)
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,39 @@ def read_snli(path: Path) -> Examples:
     return Examples((first, second), labels, skipped)
 
 
+def find_snli_file(folder: Path, split: str) -> Path:
+    """Return the JSON Lines file of a split in a folder of SNLI.
+
+    Raises:
+        AraeError: There is none, or several.
+    """
+    found = [path for path in sorted(folder.glob("*.jsonl")) if any(n in path.stem for n in _SPLIT_NAMES[split])]
+    if len(found) != 1:
+        named = ", ".join(path.name for path in found) or "none"
+        raise AraeError(
+            f"{folder} needs one .jsonl file of the split {split} ({' or '.join(_SPLIT_NAMES[split])}), it has {named}",
+            "SNLI's own are named snli_1.0_train.jsonl, snli_1.0_dev.jsonl and snli_1.0_test.jsonl.",
+        )
+    return found[0]
+
+
+def read_unlabelled(sources: Sequence[str]) -> list[str]:
+    """Return the lines of the files that ``--data unlabelled=FILE`` names, blank ones left out.
+
+    Raises:
+        AraeError: A file cannot be read.
+    """
+    lines: list[str] = []
+    for source in sources:
+        if source.startswith(UNLABELLED):
+            path = Path(source.removeprefix(UNLABELLED))
+            try:
+                lines += [line for line in path.read_text("utf-8").split("\n") if line.strip()]
+            except (OSError, UnicodeDecodeError) as error:
+                raise AraeError(f"cannot read {path}: {error}") from error
+    return lines
+
+
 def read_examples(
     sources: Sequence[str],
     split: str,
@@ -140,18 +173,11 @@ def read_examples(
             f"pairs are read from one folder, not from {', '.join(labelled) or 'nothing'}",
             "give --data FOLDER with SNLI's files of train, dev and test (.jsonl).",
         )
-    folder = Path(labelled[0])
-    found = [path for path in sorted(folder.glob("*.jsonl")) if any(n in path.stem for n in _SPLIT_NAMES[split])]
-    if len(found) != 1:
-        named = ", ".join(path.name for path in found) or "none"
-        raise AraeError(
-            f"{folder} needs one .jsonl file of the split {split} ({' or '.join(_SPLIT_NAMES[split])}), it has {named}",
-            "SNLI's own are named snli_1.0_train.jsonl, snli_1.0_dev.jsonl and snli_1.0_test.jsonl.",
-        )
-    examples = read_snli(found[0])
+    path = find_snli_file(Path(labelled[0]), split)
+    examples = read_snli(path)
     unknown = sorted(set(examples.labels) - set(classes)) if classes is not None else []
     if unknown:
-        raise AraeError(f"{found[0]} has the label {unknown[0]!r}", f"the classes are {', '.join(classes or ())}.")
+        raise AraeError(f"{path} has the label {unknown[0]!r}", f"the classes are {', '.join(classes or ())}.")
     return examples.in_form(form)
 
 
@@ -167,15 +193,7 @@ def read_labelled_data(
     train = read_examples(sources, "train", form, options, pairs=pairs, classes=classes or None)
     order = tuple(classes) or tuple(sorted(set(train.labels)))
     valid = read_examples(sources, "valid", form, options, pairs=pairs, classes=order)
-    unlabelled: list[str] = []
-    for source in sources:
-        if source.startswith(UNLABELLED):
-            path = Path(source.removeprefix(UNLABELLED))
-            try:
-                unlabelled += [line for line in path.read_text("utf-8").split("\n") if line.strip()]
-            except (OSError, UnicodeDecodeError) as error:
-                raise AraeError(f"cannot read {path}: {error}") from error
-    return LabelledData(order, train, valid, _in_form(unlabelled, form), tuple(sources))
+    return LabelledData(order, train, valid, in_form(read_unlabelled(sources), form), tuple(sources))
 
 
 def choose_labels(classes: npt.NDArray[np.int64], share: float, number: int, seed: int) -> npt.NDArray[np.int64]:
@@ -225,6 +243,7 @@ def class_indices(labels: Iterable[str], classes: Sequence[str]) -> npt.NDArray[
     return np.array([places[label] for label in labels], dtype=np.int64)
 
 
-def _in_form(lines: Sequence[str], form: Form) -> list[str]:
+def in_form(lines: Sequence[str], form: Form) -> list[str]:
+    """Return lines in a corpus's form of writing."""
     writer = Writer(form)
     return [writer.to_corpus(line)[0] for line in lines]

@@ -122,6 +122,17 @@ class Coder:
         return answers
 
     @torch.no_grad()
+    def write(self, codes: Floats, label: str) -> list[str]:
+        """Return what a class's decoder makes of codes of one vector, (sentences, size), greedily."""
+        decoder = self.run.model.decoder(self._index[label])
+        written: list[str] = []
+        for start in range(0, len(codes), _BATCH):
+            code = torch.from_numpy(codes[start : start + _BATCH]).float()[:, None]  # (batch, 1, size)
+            ids = decoder.greedy(code, torch.ones(len(code), 1, dtype=torch.bool), self.run.recipe.data.maximum_tokens)
+            written += [" ".join(self.run.tokenizer.decode(row).split()) for row in ids.tolist()]
+        return written
+
+    @torch.no_grad()
     def generated(self, lines: Sequence[str], seed: int) -> Floats:
         """Return generated codes, pooled, with the numbers of vectors of the lines' codes: (lines, size)."""
         generator = self.run.model.generator

@@ -146,14 +146,14 @@ def train_systems(
     write_text(plan, json.dumps(planned) + "\n")
     tokenizer = folder / "tokenizer.model"
     if not tokenizer.is_file():
-        _train_tokenizer(recipe, data).save(tokenizer)
+        train_tokenizer(recipe, data).save(tokenizer)
     corpus = sum(map(len, data.train.values()))
     trainings = []
     for seed in seeds:
 
         def train(system: System, resolved: Recipe, seed: int = seed, initial: Path | None = None) -> Path | None:
             run = folder / f"{system.name}-{seed}"
-            finished = _train(resolved, data, run, lambda: make_reporter(system, seed), initial, device)
+            finished = train_system(resolved, data, run, lambda: make_reporter(system, seed), initial, device)
             return run if finished else None
 
         initial, before, minutes = None, 0, 0.0
@@ -180,7 +180,7 @@ def train_systems(
     return trainings
 
 
-def _train(
+def train_system(
     recipe: Recipe,
     data: TrainingData,
     run: Path,
@@ -212,7 +212,7 @@ def _seen(run: Path) -> tuple[int, float]:
     return loaded.state.step * loaded.recipe.training.batch_size * len(loaded.classes), loaded.state.minutes
 
 
-def _train_tokenizer(recipe: Recipe, data: TrainingData) -> Tokenizer:
+def train_tokenizer(recipe: Recipe, data: TrainingData) -> Tokenizer:
     """Train the tokenizer that all systems share."""
     if recipe.tokenizer.model:
         return Tokenizer.load(Path(recipe.tokenizer.model))

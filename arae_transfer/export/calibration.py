@@ -49,7 +49,9 @@ def calibration_rows(lines: Sequence[str], tokenizer: Tokenizer, maximum_tokens:
     return rows
 
 
-def build_quantized(model: ARAE, rows: Sequence[Row], maximum_length: int, metadata: Mapping[str, str]) -> Graphs:
+def build_quantized(
+    model: ARAE, rows: Sequence[Row], maximum_length: int, metadata: Mapping[str, str], *, searching: bool = True
+) -> Graphs:
     """Build the 8-bit graphs of a model.
 
     Args:
@@ -57,6 +59,7 @@ def build_quantized(model: ARAE, rows: Sequence[Row], maximum_length: int, metad
         rows: Ids with end ids to calibrate with.
         maximum_length: The greatest number of tokens of a rewrite.
         metadata: What the files say about themselves.
+        searching: As in ``build_graphs``.
     """
     encoder_ranges: Ranges = {}
     decoder_ranges: list[Ranges] = [{} for _ in model.classes]
@@ -77,6 +80,7 @@ def build_quantized(model: ARAE, rows: Sequence[Row], maximum_length: int, metad
         metadata,
         "fp32",
         lambda index: QuantizedGraph(encoder_ranges if index is None else decoder_ranges[index]),
+        searching=searching,
     )
 
 
@@ -85,6 +89,8 @@ def build_graphs(
     metadata: Mapping[str, str],
     storage: Storage,
     empty: Callable[[int | None], Graph | None] = lambda index: None,
+    *,
+    searching: bool = True,
 ) -> Graphs:
     """Build the graphs of a model.
 
@@ -94,9 +100,10 @@ def build_graphs(
         storage: How matrices are stored.
         empty: Returns an empty graph that computes products its own way, for the encoder (None) or a class's number;
             None: in fp32, stored as ``storage`` says.
+        searching: Whether to build graphs of candidates.
     """
-    parts: dict[str, dict[str, onnx.ModelProto]] = {}
-    for part, build in (("decoder", build_decoder), ("candidates", build_candidates)):
+    parts: dict[str, dict[str, onnx.ModelProto]] = {"candidates": {}}
+    for part, build in [("decoder", build_decoder), ("candidates", build_candidates)][: 2 if searching else 1]:
         parts[part] = {
             label: build(model.decoder(index), {**metadata, "part": part, "class": label}, storage, graph=empty(index))
             for index, label in enumerate(model.classes)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from arae_transfer.runtime.model_folder import GENERATION
+
 # Between these marks stands the evaluation; `arae export --scores` fills it, and other tools may replace it.
 EVALUATION_BEGIN = "<!-- evaluation: begin -->"
 EVALUATION_END = "<!-- evaluation: end -->"
@@ -21,7 +23,11 @@ _SCORES = {
     "copies": "% of rewrites that are the source, word for word",
     "exact": "% of sentences that their own class's decoder gives back exactly",
     "nll": "negative log-likelihood of reconstruction, nats per token",
+    "reverse_perplexity": "perplexity of held-out sentences under a 5-gram model of generated ones",
+    "distinct": "% of generated sentences that differ",
 }
+# Of a model of one kind of text.
+_GENERATION_SCORES = {**_SCORES, "score": "1,000 over `reverse_perplexity`; it chose the checkpoint"}
 
 
 @dataclass(frozen=True)
@@ -48,23 +54,30 @@ class Card:
 def render_card(card: Card) -> str:
     """Return the card's text. It names no path of the machine that it was made on."""
     config = card.config
+    generates = config.get("task") == GENERATION
     sections = [
-        _front_matter(card),
+        _front_matter(card, "text-generation" if generates else "text-style-transfer"),
         f"# {_plain(config['name'])}\n",
         *([_paragraph(card.description)] if card.description else []),
         _paragraph(
-            "An adversarially regularized autoencoder (Zhao et al., 2018) that rewrites a line of text to one of the "
-            "classes below and keeps what the line is about. It learned from unpaired text. The graphs run in "
-            "onnxruntime and need no PyTorch."
+            "An adversarially regularized autoencoder (Zhao et al., 2018) "
+            + (
+                "of one kind of text: its generator makes codes out of noise, its decoder writes them as sentences, "
+                "its encoder finds the code of a sentence. "
+                if generates
+                else "that rewrites a line of text to one of the classes below and keeps what the line is about. It "
+                "learned from unpaired text. "
+            )
+            + "The graphs run in onnxruntime and need no PyTorch."
         ),
-        _usage(config),
-        _classes(config),
+        _generation_usage(config) if generates else _usage(config),
+        *([] if generates else [_classes(config)]),
         _data(card),
         _sizes(card),
         _training(config),
         _evaluation(card.evaluation),
         _parity(config),
-        _limits(config),
+        *([] if generates else [_limits(config)]),
     ]
     return "\n".join(sections)
 
@@ -105,6 +118,20 @@ print(list(rewriter.transfer(["a sentence"], to={_literal(target)})))
 """
 
 
+def _generation_usage(config: Mapping[str, Any]) -> str:
+    name = shlex.quote(config["name"])
+    sample = f"$ arae sample --model {name} -n 20\n" if config["generator"] is not None else ""
+    return f"""## Use
+
+```console
+$ pip install arae-transfer
+{sample}$ arae interpolate --model {name} "a sentence ." "another one ."
+```
+
+`--model` takes the name of a folder in `exported/`, or a path to this folder.
+"""
+
+
 def _classes(config: Mapping[str, Any]) -> str:
     rows = [(label, config["decoders"][label]) for label in config["classes"]]
     return f"## Classes\n\n{_table(('class (`--to`)', 'decoder'), rows)}"
@@ -132,17 +159,19 @@ def _sizes(card: Card) -> str:
     int8 = card.config["variants"].get("int8")
     if int8 is not None:
         agreement = int8["agreement"]
+        style = f"style by the training's own judge is {-agreement['style_cost']:+.2f} points, "
         text += (
             f" The `int8` files hold the same model with matrix products in 8-bit integers: on the sentences of the "
             f"parity check {100 * agreement['identical']:.1f} % of the rewrites are the trained model's, token by "
-            f"token, style by the training's own judge is {-agreement['style_cost']:+.2f} points, BLEU to the source "
+            f"token, {'' if card.config['scorer'] is None else style}BLEU to the source is "
             f"{-agreement['self_bleu_cost']:+.2f}. "
             + ("They are what runs on a CPU." if int8["accepted"] else "They run with `--variant int8` only.")
         )
-    text += (
-        " `candidates.*` search or draw several rewrites with the weights of the decoders' files; `scorer.onnx` is the "
-        "training's own judge of style, by which they are ranked."
-    )
+    if card.config["scorer"] is not None:
+        text += (
+            " `candidates.*` search or draw several rewrites with the weights of the decoders' files; `scorer.onnx` "
+            "is the training's own judge of style, by which they are ranked."
+        )
     return f"## Sizes\n\n{_paragraph(text)}\n{_table(('file', 'size'), rows)}"
 
 
@@ -157,11 +186,14 @@ def _training(config: Mapping[str, Any]) -> str:
     parts = ["## Training\n", _paragraph(f"{text}The resolved recipe is in `config.json`.")]
     scores = {name: value for name, value in config["scores"].items() if isinstance(value, int | float)}
     if scores:
-        note = (
-            "Validation scores, on held-out sentences while training. The judge of style is the training's own, so "
-            "read them as optimistic:"
-        )
-        rows = [(name, _figure(scores[name]), _SCORES.get(name, "")) for name in _ordered(scores)]
+        generates = config.get("task") == GENERATION
+        meanings = _GENERATION_SCORES if generates else _SCORES
+        note = "Validation scores, on held-out sentences while training"
+        if generates:
+            note += ":"
+        else:
+            note += ". The judge of style is the training's own, so read them as optimistic:"
+        rows = [(name, _figure(scores[name]), meanings.get(name, "")) for name in _ordered(scores)]
         parts += [_paragraph(note), _table(("score", "value", "meaning"), rows)]
     return "\n".join(parts)
 

@@ -26,7 +26,7 @@ from arae_transfer.export.weights import storable
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_to_table
-from arae_transfer.runtime.model_folder import FORMAT, FORMAT_VERSION, ModelFolder
+from arae_transfer.runtime.model_folder import FORMAT, FORMAT_VERSION, REWRITING, ModelFolder
 from arae_transfer.tokenizer import SPECIAL_IDS, Tokenizer
 
 
@@ -94,8 +94,11 @@ def export_model(
         "name": name,
         "arae_version": arae_transfer.__version__,
     }
+    # One kind of text is not rewritten: there are no candidates to choose from, and no style to choose them by.
+    rewrites = recipe.task == REWRITING
     fp32 = _Variant.of(
-        build_graphs(stored, metadata, weights), (layout.encoder, layout.decoder, layout.candidates, layout.weights)
+        build_graphs(stored, metadata, weights, searching=rewrites),
+        (layout.encoder, layout.decoder, layout.candidates, layout.weights),
     )
     rows, given = probe_rows(probe_lines, tokenizer, recipe.data.maximum_tokens)
     maximum_length = recipe.data.maximum_tokens + recipe.cycle.extra_tokens
@@ -113,7 +116,11 @@ def export_model(
     )
     parity.require()
     quantized = build_quantized(
-        trained, calibration_rows(probe_lines, tokenizer, recipe.data.maximum_tokens), maximum_length, metadata
+        trained,
+        calibration_rows(probe_lines, tokenizer, recipe.data.maximum_tokens),
+        maximum_length,
+        metadata,
+        searching=rewrites,
     )
     int8 = _Variant.of(
         quantized, (layout.encoder_int8, layout.decoder_int8, layout.candidates_int8, layout.weights_int8)
@@ -127,7 +134,7 @@ def export_model(
         rewrites_of(trained, rows, maximum_length),
         maximum_length,
     )
-    for variant in (fp32, int8):
+    for variant in (fp32, int8) if rewrites else ():
         require_greedy(
             variant.encoder[1], variant.decoders, _contents(variant.candidates), variant.weights, rows, maximum_length
         )
@@ -136,12 +143,14 @@ def export_model(
         stored, recipe, tokenizer, probe_lines, layout.generator.name, metadata | {"part": "generator"}
     )
     contents |= generator
-    contents[layout.scorer.name] = export_scorer(stored.scorer, metadata | {"part": "scorer"}, weights)
+    if rewrites:
+        contents[layout.scorer.name] = export_scorer(stored.scorer, metadata | {"part": "scorer"}, weights)
     contents |= int8.files
     contents[layout.tokenizer.name] = tokenizer.serialized
     config = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
+        "task": recipe.task,
         "name": name,
         "arae_version": metadata["arae_version"],
         "classes": list(stored.classes),
@@ -149,7 +158,7 @@ def export_model(
         "maximum_tokens": recipe.data.maximum_tokens,
         "form": asdict(recipe.form),
         **fp32.to_table(),
-        "scorer": layout.scorer.name,
+        "scorer": layout.scorer.name if rewrites else None,
         "tokenizer": layout.tokenizer.name,
         "generator": generator_description,
         "files": {
@@ -232,7 +241,7 @@ class _Variant:
         return {
             "encoder": self.encoder[0],
             "decoders": {label: name for label, (name, _) in self.decoders.items()},
-            "candidates": {label: name for label, (name, _) in self.candidates.items()},
+            "candidates": {label: name for label, (name, _) in self.candidates.items()} or None,
             "weights_file": self.weights[0] if self.weights else None,
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.paths import Code, interpolate
-from arae_transfer.runtime.rewriter import BATCH_SIZE, LONGEST_GROWTH, one_line
+from arae_transfer.runtime.rewriter import BATCH_SIZE, BATCHES_PER_CHUNK, LONGEST_GROWTH, one_line, pad
 from arae_transfer.runtime.sessions import Int64, Sessions
 from arae_transfer.tokenizer import END_ID, Tokenizer
 
@@ -124,10 +124,16 @@ class CodeGenerator:
         self.folder = folder
         self._generator: Runnable | None = None
 
-    def generate(self, number: int, seed: int, batch_size: int = BATCH_SIZE) -> list[Code]:
+    def generate(self, number: int, seed: int, batch_size: int = BATCH_SIZE, first: int = 0) -> list[Code]:
         """Return generated codes, each (vectors, size).
 
         The code of a place depends on the seed and the place alone: neither on how many there are, nor on the batches.
+
+        Args:
+            number: How many.
+            seed: Another seed gives other codes.
+            batch_size: The most that are made at once.
+            first: The place of the first one.
 
         Raises:
             AraeError: The model has no generator, or it cannot run.
@@ -139,7 +145,7 @@ class CodeGenerator:
         noise: Floats = np.empty((number, description.noise_size), dtype=np.float32)
         lengths: Int64 = np.empty(number, dtype=np.int64)
         for place in range(number):
-            random = np.random.default_rng((seed, place))
+            random = np.random.default_rng((seed, first + place))
             noise[place] = random.standard_normal(description.noise_size)
             drawn = np.searchsorted(shares, random.random(), side="right")
             lengths[place] = 1 + min(int(drawn), len(shares) - 1)  # the shares' sum may be a little less than 1
@@ -184,6 +190,10 @@ class CodeSpace(CodeGenerator):
                 f"{self.folder.root / self.folder.tokenizer} is not a SentencePiece model", "export the model again."
             ) from error
 
+    def fits(self, line: str) -> bool:
+        """Say whether a line in the form of the corpus has a code: it has words, and no more than the model reads."""
+        return 0 < len(self._tokenizer.encode(one_line(line))) < self.folder.maximum_tokens
+
     def encode(self, lines: Sequence[str]) -> list[Code]:
         """Return the code of each line, (vectors, size).
 
@@ -194,8 +204,8 @@ class CodeSpace(CodeGenerator):
             AraeError: A line is blank or too long for the model, or the model cannot run.
         """
         encoder, _ = self._sessions.open(self.folder.classes[0])
-        codes: list[Code] = []
-        for line, ids in zip(lines, self._tokenizer.encode_lines([one_line(line) for line in lines]), strict=True):
+        rows = self._tokenizer.encode_lines([one_line(line) for line in lines])
+        for line, ids in zip(lines, rows, strict=True):
             if not ids:
                 raise AraeError(f"{line!r} has no words, and so no code", "give a sentence.")
             if len(ids) >= self.folder.maximum_tokens:
@@ -203,11 +213,14 @@ class CodeSpace(CodeGenerator):
                     f"a sentence has {len(ids)} tokens; the model reads up to {self.folder.maximum_tokens - 1}",
                     "give a shorter one.",
                 )
-            tokens = np.array([[*ids, END_ID]], dtype=np.int64)
-            lengths = np.array([tokens.shape[1]], dtype=np.int64)
+        codes: dict[int, Code] = {}
+        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+        for start in range(0, len(order), BATCH_SIZE):
+            batch = order[start : start + BATCH_SIZE]
+            tokens, lengths = pad([[*rows[place], END_ID] for place in batch])
             code, mask = run_session(encoder, ["code", "code_mask"], {"tokens": tokens, "lengths": lengths})
-            codes.append(code[0, mask[0] > 0])
-        return codes
+            codes |= {place: own[real > 0] for place, own, real in zip(batch, code, mask, strict=True)}
+        return [codes[place] for place in range(len(rows))]
 
     def decode(
         self,
@@ -254,7 +267,16 @@ class CodeSpace(CodeGenerator):
 
     def sample(self, number: int, to: str, *, seed: int = 0, batch_size: int = BATCH_SIZE) -> list[Decoded]:
         """Return sentences of generated codes, by the decoder of a class."""
-        return self.decode(self.generate(number, seed, batch_size), to, batch_size=batch_size)
+        return [each for chunk in self.sample_chunks(number, to, seed=seed, batch_size=batch_size) for each in chunk]
+
+    def sample_chunks(
+        self, number: int, to: str, *, seed: int = 0, batch_size: int = BATCH_SIZE
+    ) -> Iterator[list[Decoded]]:
+        """Yield the sentences of ``sample`` as they are made, some batches at a time."""
+        size = batch_size * BATCHES_PER_CHUNK
+        for first in range(0, number, size):
+            codes = self.generate(min(size, number - first), seed, batch_size, first)
+            yield self.decode(codes, to, batch_size=batch_size)
 
     def walk(
         self,

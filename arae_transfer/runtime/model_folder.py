@@ -19,7 +19,7 @@ FORMAT = "arae-export"
 FORMAT_VERSION = 1
 Kind = Literal["text", "image", "any"]
 FP32, INT8 = "fp32", "int8"
-REWRITING, CLASSIFICATION = "rewriting", "classification"
+REWRITING, CLASSIFICATION, GENERATION = "rewriting", "classification", "generation"
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class ModelFolder:
         classifier: The file name of the graph from codes to probabilities of classes, which models that classify have
             in the place of decoders; None: the model rewrites.
         pairs: Whether it classifies pairs of sentences.
+        generates: Whether it knows one kind of text, which it writes anew and cannot rewrite.
         image: What its images are like; None: a model of text. An image model has no tokenizer (an empty name), no
             form and ``maximum_tokens`` 0.
     """
@@ -103,6 +104,7 @@ class ModelFolder:
     scorer: str | None = None
     classifier: str | None = None
     pairs: bool = False
+    generates: bool = False
     image: ImageShape | None = None
 
     @classmethod
@@ -181,7 +183,7 @@ class ModelFolder:
             for name, record in config["files"].items()
         }
         task = config.get("task", REWRITING)  # exports from before there was a choice lack it
-        if task not in (REWRITING, CLASSIFICATION):
+        if task not in (REWRITING, CLASSIFICATION, GENERATION):
             raise ValueError(f"task = {task!r}")
         classifier = _table(config["classifier"]) if task == CLASSIFICATION else None
         variants = {FP32: _variant(config, classes if classifier is None else ())}
@@ -205,6 +207,7 @@ class ModelFolder:
             scorer=_optional_name(config.get("scorer")),
             classifier=None if classifier is None else _plain_name(classifier["file"]),
             pairs=False if classifier is None else bool(classifier["pairs"]),
+            generates=task == GENERATION,
         )
         if folder.maximum_tokens < 2:
             raise ValueError(f"maximum_tokens = {folder.maximum_tokens}")
@@ -274,6 +277,8 @@ class ModelFolder:
         Raises:
             AraeError: It has neither a classifier of codes nor a style scorer.
         """
+        if self.generates:
+            raise self._only_generates()
         if self.classifier is None and self.scorer is None:
             raise AraeError(
                 f"the model {self.name} cannot classify: it was exported before exports held a style scorer",
@@ -291,6 +296,22 @@ class ModelFolder:
                 f"the model {self.name} classifies text and writes none",
                 f"arae classify --model {self.root}, or choose another model.",
             )
+
+    def require_rewriting(self) -> None:
+        """Make sure that the model rewrites.
+
+        Raises:
+            AraeError: It classifies, or knows one kind of text only.
+        """
+        self.require_decoders()
+        if self.generates:
+            raise self._only_generates()
+
+    def _only_generates(self) -> AraeError:
+        return AraeError(
+            f"the model {self.name} knows one kind of text: there is no other to rewrite to, or to tell it from",
+            f"arae sample --model {self.root}, or choose another model.",
+        )
 
     def match_class(self, wish: str) -> str:
         """Return the class to rewrite to that a user means: its name, or the start of one, in upper or lower case.

@@ -121,6 +121,7 @@ class Rewriter:
 
     def __init__(self, sessions: Sessions) -> None:
         self.folder = sessions.folder
+        self.folder.require_rewriting()
         self._sessions = sessions
         self._tokenizer = load_tokenizer(self.folder)
         self._writers: dict[str, Writer] = {}

@@ -11,6 +11,7 @@ import torch
 
 from arae_transfer.corpus.batches import BatchSchedule, TokenizedSentences, with_end
 from arae_transfer.corpus.labelled import Examples, LabelledData, choose_labels, class_indices
+from arae_transfer.corpus.one_kind import TEXT
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import UNKNOWN_ID, Tokenizer
@@ -21,9 +22,6 @@ from arae_transfer.training.players import Metrics
 from arae_transfer.training.reporter import Reporter
 from arae_transfer.training.schedules import classification_step
 from arae_transfer.training.validation import ValidationReport, length_batches
-
-# The sentences of all classes stand together: one decoder reads no label.
-TEXT = "text"
 
 
 def tokenize_examples(examples: Examples, tokenizer: Tokenizer, maximum_tokens: int) -> tuple[TokenizedSentences, ...]:
@@ -74,6 +72,7 @@ class ClassificationTrainer(Trainer):
         """Set a run up; see ``Trainer``."""
         self._label_names = data.classes
         valid_text = [line for lines in data.valid.sentences for line in lines]
+        # The sentences of all classes stand together: one decoder reads no label.
         text = TrainingData({TEXT: data.text()}, {TEXT: valid_text}, data.sources)
         super().__init__(recipe, text, run, reporter, device=device, resume=resume, initial=initial)
         labels, seed = recipe.labels, recipe.training.seed

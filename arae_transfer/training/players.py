@@ -316,8 +316,8 @@ class Players:
     # --- the cycle --------------------------------------------------------------------------------------------
 
     def update_scorer(self, batch: Batch) -> Metrics:
-        """Teach the style scorer on real sentences; images have none."""
-        if self.recipe.data.kind == "image":
+        """Teach the style scorer on real sentences; images have none, and one kind of text has no style of its own."""
+        if self.recipe.data.kind == "image" or self.recipe.task == "generation":
             return {}
         mask = (batch.tokens != PAD_ID) & (batch.tokens != END_ID)
         logits = self.model.scorer(batch.tokens, mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from arae_transfer.corpus.batches import BatchSource, TokenizedSentences
+from arae_transfer.language_model.ngram import NgramLanguageModel
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
@@ -16,6 +18,8 @@ from arae_transfer.training import losses
 from arae_transfer.training.processes import ALONE, Processes
 
 _BATCH = 128
+# Generated sentences for each held-out one: of fewer, a language model says more of their number than of the generator.
+GENERATED_PER_SENTENCE = 5
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,10 @@ class ValidationReport:
         scores: ``nll`` per token of reconstruction, ``exact`` share of exact reconstructions in percent, ``style``
             percent of rewrites that the training's own scorer accepts (an optimistic judge: use `arae evaluate` for
             an independent one), ``self_bleu`` of rewrites to their sources, ``copies`` percent, and ``score``, the
-            geometric mean of style and self-BLEU that chooses the best checkpoint. Of images: see
-            ``validate_images``.
+            geometric mean of style and self-BLEU that chooses the best checkpoint. Of a generation ``nll``, ``exact``,
+            ``reverse_perplexity`` of the held-out sentences under an n-gram model of generated ones, ``distinct``
+            percent of these, and ``score``, 1,000 over the reverse perplexity (the paper too stops by it); without a
+            generator 100 times the probability of a token. Of images: see ``validate_images``.
         probes: The probe sentences.
         picture: A PNG of held-out images, their reconstructions and generated ones; None for text.
     """
@@ -73,6 +79,8 @@ class ValidationPart:
         copies: Rewrites that are their sources.
         sources: The source of each rewrite.
         rewrites: The rewrites.
+        whole: The held-out sentences, where sentences are generated.
+        generated: Sentences of generated codes.
         probes: Probe sentences, by class index and sentence number.
     """
 
@@ -84,6 +92,8 @@ class ValidationPart:
     copies: int = 0
     sources: list[str] = field(default_factory=list)
     rewrites: list[str] = field(default_factory=list)
+    whole: list[str] = field(default_factory=list)
+    generated: list[str] = field(default_factory=list)
     probes: dict[tuple[int, int], Probe] = field(default_factory=dict)
 
 
@@ -154,27 +164,75 @@ def validate_part(
                         back[place],
                         {name: found[place] for name, found in others.items()},
                     )
+            if recipe.task == "generation":
+                part.whole += source
+    if recipe.task == "generation" and recipe.adversary.weight > 0:
+        _generate(model, recipe, tokenizer, part, device, processes)
     model.train(was_training)
     return part
 
 
+def _generate(
+    model: ARAE,
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    part: ValidationPart,
+    device: torch.device,
+    processes: Processes,
+) -> None:
+    """Write this process's share of the sentences of generated codes, out of the same noise at every validation."""
+    number = GENERATED_PER_SENTENCE * recipe.validation.sentences
+    draw = torch.Generator().manual_seed(recipe.training.seed)
+    noise = torch.randn(number, recipe.adversary.noise_size, generator=draw)
+    rows = np.arange(number)[processes.rank :: processes.size]
+    for start in range(0, len(rows), _BATCH):
+        chosen = rows[start : start + _BATCH]
+        mask = torch.ones(len(chosen), 1, dtype=torch.bool, device=device)
+        code = model.generator(noise[chosen].to(device), mask)
+        written = tokenizer.decode_rows(model.decoder(0).greedy(code, mask, recipe.data.maximum_tokens).tolist())
+        part.generated += written
+        for row, text in zip(chosen.tolist(), written, strict=True):
+            if row < recipe.validation.probes:
+                part.probes[len(model.classes), row] = Probe(model.classes[0], "(noise)", text, {})
+
+
 def report_validation(parts: Sequence[ValidationPart]) -> ValidationReport:
     """Put the shares of all processes together."""
+    probes = {place: probe for part in parts for place, probe in part.probes.items()}
+    scores = {
+        "nll": sum(part.nll for part in parts) / max(sum(part.tokens for part in parts), 1),
+        "exact": 100.0 * sum(part.exact for part in parts) / max(sum(part.sentences for part in parts), 1),
+    }
+    generates = any(part.whole for part in parts)
+    scores |= _generation_scores(parts, scores["nll"]) if generates else _rewriting_scores(parts)
+    return ValidationReport(
+        {name: round(value, 4) for name, value in scores.items()}, [probes[place] for place in sorted(probes)]
+    )
+
+
+def _generation_scores(parts: Sequence[ValidationPart], nll: float) -> dict[str, float]:
+    """Say how well the generated sentences foretell the held-out ones; both are split into words at blanks."""
+    generated = [text.split() for part in parts for text in part.generated]
+    if not generated:
+        return {"score": 100.0 * math.exp(-nll)}
+    held_out = [text.split() for part in parts for text in part.whole]
+    # One vocabulary for every validation, so that their figures can be compared.
+    model = NgramLanguageModel.train(generated, vocabulary=sorted({word for words in held_out for word in words}))
+    perplexity = model.score(held_out).perplexity
+    distinct = 100.0 * len(set(map(tuple, generated))) / len(generated)
+    return {"reverse_perplexity": perplexity, "distinct": distinct, "score": 1000.0 / perplexity}
+
+
+def _rewriting_scores(parts: Sequence[ValidationPart]) -> dict[str, float]:
     from sacrebleu.metrics.bleu import BLEU
 
     sources = [text for part in parts for text in part.sources]
     rewrites = [text for part in parts for text in part.rewrites]
     bleu = BLEU(tokenize="none", force=True).corpus_score(rewrites, [sources]).score
     style = 100.0 * sum(part.accepted for part in parts) / max(len(rewrites), 1)
-    scores = {
-        "nll": sum(part.nll for part in parts) / max(sum(part.tokens for part in parts), 1),
-        "exact": 100.0 * sum(part.exact for part in parts) / max(sum(part.sentences for part in parts), 1),
+    return {
         "style": style,
         "self_bleu": float(bleu),
         "copies": 100.0 * sum(part.copies for part in parts) / max(len(rewrites), 1),
         "score": float(np.sqrt(style * bleu)),
     }
-    probes = {place: probe for part in parts for place, probe in part.probes.items()}
-    return ValidationReport(
-        {name: round(value, 4) for name, value in scores.items()}, [probes[place] for place in sorted(probes)]
-    )

@@ -1,0 +1,120 @@
+"""`arae generation-table`: generated sentences beside those of simpler systems, trained, sampled and measured."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from arae_transfer.cli.command import report
+from arae_transfer.cli.options import SettingsOption, TrainingDeviceOption, TrainingThreadsOption
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import find_recipe
+
+
+def generation_table(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="The recipe of a generation.")] = "snli-generation",
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="FILE|FOLDER|TABLE|unlabelled=FILE",
+            help="What to learn from and test on: a text file, a folder of SNLI's .jsonl files, ...; repeatable.",
+        ),
+    ] = None,
+    number: Annotated[
+        int, typer.Option("--number", "-n", min=100, metavar="N", help="How many samples of each system.")
+    ] = 100_000,
+    further: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--samples",
+            metavar="NAME=FILE",
+            help="Samples of another system, one a line, such as `arae sample` writes; repeatable.",
+        ),
+    ] = None,
+    settings: SettingsOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Where runs, samples and numbers go; what is there is gone on with.  "
+            "[default: runs/RECIPE-generation-table]",
+        ),
+    ] = None,
+    device: TrainingDeviceOption = "auto",
+    threads: TrainingThreadsOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+) -> None:
+    """Compare generated sentences with those of a plain autoencoder, a language model, and real text.
+
+    The paper's experiment with its language model: forward and reverse perplexity beside the published rows. The table
+    goes to standard output, as Markdown. Stopped by Ctrl-C or killed, the same command goes on.
+
+    \b
+      arae generation-table snli-generation --data snli_1.0
+      arae generation-table snli-generation --data mine.txt --samples other=other.txt
+    """
+    from arae_transfer.cli.extras import require
+    from arae_transfer.recipe import load_recipe
+
+    resolved = load_recipe(find_recipe(recipe), settings or [])
+    if resolved.task != "generation":
+        raise AraeError(f"the recipe {resolved.name} is no generation", 'its task must be "generation".')
+    if resolved.adversary.weight == 0:
+        raise AraeError(f"the recipe {resolved.name} trains no generator", "set adversary.weight above 0.")
+    require("torch", "safetensors", "sacrebleu", extra="train", command="arae generation-table")
+    from arae_transfer.cli.train import data_sources, read_generation_text
+    from arae_transfer.cli.training_reporter import make_reporter
+    from arae_transfer.corpus.sources import absolute_source
+    from arae_transfer.diagnosis.coder import Coder
+    from arae_transfer.experiments.generation_table import (
+        describe,
+        measure_generators,
+        sample_systems,
+        train_generators,
+    )
+    from arae_transfer.training.checkpoint import load_run
+    from arae_transfer.training.data import TrainingData
+    from arae_transfer.training.device import use_threads
+
+    use_threads(threads)
+
+    def say(message: str) -> None:
+        if not quiet:
+            report(message)
+
+    folder = output or Path("runs") / f"{resolved.name}-generation-table"
+    others = [_read_samples(text) for text in further or []]
+    sources = data_sources(resolved, data, folder, False)
+    # All of it before hours of training: what is wrong with it is known now.
+    train, valid, test = read_generation_text(resolved, sources, ("train", "valid", "test"), say)
+    corpus = TrainingData(train, valid, tuple(absolute_source(source) for source in sources))
+    runs = train_generators(resolved, corpus, folder, lambda name: make_reporter(quiet), device=device)
+    if runs is None:
+        say("interrupted; the same command goes on")
+        raise typer.Exit(130)
+    samples = sample_systems(runs, corpus, number, folder, say)
+    say("measuring")
+    trained = {run.name: describe(run, corpus) for run in (runs.arae, runs.autoencoder, runs.on_fixed_codes)}
+    lines = [line for own in test.values() for line in own]
+    coder = Coder(load_run(runs.arae, "best"))
+    sys.stdout.write(measure_generators(samples | dict(others), coder, corpus, lines, folder, trained))
+
+
+def _read_samples(text: str) -> tuple[str, list[str]]:
+    name, _, path = text.partition("=")
+    if not name or not path:
+        raise AraeError(f"--samples {text} names no file", "write --samples NAME=FILE.")
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AraeError(f"cannot read {path}: {error}") from error
+    if not lines:
+        raise AraeError(f"{path} holds no samples", "give one sentence a line.")
+    return name, lines

@@ -1,0 +1,251 @@
+"""`arae offset`: sentences given a property by moving their codes along the difference of two groups."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from arae_transfer.cli.command import report
+from arae_transfer.cli.options import (
+    INPUT_AND_OUTPUT,
+    MODEL,
+    DeviceOption,
+    FormOption,
+    ModelOption,
+    OutputOption,
+    QuietOption,
+    ThreadsOption,
+    complete_class,
+)
+from arae_transfer.cli.transfer import STANDARD_INPUT, json_line, progress_bar, quick_start, sources_of
+from arae_transfer.errors import AraeError
+from arae_transfer.runtime.model_folder import ModelFolder
+
+if TYPE_CHECKING:
+    from arae_transfer.runtime.offsets import HasProperty
+
+GROUPS = "Groups of sentences"
+# Of a group so small the mean is mostly chance.
+FEW = 20
+_LINES_PER_CHUNK = 256
+
+
+def offset(
+    ctx: typer.Context,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE",
+            help="Text files, one sentence a line; none, or -: standard input; with --measure, none: sentences of the "
+            "groups' own pool.",
+            rich_help_panel=INPUT_AND_OUTPUT,
+            show_default=False,
+        ),
+    ] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--word",
+            "-w",
+            metavar="WORD",
+            help="Move towards sentences that have this word; repeatable with --measure.",
+            rich_help_panel=GROUPS,
+        ),
+    ] = None,
+    having: Annotated[
+        Path | None,
+        typer.Option("--with", metavar="FILE", help="Sentences that have the property.", rich_help_panel=GROUPS),
+    ] = None,
+    lacking: Annotated[
+        Path | None,
+        typer.Option("--without", metavar="FILE", help="Sentences that have it not.", rich_help_panel=GROUPS),
+    ] = None,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Sentences to take those with and without the word from; without this, generated ones.",
+            rich_help_panel=GROUPS,
+        ),
+    ] = None,
+    pool: Annotated[
+        int,
+        typer.Option(min=100, metavar="N", help="How many sentences are generated for that.", rich_help_panel=GROUPS),
+    ] = 20_000,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Another seed generates others.", rich_help_panel=GROUPS)
+    ] = 0,
+    steps: Annotated[int, typer.Option(min=1, metavar="N", help="How many multiples of the offset are tried.")] = 10,
+    strongest: Annotated[float, typer.Option(metavar="X", help="The greatest multiple.")] = 5.0,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Tell how often it works, and how much of a sentence it keeps.")
+    ] = False,
+    number: Annotated[
+        int, typer.Option("--number", "-n", min=1, metavar="N", help="With --measure: the most sentences moved.")
+    ] = 1000,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            "-t",
+            metavar="CLASS",
+            help="The class whose decoder writes; not needed where there is one.",
+            autocompletion=complete_class,
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    model: ModelOption = None,
+    form: FormOption = "auto",
+    output: OutputOption = None,
+    json_lines: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Write one JSON object a line: source, output, match, strength, precision; with --measure: word, "
+            "with, without, sentences, match, precision, strength.",
+            rich_help_panel=INPUT_AND_OUTPUT,
+        ),
+    ] = False,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Give sentences a property by moving their codes along the mean difference of two groups of sentences.
+
+    One line in, one line out. The code is moved by growing multiples of the offset until the sentence has the word
+    (with --with and --without: until its code is nearer to the first group). match is the share of sentences for which
+    that succeeds, precision the share of an answer's words that stand in the sentence.
+
+    \b
+      echo "a man is sleeping ." | arae offset --model snli-generation --word walking
+      arae offset --model snli-generation --word walking --word dog --measure
+    """
+    if bool(words) == (having is not None or lacking is not None) or (having is None) != (lacking is None):
+        ctx.fail("Give either --word, or both --with and --without.")
+    if words and len(words) > 1 and not measure:
+        ctx.fail("Several '--word' need --measure; without it each line has one answer.")
+    if having is not None and (measure and not files):
+        ctx.fail("'--measure' with --with and --without needs a FILE of sentences to move.")
+    if corpus is not None and not words:
+        ctx.fail("'--corpus' is for --word.")
+    if strongest <= 0:
+        ctx.fail("Invalid value for '--strongest': it must be above 0.")
+    folder = ModelFolder.find(model)
+    if to is None and len(folder.classes) > 1:
+        ctx.fail(f"Missing option '--to' / '-t'. Classes of {folder.name}: {', '.join(folder.classes)}.")
+    class_name = folder.match_class(to or folder.classes[0])
+    sources = sources_of(files or [STANDARD_INPUT]) if files or not measure else []
+
+    with quick_start():
+        from arae_transfer.cli.answers import open_answers
+        from arae_transfer.runtime.code_space import CodeSpace
+        from arae_transfer.runtime.offsets import Offset, Pool, encoded_pool, generated_pool, with_word
+        from arae_transfer.runtime.rewriter import make_writer
+        from arae_transfer.runtime.sessions import Sessions
+        from arae_transfer.runtime.stream import LineReader
+
+        space = CodeSpace(Sessions(folder, device, threads))
+    writer = make_writer(folder, form)
+    strengths = [strongest * (place + 1) / steps for place in range(steps)]
+
+    def pool_of(path: Path) -> Pool:
+        return encoded_pool(space, [writer.to_corpus(line)[0] for line in _read_lines(path)])
+
+    def make(wanted: Pool, other: Pool, has: HasProperty | None, name: str) -> Offset:
+        if min(len(wanted.lines), len(other.lines)) < FEW and not quiet:
+            report(
+                f"{name}: the groups have {len(wanted.lines):,} and {len(other.lines):,} sentences, so that their "
+                "difference is mostly chance"
+            )
+        return Offset(space, class_name, wanted, other, has, strengths)
+
+    offsets: dict[str, tuple[Offset, int, int]] = {}
+    lines: list[str] = []
+    if words:
+        own = pool_of(corpus) if corpus is not None else generated_pool(space, class_name, pool, seed)
+        if measure and not files:
+            # What is moved has no part in the means.
+            kept = len(own.lines) - max(1, len(own.lines) // 10)
+            own, lines = Pool(own.lines[:kept], own.codes[:kept]), list(own.lines[kept:])
+        for word in words:
+            spelt = writer.to_corpus(word)[0]
+            chosen = with_word(spelt)(own.lines)
+            wanted, other = own.where(chosen), own.where([not each for each in chosen])
+            if not wanted.lines or not other.lines:
+                raise AraeError(
+                    f"{'none' if not wanted.lines else 'all'} of {len(own.lines):,} sentences have the word {word!r}",
+                    "give --corpus FILE with sentences that have it, or another word.",
+                )
+            offsets[word] = (make(wanted, other, with_word(spelt), word), len(wanted.lines), len(other.lines))
+    else:
+        assert having is not None
+        assert lacking is not None
+        wanted, other = pool_of(having), pool_of(lacking)
+        offsets[having.name] = (make(wanted, other, None, having.name), len(wanted.lines), len(other.lines))
+
+    with open_answers(output) as write:
+        if measure:
+            for chunk in LineReader(sources).chunks(_LINES_PER_CHUNK) if files else ():
+                lines += [writer.to_corpus(line.text)[0] for line in chunk]
+            rows = []
+            for name, (each, with_count, without_count) in offsets.items():
+                found = each.measure(lines, number)
+                rows.append({"word": name, "with": with_count, "without": without_count, **asdict(found)})
+            text = "".join(map(json_line, rows)) if json_lines else _table(rows)
+            write(text.encode())
+            return
+        ((moved, _, _),) = offsets.values()
+        matched = total = 0
+        with progress_bar(files or [STANDARD_INPUT], output, quiet=quiet) as advance:
+            for chunk in LineReader(sources).chunks(_LINES_PER_CHUNK):
+                typed = [writer.to_corpus(line.text) for line in chunk]
+                answers = moved.apply([text for text, _ in typed])
+                for line, (_, memory), answer in zip(chunk, typed, answers, strict=True):
+                    text = writer.from_corpus(answer.output, memory) if answer.strength else line.text
+                    if json_lines:
+                        record = {
+                            "source": line.text,
+                            "output": text,
+                            "match": answer.match,
+                            "strength": round(answer.strength, 4),
+                            "precision": round(answer.precision, 4),
+                        }
+                        text = json.dumps(record, ensure_ascii=False)
+                    write(f"{text}\n".encode())
+                    matched, total = matched + answer.match, total + bool(line.text.strip())
+                advance(sum(line.size for line in chunk))
+    if total > matched and not quiet:
+        report(f"{total - matched:,} of {total:,} lines have not got the property")
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    heads = ("towards", "sentences with", "without", "moved", "match %", "precision %", "strength")
+    lines = [heads, ("---", *["---:"] * (len(heads) - 1))]
+    for row in rows:
+        lines.append(
+            (
+                row["word"],
+                f"{row['with']:,}",
+                f"{row['without']:,}",
+                f"{row['sentences']:,}",
+                f"{row['match']:.1f}",
+                f"{row['precision']:.1f}",
+                f"{row['strength']:.2f}",
+            )
+        )
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise AraeError(f"cannot read {path}: {error}") from error
+    if not lines:
+        raise AraeError(f"{path} is empty", "give sentences, one a line.")
+    return lines
