@@ -292,7 +292,7 @@ def _read_labelled_data(recipe: Recipe, sources: list[str]) -> LabelledData:
     from arae_transfer.corpus.reading import ReadingOptions
     from arae_transfer.corpus.sources import absolute_source
 
-    options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
+    options = ReadingOptions.of(recipe)
     pairs, classes = recipe.labels.pairs, recipe.data.classes
     found = read_labelled_data(sources, recipe.form, options, pairs=pairs, classes=classes)
     return replace(found, sources=tuple(absolute_source(source) for source in sources))
@@ -306,7 +306,7 @@ def read_training_data(recipe: Recipe, data: list[str], message: Callable[[str],
 
     if not data:
         return _builtin_data()
-    options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
+    options = ReadingOptions.of(recipe)
     from arae_transfer.cli.training_reporter import reading_progress
 
     classes = recipe.data.classes or None

@@ -22,6 +22,8 @@ from arae_transfer.corpus.sources import (
 from arae_transfer.corpus.tables import NO_SPLIT_COLUMN, Columns, clean_text, iterate_rows
 from arae_transfer.corpus.text_files import TextFile
 from arae_transfer.errors import AraeError
+from arae_transfer.form import Form, Writer
+from arae_transfer.recipe import Recipe
 
 ALL = "all"
 
@@ -44,6 +46,7 @@ class ReadingOptions:
         minimum_lines: A class with fewer lines in ``train`` is refused (in other splits: with none).
         minimum_classes: Data with fewer classes is refused.
         held_out: How much of ``train`` is held out for a part that the data does not have.
+        form: The form of writing that lines are brought to; None leaves them as they are.
     """
 
     text_column: str = "text"
@@ -53,6 +56,14 @@ class ReadingOptions:
     minimum_lines: int = 2
     minimum_classes: int = 2
     held_out: HeldOutSize = field(default_factory=HeldOutSize)
+    form: Form | None = None
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> ReadingOptions:
+        """Return how a recipe's data are read."""
+        data = recipe.data
+        form = recipe.form if data.writing == "ordinary" else None
+        return cls(text_column=data.text_column, label_column=data.label_column, form=form)
 
 
 class Batch(NamedTuple):
@@ -164,7 +175,26 @@ class ReadingPlan:
         return list(dict.fromkeys(source.label for source in pool.sources if isinstance(source, ClassFile)))
 
     def batches(self, pool: Pool, tally: Tally, progress: Progress | None) -> Iterator[Batch]:
-        """Yield the lines of a pool."""
+        """Yield the lines of a pool, in the form of writing that is wanted."""
+        form = self.options.form
+        if form is None:
+            yield from self._written_batches(pool, tally, progress)
+            return
+        writer = Writer(form, "ordinary")
+        for batch in self._written_batches(pool, tally, progress):
+            texts, numbers = [], []
+            for written, number in zip(batch.texts, batch.numbers, strict=True):
+                text = writer.to_corpus(written)[0].strip()
+                if text:
+                    texts.append(text)
+                    numbers.append(number)
+                else:  # nothing but control characters
+                    tally.note(batch.source.path, Reason.EMPTY, number)
+            if texts:
+                yield batch._replace(texts=texts, numbers=numbers)
+
+    def _written_batches(self, pool: Pool, tally: Tally, progress: Progress | None) -> Iterator[Batch]:
+        """Yield the lines of a pool as they are written."""
         total = sum(source.path.stat().st_size for source in pool.sources)
         done = 0
 
