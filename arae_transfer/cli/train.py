@@ -281,7 +281,8 @@ def data_sources(recipe: Recipe, data: list[str] | None, run: Path, resumed: boo
         forms = "--data CLASS=FILE for each class, a folder of SPLIT.CLASS.txt, a .csv, .tsv, .jsonl or .parquet."
         if recipe.labels.pairs:
             forms = "--data FOLDER with SNLI's files: https://nlp.stanford.edu/projects/snli/snli_1.0.zip"
-        raise AraeError(f"the recipe {recipe.name} needs data", f"give {forms}")
+        where = f" The data: {recipe.data_source}" if recipe.data_source else ""
+        raise AraeError(f"the recipe {recipe.name} needs data", f"give {forms}{where}")
     return data
 
 

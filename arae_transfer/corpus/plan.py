@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,13 +14,15 @@ from arae_transfer.corpus.sources import (
     ClassFile,
     Source,
     Table,
+    YahooAnswers,
     check_class_name,
     nearest,
     normalize_split,
     resolve_sources,
 )
-from arae_transfer.corpus.tables import NO_SPLIT_COLUMN, Columns, clean_text, iterate_rows
+from arae_transfer.corpus.tables import NO_SPLIT_COLUMN, Columns, Row, clean_text, iterate_rows
 from arae_transfer.corpus.text_files import TextFile
+from arae_transfer.corpus.yahoo_answers import iterate_questions
 from arae_transfer.errors import AraeError
 from arae_transfer.form import Form, Writer
 from arae_transfer.recipe import Recipe
@@ -136,7 +138,7 @@ class ReadingPlan:
         return frozenset(splits or {None})
 
     def _splits_of(self, source: Source) -> frozenset[str | None]:
-        if isinstance(source, ClassFile):
+        if isinstance(source, ClassFile | YahooAnswers):
             return frozenset({source.split})
         return self._table_splits[source.path]
 
@@ -210,14 +212,18 @@ class ReadingPlan:
                 for texts, numbers in file.lines(self.options.maximum_characters):
                     if texts:
                         yield Batch(source, source.label, texts, numbers)
+            elif isinstance(source, YahooAnswers):
+                yield from self._table_batches(source, file, iterate_questions(source, file, self._columns.text), pool)
             else:
-                yield from self._table_batches(source, file, pool)
+                yield from self._table_batches(source, file, iterate_rows(file, source.format, self._columns), pool)
 
-    def _table_batches(self, table: Table, file: TextFile, pool: Pool) -> Iterator[Batch]:
+    def _table_batches(
+        self, table: Table | YahooAnswers, file: TextFile, table_rows: Iterable[Row], pool: Pool
+    ) -> Iterator[Batch]:
         gathered: dict[str, tuple[list[str], list[int]]] = {}
         known: set[str] = set()
         rows = 0
-        for row in iterate_rows(file, table.format, self._columns):
+        for row in table_rows:
             if row.split is None:
                 tally_reason = Reason.NO_SPLIT
             elif (None if row.split == NO_SPLIT_COLUMN else normalize_split(row.split)) not in pool.wanted:

@@ -60,7 +60,7 @@ def find_orders(lines: dict[str, list[str]]) -> tuple[dict[str, npt.NDArray[np.i
         best = float((alike.argmax(axis=1) == order).mean())
         remarks.append(
             f"{', '.join(group)} to {', '.join(groups[0])}: likeness {matched.mean():.2f} on average, "
-            f"{matched.min():.2f} at least; {100 * best:.1f} % of the verses are assigned to the one that is most like them"
+            f"{matched.min():.2f} at least; {100 * best:.1f} % of the verses are assigned to the one most like them"
         )
     return orders, remarks
 
