@@ -64,6 +64,17 @@ def test_translations_of_other_verses_are_refused(corpus: Path, tmp_path: Path) 
     assert not (tmp_path / "references").exists()
 
 
+def test_verses_without_their_like_are_refused(corpus: Path, tmp_path: Path) -> None:
+    sentences = make_sentences(6, train_lines=60)["train"]
+    for name in ("third", "fourth"):
+        lines = [" ".join(both) for both in zip(sentences["negative"], sentences["positive"], strict=True)]
+        (corpus / f"test.{name}.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    done = _run(corpus, tmp_path / "references")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "fourth, third and first, second have not the same verses" in done.stderr
+    assert not (tmp_path / "references").exists()
+
+
 def test_what_corresponds_is_not_seen_where_nothing_does() -> None:
     specification = importlib.util.spec_from_file_location("parallel", SCRIPT)
     assert specification is not None

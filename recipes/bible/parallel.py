@@ -25,6 +25,8 @@ from arae_transfer.evaluation.outputs import Direction, write_output_folder
 
 # Lines that correspond are on average so many times as alike as lines that stand next to each other.
 CORRESPONDING = 3.0
+# Of the same verses nearly every one is more like its own translation than like any other verse.
+LEAST_ALIKE = 0.8
 
 
 def likeness(first: list[str], second: list[str]) -> npt.NDArray[np.float64]:
@@ -41,7 +43,11 @@ def correspond(first: list[str], second: list[str]) -> bool:
 
 
 def find_orders(lines: dict[str, list[str]]) -> tuple[dict[str, npt.NDArray[np.int64]], list[str]]:
-    """Return, for each translation, which of its lines is the n-th verse of the first one, and what was found."""
+    """Return, for each translation, which of its lines is the n-th verse of the first one, and what was found.
+
+    Raises:
+        AraeError: Two translations have not the same verses.
+    """
     groups: list[list[str]] = []
     for name, own in lines.items():
         group = next((group for group in groups if correspond(lines[group[0]], own)), None)
@@ -58,6 +64,12 @@ def find_orders(lines: dict[str, list[str]]) -> tuple[dict[str, npt.NDArray[np.i
         orders |= dict.fromkeys(group, order)
         matched = alike[np.arange(len(order)), order]
         best = float((alike.argmax(axis=1) == order).mean())
+        if best < LEAST_ALIKE:
+            raise AraeError(
+                f"{', '.join(group)} and {', '.join(groups[0])} have not the same verses: only {100 * best:.0f} % "
+                "find one that is most like them",
+                "give whole splits; a part of one has other verses in each translation.",
+            )
         remarks.append(
             f"{', '.join(group)} to {', '.join(groups[0])}: likeness {matched.mean():.2f} on average, "
             f"{matched.min():.2f} at least; {100 * best:.1f} % of the verses are assigned to the one most like them"
