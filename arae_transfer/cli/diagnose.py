@@ -140,7 +140,7 @@ def _read(loaded: LoadedRun, sources: Sequence[str], run: Path) -> tuple[_Lines,
 
     recipe = loaded.recipe
     if sources:
-        options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
+        options = ReadingOptions.of(recipe)
         try:
             training = read_corpus(sources, "train", options, classes=loaded.classes).lines
             return training, read_corpus(sources, "valid", options, classes=loaded.classes).lines

@@ -78,8 +78,9 @@ def evaluate(
     references: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="CLASS=FILE[,FILE...]",
-            help="Human rewrites of the lines of a class (CLASS-to-CLASS= with more than two classes); repeatable.",
+            metavar="CLASS=FILE[,FILE...]|FOLDER",
+            help="Human rewrites of the lines of a class (CLASS-to-CLASS= with more than two classes), or a folder of "
+            "CLASS-to-CLASS.txt; repeatable.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -103,11 +104,23 @@ def evaluate(
         ),
     ] = None,
     text_column: Annotated[
-        str, typer.Option(metavar="NAME", help="The column of tables that holds the text.", rich_help_panel=DATA)
-    ] = "text",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column of tables that holds the text; without this, the one that the model learned from, or "
+            "text.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     label_column: Annotated[
-        str, typer.Option(metavar="NAME", help="The column of tables that holds the class.", rich_help_panel=DATA)
-    ] = "label",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column of tables that holds the class; without this, the one that the model learned from, or "
+            "label.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     words: Annotated[
         str,
         typer.Option(
@@ -189,7 +202,6 @@ def evaluate(
         require("matplotlib", extra="plots", command="arae evaluate --curve")
         if curve.is_dir():  # known before minutes of work
             raise AraeError(f"cannot write {curve}: it is a folder", "name a file in it, such as curve.png.")
-    from arae_transfer.corpus.reading import ReadingOptions
     from arae_transfer.evaluation.evaluate import EvaluationOptions
     from arae_transfer.evaluation.evaluate import evaluate as measure
     from arae_transfer.evaluation.outputs import (
@@ -200,7 +212,7 @@ def evaluate(
     )
     from arae_transfer.evaluation.real_text import read_evaluated_split, read_unseen_text
     from arae_transfer.evaluation.report import to_data
-    from arae_transfer.evaluation.systems import find_system, name_systems, rewrite_split
+    from arae_transfer.evaluation.systems import find_system, name_systems, reading_options, rewrite_split
     from arae_transfer.runtime.model_folder import ModelFolder
     from arae_transfer.runtime.rewriter import Rewriter
 
@@ -232,11 +244,13 @@ def evaluate(
         return
     if save_outputs is not None and all(isinstance(system, Path) for system in found.values()):
         ctx.fail("Option '--save-outputs' needs a model: what is read from files is there already.")
-    options = ReadingOptions(text_column=text_column, label_column=label_column)
+    options = reading_options(found.values(), text_column, label_column)
     with _progress(quiet) as progress:
         progress("reading")
         if data:
-            source, alignment = read_evaluated_split(data, split, limit, options)
+            model = next((system for system in found.values() if isinstance(system, ModelFolder)), None)
+            known = model.classes if model is not None else None
+            source, alignment = read_evaluated_split(data, split, limit, options, known)
             judge_text = read_unseen_text(data, list(source.lines), judge_data or (), judge_split, options)
         else:
             source, alignment, judge_text = _read_builtin(found.values(), split, limit)
@@ -268,7 +282,7 @@ def evaluate(
             judge_text,
             fluent_text,
             human,
-            EvaluationOptions(tokenization=cast("Tokenization", words)),
+            EvaluationOptions(tokenization=cast("Tokenization", words), form=options.form),
             progress,
         )
     results = to_data(evaluation)

@@ -258,7 +258,7 @@ def _read_held_out(layout: RunLayout, loaded: LoadedRun) -> Mapping[str, Sequenc
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AraeError(f"{layout.environment} does not say where they are") from error
     data = loaded.recipe.data
-    options = ReadingOptions(text_column=data.text_column, label_column=data.label_column)
+    options = ReadingOptions.of(loaded.recipe)
     if sources and loaded.recipe.task == "classification":
         from arae_transfer.corpus.labelled import read_examples
 

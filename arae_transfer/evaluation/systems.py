@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from arae_transfer.corpus.reading import ReadingOptions
 from arae_transfer.errors import AraeError
 from arae_transfer.evaluation.outputs import Outputs, all_directions
 from arae_transfer.evaluation.real_text import LabelledText
+from arae_transfer.form import Form
 from arae_transfer.layout import ExportLayout
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.rewriter import Rewriter
@@ -35,11 +38,39 @@ def name_systems(systems: Mapping[str, Path | ModelFolder]) -> list[str]:
 
 def builtin_corpus(folder: ModelFolder) -> str:
     """Return the name of the built-in corpus that a model learned from, or an empty string."""
+    return str(_data_keys(folder).get("builtin", ""))
+
+
+def reading_options(
+    systems: Iterable[Path | ModelFolder], text_column: str | None = None, label_column: str | None = None
+) -> ReadingOptions:
+    """Return how data are read that are evaluated: as the first model's own were, unless the user says otherwise.
+
+    Args:
+        systems: What is evaluated.
+        text_column: The column of the text that the user names, or None.
+        label_column: The column of the class that the user names, or None.
+
+    Raises:
+        AraeError: The model's form of writing makes no sense.
+    """
+    model = next((system for system in systems if isinstance(system, ModelFolder)), None)
+    keys = {} if model is None else _data_keys(model)
+    form = Form(**model.form) if model is not None and keys.get("writing") == "ordinary" else None
+    return ReadingOptions(
+        text_column=text_column or str(keys.get("text_column", "text")),
+        label_column=label_column or str(keys.get("label_column", "label")),
+        form=form,
+    )
+
+
+def _data_keys(folder: ModelFolder) -> Mapping[str, Any]:
+    """Return the section [data] of the recipe that a model was trained by; nothing where it has none."""
     try:
-        recipe = json.loads(ExportLayout(folder.root).config.read_bytes())["recipe"]
-        return str(recipe["data"].get("builtin", ""))
-    except (KeyError, TypeError, AttributeError):  # a model without a recipe
-        return ""
+        keys = json.loads(ExportLayout(folder.root).config.read_bytes())["recipe"]["data"]
+    except (KeyError, TypeError):
+        return {}
+    return keys if isinstance(keys, dict) else {}
 
 
 def rewrite_split(
