@@ -12,7 +12,9 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, shape_inference
+from typer.testing import CliRunner
 
+from arae_transfer.cli import app
 from arae_transfer.errors import AraeError
 from arae_transfer.export.agreement import Agreement, measure_agreement
 from arae_transfer.export.calibration import build_graphs
@@ -149,6 +151,15 @@ def test_a_processor_answers_as_in_fp32(exported: Path, lines: list[str]) -> Non
         assert np.mean([a == b for a, b in zip(found, wanted, strict=True)]) > 0.9
 
 
+def test_what_a_processor_makes_of_them_is_said(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text("the soup was cold .\n")
+    arguments = ["transfer", str(tmp_path / "lines.txt"), "--model", str(exported), "--to", "good", "--device", "cpu"]
+    said = CliRunner().invoke(app, [*arguments, "--variant", "fp16"])
+    assert (said.exit_code, len(said.stdout.splitlines())) == (0, 1)
+    assert "a CPU computes fp16 in fp32" in said.stderr
+    assert "fp16" not in CliRunner().invoke(app, [*arguments, "--variant", "fp32"]).stderr
+
+
 def test_a_gpu_takes_them_where_the_export_found_them_near_enough(exported: Path) -> None:
     def chosen(kind: str) -> str:
         opened = Sessions(ModelFolder.read(exported), "cpu")
@@ -238,6 +249,7 @@ def test_batches_filled_up_have_the_same_answers(
     monkeypatch.setattr(Bucket, "fill_all", watch)
     monkeypatch.setattr(Sessions, "in_buckets", True)
     assert outputs(64) == outputs(7) == outputs(1) == wanted
+    assert len({each[0] for each in wanted}) > 5
     assert {rows for rows, _ in sizes} <= {1, 8, 16, 32, 64, 128, 256}
     assert {time % 8 for _, time in sizes} == {0}
 
