@@ -14,6 +14,7 @@ def config(**changes: Any) -> dict[str, Any]:
     return {
         "name": "moods",
         "classes": ["sad", "very happy"],
+        "scorer": "scorer.onnx",
         "decoders": {"sad": "decoder.sad.onnx", "very happy": "decoder.very%20happy.onnx"},
         "maximum_tokens": 30,
         "form": {"lower_case": True, "tokens": "penn-treebank", "number": "_num_"},
