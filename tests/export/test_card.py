@@ -94,7 +94,7 @@ def test_other_arithmetic_is_told_with_its_agreement() -> None:
     text = prose(card(variants=variants))
     assert "The `fp16` files are graphs for the same weights" in text
     assert "98.8 % of the rewrites" in text
-    assert "-0.10 points, BLEU to the source +0.01. They are what runs on a GPU." in text
+    assert "-0.10 points, BLEU to the source is +0.01. They are what runs on a GPU." in text
     assert "`int8`" not in text
     variants["int8"] = {"agreement": agreement, "accepted": False}
     assert "They run with `--variant int8` only." in prose(card(variants=variants))
