@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -32,7 +31,7 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RECIPE]",
+            metavar="RECIPE",
             help="A recipe's name or file, or the folder of a run to continue; none: list the recipes.",
             show_default=False,
         ),
@@ -182,7 +181,7 @@ def train(
     leave_processes()
     if not processes.leads:
         raise typer.Exit(0 if outcome.finished else 130)
-    sys.stdout.write(f"{outcome.run}\n")
+    typer.echo(outcome.run)
     if not outcome.finished:
         more = f" --devices {processes.size}" if processes.size > 1 else ""
         reporter.interrupted(outcome, f"arae train {shlex.quote(str(outcome.run))} --resume{more}")
@@ -201,14 +200,14 @@ def _print_recipes() -> None:
     from arae_transfer.recipe import load_recipe
 
     for name, path in list_recipes().items():
-        sys.stdout.write(f"{name}\t{load_recipe(path).description}\n")
+        typer.echo(f"{name}\t{load_recipe(path).description}")
 
 
 def _print_keys() -> None:
     from arae_transfer.recipe import recipe_keys
 
     for key, (documentation, default) in recipe_keys().items():
-        sys.stdout.write(f"{key} = {json.dumps(default, default=list)}\t{documentation}\n")
+        typer.echo(f"{key} = {json.dumps(default, default=list)}\t{documentation}")
 
 
 def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, settings: list[str]) -> Path:
