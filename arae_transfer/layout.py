@@ -42,6 +42,11 @@ class RunLayout:
         return self.root / "recipe.toml"
 
     @property
+    def lock(self) -> Path:
+        """Return the path of the file by which the process that trains the run keeps others away."""
+        return self.root / ".lock"
+
+    @property
     def environment(self) -> Path:
         """Return the path of the record of machine and library versions."""
         return self.root / "environment.json"

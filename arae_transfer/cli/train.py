@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DATA = "Data"
 RUN = "Run"
+MOST_RUNS_NAMED = 5
 
 
 def train(
@@ -133,7 +134,7 @@ def train(
 
     from arae_transfer.cli.extras import require
 
-    require("torch", "safetensors", "sacrebleu", extra="train", command="arae train")
+    require("torch", "safetensors", "sacrebleu", "filelock", extra="train", command="arae train")
     if devices > 1 and not launched:
         from arae_transfer.cli.processes import own_command, run_processes
 
@@ -217,7 +218,17 @@ def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, setting
         if not resume:
             raise AraeError(f"{given} is a run that exists", f"continue it with `arae train {given} --resume`.")
         return given
-    parent = runs / _recipe_name(find_recipe(recipe), settings)
+    try:
+        path = find_recipe(recipe)
+    except AraeError as error:
+        if not resume:
+            raise
+        known = sorted((folder for folder in runs.glob("*/*") if _is_run(folder)), key=_last_change, reverse=True)
+        raise AraeError(
+            f"there is neither a run nor a recipe {recipe!r} to continue",
+            f"the newest runs in {runs}: {', '.join(map(str, known[:MOST_RUNS_NAMED])) or 'none'}.",
+        ) from error
+    parent = runs / _recipe_name(path, settings)
     if resume:
         candidates = [parent / name] if name else sorted(parent.glob("*"), key=_last_change)
         started = [run for run in candidates if _is_run(run)]
@@ -228,7 +239,7 @@ def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, setting
             )
         return started[-1]
     run = parent / (name or datetime.now().strftime("%Y%m%d-%H%M%S"))
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+    if run.exists() and (not run.is_dir() or any(path != RunLayout(run).lock for path in run.iterdir())):
         raise AraeError(
             f"the run {run} exists", f"give another --name, or continue it with `arae train {run} --resume`."
         )
