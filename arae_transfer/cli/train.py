@@ -118,6 +118,8 @@ def train(
     if recipe is None:
         if resume:
             ctx.fail("--resume needs a recipe or the folder of a run.")
+        if data or settings or name or initial:
+            ctx.fail("Missing argument 'RECIPE'. `arae train` alone lists them; quickstart learns from any classes.")
         _print_recipes()
         return
     if initial is not None and resume:
@@ -316,13 +318,15 @@ def _read_labelled_data(recipe: Recipe, sources: list[str]) -> LabelledData:
 
 def read_training_data(recipe: Recipe, data: list[str], message: Callable[[str], None]) -> TrainingData:
     """Read what a recipe learns from, or make the corpus that it brings."""
+    from dataclasses import replace
+
     from arae_transfer.corpus.reading import ReadingOptions, is_large, read_corpus, stream_corpus
     from arae_transfer.corpus.sources import absolute_source
     from arae_transfer.training.data import TrainingData
 
     if not data:
         return _builtin_data()
-    options = ReadingOptions.of(recipe)
+    options = replace(ReadingOptions.of(recipe), classes_key="data.classes")
     from arae_transfer.cli.training_reporter import reading_progress
 
     classes = recipe.data.classes or None

@@ -222,6 +222,21 @@ def test_an_unknown_recipe_names_the_nearest() -> None:
     fail(arae("quikstart"), "there is no recipe called 'quikstart'", "did you mean quickstart?")
 
 
+def test_data_without_a_recipe_train_nothing_and_are_no_success() -> None:
+    done = arae("--data", "data")
+    assert (done.status, done.stdout) == (2, "")
+    assert "Missing argument 'RECIPE'" in done.stderr
+
+
+def test_other_classes_than_the_recipe_names_are_told_how_to_be_learnt() -> None:
+    recipe = Path("shop/recipe.toml")
+    recipe.write_text(RECIPE.replace("[model]", '[data]\nclasses = ["cold", "it\'s"]\n\n[model]'), "utf-8")
+    done = train("-q")
+    fail(done, "there is no class 'cold'", "its classes are: bad, good")
+    setting = shlex.split(done.stderr.partition("to learn these, add ")[2])
+    assert load_run(succeed(train("-q", *setting)), "latest").classes == ("bad", "good")
+
+
 def test_a_recipe_without_data_says_what_to_give() -> None:
     fail(arae("shop"), "the recipe shop needs data", "give --data CLASS=FILE")
 
