@@ -42,6 +42,11 @@ class RunLayout:
         return self.root / "recipe.toml"
 
     @property
+    def lock(self) -> Path:
+        """Return the path of the file by which the process that trains the run keeps others away."""
+        return self.root / ".lock"
+
+    @property
     def environment(self) -> Path:
         """Return the path of the record of machine and library versions."""
         return self.root / "environment.json"
@@ -235,17 +240,29 @@ def _beside_the_package(folder: str) -> Path | None:
     return checkout / folder if (checkout / "pyproject.toml").is_file() else None
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path with the home folder in place of ``~``; where nobody has that home, as it was written."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 -- Path's own raises there
+
+
 def cache_directory() -> Path:
-    """Return the folder of what can be made again: ``ARAE_CACHE``, or ``arae`` in the user's folder for such things."""
+    """Return the folder of what can be made again: ``ARAE_CACHE``, or ``arae`` in the user's folder for such things.
+
+    Raises:
+        AraeError: The user has no folder.
+    """
     if wish := os.environ.get(CACHE_VARIABLE):
-        return Path(wish).expanduser()
+        return expanded(wish)
     if sys.platform == "win32":
         parent = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
     elif sys.platform == "darwin":
         parent = "~/Library/Caches"
     else:
         parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(parent).expanduser() / "arae"
+    folder = expanded(parent)
+    if folder.parts[:1] == ("~",):
+        raise AraeError("there is no home folder to keep the corpus's tokens in", f"set {CACHE_VARIABLE} to a folder.")
+    return folder / "arae"
 
 
 def corpus_cache_directory() -> Path:
@@ -289,7 +306,7 @@ def find_model(wish: str | os.PathLike[str] | None = None) -> Path:
     models = list_models()
     if text in models and not isinstance(wish, Path):
         return models[text]
-    path = Path(text).expanduser()
+    path = expanded(text)
     if (path / ExportLayout.CONFIG).is_file():
         return path
     if path.name == ExportLayout.CONFIG and path.is_file():
@@ -328,7 +345,7 @@ def find_recipe(wish: str | os.PathLike[str]) -> Path:
     """
     text = os.fspath(wish)
     recipes = list_recipes()
-    path = Path(text).expanduser()
+    path = expanded(text)
     if path.is_file():
         return path
     if (path / f"{DEFAULT_RECIPE_VARIANT}.toml").is_file():

@@ -364,7 +364,9 @@ def load_recipe(path: Path, overrides: typing.Sequence[str] = ()) -> Recipe:
     try:
         table = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise AraeError(f"{path} is not a TOML file: {error}") from error
+        raise AraeError(
+            f"{path} is not a TOML file: {error}", "give a recipe's name or its .toml; text to learn from is --data's."
+        ) from error
     folder = path.absolute().parent.name
     table.setdefault("name", folder if path.stem == "recipe" else "-".join(filter(None, (folder, path.stem))))
     return recipe_from_table(table, overrides, source=str(path))

@@ -32,7 +32,14 @@ def open_answers(output: Path | None) -> Iterator[Write]:
             raise AraeError("standard output is closed", "use --output FILE.")
         yield _writer(sys.stdout.buffer, "standard output")
         return
-    path = output.expanduser().resolve()  # a link stays a link, to a new file
+    path = Path(os.path.expanduser(output))  # noqa: PTH111 -- Path's own fails where nobody has that home
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass  # it will be made
+    except OSError as error:  # links that lead to each other, for example
+        raise explain_write_failure(output, error) from error
+    path = path.resolve()  # a link stays a link, to a new file
     if path.is_dir():
         raise AraeError(f"cannot write {output}: it is a folder", "name a file in it.")
     if path.exists() and not os.access(path, os.W_OK):

@@ -129,7 +129,7 @@ def transfer(
             rates = product_rates(max(sizes), shape["embedding"], shape["vocabulary"], threads)
             add_ceiling(found, rates, operations_per_line(shape, tokens))
     if json_report:
-        sys.stdout.write(json.dumps(found.to_table(), indent=2, ensure_ascii=False) + "\n")
+        typer.echo(json.dumps(found.to_table(), indent=2, ensure_ascii=False))
     else:
         _print_tables(found)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +21,7 @@ DEFAULT_RECIPE = "yelp-sentiment/paper"
 
 def bench_train(
     recipe: Annotated[
-        str, typer.Argument(metavar="[RECIPE]", help="A recipe's name or file; the paper's own by default.")
+        str, typer.Argument(metavar="RECIPE", help="A recipe's name or file; the paper's own by default.")
     ] = DEFAULT_RECIPE,
     data: Annotated[
         list[str] | None,
@@ -68,7 +67,7 @@ def bench_train(
     compare = reference and resolved.training.schedule == "alternating"
     speed = measure_training(resolved, lines, device=device, steps=steps, reference=compare)
     text = json.dumps(speed.table(), ensure_ascii=False) if as_json else "\n".join(describe(speed))
-    sys.stdout.write(text + "\n")
+    typer.echo(text)
 
 
 def _lines(recipe: Recipe, data: list[str] | None) -> TrainingData:

@@ -70,7 +70,7 @@ def classify(
     tab between.
 
     \b
-      arae classify --model exported/yelp-classification reviews.txt
+      arae classify reviews.txt
       printf 'a man sleeps\\ta person is awake\\n' | arae classify --model exported/snli-classification --json
     """
     if tsv and json_lines:

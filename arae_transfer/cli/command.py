@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 FAILURE = 1
 INTERRUPTED = 130
 CLOSED_PIPE = 141
+
+# How the operating system says that a stream which was open cannot be written to. An answer that goes to a file is
+# watched where it is written; these are left for what is echoed.
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class CommandSource(NamedTuple):
@@ -82,6 +87,12 @@ class AraeCommand(TyperCommand):
         """Write the options, grouped."""
         _write_panels(self.get_params(ctx), ctx, formatter)
 
+    def collect_usage_pieces(self, ctx: Context) -> list[str]:
+        """Return the words of the usage line: arguments as they are called in the help, in brackets if optional."""
+        parameters = self.get_params(ctx)
+        arguments = [each for each in parameters if each.param_type_name == "argument"]
+        return ["[OPTIONS]", *map(_usage_of_argument, arguments)]
+
     def get_params(self, ctx: Context) -> list[Parameter]:
         """Return the parameters, converting plain values the short way."""
         return _convert_plainly(super().get_params(ctx))
@@ -118,6 +129,17 @@ class AraeGroup(TyperGroup):
     def get_params(self, ctx: Context) -> list[Parameter]:
         """Return the parameters, converting plain values the short way."""
         return _convert_plainly(super().get_params(ctx))
+
+    def main(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 -- as declared by Typer
+        """Run all; what is echoed where there is no room for it is a failure that the user can fix."""
+        try:
+            return super().main(*arguments, **options)
+        except OSError as error:
+            if error.errno not in UNWRITABLE or error.filename is not None:
+                raise
+            _abandon_standard_output()
+            report(*_unwritable(error))
+            sys.exit(FAILURE)
 
     def invoke(self, ctx: Context) -> Any:  # noqa: ANN401 -- as declared by Typer
         """Run the command; what the user can fix becomes one or two lines on standard error."""
@@ -164,7 +186,11 @@ def _flush_standard_output() -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise AraeError(f"cannot write standard output: {error.strerror or error}") from error
+        raise AraeError(*_unwritable(error)) from error
+
+
+def _unwritable(error: OSError) -> tuple[str, str]:
+    return f"cannot write standard output: {error.strerror or error}", "free space, or write elsewhere."
 
 
 def _abandon_standard_output() -> None:
@@ -178,13 +204,25 @@ def _abandon_standard_output() -> None:
     os.close(nowhere)
 
 
+def _argument_name(parameter: Parameter) -> str:
+    """Return what the help calls an argument; Typer's own has its Python type behind it."""
+    return parameter.metavar or (parameter.name or "").upper()
+
+
+def _usage_of_argument(parameter: Parameter) -> str:
+    name = _argument_name(parameter) + ("..." if parameter.nargs != 1 else "")
+    return name if parameter.required else f"[{name}]"
+
+
 def _write_panels(parameters: Iterable[Parameter], ctx: Context, formatter: HelpFormatter) -> None:
     panels: dict[str, list[tuple[str, str]]] = {}
     for parameter in parameters:
         record = parameter.get_help_record(ctx)
         if record is not None:
             panel = getattr(parameter, "rich_help_panel", None)
-            fallback = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            fallback = "Options"
+            if parameter.param_type_name == "argument":
+                fallback, record = "Arguments", (_argument_name(parameter), record[1])
             panels.setdefault(panel or fallback, []).append(record)
     for panel, records in panels.items():
         with formatter.section(panel):

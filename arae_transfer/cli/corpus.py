@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -25,4 +24,4 @@ def corpus(
     from arae_transfer.corpus.quickstart import write_corpus
 
     write_corpus(folder, seed)
-    sys.stdout.write(f"{folder}\n")
+    typer.echo(folder)

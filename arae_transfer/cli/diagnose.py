@@ -112,10 +112,10 @@ def diagnose(
     files = {name: f"{name}.png" for name in pictures}
     write_text(folder / REPORT_FILE, render_markdown(found, files, remark))
     if as_json:
-        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        typer.echo(json.dumps(found, ensure_ascii=False))
     else:
         for key, text in found["interpretation"].items():
-            sys.stdout.write(f"{TITLES[key]}\n  {text}\n")
+            typer.echo(f"{TITLES[key]}\n  {text}")
     if not quiet:
         if command:
             report("there is no --baseline to compare with; to train one:", command)

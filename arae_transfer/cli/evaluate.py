@@ -240,7 +240,7 @@ def evaluate(
                 ctx.fail(f"Option '{option}' has no place with a model of images.")
         with _progress(quiet) as progress:
             results = _evaluate_images(found, data or [], limit, device, threads, progress)
-        sys.stdout.write(_render_images(results, as_json=as_json, as_markdown=as_markdown))
+        typer.echo(_render_images(results, as_json=as_json, as_markdown=as_markdown), nl=False)
         return
     if save_outputs is not None and all(isinstance(system, Path) for system in found.values()):
         ctx.fail("Option '--save-outputs' needs a model: what is read from files is there already.")
@@ -288,9 +288,9 @@ def evaluate(
     results = to_data(evaluation)
     samples = list(_sample(source, systems, rule_sample)) if rule_sample else []
     if as_json:
-        sys.stdout.write(json.dumps(results | {"samples": samples}, ensure_ascii=False, indent=2) + "\n")
+        typer.echo(json.dumps(results | {"samples": samples}, ensure_ascii=False, indent=2))
     else:
-        sys.stdout.write(_render(results, samples, as_markdown=as_markdown))
+        typer.echo(_render(results, samples, as_markdown=as_markdown), nl=False)
     if curve is not None:
         from arae_transfer.atomic import write_bytes
         from arae_transfer.evaluation.curve import draw_curve

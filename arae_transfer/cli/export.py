@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
@@ -94,14 +93,14 @@ def export(
     check_destination(folder)
     if loaded.recipe.data.kind == "image":
         _export_images(run, loaded, folder, evaluation, quiet=quiet)
-        sys.stdout.write(f"{output or Path('exported') / loaded.recipe.name}\n")
+        typer.echo(output or Path("exported") / loaded.recipe.name)
         return
     lines = _read_lines(probes) if probes else _held_out_lines(run, loaded, quiet=quiet)
     if loaded.recipe.task == "classification":
         if scores is not None:
             ctx.fail("--scores takes a report of rewrites; this run is a classification.")
         _export_classification(loaded, folder, lines, checkpoint, cast(Literal["fp16", "fp32"], weights), quiet=quiet)
-        sys.stdout.write(f"{output or Path('exported') / loaded.recipe.name}\n")
+        typer.echo(output or Path("exported") / loaded.recipe.name)
         return
     sentences = loaded.state.step * loaded.recipe.training.batch_size * len(loaded.classes)
     exported = export_model(
@@ -119,7 +118,7 @@ def export(
     )
     if not quiet:
         _describe(exported, weights)
-    sys.stdout.write(f"{output or Path('exported') / loaded.recipe.name}\n")
+    typer.echo(output or Path("exported") / loaded.recipe.name)
 
 
 def _export_classification(

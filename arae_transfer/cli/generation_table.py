@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -104,7 +103,7 @@ def generation_table(
     trained = {run.name: describe(run, corpus) for run in (runs.arae, runs.autoencoder, runs.on_fixed_codes)}
     lines = [line for own in test.values() for line in own]
     coder = Coder(load_run(runs.arae, "best"))
-    sys.stdout.write(measure_generators(samples | dict(others), coder, corpus, lines, folder, trained))
+    typer.echo(measure_generators(samples | dict(others), coder, corpus, lines, folder, trained), nl=False)
 
 
 def _read_samples(text: str) -> tuple[str, list[str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arae_transfer.cli.options import complete_class, complete_model
+from arae_transfer.cli.options import complete_class, complete_model, typed_text
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import MODEL_VARIABLE
 from arae_transfer.runtime.model_folder import ModelFolder
@@ -23,7 +23,15 @@ def interpolate(
     first: Annotated[str, typer.Argument(metavar="FIRST", help="A sentence, or an image.", show_default=False)],
     second: Annotated[str, typer.Argument(metavar="SECOND", help="Another one.", show_default=False)],
     steps: Annotated[
-        int, typer.Option("--steps", "-n", min=2, metavar="N", help="How many sentences, those of both ends included.")
+        int,
+        typer.Option(
+            "--steps",
+            "-n",
+            min=2,
+            max=1000,  # all are held in memory
+            metavar="N",
+            help="How many sentences, those of both ends included.",
+        ),
     ] = 7,
     to: Annotated[
         str | None,
@@ -87,6 +95,7 @@ def interpolate(
 
         interpolate_picture(folder, first, second, steps, to, path, output, device, threads)
         return
+    first, second = typed_text(first), typed_text(second)
     classes = [folder.match_class(to)] if to is not None else list(folder.classes)
     for sentence in (first, second):
         if not sentence.strip():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,7 @@ from arae_transfer.cli.options import (
     QuietOption,
     ThreadsOption,
     complete_class,
+    typed_text,
 )
 from arae_transfer.cli.transfer import STANDARD_INPUT, json_line, progress_bar, quick_start, sources_of
 from arae_transfer.errors import AraeError
@@ -133,8 +135,8 @@ def offset(
         ctx.fail("'--measure' with --with and --without needs a FILE of sentences to move.")
     if corpus is not None and not words:
         ctx.fail("'--corpus' is for --word.")
-    if strongest <= 0:
-        ctx.fail("Invalid value for '--strongest': it must be above 0.")
+    if not 0 < strongest < math.inf:
+        ctx.fail("Invalid value for '--strongest': it must be above 0, and finite.")
     folder = ModelFolder.find(model)
     if to is None and len(folder.classes) > 1:
         ctx.fail(f"Missing option '--to' / '-t'. Classes of {folder.name}: {', '.join(folder.classes)}.")
@@ -145,7 +147,7 @@ def offset(
         from arae_transfer.cli.answers import open_answers
         from arae_transfer.runtime.code_space import CodeSpace
         from arae_transfer.runtime.offsets import Offset, Pool, encoded_pool, generated_pool, with_word
-        from arae_transfer.runtime.rewriter import make_writer
+        from arae_transfer.runtime.rewriter import make_writer, one_line
         from arae_transfer.runtime.sessions import Sessions
         from arae_transfer.runtime.stream import LineReader
 
@@ -167,13 +169,15 @@ def offset(
     offsets: dict[str, tuple[Offset, int, int]] = {}
     lines: list[str] = []
     if words:
+        if corpus is None and not quiet and sys.stderr is not None and sys.stderr.isatty():
+            report(f"generating {pool:,} sentences, to compare those with the word and those without")
         own = pool_of(corpus) if corpus is not None else generated_pool(space, class_name, pool, seed)
         if measure and not files:
             # What is moved has no part in the means.
             kept = len(own.lines) - max(1, len(own.lines) // 10)
             own, lines = Pool(own.lines[:kept], own.codes[:kept]), list(own.lines[kept:])
         for word in words:
-            spelt = writer.to_corpus(word)[0]
+            spelt = writer.to_corpus(typed_text(word))[0]
             chosen = with_word(spelt)(own.lines)
             wanted, other = own.where(chosen), own.where([not each for each in chosen])
             if not wanted.lines or not other.lines:
@@ -207,16 +211,14 @@ def offset(
                 answers = moved.apply([text for text, _ in typed])
                 for line, (_, memory), answer in zip(chunk, typed, answers, strict=True):
                     text = writer.from_corpus(answer.output, memory) if answer.strength else line.text
-                    if json_lines:
-                        record = {
-                            "source": line.text,
-                            "output": text,
-                            "match": answer.match,
-                            "strength": round(answer.strength, 4),
-                            "precision": round(answer.precision, 4),
-                        }
-                        text = json.dumps(record, ensure_ascii=False)
-                    write(f"{text}\n".encode())
+                    record = {
+                        "source": line.text,
+                        "output": one_line(text),
+                        "match": answer.match,
+                        "strength": round(answer.strength, 4),
+                        "precision": round(answer.precision, 4),
+                    }
+                    write((json_line(record) if json_lines else f"{record['output']}\n").encode())
                     matched, total = matched + answer.match, total + bool(line.text.strip())
                 advance(sum(line.size for line in chunk))
     if total > matched and not quiet:

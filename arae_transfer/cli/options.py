@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,11 @@ def complete_class(ctx: typer.Context, incomplete: str) -> list[str]:
     except AraeError:
         return []
     return [name for name in classes if name.startswith(incomplete)]
+
+
+def typed_text(argument: str) -> str:
+    """Return text given as an argument, read as UTF-8 in any locale; bytes that are none become U+FFFD."""
+    return os.fsencode(argument).decode("utf-8", errors="replace")
 
 
 # Of commands that run an exported model on lines.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arae_transfer.errors import AraeError
+from arae_transfer.layout import expanded
 
 if TYPE_CHECKING:
     from arae_transfer.runtime.image_model import Floats, ImageModel
@@ -89,7 +90,7 @@ def _code(model: ImageModel, wish: str) -> Floats:
     if f"{name}:" == NOISE:
         code: Floats = model.sample_codes(1, number)[0]
         return code
-    values = model.read(Path(name).expanduser())
+    values = model.read(expanded(name))
     if number >= len(values):
         raise AraeError(f"{name} holds {len(values):,} images; there is no number {number:,}", "count from 0.")
     encoded: Floats = model.encode(values[number : number + 1])[0]

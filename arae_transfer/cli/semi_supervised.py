@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -90,7 +89,7 @@ def semi_supervised(
         device=device,
         finished=say,
     )
-    sys.stdout.write(render(summarize(results)) + "\n")
+    typer.echo(render(summarize(results)))
 
 
 def _number_of_labels(text: str) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 DATA = "Data"
 RUN = "Run"
+MOST_RUNS_NAMED = 5
 
 
 def train(
@@ -32,7 +32,7 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RECIPE]",
+            metavar="RECIPE",
             help="A recipe's name or file, or the folder of a run to continue; none: list the recipes.",
             show_default=False,
         ),
@@ -118,6 +118,8 @@ def train(
     if recipe is None:
         if resume:
             ctx.fail("--resume needs a recipe or the folder of a run.")
+        if data or settings or name or initial:
+            ctx.fail("Missing argument 'RECIPE'. `arae train` alone lists them; quickstart learns from any classes.")
         _print_recipes()
         return
     if initial is not None and resume:
@@ -134,7 +136,7 @@ def train(
 
     from arae_transfer.cli.extras import require
 
-    require("torch", "safetensors", "sacrebleu", extra="train", command="arae train")
+    require("torch", "safetensors", "sacrebleu", "filelock", extra="train", command="arae train")
     if devices > 1 and not launched:
         from arae_transfer.cli.processes import own_command, run_processes
 
@@ -182,7 +184,7 @@ def train(
     leave_processes()
     if not processes.leads:
         raise typer.Exit(0 if outcome.finished else 130)
-    sys.stdout.write(f"{outcome.run}\n")
+    typer.echo(outcome.run)
     if not outcome.finished:
         more = f" --devices {processes.size}" if processes.size > 1 else ""
         reporter.interrupted(outcome, f"arae train {shlex.quote(str(outcome.run))} --resume{more}")
@@ -201,14 +203,14 @@ def _print_recipes() -> None:
     from arae_transfer.recipe import load_recipe
 
     for name, path in list_recipes().items():
-        sys.stdout.write(f"{name}\t{load_recipe(path).description}\n")
+        typer.echo(f"{name}\t{load_recipe(path).description}")
 
 
 def _print_keys() -> None:
     from arae_transfer.recipe import recipe_keys
 
     for key, (documentation, default) in recipe_keys().items():
-        sys.stdout.write(f"{key} = {json.dumps(default, default=list)}\t{documentation}\n")
+        typer.echo(f"{key} = {json.dumps(default, default=list)}\t{documentation}")
 
 
 def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, settings: list[str]) -> Path:
@@ -218,7 +220,17 @@ def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, setting
         if not resume:
             raise AraeError(f"{given} is a run that exists", f"continue it with `arae train {given} --resume`.")
         return given
-    parent = runs / _recipe_name(find_recipe(recipe), settings)
+    try:
+        path = find_recipe(recipe)
+    except AraeError as error:
+        if not resume:
+            raise
+        known = sorted((folder for folder in runs.glob("*/*") if _is_run(folder)), key=_last_change, reverse=True)
+        raise AraeError(
+            f"there is neither a run nor a recipe {recipe!r} to continue",
+            f"the newest runs in {runs}: {', '.join(map(str, known[:MOST_RUNS_NAMED])) or 'none'}.",
+        ) from error
+    parent = runs / _recipe_name(path, settings)
     if resume:
         candidates = [parent / name] if name else sorted(parent.glob("*"), key=_last_change)
         started = [run for run in candidates if _is_run(run)]
@@ -229,7 +241,7 @@ def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, setting
             )
         return started[-1]
     run = parent / (name or datetime.now().strftime("%Y%m%d-%H%M%S"))
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+    if run.exists() and (not run.is_dir() or any(path != RunLayout(run).lock for path in run.iterdir())):
         raise AraeError(
             f"the run {run} exists", f"give another --name, or continue it with `arae train {run} --resume`."
         )
@@ -306,13 +318,15 @@ def _read_labelled_data(recipe: Recipe, sources: list[str]) -> LabelledData:
 
 def read_training_data(recipe: Recipe, data: list[str], message: Callable[[str], None]) -> TrainingData:
     """Read what a recipe learns from, or make the corpus that it brings."""
+    from dataclasses import replace
+
     from arae_transfer.corpus.reading import ReadingOptions, is_large, read_corpus, stream_corpus
     from arae_transfer.corpus.sources import absolute_source
     from arae_transfer.training.data import TrainingData
 
     if not data:
         return _builtin_data()
-    options = ReadingOptions.of(recipe)
+    options = replace(ReadingOptions.of(recipe), classes_key="data.classes")
     from arae_transfer.cli.training_reporter import reading_progress
 
     classes = recipe.data.classes or None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -358,6 +359,11 @@ def sources_of(names: Sequence[str]) -> list[Source]:
     """Return the inputs, after seeing that all of them can be read."""
     from arae_transfer.runtime.stream import Source
 
+    for name in names:
+        if any(map(str.isspace, name)) and not os.path.lexists(name):
+            raise AraeError(
+                f"there is no file called {name!r}", "a sentence comes by standard input: echo SENTENCE | arae ..."
+            )
     return [_standard_input() if name == STANDARD_INPUT else Source.from_path(Path(name)) for name in names]
 
 

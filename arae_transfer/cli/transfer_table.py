@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -137,4 +136,4 @@ def transfer_table(
         say("interrupted; the same command goes on")
         raise typer.Exit(130)
     table = measure_trainings(trainings, source, judge_text, folder, say)
-    sys.stdout.write(render(table))
+    typer.echo(render(table), nl=False)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arae_transfer.errors import AraeError
+from arae_transfer.layout import expanded
 from arae_transfer.recipe import Image
 
 Bytes = npt.NDArray[np.uint8]
@@ -117,10 +118,10 @@ def image_sources(wishes: Sequence[str]) -> list[ImageSource]:
     """
     found: list[ImageSource] = []
     for wish in wishes:
-        folder, name = Path(wish).expanduser(), ONLY_CLASS
+        folder, name = expanded(wish), ONLY_CLASS
         if not folder.is_dir() and "=" in wish:
             name, _, rest = wish.partition("=")
-            folder = Path(rest).expanduser()
+            folder = expanded(rest)
         if not folder.is_dir():
             raise AraeError(f"{folder} is not a folder", _FILES)
         if any(source.name == name for source in found):

@@ -58,6 +58,7 @@ class ReadingOptions:
     minimum_lines: int = 2
     minimum_classes: int = 2
     held_out: HeldOutSize = field(default_factory=HeldOutSize)
+    classes_key: str = ""
     form: Form | None = None
 
     @classmethod

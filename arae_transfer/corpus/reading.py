@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -414,10 +415,11 @@ def _check_classes(known: Set[str], order: Sequence[str], options: ReadingOption
     names = sorted(known)
     for label in order:
         if label not in known:
-            raise AraeError(
-                f"there is no class {label!r} in {pool.name()}{nearest(label, names)}",
-                f"its classes are: {', '.join(names) or 'none'}",
-            )
+            hint = f"its classes are: {', '.join(names) or 'none'}"
+            if options.classes_key and len(names) >= options.minimum_classes:
+                wanted = shlex.quote(json.dumps(names, ensure_ascii=False))
+                hint += f"; to learn these, add --set {options.classes_key}={wanted}"
+            raise AraeError(f"there is no class {label!r} in {pool.name()}{nearest(label, names)}", hint)
     if len(order) < options.minimum_classes:
         found = f"is only the class {order[0]!r}" if len(order) == 1 else f"are {len(order) or 'no'} classes"
         raise AraeError(

@@ -12,6 +12,7 @@ from typing import Literal
 
 from arae_transfer.corpus.text_files import COMPRESSED_SUFFIX, explain_read_failure, require_regular_file
 from arae_transfer.errors import AraeError
+from arae_transfer.layout import expanded
 
 TRAIN = "train"
 VALID = "valid"
@@ -135,7 +136,7 @@ def resolve_sources(data: Sequence[str]) -> list[Source]:
 def absolute_source(value: str) -> str:
     """Return a ``--data`` value with its path made absolute, so that it holds in any working folder."""
     label, name = _split_value(value)
-    path = Path(name).expanduser().absolute()
+    path = expanded(name).absolute()
     return str(path) if label is None else f"{label}={path}"
 
 
@@ -147,7 +148,7 @@ def _split_value(value: str) -> tuple[str | None, str]:
     label, equals, name = value.partition("=")
     if not equals:
         return None, value
-    if _exists(Path(value).expanduser()) and not (name and _exists(Path(name).expanduser())):
+    if _exists(expanded(value)) and not (name and _exists(expanded(name))):
         return None, value
     return label, name
 
@@ -158,7 +159,7 @@ def _resolve(value: str) -> list[Source]:
     label, name = _split_value(value)
     if label is not None:
         return [_class_file(value, label, name)]
-    whole = Path(value).expanduser()
+    whole = expanded(value)
     if not _exists(whole):
         yahoo = whole.name == _YAHOO_FOLDER or whole.name.startswith(_YAHOO_FILE)
         raise AraeError(f"no file or folder {value}{_nearest_file(whole)}", YAHOO_HINT if yahoo else _FORMS)
@@ -198,7 +199,7 @@ def _class_file(value: str, label: str, name: str) -> ClassFile:
         missing = "class name before" if not label.strip() else "file after"
         raise AraeError(f"--data {value}: there is no {missing} the '='", "write --data CLASS=FILE.")
     check_class_name(label, "--data CLASS=FILE")
-    path = Path(name).expanduser()
+    path = expanded(name)
     if not _exists(path):
         raise AraeError(
             f"--data {value}: no file {name}{_nearest_file(path)}",

@@ -12,6 +12,7 @@ from arae_transfer.corpus.report import Tally
 from arae_transfer.corpus.text_files import TextFile
 from arae_transfer.errors import AraeError
 from arae_transfer.form import Form, Writer
+from arae_transfer.layout import expanded
 
 
 @dataclass(frozen=True, order=True)
@@ -94,7 +95,7 @@ def read_output_options(values: Iterable[str], classes: Sequence[str], alignment
         direction, name = _split_option(value, {str(known): known for known in all_directions(classes)}, "--outputs")
         if direction in outputs:
             raise AraeError(f"--outputs {direction}= is given twice", "give one file for each direction.")
-        outputs[direction] = alignment.read(Path(name).expanduser(), direction.source)
+        outputs[direction] = alignment.read(expanded(name), direction.source)
     return dict(sorted(outputs.items()))
 
 
@@ -138,14 +139,14 @@ def read_references(values: Iterable[str], classes: Sequence[str], alignment: Al
         known |= {direction.source: direction for direction in all_directions(classes)}
     references: References = {}
     for value in values:
-        folder = Path(value).expanduser()
+        folder = expanded(value)
         if folder.is_dir():
             for direction, lines in read_output_folder(folder, classes, alignment).items():
                 references.setdefault(direction, []).append(lines)
             continue
         direction, names = _split_option(value, known, "--references")
-        paths = [names] if Path(names).expanduser().is_file() else names.split(",")
-        sets = [alignment.read(Path(name).expanduser(), direction.source) for name in paths]
+        paths = [names] if expanded(names).is_file() else names.split(",")
+        sets = [alignment.read(expanded(name), direction.source) for name in paths]
         references.setdefault(direction, []).extend(sets)
     return references
 

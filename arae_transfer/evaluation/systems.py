@@ -12,7 +12,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.evaluation.outputs import Outputs, all_directions
 from arae_transfer.evaluation.real_text import LabelledText
 from arae_transfer.form import Form
-from arae_transfer.layout import ExportLayout
+from arae_transfer.layout import ExportLayout, expanded
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.rewriter import Rewriter
 
@@ -24,7 +24,7 @@ def find_system(wish: str | None) -> Path | ModelFolder:
         AraeError: It is neither.
     """
     if wish is not None:
-        folder = Path(wish).expanduser()
+        folder = expanded(wish)
         if folder.is_dir() and not ExportLayout(folder).config.is_file():
             return folder
     return ModelFolder.find(wish, "any")

@@ -7,6 +7,7 @@ import json
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from arae_transfer.training.checkpoint import (
     restore,
     save_checkpoint,
 )
+from arae_transfer.training.claim import claimed
 from arae_transfer.training.data import PreparedData, TrainingData
 from arae_transfer.training.device import choose_device, choose_precision
 from arae_transfer.training.guard import CollapseGuard
@@ -141,8 +143,10 @@ class Trainer:
         self.log = RunLog(self.layout, self.sentences_per_step, scalars)
         self.guard = CollapseGuard(recipe, len(self.classes), self.steps)
         self._saved_step: int | None = None
+        self._resumes = resume
         if resume:
-            self._resume()
+            with claimed(self.layout, resume=True):
+                self._resume()
 
     @property
     def text(self) -> PreparedData:
@@ -241,7 +245,15 @@ class Trainer:
     # --- the loop ---------------------------------------------------------------------------------------------
 
     def train(self) -> Outcome:
-        """Train to the end of the recipe, or until asked to stop; either way the run can be loaded afterwards."""
+        """Train to the end of the recipe, or until asked to stop; either way the run can be loaded afterwards.
+
+        Raises:
+            AraeError: Another process trains the run, or it cannot be written.
+        """
+        with claimed(self.layout, resume=self._resumes) if self.processes.leads else nullcontext():
+            return self._train()
+
+    def _train(self) -> Outcome:
         recipe, processes = self.recipe, self.processes
         prepare_processor()
         if processes.leads:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from arae_transfer.cli import app
 from arae_transfer.cli import sample as sample_command
+from arae_transfer.cli.options import typed_text
 from arae_transfer.corpus.quickstart import make_sentences
 from arae_transfer.layout import ExportLayout, RunLayout
 
@@ -135,6 +136,33 @@ def test_a_walk_of_one_kind_of_text_names_no_class(model: Path) -> None:
     assert status == 0
     assert len(out.splitlines()) == 3
     assert "\t" not in out
+
+
+def test_arguments_are_read_as_utf8_in_any_locale(model: Path) -> None:
+    def walk(first: str) -> list[str]:
+        status, out, _ = invoke("interpolate", first, "the soup was cold .", "--model", model, "--steps", 2, "--json")
+        assert status == 0
+        return [json.loads(line)["output"] for line in out.splitlines()]
+
+    escaped = "the café was \N{HOT BEVERAGE} .".encode().decode("ascii", "surrogateescape")  # what LC_ALL=C makes of it
+    assert walk(escaped) == walk("the café was \N{HOT BEVERAGE} .")
+    assert typed_text("soup \udcff") == "soup \ufffd"
+
+
+def test_a_path_has_a_bound(model: Path) -> None:
+    assert invoke("interpolate", "a", "b", "--model", model, "--steps", 1_000_000)[0] == 2
+
+
+def test_an_offset_answers_one_line_with_one_line(model: Path, corpus: Path) -> None:
+    lines = "the waiter\u2028was\x85rude .\nthe soup\x0bwas\u2029cold .\n\n \xff\n" + "a b " * 200 + "\nlast"
+    arguments = ["offset", "--model", model, "--word", "soup", "--corpus", corpus, "--quiet"]
+    status, out, said = invoke(*arguments, text=lines)
+    assert (status, len(out.splitlines()), said) == (0, lines.count("\n") + 1, "")
+    status, out, _ = invoke(*arguments, "--json", text=lines)
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [record["source"] for record in records] == lines.split("\n")
+    assert [record["match"] for record in records][1] is True
+    assert invoke(*arguments, "--strongest", "nan")[0] == 2
 
 
 @pytest.mark.parametrize("key", ["attribute.weight=1", "model.code=sequence", "cycle.weight=1", "noise.style_share=1"])

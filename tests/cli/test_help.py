@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -53,3 +59,40 @@ def test_commands_declared_with_their_group_still_work() -> None:
 
     assert CliRunner().invoke(group, ["first"]).stdout == "one\n"
     assert "Say two." in CliRunner().invoke(group, ["--help"]).stdout
+
+
+@pytest.mark.parametrize(("group", "source"), SOURCES, ids=lambda value: getattr(value, "name", value))
+def test_arguments_are_words_of_the_user_and_not_python_types(group: str, source: CommandSource) -> None:
+    shown = CliRunner().invoke(app, [*group.split(), source.name, "--help"]).output
+    usage, _, rest = shown.partition("\n\n")
+    assert not re.search(r"[{}]|\[\[", usage), usage
+    assert not re.search(r"<(str|path|int|list)", rest), rest
+
+
+# What is echoed where it cannot be written.
+
+ECHOING = [["--help"], ["--version"], ["transfer", "--help"], ["transfer", "--list-classes"], ["train", "--list-keys"]]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("words", ECHOING, ids=" ".join)
+def test_a_full_disk_is_one_message_whatever_is_echoed(words: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "arae_transfer", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("arae: cannot write standard output: No space left")
+    assert done.stderr.count(b"\n") == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX closes the stream")
+@pytest.mark.parametrize("words", [["train"], ["train", "--list-keys"], ["transfer", "--list-models"]], ids=" ".join)
+def test_lists_need_nobody_who_reads_them(words: list[str]) -> None:
+    command = " ".join([sys.executable, "-m", "arae_transfer", *words, "1>&-"])
+    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

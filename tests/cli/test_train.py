@@ -20,9 +20,11 @@ import torch
 from typer.testing import CliRunner
 
 from arae_transfer.cli import app
+from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout, list_recipes
 from arae_transfer.recipe import load_recipe, recipe_keys
 from arae_transfer.training.checkpoint import load_run
+from arae_transfer.training.claim import claimed
 
 RECIPE = """
 description = "A recipe for tests."
@@ -220,6 +222,21 @@ def test_an_unknown_recipe_names_the_nearest() -> None:
     fail(arae("quikstart"), "there is no recipe called 'quikstart'", "did you mean quickstart?")
 
 
+def test_data_without_a_recipe_train_nothing_and_are_no_success() -> None:
+    done = arae("--data", "data")
+    assert (done.status, done.stdout) == (2, "")
+    assert "Missing argument 'RECIPE'" in done.stderr
+
+
+def test_other_classes_than_the_recipe_names_are_told_how_to_be_learnt() -> None:
+    recipe = Path("shop/recipe.toml")
+    recipe.write_text(RECIPE.replace("[model]", '[data]\nclasses = ["cold", "it\'s"]\n\n[model]'), "utf-8")
+    done = train("-q")
+    fail(done, "there is no class 'cold'", "its classes are: bad, good")
+    setting = shlex.split(done.stderr.partition("to learn these, add ")[2])
+    assert load_run(succeed(train("-q", *setting)), "latest").classes == ("bad", "good")
+
+
 def test_a_recipe_without_data_says_what_to_give() -> None:
     fail(arae("shop"), "the recipe shop needs data", "give --data CLASS=FILE")
 
@@ -265,6 +282,48 @@ def test_a_file_in_the_runs_place_is_not_trained_over() -> None:
     fail(train("--name", "one"), "the run runs/shop/one exists")
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_is_trained_by_one_process_at_a_time(resume: bool) -> None:
+    run = Path("runs/shop/one")
+    more = ["--resume"] if resume else []
+    if resume:
+        succeed(train("--name", "one", "--set", "training.sentences=8"))
+        lengthen(run, 24)
+        before = RunLayout(run).metrics.read_bytes()
+    with claimed(RunLayout(run), resume=resume):
+        fail(train("--name", "one", "-q", *more), "the run runs/shop/one is being trained by another process", "--name")
+        if resume:
+            assert RunLayout(run).metrics.read_bytes() == before
+    succeed(train("--name", "one", *more))  # the other one has gone
+
+
+def test_a_killed_process_holds_its_run_no_longer() -> None:
+    program = (
+        "import sys, pathlib; from arae_transfer.layout import RunLayout; from arae_transfer.training.claim import "
+        "claimed\nwith claimed(RunLayout(pathlib.Path(sys.argv[1])), resume=False): print('held', flush=True); input()"
+    )
+    command = [sys.executable, "-c", program, "runs/shop/one"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        fail(train("--name", "one", "-q"), "is being trained by another process")
+        process.kill()
+    succeed(train("--name", "one", "--set", "training.sentences=8"))
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_not_trained_over() -> None:
+    layout = RunLayout(succeed(train("--name", "one", "--set", "training.sentences=8")))
+    with pytest.raises(AraeError, match="exists: another process"), claimed(layout, resume=False):
+        pytest.fail("the run was claimed")
+
+
+def test_a_claim_without_a_run_leaves_nothing_behind() -> None:
+    for resume in (False, True):
+        with claimed(RunLayout(Path("runs/shop/one")), resume=resume):
+            pass
+        assert not Path("runs/shop/one").exists()
+
+
 def test_resume_needs_something_to_resume() -> None:
     done = arae("--resume")
     assert done.status == 2
@@ -272,6 +331,7 @@ def test_resume_needs_something_to_resume() -> None:
     fail(train("--resume"), "there is no run in runs/shop", "without --resume")
     succeed(train("--name", "one", "--set", "training.sentences=8"))
     fail(train("--resume", "--name", "two"), "there is no run two in runs/shop")
+    fail(arae("runs/shop/two", "--resume"), "neither a run nor a recipe 'runs/shop/two'", "in runs: runs/shop/one")
 
 
 def test_a_run_that_is_continued_keeps_its_recipe() -> None:

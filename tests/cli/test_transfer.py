@@ -330,9 +330,10 @@ def test_a_link_stays_a_link_and_a_device_a_device(arae: Arae) -> None:
     assert pipe.is_fifo()
 
 
-@pytest.mark.parametrize("target", [".", "file/below", "/proc/nothing/answers"])
+@pytest.mark.parametrize("target", [".", "file/below", "/proc/nothing/answers", "loop"])
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(arae: Arae, target: str) -> None:
     (arae.folder / "file").touch()
+    (arae.folder / "loop").symlink_to("loop")
     with arae.start("--to", "positive", "-o", target) as process:  # standard input stays open
         assert process.wait(20) == 1
         assert process.stderr is not None
@@ -393,8 +394,10 @@ def test_a_missing_file_is_refused_before_anything_is_written(arae: Arae) -> Non
         (["--to", "ne"], ["negative or neutral tone"]),
         (["--to", "positive", "--model", "nowhere"], ["nowhere", "models:"]),
         (["--to", "positive", "--model", "./nowhere"], ["nowhere"]),
+        (["--to", "positive", "--model", "~nobody-of-this-name/model"], ["~nobody-of-this-name/model"]),
         (["--to", "positive", "--device", "tpu"], ["tpu", "cuda"]),
         (["--to", "positive", "--form", "verse"], ["verse", "ordinary"]),
+        (["--to", "positive", "the food was bad ."], ["no file called 'the food was bad .'", "echo SENTENCE | arae"]),
     ],
 )
 def test_a_mistake_is_answered_with_what_exists(arae: Arae, arguments: list[str], words: list[str]) -> None:
