@@ -19,8 +19,8 @@ from arae_transfer.errors import AraeError
 if TYPE_CHECKING:
     from arae_transfer.evaluation.outputs import Alignment, Outputs
     from arae_transfer.evaluation.real_text import LabelledText
+    from arae_transfer.evaluation.systems import System
     from arae_transfer.evaluation.words import Tokenization
-    from arae_transfer.runtime.model_folder import ModelFolder
 
 REWRITES = "Rewrites"
 DATA = "Data"
@@ -37,8 +37,8 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="MODEL",
-            help="An exported model's name or folder, or a folder of rewrites CLASS-to-CLASS.txt; further ones are "
-            "tested against the first.",
+            help="An exported model's name or folder, a run (its best checkpoint; RUN:latest for the latest), or a "
+            "folder of rewrites CLASS-to-CLASS.txt; further ones are tested against the first.",
             show_default=False,
         ),
     ] = None,
@@ -53,8 +53,8 @@ def evaluate(
     compare: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="MODEL|FOLDER",
-            help="A further model or folder of rewrites, tested against the first; repeatable.",
+            metavar="MODEL|RUN|FOLDER",
+            help="A further model, run or folder of rewrites, tested against the first; repeatable.",
             rich_help_panel=REWRITES,
         ),
     ] = None,
@@ -172,6 +172,7 @@ def evaluate(
 
     \b
       arae evaluate yelp-sentiment --data yelp
+      arae evaluate runs/yelp-sentiment/first --data yelp
       arae evaluate --outputs negative-to-positive=mine.txt --data yelp
       arae evaluate mine --compare other-outputs/ --data yelp
       arae evaluate early middle late --data yelp --curve curve.png
@@ -200,7 +201,16 @@ def evaluate(
     )
     from arae_transfer.evaluation.real_text import read_evaluated_split, read_unseen_text
     from arae_transfer.evaluation.report import to_data
-    from arae_transfer.evaluation.systems import find_system, name_systems, rewrite_split
+    from arae_transfer.evaluation.systems import (
+        FROM_FILES,
+        RunCheckpoint,
+        describe_rewriter,
+        describe_run,
+        find_system,
+        name_systems,
+        rewrite_by_run,
+        rewrite_split,
+    )
     from arae_transfer.runtime.model_folder import ModelFolder
     from arae_transfer.runtime.rewriter import Rewriter
 
@@ -250,15 +260,24 @@ def evaluate(
         human = read_references(references or [], list(source.lines), alignment)
         names = name_systems(found)
         systems: dict[str, Outputs] = {}
+        decoding: dict[str, str] = {}
         if outputs:
             name = f"--{OUTPUTS}" if OUTPUTS in names else OUTPUTS
             systems[name] = read_output_options(outputs, list(source.lines), alignment)
+            decoding[name] = FROM_FILES
         for name, system in zip(names, found.values(), strict=True):
             if isinstance(system, Path):
                 systems[name] = read_output_folder(system, list(source.lines), alignment)
+                decoding[name] = FROM_FILES
                 continue
-            rewriter = Rewriter.load(system.root, device=device, threads=threads)
-            systems[name] = rewrite_split(rewriter, source, batch_size, progress)
+            if isinstance(system, RunCheckpoint):
+                loaded = system.load()
+                progress(f"{name} rewrites")
+                systems[name], decoding[name] = rewrite_by_run(loaded, source, name), describe_run(loaded)
+            else:
+                rewriter = Rewriter.load(system.root, device=device, threads=threads)
+                systems[name] = rewrite_split(rewriter, source, batch_size, progress)
+                decoding[name] = describe_rewriter(rewriter)
             if save_outputs is not None:
                 folder = save_outputs / quote(name, safe=" ") if len(found) > 1 else save_outputs
                 write_output_folder(folder, systems[name])
@@ -270,6 +289,7 @@ def evaluate(
             human,
             EvaluationOptions(tokenization=cast("Tokenization", words)),
             progress,
+            decoding,
         )
     results = to_data(evaluation)
     samples = list(_sample(source, systems, rule_sample)) if rule_sample else []
@@ -285,7 +305,7 @@ def evaluate(
 
 
 def _evaluate_images(
-    systems: Mapping[str, Path | ModelFolder],
+    systems: Mapping[str, System],
     data: list[str],
     limit: int | None,
     device: str,
@@ -301,11 +321,12 @@ def _evaluate_images(
     from arae_transfer.evaluation.images import SAMPLES, evaluate_images, read_image_data
     from arae_transfer.recipe import Image
     from arae_transfer.runtime.image_model import ImageModel
+    from arae_transfer.runtime.model_folder import ModelFolder
     from arae_transfer.runtime.sessions import Sessions
 
     models = {}
     for wish, system in systems.items():
-        if isinstance(system, Path) or system.image is None:
+        if not isinstance(system, ModelFolder) or system.image is None:
             raise AraeError(f"{wish} is not a model of images, as others here are", "evaluate it by itself.")
         models[system.name if system.name not in models else wish] = ImageModel(Sessions(system, device, threads))
     if not data:
@@ -341,7 +362,7 @@ def _render_images(results: Mapping[str, Any], *, as_json: bool, as_markdown: bo
 
 
 def _read_builtin(
-    systems: Iterable[Path | ModelFolder], split: str, limit: int | None
+    systems: Iterable[System], split: str, limit: int | None
 ) -> tuple[LabelledText, Alignment, LabelledText]:
     """Return the text that models have learned from which brought their own corpus.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # The generated codes' variance over the encoded ones', below which the generator is called collapsed, and above
@@ -85,7 +86,8 @@ def _neighbours(data: Data) -> str:
     gap = own["near"] - own["random"]
     text = (
         f"Sentences within {found['farthest']} word edits have codes of mean cosine similarity {own['near']:.3f}, "
-        f"random pairs {own['random']:.3f}"
+        f"random pairs {own['random']:.3f} ({found['anchors']:,} sentences, each with {found['partners']:.0f} others "
+        "on average)"
     )
     if not data["pooling"].startswith("none"):
         text += f" ({data['pooling']} stands for a code)"
@@ -175,10 +177,27 @@ def _content(data: Data) -> str:
 def _projection(data: Data) -> str:
     own = data["projection"]["run"]
     first, second = own["explained"]
-    return (
+    text = (
         f"Two principal components show {first + second:.0f} % of the variance of the codes ({first:.0f} and "
         f"{second:.0f} %); what they do not show may still separate the classes."
     )
+    if not own["generated"]:
+        return text
+    encoded = [point for points in own["points"].values() for point in points]
+    shares = [
+        100 * _spread(own["generated"], axis) / spread if (spread := _spread(encoded, axis)) > 0 else 0.0
+        for axis in (0, 1)
+    ]
+    pooled = "" if data["pooling"].startswith("none") else f" ({data['pooling']} stands for a code)"
+    return (
+        f"{text} Along them generated codes have {shares[0]:.0f} and {shares[1]:.0f} % of the encoded codes' variance"
+        f"{pooled}."
+    )
+
+
+def _spread(points: Sequence[Sequence[float]], axis: int) -> float:
+    """Return the variance of points along an axis."""
+    return statistics.pvariance([point[axis] for point in points])
 
 
 def render_markdown(data: Data, plots: Mapping[str, str], remark: str = "") -> str:
