@@ -87,12 +87,12 @@ def _neighbours(data: Data) -> str:
     text = (
         f"Sentences within {found['farthest']} word edits have codes of mean cosine similarity {own['near']:.3f}, "
         f"random pairs {own['random']:.3f} ({found['anchors']:,} sentences, each with {found['partners']:.0f} others "
-        "on average)"
+        "on average"
     )
     if not data["pooling"].startswith("none"):
-        text += f" ({data['pooling']} stands for a code)"
+        text += f"; {data['pooling']} stands for a code"
     verdict = "like sentences have like codes" if gap > 0.05 else "the code hardly knows like sentences from others"
-    text += f": {verdict}."
+    text += f"): {verdict}."
     other = found.get("baseline")
     if other:
         other_gap = other["near"] - other["random"]
@@ -139,6 +139,8 @@ def _gain(data: Data) -> str:
 
 def _probe(data: Data) -> str:
     own = data["probe"]["run"]
+    if len(data["run"]["classes"]) == 1:
+        return "There is one class, which the code need not tell."
     if own is None:
         return "There are too few sentences to fit a probe."
     # The standard error of a share, doubled.

@@ -77,16 +77,18 @@ def _history(data: Data, what: str, label: str) -> Figure | None:
         ("baseline", "real"): (f"encoded, {BASELINE}", ":", "s", ORANGE),
     }
     drawn = False
-    for (subject, kind), (name, dashes, marker, colour) in styles.items():
+    for place, ((subject, kind), (name, dashes, marker, colour)) in enumerate(styles.items()):
         series = data["history"].get(subject, {}).get(f"{kind}_{what}", {"values": []})
         if series["values"]:
-            every = max(1, len(series["values"]) // _MARKS)
+            # Each begins at another place, so that curves that coincide show all their markers.
+            every = max(len(styles), len(series["values"]) // _MARKS)
+            first = min(place, len(series["values"]) - 1)
             axes.plot(
                 series["sentences"],
                 series["values"],
                 linestyle=dashes,
                 marker=marker,
-                markevery=every,
+                markevery=(first, every),
                 color=colour,
                 label=name,
                 markerfacecolor="white",

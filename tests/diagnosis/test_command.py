@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from arae_transfer.cli import app
 from arae_transfer.diagnosis.coder import Coder, Sentence
 from arae_transfer.diagnosis.interpretation import interpret
-from arae_transfer.diagnosis.plots import CLASS_STYLES, _projection
+from arae_transfer.diagnosis.plots import CLASS_STYLES, _history, _projection
 from arae_transfer.diagnosis.swaps import Answers, paired_differences
 from arae_transfer.layout import RunLayout
 from arae_transfer.model.decoder import mean_of_code
@@ -162,8 +162,18 @@ def test_plots(make_run: Any, tmp_path: Path) -> None:
         with image.open(io.BytesIO((tmp_path / "out" / f"{name}.png").read_bytes())) as picture:
             grey = np.asarray(picture.convert("L"))
         assert (grey < 60).mean() > 0.001  # dark lines also without colour
-        assert (grey[:20] < 60).any()  # a title
+        assert (grey[:20] < 60).any(axis=0).sum() > 50  # a title: letters, and not an axis alone
         assert f"({name}.png)" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_curves_that_coincide_show_all_their_markers(diagnosis: dict[str, Any]) -> None:
+    pytest.importorskip("matplotlib")
+    figure = _history(diagnosis, "norm", "norm")  # 1.0 in all of them, at 5 places
+    assert figure is not None
+    lines = figure.axes[0].get_lines()
+    marked = [set(range(5)[slice(line.get_markevery()[0], None, line.get_markevery()[1])]) for line in lines]
+    assert len(lines) == 3 and all(marked)
+    assert sum(map(len, marked)) == len(set().union(*marked))
 
 
 def test_classes_differ_in_shape_and_are_open_inside(diagnosis: dict[str, Any]) -> None:

@@ -64,8 +64,8 @@ def test_names_of_near_points_do_not_meet() -> None:
     axes = figure.add_subplot()
     axes.set_xlim(0, 102)
     axes.set_ylim(0, 104)
-    places = [(68, 87), (69, 84), (20, 68), (16, 75), (12, 81), (100, 4), (99, 4)]
-    names = ["yelp-sentiment", "finish3", "autoencoder", "arae-1", "arae-10", "copied source", "shy"]
+    places = [(68, 87), (69, 84), (20, 68), (16, 75), (12, 81), (100, 4), (99, 4), (45, 84)]
+    names = ["yelp-sentiment", "finish3", "autoencoder", "arae-1", "arae-10", "copied source", "shy", "alone"]
     points = [
         Point(name, content, (content, content), style, (style, style), False)
         for name, (content, style) in zip(names, places, strict=True)
