@@ -134,6 +134,14 @@ def _gain(data: Data) -> str:
         return f"this run mends swaps {share:.1f} % more cheaply, beyond chance over sentences, {caution}"
     if all(sign > 0 for sign in sure):
         return f"this run mends swaps {share:.1f} % more dearly, so the paper's gain does not show, {caution}"
+    if any(sure) and len(set(sure) - {0}) == 1:
+        better = ", ".join(str(number) for number, sign in enumerate(sure, 1) if sign)
+        equal = ", ".join(str(number) for number, sign in enumerate(sure, 1) if not sign)
+        how = "cheaply" if min(sure) < 0 else "dearly"
+        return (
+            f"this run mends {better} swaps more {how} (at {equal} not beyond chance over sentences), {share:.1f} % over "
+            f"all, {caution}"
+        )
     return f"the runs differ by {share:.1f} %, not beyond chance at every number of swaps"
 
 

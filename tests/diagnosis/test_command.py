@@ -126,7 +126,9 @@ def test_interpretations_follow_the_numbers(diagnosis: dict[str, Any]) -> None:
     # 14 nats in place of 20.
     assert "mends swaps 30.0 % more cheaply, beyond chance" in interpret(diagnosis)["swaps"]
     swaps["difference"]["interval"][2] = 2.5
-    assert "not beyond chance" in interpret(diagnosis)["swaps"]
+    assert "mends 1, 3, 4 swaps more cheaply (at 2 not beyond chance" in interpret(diagnosis)["swaps"]
+    swaps["difference"]["nll"] = [0.0, -1.0, 2.6, -1.0, -2.0]
+    assert "differ by 30.0 %, not beyond chance at every" in interpret(diagnosis)["swaps"]
     swaps["difference"]["nll"] = [0.0, 1.0, 3.0, 1.0, 2.0]
     assert "the paper's gain does not show" in interpret(diagnosis)["swaps"]
     # Variances of 4 and 1 encoded, of 1 and 0 generated.
@@ -171,7 +173,8 @@ def test_curves_that_coincide_show_all_their_markers(diagnosis: dict[str, Any]) 
     figure = _history(diagnosis, "norm", "norm")  # 1.0 in all of them, at 5 places
     assert figure is not None
     lines = figure.axes[0].get_lines()
-    marked = [set(range(5)[slice(line.get_markevery()[0], None, line.get_markevery()[1])]) for line in lines]
+    places: list[Any] = [line.get_markevery() for line in lines]
+    marked = [set(range(first, 5, every)) for first, every in places]
     assert len(lines) == 3 and all(marked)
     assert sum(map(len, marked)) == len(set().union(*marked))
 
