@@ -139,8 +139,8 @@ def _gain(data: Data) -> str:
         equal = ", ".join(str(number) for number, sign in enumerate(sure, 1) if not sign)
         how = "cheaply" if min(sure) < 0 else "dearly"
         return (
-            f"this run mends {better} swaps more {how} (at {equal} not beyond chance over sentences), {share:.1f} % over "
-            f"all, {caution}"
+            f"this run mends {better} swaps more {how} (at {equal} not beyond chance over sentences), {share:.1f} % "
+            f"over all, {caution}"
         )
     return f"the runs differ by {share:.1f} %, not beyond chance at every number of swaps"
 
