@@ -24,7 +24,8 @@ def load(
         model: A name, the path of an exported folder, or None for ``$ARAE_MODEL``, else the shipped model.
         device: ``auto``, ``cpu`` or ``cuda[:N]``.
         threads: CPU threads; None for all that this process may use.
-        variant: ``fp32``, ``int8`` or ``auto``: int8 on a CPU where the export found it close enough.
+        variant: ``fp32``, ``fp16``, ``int8`` or ``auto``: int8 on a CPU and fp16 on a GPU, where the export found it
+            close enough.
 
     Returns:
         A rewriter, whose ``transfer(lines, to=...)`` yields one answer per line, in order. With a ``Choice`` the

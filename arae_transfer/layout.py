@@ -184,6 +184,11 @@ class ExportLayout:
         return self.root / "encoder.int8.onnx"
 
     @property
+    def encoder_fp16(self) -> Path:
+        """Return the path of the encoder's graph in fp16 arithmetic."""
+        return self.root / "encoder.fp16.onnx"
+
+    @property
     def weights(self) -> Path:
         """Return the path of the weights that encoder and decoders share."""
         return self.root / "weights.bin"
@@ -201,6 +206,10 @@ class ExportLayout:
         """Return the path of a class's decoder in 8-bit integers."""
         return self.decoder(class_name).with_suffix(".int8.onnx")
 
+    def decoder_fp16(self, class_name: str) -> Path:
+        """Return the path of a class's decoder in fp16 arithmetic."""
+        return self.decoder(class_name).with_suffix(".fp16.onnx")
+
     def candidates(self, class_name: str) -> Path:
         """Return the path of the graph that writes several candidates of a class."""
         return self._of_class("candidates", class_name)
@@ -209,10 +218,14 @@ class ExportLayout:
         """Return the path of the graph of candidates in 8-bit integers."""
         return self.candidates(class_name).with_suffix(".int8.onnx")
 
+    def candidates_fp16(self, class_name: str) -> Path:
+        """Return the path of the graph of candidates in fp16 arithmetic."""
+        return self.candidates(class_name).with_suffix(".fp16.onnx")
+
     def _of_class(self, part: str, class_name: str) -> Path:
         name = quote(class_name, safe="")
-        # Not to be taken for the 8-bit graph of another class.
-        name = re.sub(r"\.int8$", "%2Eint8", name)
+        # Not to be taken for the 8-bit or fp16 graph of another class.
+        name = re.sub(r"\.(int8|fp16)$", r"%2E\1", name)
         return self.root / f"{part}.{name}.onnx"
 
 

@@ -45,6 +45,11 @@ class Data:
     classes: tuple[str, ...] = _setting((), "The classes in order; empty: every class found, sorted by name.")
     text_column: str = _setting("text", "The column of the text in TSV, CSV and JSONL files.")
     label_column: str = _setting("label", "The column of the class in TSV, CSV and JSONL files.")
+    writing: Literal["corpus", "ordinary"] = _setting(
+        "corpus",
+        "How the data is written: in the form that [form] describes, or as people write, and then brought to that form "
+        "when it is read.",
+    )
     maximum_tokens: int = _setting(
         40,
         "Sentences of more tokens are left out of training, counted; a longer input is cut there.",
@@ -406,6 +411,8 @@ def _check_task(recipe: Recipe, source: str) -> None:
         AraeError: Naming the key.
     """
     refused = [
+        # A classification finds out line by line how its sentences are written.
+        ("data.writing", recipe.data.writing != "corpus", "corpus"),
         ("noise.style_share", recipe.noise.style_share, "0"),
         ("pairs.sentences", recipe.pairs.sentences, "0"),
         ("pairs.propose", recipe.pairs.propose, "0"),
@@ -432,6 +439,7 @@ def _check_task(recipe: Recipe, source: str) -> None:
 
 # What says nothing of images must be what it would be if images had it: one code vector, nothing dropped or rewritten.
 _TEXT_KEYS: dict[str, object] = {
+    "data.writing": "corpus",
     "model.code": "single",
     "model.dropout": 0.0,
     "model.word_dropout": 0.0,

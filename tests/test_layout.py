@@ -46,6 +46,13 @@ def test_decoder_files_have_plain_and_distinct_names(name: str) -> None:
     assert path not in others
 
 
+def test_no_class_has_the_file_of_another_arithmetic() -> None:
+    export = ExportLayout(Path("model"))
+    others = {export.decoder_fp16("good"), export.decoder_int8("good")}
+    own = {export.decoder("good.fp16"), export.decoder("good.int8"), export.decoder("good")}
+    assert len(own) == 3 and not own & others
+
+
 def test_a_model_is_found_by_name_and_by_path(place: Path) -> None:
     shipped = _put_model(layout.PACKAGE / "exported" / "shipped")
     mine = _put_model(place / "exported" / "mine")

@@ -95,7 +95,7 @@ def transfer(
 
     from arae_transfer.bench.transfer import add_ceiling, measure_transfer, operations_per_line
     from arae_transfer.layout import ExportLayout
-    from arae_transfer.runtime.model_folder import ModelFolder
+    from arae_transfer.runtime.model_folder import FP16, ModelFolder
     from arae_transfer.runtime.rewriter import Rewriter
     from arae_transfer.runtime.sessions import default_threads
 
@@ -103,7 +103,9 @@ def transfer(
     class_name = folder.match_class(to or folder.classes[-1])
     threads = threads or default_threads()
     rewriters = {
-        name: Rewriter.load(folder.root, device="cpu", threads=threads, variant=name) for name in folder.variants
+        name: Rewriter.load(folder.root, device="cpu", threads=threads, variant=name)
+        for name in folder.variants
+        if name != FP16
     }
     texts = (texts * (-(-lines // len(texts))))[:lines]
     pytorch = None

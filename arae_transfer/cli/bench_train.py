@@ -79,7 +79,7 @@ def _lines(recipe: Recipe, data: list[str] | None) -> TrainingData:
     if not data:
         sentences = make_sentences()
         return TrainingData(sentences["train"], sentences["valid"])
-    options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
+    options = ReadingOptions.of(recipe)
     training = read_corpus(data, "train", options, classes=recipe.data.classes or None)
     held_out = read_corpus(data, "valid", options, classes=training.classes)
     return TrainingData(training.lines, held_out.lines)

@@ -150,7 +150,7 @@ def _read(loaded: LoadedRun, sources: Sequence[str], run: Path) -> tuple[_Lines,
 
     recipe = loaded.recipe
     if sources:
-        options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
+        options = ReadingOptions.of(recipe)
         try:
             if recipe.task == "generation":
                 text, kept = read_generation_text(recipe, list(sources), ("train", "valid"), lambda message: None)

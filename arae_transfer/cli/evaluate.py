@@ -78,8 +78,9 @@ def evaluate(
     references: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="CLASS=FILE[,FILE...]",
-            help="Human rewrites of the lines of a class (CLASS-to-CLASS= with more than two classes); repeatable.",
+            metavar="CLASS=FILE[,FILE...]|FOLDER",
+            help="Human rewrites of the lines of a class (CLASS-to-CLASS= with more than two classes), or a folder of "
+            "CLASS-to-CLASS.txt; repeatable.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -103,11 +104,23 @@ def evaluate(
         ),
     ] = None,
     text_column: Annotated[
-        str, typer.Option(metavar="NAME", help="The column of tables that holds the text.", rich_help_panel=DATA)
-    ] = "text",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column of tables that holds the text; without this, the one that the model learned from, or "
+            "text.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     label_column: Annotated[
-        str, typer.Option(metavar="NAME", help="The column of tables that holds the class.", rich_help_panel=DATA)
-    ] = "label",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column of tables that holds the class; without this, the one that the model learned from, or "
+            "label.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     words: Annotated[
         str,
         typer.Option(
@@ -190,7 +203,6 @@ def evaluate(
         require("matplotlib", extra="plots", command="arae evaluate --curve")
         if curve.is_dir():  # known before minutes of work
             raise AraeError(f"cannot write {curve}: it is a folder", "name a file in it, such as curve.png.")
-    from arae_transfer.corpus.reading import ReadingOptions
     from arae_transfer.evaluation.evaluate import EvaluationOptions
     from arae_transfer.evaluation.evaluate import evaluate as measure
     from arae_transfer.evaluation.outputs import (
@@ -208,11 +220,13 @@ def evaluate(
         describe_run,
         find_system,
         name_systems,
+        reading_options,
         rewrite_by_run,
         rewrite_split,
     )
     from arae_transfer.runtime.model_folder import ModelFolder
     from arae_transfer.runtime.rewriter import Rewriter
+    from arae_transfer.training.checkpoint import LoadedRun
 
     if threads is not None:
         import torch
@@ -242,11 +256,15 @@ def evaluate(
         return
     if save_outputs is not None and all(isinstance(system, Path) for system in found.values()):
         ctx.fail("Option '--save-outputs' needs a model: what is read from files is there already.")
-    options = ReadingOptions(text_column=text_column, label_column=label_column)
+    options = reading_options(found.values(), text_column, label_column)
     with _progress(quiet) as progress:
+        # What cannot be used is said before anything is read.
+        loaded = {wish: system.load() for wish, system in found.items() if isinstance(system, RunCheckpoint)}
         progress("reading")
         if data:
-            source, alignment = read_evaluated_split(data, split, limit, options)
+            models = [loaded[wish] if wish in loaded else system for wish, system in found.items()]
+            known = next((model.classes for model in models if isinstance(model, ModelFolder | LoadedRun)), None)
+            source, alignment = read_evaluated_split(data, split, limit, options, known)
             judge_text = read_unseen_text(data, list(source.lines), judge_data or (), judge_split, options)
         else:
             source, alignment, judge_text = _read_builtin(found.values(), split, limit)
@@ -265,15 +283,15 @@ def evaluate(
             name = f"--{OUTPUTS}" if OUTPUTS in names else OUTPUTS
             systems[name] = read_output_options(outputs, list(source.lines), alignment)
             decoding[name] = FROM_FILES
-        for name, system in zip(names, found.values(), strict=True):
+        for name, (wish, system) in zip(names, found.items(), strict=True):
             if isinstance(system, Path):
                 systems[name] = read_output_folder(system, list(source.lines), alignment)
                 decoding[name] = FROM_FILES
                 continue
             if isinstance(system, RunCheckpoint):
-                loaded = system.load()
                 progress(f"{name} rewrites")
-                systems[name], decoding[name] = rewrite_by_run(loaded, source, name), describe_run(loaded)
+                systems[name] = rewrite_by_run(loaded[wish], source, name)
+                decoding[name] = describe_run(loaded[wish])
             else:
                 rewriter = Rewriter.load(system.root, device=device, threads=threads)
                 systems[name] = rewrite_split(rewriter, source, batch_size, progress)
@@ -287,7 +305,7 @@ def evaluate(
             judge_text,
             fluent_text,
             human,
-            EvaluationOptions(tokenization=cast("Tokenization", words)),
+            EvaluationOptions(tokenization=cast("Tokenization", words), form=options.form),
             progress,
             decoding,
         )

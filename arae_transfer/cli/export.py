@@ -17,6 +17,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout
 
 if TYPE_CHECKING:
+    from arae_transfer.export.agreement import Agreement
     from arae_transfer.export.export import ExportReport
     from arae_transfer.training.checkpoint import LoadedRun
 
@@ -44,7 +45,7 @@ def export(
         str,
         typer.Option(
             metavar="fp16|fp32",
-            help="How weights are stored; fp16 halves the files, arithmetic is fp32 either way.",
+            help="How weights are stored; fp16 halves the files and adds graphs for GPUs that compute in fp16.",
             rich_help_panel=MODEL,
         ),
     ] = "fp16",
@@ -206,13 +207,21 @@ def _describe(exported: ExportReport, weights: str) -> None:
             f"{100 * (1 - parity.unrounded_identical):.1f} % of rewrites changed by rounding the weights to {weights}",
             err=True,
         )
-    agreement = exported.agreement
-    style = f"{agreement.style_cost:.2f} points of style and " if len(exported.classes) > 1 else ""
+    for name, agreement, places in (
+        ("fp16", exported.half_agreement, "GPUs"),
+        ("int8", exported.agreement, "CPUs"),
+    ):
+        if agreement is not None:
+            _describe_variant(name, agreement, places, judged=len(exported.classes) > 1)
+
+
+def _describe_variant(name: str, agreement: Agreement, places: str, judged: bool) -> None:
+    style = f"{agreement.style_cost:.2f} points of style and " if judged else ""
     typer.echo(
-        f"int8: {100 * agreement.identical:.1f} % of rewrites are the model's, "
+        f"{name}: {100 * agreement.identical:.1f} % of rewrites are the model's, "
         f"{100 * agreement.tokens:.1f} % of tokens; "
         f"it costs {style}{agreement.self_bleu_cost:.2f} points of BLEU to the source, "
-        f"{'and is used on CPUs' if agreement.accepted else 'so that it is used only with --variant int8'}",
+        f"{f'and is used on {places}' if agreement.accepted else f'so that it is used only with --variant {name}'}",
         err=True,
     )
 
@@ -258,7 +267,7 @@ def _read_held_out(layout: RunLayout, loaded: LoadedRun) -> Mapping[str, Sequenc
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AraeError(f"{layout.environment} does not say where they are") from error
     data = loaded.recipe.data
-    options = ReadingOptions(text_column=data.text_column, label_column=data.label_column)
+    options = ReadingOptions.of(loaded.recipe)
     if sources and loaded.recipe.task == "classification":
         from arae_transfer.corpus.labelled import read_examples
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from arae_transfer.cli.command import report
+from arae_transfer.runtime.model_folder import FP16
 
 if TYPE_CHECKING:
     from arae_transfer.runtime.candidates import Choice
@@ -46,6 +47,8 @@ class Messages:
                 f"{rewriter.fallback}; running on the CPU",
                 "--device cuda says what is missing; --device cpu ends this warning.",
             )
+        if rewriter.variant == FP16 and rewriter.device.kind == "cpu":
+            report("a CPU computes fp16 in fp32, slower than fp32 itself", "--variant auto takes what is fast here.")
         typed = "-" in names and sys.stdin is not None and sys.stdin.isatty()
         if self._verbose or typed:
             seconds = self._ready - self._started

@@ -64,7 +64,7 @@ def semi_supervised(
     from arae_transfer.training.device import use_threads
 
     use_threads(threads)
-    options = ReadingOptions(text_column=resolved.data.text_column, label_column=resolved.data.label_column)
+    options = ReadingOptions.of(resolved)
     pairs = resolved.labels.pairs
     corpus = read_labelled_data(data, resolved.form, options, pairs=pairs, classes=resolved.data.classes)
     test = read_examples(data, "test", resolved.form, options, pairs=pairs, classes=corpus.classes)

@@ -286,7 +286,8 @@ def data_sources(recipe: Recipe, data: list[str] | None, run: Path, resumed: boo
             forms = "--data FILE.txt, one sentence a line, or --data FOLDER with SNLI's files."
         if recipe.labels.pairs:
             forms = "--data FOLDER with SNLI's files: https://nlp.stanford.edu/projects/snli/snli_1.0.zip"
-        raise AraeError(f"the recipe {recipe.name} needs data", f"give {forms}")
+        where = f" The data: {recipe.data_source}" if recipe.data_source else ""
+        raise AraeError(f"the recipe {recipe.name} needs data", f"give {forms}{where}")
     return data
 
 
@@ -297,7 +298,7 @@ def _read_labelled_data(recipe: Recipe, sources: list[str]) -> LabelledData:
     from arae_transfer.corpus.reading import ReadingOptions
     from arae_transfer.corpus.sources import absolute_source
 
-    options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
+    options = ReadingOptions.of(recipe)
     pairs, classes = recipe.labels.pairs, recipe.data.classes
     found = read_labelled_data(sources, recipe.form, options, pairs=pairs, classes=classes)
     return replace(found, sources=tuple(absolute_source(source) for source in sources))
@@ -311,7 +312,7 @@ def read_training_data(recipe: Recipe, data: list[str], message: Callable[[str],
 
     if not data:
         return _builtin_data()
-    options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
+    options = ReadingOptions.of(recipe)
     from arae_transfer.cli.training_reporter import reading_progress
 
     classes = recipe.data.classes or None

@@ -190,8 +190,9 @@ def transfer(
     variant: Annotated[
         str,
         typer.Option(
-            metavar="auto|fp32|int8",
-            help="The arithmetic; auto: int8 on a CPU, if the export found its answers close enough, else fp32.",
+            metavar="auto|fp32|fp16|int8",
+            help="The arithmetic; auto: int8 on a CPU and fp16 on a GPU, if the export found its answers close enough, "
+            "else fp32.",
             rich_help_panel=SPEED,
         ),
     ] = "auto",

@@ -115,7 +115,7 @@ def transfer_table(
     # Read before hours of training: what is wrong with it is known now.
     corpus = read_training_data(resolved, data_sources(resolved, data, folder, False), say)
     if data:
-        options = ReadingOptions(text_column=resolved.data.text_column, label_column=resolved.data.label_column)
+        options = ReadingOptions.of(resolved)
         source, _ = read_evaluated_split(data, split, None, options)
         judge_text = read_unseen_text(data, list(source.lines), split=judge_split, options=options)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,14 +14,18 @@ from arae_transfer.corpus.sources import (
     ClassFile,
     Source,
     Table,
+    YahooAnswers,
     check_class_name,
     nearest,
     normalize_split,
     resolve_sources,
 )
-from arae_transfer.corpus.tables import NO_SPLIT_COLUMN, Columns, clean_text, iterate_rows
+from arae_transfer.corpus.tables import NO_SPLIT_COLUMN, Columns, Row, clean_text, iterate_rows
 from arae_transfer.corpus.text_files import TextFile
+from arae_transfer.corpus.yahoo_answers import iterate_questions
 from arae_transfer.errors import AraeError
+from arae_transfer.form import Form, Writer
+from arae_transfer.recipe import Recipe
 
 ALL = "all"
 
@@ -44,6 +48,7 @@ class ReadingOptions:
         minimum_lines: A class with fewer lines in ``train`` is refused (in other splits: with none).
         minimum_classes: Data with fewer classes is refused.
         held_out: How much of ``train`` is held out for a part that the data does not have.
+        form: The form of writing that lines are brought to; None leaves them as they are.
     """
 
     text_column: str = "text"
@@ -53,6 +58,14 @@ class ReadingOptions:
     minimum_lines: int = 2
     minimum_classes: int = 2
     held_out: HeldOutSize = field(default_factory=HeldOutSize)
+    form: Form | None = None
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> ReadingOptions:
+        """Return how a recipe's data are read."""
+        data = recipe.data
+        form = recipe.form if data.writing == "ordinary" else None
+        return cls(text_column=data.text_column, label_column=data.label_column, form=form)
 
 
 class Batch(NamedTuple):
@@ -125,7 +138,7 @@ class ReadingPlan:
         return frozenset(splits or {None})
 
     def _splits_of(self, source: Source) -> frozenset[str | None]:
-        if isinstance(source, ClassFile):
+        if isinstance(source, ClassFile | YahooAnswers):
             return frozenset({source.split})
         return self._table_splits[source.path]
 
@@ -164,7 +177,26 @@ class ReadingPlan:
         return list(dict.fromkeys(source.label for source in pool.sources if isinstance(source, ClassFile)))
 
     def batches(self, pool: Pool, tally: Tally, progress: Progress | None) -> Iterator[Batch]:
-        """Yield the lines of a pool."""
+        """Yield the lines of a pool, in the form of writing that is wanted."""
+        form = self.options.form
+        if form is None:
+            yield from self._written_batches(pool, tally, progress)
+            return
+        writer = Writer(form, "ordinary")
+        for batch in self._written_batches(pool, tally, progress):
+            texts, numbers = [], []
+            for written, number in zip(batch.texts, batch.numbers, strict=True):
+                text = writer.to_corpus(written)[0].strip()
+                if text:
+                    texts.append(text)
+                    numbers.append(number)
+                else:  # nothing but control characters
+                    tally.note(batch.source.path, Reason.EMPTY, number)
+            if texts:
+                yield batch._replace(texts=texts, numbers=numbers)
+
+    def _written_batches(self, pool: Pool, tally: Tally, progress: Progress | None) -> Iterator[Batch]:
+        """Yield the lines of a pool as they are written."""
         total = sum(source.path.stat().st_size for source in pool.sources)
         done = 0
 
@@ -180,14 +212,18 @@ class ReadingPlan:
                 for texts, numbers in file.lines(self.options.maximum_characters):
                     if texts:
                         yield Batch(source, source.label, texts, numbers)
+            elif isinstance(source, YahooAnswers):
+                yield from self._table_batches(source, file, iterate_questions(source, file, self._columns.text), pool)
             else:
-                yield from self._table_batches(source, file, pool)
+                yield from self._table_batches(source, file, iterate_rows(file, source.format, self._columns), pool)
 
-    def _table_batches(self, table: Table, file: TextFile, pool: Pool) -> Iterator[Batch]:
+    def _table_batches(
+        self, table: Table | YahooAnswers, file: TextFile, table_rows: Iterable[Row], pool: Pool
+    ) -> Iterator[Batch]:
         gathered: dict[str, tuple[list[str], list[int]]] = {}
         known: set[str] = set()
         rows = 0
-        for row in iterate_rows(file, table.format, self._columns):
+        for row in table_rows:
             if row.split is None:
                 tally_reason = Reason.NO_SPLIT
             elif (None if row.split == NO_SPLIT_COLUMN else normalize_split(row.split)) not in pool.wanted:

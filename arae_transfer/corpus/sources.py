@@ -26,6 +26,13 @@ _TABLE_FORMATS: dict[str, TableFormat] = {".csv": "csv", ".tsv": "tsv", ".jsonl"
 # Compressed in a way that is not read here.
 _COMPRESSED = frozenset({".bz2", ".xz", ".zst", ".zip"})
 
+# Yahoo! Answers: the names of its publications, and a topic that no other corpus of that shape has.
+_YAHOO_FOLDER, _YAHOO_FILE, _YAHOO_TOPIC = "yahoo_answers_csv", "FullOct2007.xml", "Science & Mathematics"
+YAHOO_HINT = (
+    "Yahoo! Answers is read from the folder yahoo_answers_csv of Zhang et al. (2015), linked at "
+    "github.com/LC-John/Yahoo-Answers-Topic-Classification-Dataset, or from FullOct2007.xml, Yahoo! Webscope's L6."
+)
+
 _FORMS = "give CLASS=FILE for each class, a folder of SPLIT.CLASS.txt, or a .tsv, .csv, .jsonl or .parquet file."
 
 
@@ -52,7 +59,22 @@ class Table:
     format: TableFormat
 
 
-Source = ClassFile | Table
+@dataclass(frozen=True)
+class YahooAnswers:
+    """Questions of Yahoo! Answers in a file as it is published; see ``yahoo_answers``.
+
+    Attributes:
+        path: The file.
+        split: Its split, or None when the data does not say.
+        topics: The names of the topics that the rows of a CSV file number; empty: an XML file, which names them.
+    """
+
+    path: Path
+    split: str | None
+    topics: tuple[str, ...] = ()
+
+
+Source = ClassFile | Table | YahooAnswers
 
 
 def normalize_split(name: str) -> str:
@@ -138,12 +160,21 @@ def _resolve(value: str) -> list[Source]:
         return [_class_file(value, label, name)]
     whole = Path(value).expanduser()
     if not _exists(whole):
-        raise AraeError(f"no file or folder {value}{_nearest_file(whole)}", _FORMS)
+        yahoo = whole.name == _YAHOO_FOLDER or whole.name.startswith(_YAHOO_FILE)
+        raise AraeError(f"no file or folder {value}{_nearest_file(whole)}", YAHOO_HINT if yahoo else _FORMS)
     if whole.is_dir():
         return list(_folder(whole))
     suffix = _unpacked_name(whole).suffix.lower()
     if suffix == ".parquet" and _unpacked_name(whole) != whole:
         raise AraeError(f"{value} is compressed twice: Parquet compresses by itself", f"unpack it: gunzip -k {value}")
+    if suffix == ".xml":
+        require_regular_file(whole)
+        return [YahooAnswers(whole, None)]
+    if whole.name.startswith(_YAHOO_FILE):
+        raise AraeError(
+            f"{value} is one part of a corpus that was cut in two",
+            "put it together: zcat FullOct2007.xml.part1.gz FullOct2007.xml.part2.gz | gzip > FullOct2007.xml.gz",
+        )
     if suffix in _TABLE_FORMATS:
         require_regular_file(whole)
         return [Table(whole, _TABLE_FORMATS[suffix])]
@@ -205,8 +236,25 @@ def _entries(folder: Path) -> list[Path]:
         raise explain_read_failure(folder, error) from error
 
 
-def _folder(folder: Path) -> list[ClassFile]:
+def _yahoo_folder(entries: Sequence[Path]) -> list[YahooAnswers]:
+    """Return the tables of a folder that holds Yahoo! Answers as Zhang et al. (2015) publish them; else nothing."""
+    topics = next((entry for entry in entries if entry.name == "classes.txt" and not entry.is_dir()), None)
+    if topics is None:
+        return []
+    try:
+        names = tuple(line.strip() for line in topics.read_text("utf-8").split("\n") if line.strip())
+    except (OSError, UnicodeDecodeError):
+        return []
+    if _YAHOO_TOPIC not in names:
+        return []
+    named = [(entry, _unpacked_name(entry)) for entry in entries if not entry.is_dir()]
+    return [YahooAnswers(path, normalize_split(name.stem), names) for path, name in named if name.suffix == ".csv"]
+
+
+def _folder(folder: Path) -> list[ClassFile] | list[YahooAnswers]:
     entries = [entry for entry in _entries(folder) if not entry.name.startswith(".")]
+    if yahoo := _yahoo_folder(entries):
+        return yahoo
     files: dict[tuple[str, str], Path] = {}
     for path in entries:
         split, first_dot, rest = _unpacked_name(path).name.partition(".")

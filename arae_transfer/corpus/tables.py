@@ -107,7 +107,7 @@ def _missing_column(file: TextFile, column: str, role: str, names: list[str]) ->
 
 
 def _separated_rows(file: TextFile, columns: Columns, table_format: TableFormat) -> Iterator[Row]:
-    rows = _tsv_fields(file) if table_format == "tsv" else _csv_fields(file)
+    rows = _tsv_fields(file) if table_format == "tsv" else csv_fields(file)
     _, header = next(rows, (1, []))
     names = [name.strip() for name in header]
     if not any(names):
@@ -142,7 +142,7 @@ def _separated_rows(file: TextFile, columns: Columns, table_format: TableFormat)
         yield Row(line, fields[text_at], fields[label_at].strip() or None, split)
 
 
-def _csv_fields(file: TextFile) -> Iterator[tuple[int, list[str]]]:
+def csv_fields(file: TextFile) -> Iterator[tuple[int, list[str]]]:
     """Yield the line number on which each record begins, and its fields."""
     consumed: list[int] = []
 

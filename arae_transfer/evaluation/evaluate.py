@@ -31,6 +31,7 @@ from arae_transfer.evaluation.outputs import Direction, Outputs, References
 from arae_transfer.evaluation.real_text import LabelledText, hash_lines, keep_unlike
 from arae_transfer.evaluation.style import LinearJudge
 from arae_transfer.evaluation.words import Tokenization, WordSplitter
+from arae_transfer.form import Form
 from arae_transfer.language_model.ngram import NgramLanguageModel
 
 COPY = "copied source"
@@ -49,12 +50,14 @@ class EvaluationOptions:
         order: The order of the language model.
         resamples: The number of resamplings of the bootstrap.
         seed: What the neural judge and the bootstrap draw from.
+        form: The form of writing that all text was brought to; None where it stands as it was written.
     """
 
     tokenization: Tokenization = "none"
     order: int = 5
     resamples: int = RESAMPLES
     seed: int = 1
+    form: Form | None = None
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,7 @@ def evaluate(
         ),
         "judges of style": f"learned from {_describe_use(judge_text, judge_dropped)}",
         **{f"{name} judge": judge.description for name, judge in instruments.judges.items()},
+        **({} if options.form is None else {"form of all text": _describe_form(options.form)}),
         "BLEU": _describe_bleu(options.tokenization, human),
         "language model": (
             f"{options.order}-gram, interpolated modified Kneser-Ney, per token with </s>, unknown words as one word, "
@@ -328,6 +332,11 @@ def _describe_outputs(name: str, outputs: Outputs, decoding: str | None) -> str:
 
 def _describe_use(text: LabelledText, dropped: int) -> str:
     return f"{text.describe()}" + (f", {dropped:,} of them left out because they are evaluated" if dropped else "")
+
+
+def _describe_form(form: Form) -> str:
+    case = "lower case" if form.lower_case else "capitals kept"
+    return f"{form.tokens} words, {case}" + (f", {form.number} for numbers" if form.number else "")
 
 
 def _describe_bleu(tokenization: Tokenization, human: Mapping[Direction, Sequence[Sequence[str]]]) -> str:

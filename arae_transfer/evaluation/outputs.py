@@ -11,6 +11,7 @@ from arae_transfer.atomic import write_text
 from arae_transfer.corpus.report import Tally
 from arae_transfer.corpus.text_files import TextFile
 from arae_transfer.errors import AraeError
+from arae_transfer.form import Form, Writer
 
 
 @dataclass(frozen=True, order=True)
@@ -52,12 +53,14 @@ class Alignment:
         lines: The number of lines of each class of it.
         limit: How many lines of each class are evaluated, or None for all.
         remark: What to say of lines that were skipped when the split was read; empty when there were none.
+        form: The form of writing that the split was brought to, and that lines of files are brought to; or None.
     """
 
     split: str
     lines: Mapping[str, int]
     limit: int | None = None
     remark: str = ""
+    form: Form | None = None
 
     def read(self, path: Path, source: str) -> list[str]:
         """Read a file that is aligned with a class's lines: with all of them, or with those up to the limit.
@@ -74,7 +77,10 @@ class Alignment:
                 f"{path} has {len(lines):,} lines, the {self.split} split of class {source!r} has {whole:,}",
                 self.remark or "one line is needed for each line of the source, in its order.",
             )
-        return lines[:evaluated]
+        if self.form is None:
+            return lines[:evaluated]
+        writer = Writer(self.form)  # a model's own rewrites are in its form already, other people's may be
+        return [writer.to_corpus(line)[0] for line in lines[:evaluated]]
 
 
 def read_output_options(values: Iterable[str], classes: Sequence[str], alignment: Alignment) -> Outputs:
@@ -119,7 +125,7 @@ def write_output_folder(folder: Path, outputs: Mapping[Direction, Sequence[str]]
 
 
 def read_references(values: Iterable[str], classes: Sequence[str], alignment: Alignment) -> References:
-    """Read the human rewrites of ``CLASS=FILE[,FILE...]`` values.
+    """Read the human rewrites of ``CLASS=FILE[,FILE...]`` values, and of folders with files ``CLASS-to-CLASS.txt``.
 
     ``CLASS`` is the class of the source lines; where there are more than two classes, ``CLASS-to-CLASS`` says to which
     class they were rewritten.
@@ -132,6 +138,11 @@ def read_references(values: Iterable[str], classes: Sequence[str], alignment: Al
         known |= {direction.source: direction for direction in all_directions(classes)}
     references: References = {}
     for value in values:
+        folder = Path(value).expanduser()
+        if folder.is_dir():
+            for direction, lines in read_output_folder(folder, classes, alignment).items():
+                references.setdefault(direction, []).append(lines)
+            continue
         direction, names = _split_option(value, known, "--references")
         paths = [names] if Path(names).expanduser().is_file() else names.split(",")
         sets = [alignment.read(Path(name).expanduser(), direction.source) for name in paths]

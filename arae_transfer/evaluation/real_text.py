@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from arae_transfer.corpus.quickstart import make_sentences
@@ -47,7 +47,11 @@ def hash_lines(lines: Mapping[str, Sequence[str]]) -> str:
 
 
 def read_evaluated_split(
-    data: Sequence[str], split: str, limit: int | None, options: ReadingOptions = DEFAULT_OPTIONS
+    data: Sequence[str],
+    split: str,
+    limit: int | None,
+    options: ReadingOptions = DEFAULT_OPTIONS,
+    known: Collection[str] | None = None,
 ) -> tuple[LabelledText, Alignment]:
     """Read the split that is evaluated.
 
@@ -56,6 +60,8 @@ def read_evaluated_split(
         split: The name of the split.
         limit: How many lines of each class to keep, from the first on; None keeps all.
         options: How to read.
+        known: The classes that the evaluated model has; others are left out where two or more of the data's are among
+            them. None keeps all.
 
     Returns:
         The lines, and what files of rewrites of them must look like.
@@ -66,7 +72,11 @@ def read_evaluated_split(
     corpus = read_corpus(data, split, options)
     skipped = "; ".join(str(finding) for finding in corpus.report.findings if finding.reason.skips)
     remark = f"leave out what was left out of the source too: {skipped}" if skipped else ""
-    return _limit(LabelledText(f"{_place(data)} {split}", corpus.lines), split, limit, remark)
+    lines = corpus.lines
+    if known is not None and sum(name in known for name in lines) > 1:
+        lines = {name: own for name, own in lines.items() if name in known}
+    source, alignment = _limit(LabelledText(f"{_place(data)} {split}", lines), split, limit, remark)
+    return source, replace(alignment, form=options.form)
 
 
 def read_unseen_text(

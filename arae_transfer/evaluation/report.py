@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from arae_transfer.evaluation.measures import Scores
 
 SIGNIFICANT = 0.05
+# Two directions are read one below the other; more are read as a table of classes by classes.
+MOST_DIRECTIONS_APART = 2
 LEGEND = (
     "Style: share of lines that a judge takes for the target class; for real text, that judge's own accuracy.",
     "Perplexity: the nearer to real text's the better; lower is blander.",
@@ -61,6 +63,20 @@ MEASURES = (
 )
 
 
+# What a table of classes by classes shows of each system. The copied source's BLEU to references stands beside the
+# system's: where translations are close, a copy scores high, and only what goes beyond it is a merit.
+_OF_SYSTEM, _OF_COPY = True, False
+_MATRIX_MEASURES = (
+    (Measure("accuracy", "style: mean of the judges %"), _OF_SYSTEM),
+    (Measure("self_bleu", "content: BLEU to source"), _OF_SYSTEM),
+    (Measure("reference_bleu", "content: BLEU to references"), _OF_SYSTEM),
+    (Measure("reference_bleu", "… of the copied source"), _OF_COPY),
+    (Measure("copies", "exact copies %"), _OF_SYSTEM),
+    (Measure("perplexity", "fluency: perplexity"), _OF_SYSTEM),
+)
+_COPY, _REAL = "copied source", "real text"
+
+
 def to_data(evaluation: Evaluation) -> dict[str, Any]:
     """Return an evaluation as what JSON can hold; ``make_tables`` and ``render_markdown`` read it."""
     return {
@@ -94,7 +110,11 @@ def _scores_data(scores: Scores) -> dict[str, dict[str, float]]:
 
 
 def make_tables(data: Mapping[str, Any]) -> list[Table]:
-    """Return a table for each direction of a report, and one for all together where there are several."""
+    """Return the tables of a report.
+
+    Of up to two directions each has a table, and so have all together where there are several. Of more, there is one
+    table of classes by classes for each system, and one for all together; the data hold each direction's measures.
+    """
     tables = []
     for title, head, rows in _grids(data):
         table = Table(
@@ -109,7 +129,8 @@ def make_tables(data: Mapping[str, Any]) -> list[Table]:
         for name in head:
             table.add_column(Text(name), justify="right", no_wrap=True)
         for row in rows:
-            table.add_row(*map(Text, row))
+            heading = not any(row[1:])
+            table.add_row(Text(row[0], style="bold" if heading else ""), *map(Text, row[1:]))
         tables.append(table)
     return tables
 
@@ -118,6 +139,7 @@ def render_markdown(data: Mapping[str, Any]) -> str:
     """Return a report as Markdown: the tables and their footnotes."""
     parts = []
     for title, head, rows in _grids(data):
+        rows = [row if any(row[1:]) else [f"**{row[0]}**", *row[1:]] for row in rows]
         cells = [["", *head], ["---", *("---:" for _ in head)], *rows]
         lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
         parts.append("\n".join([f"**{title}**", "", *lines]))
@@ -127,6 +149,8 @@ def render_markdown(data: Mapping[str, Any]) -> str:
 def footnotes(data: Mapping[str, Any]) -> list[str]:
     """Return what a reader of the tables must know: the legend, the marks, the warnings, the signature."""
     notes = list(LEGEND)
+    if len(data["directions"]) > MOST_DIRECTIONS_APART:
+        notes.append("Tables of classes: from the class of the row to that of the column; --json tells all measures.")
     if data["together"]["p_values"]:
         first = next(iter(data["together"]["systems"]))
         notes.append(f"* differs from {first}: p < {SIGNIFICANT} (paired bootstrap).")
@@ -142,7 +166,10 @@ def signature_line(data: Mapping[str, Any]) -> str:
 def _grids(data: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """Yield the title, the column heads and the rows of each table; a row begins with its label."""
     sections = dict(data["directions"])
-    if len(sections) > 1:
+    if len(sections) > MOST_DIRECTIONS_APART:
+        yield from _matrices(data)
+        sections = {}
+    if len(data["directions"]) > 1:
         sections["together"] = data["together"]
     for name, section in sections.items():
         texts = section["systems"] | section["baselines"]
@@ -155,6 +182,55 @@ def _grids(data: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[list[
                 row.append(cell + "*" if mark else cell)
             rows.append(row)
         yield f"{name} ({section['lines']:,} lines)", list(texts), rows
+
+
+def _matrices(data: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """Yield for each system a table of classes by classes: the measures below one another, each under its label.
+
+    Real text, which has no source, has one row for a measure: what it scores in the class of each column.
+    """
+    directions = {(section["source"], section["target"]): section for section in data["directions"].values()}
+    targets = sorted({target for _, target in directions})
+    sources = sorted({source for source, _ in directions})
+    lines = {section["source"]: section["lines"] for section in directions.values()}
+    counts = " + ".join(f"{lines[source]:,}" for source in sources)
+    for system in data["together"]["systems"]:
+        rows: list[list[str]] = []
+        for measure, own in _MATRIX_MEASURES:
+
+            def cell(source: str, target: str, text: str, measure: Measure = measure) -> str:
+                section = directions.get((source, target))
+                if section is None:
+                    return "–"
+                scores = (section["systems"] | section["baselines"]).get(text, {})
+                p_values = _values(measure, section["p_values"].get(text, {}))
+                mark = "*" if p_values and max(p_values) < SIGNIFICANT else ""  # in the opinion of every judge
+                return _format(measure, _mean(measure, scores), with_interval=False) + mark
+
+            text = system if own else _COPY
+            block = [[f"  {source}", *(cell(source, target, text) for target in targets)] for source in sources]
+            if all(entry == "–" for row in block for entry in row[1:]):
+                continue
+            # Real text of a class is the same in every direction to it: any one tells.
+            froms = {target: next(source for source, to in directions if to == target) for target in targets}
+            real = [f"  {_REAL}", *(cell(froms[target], target, _REAL) for target in targets)]
+            rows += [[measure.label, *("" for _ in targets)], *block]
+            if any(entry != "–" for entry in real[1:]):
+                rows.append(real)
+        yield f"{system}: from ↓ to → ({counts} lines)", targets, rows
+
+
+def _values(measure: Measure, of_keys: Mapping[str, Any]) -> list[Any]:
+    """Return what stands under the key of a measure; under those of all judges for the accuracy."""
+    if measure.key != "accuracy":
+        return [of_keys[measure.key]] if measure.key in of_keys else []
+    return [value for key, value in of_keys.items() if key.startswith("accuracy_")]
+
+
+def _mean(measure: Measure, scores: Mapping[str, Mapping[str, float]]) -> Mapping[str, float] | None:
+    """Return the score of a measure, the mean of the judges' where there are several; None where it has none."""
+    found = [score["value"] for score in _values(measure, scores)]
+    return {"value": sum(found) / len(found)} if found else None
 
 
 def _shown_measures(texts: Iterable[Mapping[str, Any]]) -> Iterator[Measure]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
+from arae_transfer.corpus.reading import ReadingOptions
 from arae_transfer.diagnosis.coder import Coder
 from arae_transfer.errors import AraeError
 from arae_transfer.evaluation.outputs import Outputs, all_directions
 from arae_transfer.evaluation.real_text import LabelledText
+from arae_transfer.form import Form
 from arae_transfer.layout import ExportLayout, RunLayout
 from arae_transfer.recipe import load_recipe
 from arae_transfer.runtime.model_folder import ModelFolder
@@ -88,13 +90,43 @@ def name_systems(systems: Mapping[str, System]) -> list[str]:
 
 def builtin_corpus(system: ModelFolder | RunCheckpoint) -> str:
     """Return the name of the built-in corpus that a model or run learned from, or an empty string."""
+    return str(_data_keys(system).get("builtin", ""))
+
+
+def reading_options(
+    systems: Iterable[System], text_column: str | None = None, label_column: str | None = None
+) -> ReadingOptions:
+    """Return how data are read that are evaluated: as the first model's own were, unless the user says otherwise.
+
+    Args:
+        systems: What is evaluated.
+        text_column: The column of the text that the user names, or None.
+        label_column: The column of the class that the user names, or None.
+
+    Raises:
+        AraeError: The model's form of writing makes no sense.
+    """
+    model = next((system for system in systems if not isinstance(system, Path)), None)
+    keys = {} if model is None else _data_keys(model)
+    form = None
+    if model is not None and keys.get("writing") == "ordinary":
+        form = Form(**model.form) if isinstance(model, ModelFolder) else load_recipe(RunLayout(model.run).recipe).form
+    return ReadingOptions(
+        text_column=text_column or str(keys.get("text_column", "text")),
+        label_column=label_column or str(keys.get("label_column", "label")),
+        form=form,
+    )
+
+
+def _data_keys(system: ModelFolder | RunCheckpoint) -> Mapping[str, Any]:
+    """Return the section [data] of the recipe that a model was trained by; nothing where it has none."""
     if isinstance(system, RunCheckpoint):
-        return load_recipe(RunLayout(system.run).recipe).data.builtin
+        return asdict(load_recipe(RunLayout(system.run).recipe).data)
     try:
-        recipe = json.loads(ExportLayout(system.root).config.read_bytes())["recipe"]
-        return str(recipe["data"].get("builtin", ""))
-    except (KeyError, TypeError, AttributeError):  # a model without a recipe
-        return ""
+        keys = json.loads(ExportLayout(system.root).config.read_bytes())["recipe"]["data"]
+    except (KeyError, TypeError):
+        return {}
+    return keys if isinstance(keys, dict) else {}
 
 
 def rewrite_split(

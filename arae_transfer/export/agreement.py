@@ -65,6 +65,7 @@ def measure_agreement(
     rows: Sequence[Row],
     expected: Mapping[str, Sequence[Row]],
     maximum_length: int,
+    further: Sequence[tuple[str, bytes]] = (),
 ) -> Agreement:
     """Rewrite rows to every class with a variant's graphs and compare the answers to the model's.
 
@@ -76,9 +77,10 @@ def measure_agreement(
         rows: Ids with end ids.
         expected: The model's rewrites, by class.
         maximum_length: The greatest number of tokens of a rewrite.
+        further: The names and the contents of further files that hold weights of the graphs.
     """
-    encode = open_graph(encoder, weights)
-    sessions = {name: open_graph(content, weights) for name, content in decoders.items()}
+    encode = open_graph(encoder, weights, *further)
+    sessions = {name: open_graph(content, weights, *further) for name, content in decoders.items()}
     answers: dict[str, list[Row]] = {name: [[] for _ in rows] for name in model.classes}
     order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
     for start in range(0, len(order), _BATCH):

@@ -128,6 +128,7 @@ def require_greedy(
     weights: tuple[str, bytes] | None,
     rows: Sequence[Row],
     maximum_length: int,
+    further: Sequence[tuple[str, bytes]] = (),
 ) -> None:
     """Refuse graphs of candidates whose beam of one does not write what the greedy decoders write.
 
@@ -138,13 +139,14 @@ def require_greedy(
         weights: The name and the content of the file of weights that the graphs share, if any.
         rows: Ids with end ids.
         maximum_length: The greatest number of tokens of a rewrite.
+        further: The names and the contents of further files that hold weights of the graphs.
 
     Raises:
         AraeError: Too many rewrites differ.
     """
     tokens, lengths = pad(rows[:_PROBES])
     feed = {"tokens": tokens, "lengths": lengths}
-    code, mask = open_graph(encoder, weights).run(["code", "code_mask"], feed)
+    code, mask = open_graph(encoder, weights, *further).run(["code", "code_mask"], feed)
     most = np.array(maximum_length)
     one = {
         "line.code": code,
@@ -157,9 +159,9 @@ def require_greedy(
     }
     compared = identical = 0
     for label, file in decoders.items():
-        decode = open_graph(file[1], weights)
+        decode = open_graph(file[1], weights, *further)
         (wanted,) = decode.run(["tokens"], {"code": code, "code_mask": mask, "maximum_length": most})
-        (found,) = open_graph(candidates[label], file, weights).run(["tokens"], one)
+        (found,) = open_graph(candidates[label], file, weights, *further).run(["tokens"], one)
         steps = min(len(found), wanted.shape[1])
         compared += len(wanted)
         same = (found.T[:, :steps] == wanted[:, :steps]).all(1)

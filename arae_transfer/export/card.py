@@ -156,16 +156,29 @@ def _sizes(card: Card) -> str:
         f"{sizes['code_size']} dimensions. Matrices are stored as {stored['weights']}; arithmetic is "
         f"{stored['arithmetic']}."
     )
-    int8 = card.config["variants"].get("int8")
-    if int8 is not None:
-        agreement = int8["agreement"]
+    for name, what, place in (
+        ("int8", "hold the same model with matrix products in 8-bit integers", "CPU"),
+        (
+            "fp16",
+            "are graphs for the same weights with matrix products in fp16, measured on a CPU that rounds so",
+            "GPU",
+        ),
+    ):
+        variant = card.config["variants"].get(name)
+        if variant is None:
+            continue
+        agreement = variant["agreement"]
         style = f"style by the training's own judge is {-agreement['style_cost']:+.2f} points, "
         text += (
-            f" The `int8` files hold the same model with matrix products in 8-bit integers: on the sentences of the "
+            f" The `{name}` files {what}: on the sentences of the "
             f"parity check {100 * agreement['identical']:.1f} % of the rewrites are the trained model's, token by "
             f"token, {'' if card.config['scorer'] is None else style}BLEU to the source is "
             f"{-agreement['self_bleu_cost']:+.2f}. "
-            + ("They are what runs on a CPU." if int8["accepted"] else "They run with `--variant int8` only.")
+            + (
+                f"They are what runs on a {place}."
+                if variant["accepted"]
+                else f"They run with `--variant {name}` only."
+            )
         )
     if card.config["scorer"] is not None:
         text += (

@@ -33,9 +33,8 @@ def build_encoder(
         storage: How matrices are stored; arithmetic is fp32.
         graph: An empty graph that computes products its own way; None: in fp32, stored as ``storage`` says.
     """
-    looped = graph is not None
     graph = graph or Graph(storage)
-    states, final, size = (_read_in_loops if looped else _read_tokens)(graph, encoder)
+    states, final, size = (_read_tokens if graph.lstm_operator else _read_in_loops)(graph, encoder)
     # ONNX's LSTM puts time (or, for final states, direction) before batch.
     chosen = final if encoder.single else states
     by_batch = graph.node("Transpose", [chosen], "states.by_batch", perm=[1, 0, 2])
@@ -86,10 +85,10 @@ def _read_tokens(graph: Graph, encoder: Encoder) -> tuple[str, str, int]:
         The last layer's states (time, batch, directions x hidden), its final states (directions, batch, hidden),
         and directions x hidden.
     """
-    table = graph.weight("embedding", array(encoder.embedding.weight))  # (vocabulary, embedding)
     lengths = graph.node("Cast", ["lengths"], "lengths.int32", to=TensorProto.INT32)
     by_time = graph.node("Transpose", ["tokens"], "tokens.by_time", perm=[1, 0])  # (time, batch)
-    states = graph.node("Gather", [table, by_time], "embedded")  # (time, batch, embedding)
+    # (time, batch, embedding)
+    states = graph.rows_of("embedding", array(encoder.embedding.weight), by_time, "embedded")
     final, size = "", 0
     for number in range(len(encoder.forward_layers)):
         name = f"lstm.{number}"
@@ -99,17 +98,17 @@ def _read_tokens(graph: Graph, encoder: Encoder) -> tuple[str, str, int]:
         biases = [np.concatenate([each.input_bias, each.recurrent_bias]) for each in directions]
         size = directions[0].hidden_size * len(directions)
         final = f"{name}.final"
-        graph.nodes(
+        graph.multiply(
             "LSTM",
             [
                 states,
-                graph.weight(f"{name}.inputs", np.stack([each.inputs for each in directions])),
-                graph.weight(f"{name}.recurrent", np.stack([each.recurrent for each in directions])),
+                (f"{name}.inputs", np.stack([each.inputs for each in directions])),
+                (f"{name}.recurrent", np.stack([each.recurrent for each in directions])),
                 graph.constant(f"{name}.bias", np.stack(biases), np.float32),
-                # The backward direction of a row begins at the row's own last token.
-                lengths,
             ],
             [f"{name}.states", final],  # (time, directions, batch, hidden), (directions, batch, hidden)
+            # The backward direction of a row begins at the row's own last token.
+            [lengths],
             direction="bidirectional" if len(directions) == 2 else "forward",
             hidden_size=directions[0].hidden_size,
         )

@@ -45,15 +45,16 @@ def append_lstm_layer(
         here = body.node("Gather", [f"{part}.shares", "step"], f"{part}.share")
         here = body.node("Squeeze", [here, body.constant("axis.0", [0])], f"{part}.share.here")  # (batch, 4 x hidden)
         gates = body.product(f"{part}.hidden", f"{part}.recurrent", weights.recurrent, here, f"{part}.gates", rows=True)
+        cell = body.between_steps(f"{part}.cell")
         following = (f"{part}.hidden.next", f"{part}.cell.next")
         if hold:
             moved = (f"{part}.hidden.moved", f"{part}.cell.moved")
-            append_lstm_step(body, part, gates, f"{part}.cell", hidden, moved)
+            append_lstm_step(body, part, gates, cell, hidden, moved)
             running = _running(body, part)
             body.node("Where", [running, moved[0], f"{part}.hidden"], following[0])
             body.node("Where", [running, moved[1], f"{part}.cell"], following[1])
         else:
-            append_lstm_step(body, part, gates, f"{part}.cell", hidden, following)
+            append_lstm_step(body, part, gates, cell, hidden, following)
         carried += [f"{part}.hidden", f"{part}.cell"]
         collected.append(body.node("Identity", [following[0]], f"{part}.collected"))
     state_shape: list[str | int] = ["batch", hidden]

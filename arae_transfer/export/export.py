@@ -20,7 +20,8 @@ from arae_transfer.export.candidates_graph import refer_to, require_greedy
 from arae_transfer.export.card import Card, render_card
 from arae_transfer.export.generator_graph import export_generator
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
-from arae_transfer.export.parity import Parity, compare, probe_rows, rewrites_of
+from arae_transfer.export.half_precision import HalfGraph, RoundedGraph
+from arae_transfer.export.parity import Parity, Row, compare, probe_rows, rewrites_of
 from arae_transfer.export.scorer_graph import export_scorer
 from arae_transfer.export.weights import storable
 from arae_transfer.layout import ExportLayout
@@ -41,6 +42,7 @@ class ExportReport:
         sizes: The bytes of each file, by file name.
         parity: How its answers compare to the model's.
         agreement: How the answers of its 8-bit graphs do.
+        half_agreement: How those of its fp16 graphs do; None: it has none, as its weights are stored in fp32.
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class ExportReport:
     sizes: Mapping[str, int]
     parity: Parity
     agreement: Agreement
+    half_agreement: Agreement | None = None
 
 
 def export_model(
@@ -78,7 +81,7 @@ def export_model(
         evaluation: The report of an evaluation as Markdown, for the card.
         languages: The language codes of the text, for the card.
         probe_lines: Held-out sentences in the form of the corpus; random sequences join them when they are few.
-        weights: How matrices are stored. fp16 halves the files; arithmetic is fp32 either way.
+        weights: How matrices are stored. fp16 halves the files and gives them graphs for GPUs that compute in fp16.
 
     Raises:
         AraeError: The destination holds something else or cannot be written, the model's weights cannot be stored, or
@@ -115,6 +118,7 @@ def export_model(
         weights=fp32.weights,
     )
     parity.require()
+    unrounded = rewrites_of(trained, rows, maximum_length)
     quantized = build_quantized(
         trained,
         calibration_rows(probe_lines, tokenizer, recipe.data.maximum_tokens),
@@ -131,12 +135,23 @@ def export_model(
         _contents(int8.decoders),
         int8.weights,
         rows,
-        rewrites_of(trained, rows, maximum_length),
+        unrounded,
         maximum_length,
     )
-    for variant in (fp32, int8) if rewrites else ():
+    half, half_agreement = None, None
+    if weights == "fp16":
+        half, half_agreement = _half_variant(
+            stored, trained, metadata, fp32, layout, rows, unrounded, maximum_length, searching=rewrites
+        )
+    for variant in filter(None, (fp32, half, int8)) if rewrites else ():
         require_greedy(
-            variant.encoder[1], variant.decoders, _contents(variant.candidates), variant.weights, rows, maximum_length
+            variant.encoder[1],
+            variant.decoders,
+            _contents(variant.candidates),
+            variant.weights,
+            rows,
+            maximum_length,
+            variant.source_files,
         )
     contents = fp32.files
     generator, generator_description = export_generator(
@@ -145,6 +160,8 @@ def export_model(
     contents |= generator
     if rewrites:
         contents[layout.scorer.name] = export_scorer(stored.scorer, metadata | {"part": "scorer"}, weights)
+    if half is not None:
+        contents |= half.files
     contents |= int8.files
     contents[layout.tokenizer.name] = tokenizer.serialized
     config = {
@@ -168,6 +185,7 @@ def export_model(
         # What the files above are, and what other files hold the same model in another arithmetic.
         "variants": {
             "fp32": {"arithmetic": "fp32", "weights": weights, "agreement": _agreement_of(parity)},
+            **_half_table(half, half_agreement),
             "int8": {
                 "arithmetic": "int8",
                 "weights": "int8",
@@ -188,7 +206,7 @@ def export_model(
     contents[layout.config.name] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
     contents[layout.card.name] = render_card(card).encode()
     put_in_place(contents, destination)
-    return ExportReport(destination, name, stored.classes, sizes, parity, agreement)
+    return ExportReport(destination, name, stored.classes, sizes, parity, agreement, half_agreement)
 
 
 File = tuple[str, bytes]
@@ -203,12 +221,14 @@ class _Variant:
         decoders: The decoders by class.
         candidates: The graphs of candidates by class, whose weights lie in the decoder's file.
         weights: The weights that encoder and decoders share, if any.
+        source: The variant in whose files all of its weights lie, if any.
     """
 
     encoder: File
     decoders: Mapping[str, File]
     candidates: Mapping[str, File]
     weights: File | None
+    source: _Variant | None = None
 
     @classmethod
     def of(
@@ -230,6 +250,30 @@ class _Variant:
             weights,
         )
 
+    @classmethod
+    def beside(
+        cls, source: _Variant, graphs: Graphs, paths: tuple[Path, Callable[[str], Path], Callable[[str], Path]]
+    ) -> _Variant:
+        """Serialize graphs of the same weights as another variant's; ``paths`` are as in ``of``."""
+        shared = [source.weights] if source.weights else []
+        encoder, decoder, candidates = paths
+        refer_to(graphs.encoder, dict([*shared, source.encoder]))
+        for own in (graphs.decoders, graphs.candidates):
+            for label, graph in own.items():
+                refer_to(graph, dict([*shared, source.decoders[label]]))
+        return cls(
+            (encoder.name, graphs.encoder.SerializeToString()),
+            {label: (decoder(label).name, graph.SerializeToString()) for label, graph in graphs.decoders.items()},
+            {label: (candidates(label).name, graph.SerializeToString()) for label, graph in graphs.candidates.items()},
+            source.weights,
+            source,
+        )
+
+    @property
+    def source_files(self) -> list[File]:
+        """The other variant's graphs, in whose files weights lie."""
+        return [] if self.source is None else [self.source.encoder, *self.source.decoders.values()]
+
     @property
     def files(self) -> dict[str, bytes]:
         """The contents by file name."""
@@ -244,6 +288,60 @@ class _Variant:
             "candidates": {label: name for label, (name, _) in self.candidates.items()} or None,
             "weights_file": self.weights[0] if self.weights else None,
         }
+
+
+def _half_variant(
+    stored: ARAE,
+    trained: ARAE,
+    metadata: Mapping[str, str],
+    fp32: _Variant,
+    layout: ExportLayout,
+    rows: Sequence[Row],
+    expected: Mapping[str, Sequence[Row]],
+    maximum_length: int,
+    *,
+    searching: bool,
+) -> tuple[_Variant, Agreement]:
+    """Return the graphs whose products run in fp16, and the agreement of their answers on a GPU with the model's.
+
+    No GPU is needed: a CPU runs the graphs themselves, but leaves roundings out, so that graphs that round where they
+    do are run as well, and the worse of both counts.
+    """
+    metadata = {**metadata, "variant": "fp16"}
+    graphs = build_graphs(stored, metadata, "fp16", lambda index: HalfGraph(), searching=searching)
+    half = _Variant.beside(fp32, graphs, (layout.encoder_fp16, layout.decoder_fp16, layout.candidates_fp16))
+    rounded = build_graphs(stored, metadata, "fp16", lambda index: RoundedGraph(), searching=False)
+    decoders = {label: graph.SerializeToString() for label, graph in rounded.decoders.items()}
+    on_gpu = measure_agreement(
+        trained, rounded.encoder.SerializeToString(), decoders, None, rows, expected, maximum_length
+    )
+    on_cpu = measure_agreement(
+        trained,
+        half.encoder[1],
+        _contents(half.decoders),
+        half.weights,
+        rows,
+        expected,
+        maximum_length,
+        half.source_files,
+    )
+    return half, min(on_gpu, on_cpu, key=lambda each: (each.accepted, each.identical))
+
+
+def _half_table(half: _Variant | None, agreement: Agreement | None) -> dict[str, Any]:
+    """Return what ``config.json`` says of the fp16 graphs."""
+    if half is None or agreement is None:
+        return {}
+    return {
+        "fp16": {
+            "arithmetic": "fp16",
+            "weights": "fp16",
+            **half.to_table(),
+            "weights_in": "fp32",
+            "agreement": {**agreement.to_table(), "measured": "on a CPU, by graphs that round as these do on a GPU"},
+            "accepted": agreement.accepted,
+        }
+    }
 
 
 def _contents(files: Mapping[str, File]) -> dict[str, bytes]:

@@ -11,6 +11,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 Storage = Literal["fp16", "fp32"]
+# A trained matrix with its name.
+Matrix = tuple[str, npt.NDArray[np.float32]]
 
 
 # Both are older than every onnxruntime that is supported here, and nothing newer is needed.
@@ -27,6 +29,9 @@ class Graph:
     A body refers to values of the graph around it by name, so its weights and constants are put into the outermost
     graph: there they exist once, and onnxruntime can prepare them when it opens the file.
     """
+
+    # Whether layers of an encoder are ONNX's LSTM operator; otherwise they are loops.
+    lstm_operator = True
 
     def __init__(self, storage: Storage = "fp32", parent: Self | None = None) -> None:
         self.storage: Storage = storage if parent is None else parent.storage
@@ -75,6 +80,30 @@ class Graph:
         addends = [] if added is None else [added]
         return self.node("Gemm", [read, self.weight(name, values), *addends], output, transB=1)
 
+    def multiply(
+        self,
+        operator: str,
+        factors: Sequence[str | Matrix],
+        outputs: Sequence[str],
+        others: Sequence[str] = (),
+        **attributes: Any,  # noqa: ANN401 -- as onnx takes them
+    ) -> None:
+        """Append an operator that multiplies by trained matrices, which other arithmetic may compute otherwise.
+
+        Args:
+            operator: The operator.
+            factors: Its first inputs: values, and trained matrices, each with its name.
+            outputs: The names of its outputs.
+            others: Its further inputs, which are no numbers to multiply.
+            attributes: Its attributes.
+        """
+        inputs = [each if isinstance(each, str) else self.weight(*each) for each in factors]
+        self.nodes(operator, [*inputs, *others], outputs, **attributes)
+
+    def between_steps(self, state: str) -> str:
+        """Return an LSTM's state as this arithmetic carries it from step to step: as it is."""
+        return state
+
     def rows_of(self, name: str, values: npt.NDArray[np.float32], places: str, output: str) -> str:
         """Append the rows of a trained matrix at given places: a look-up of embeddings."""
         return self.node("Gather", [self.weight(name, values), places], output)
@@ -110,11 +139,19 @@ class Graph:
         if root.storage == "fp32":
             root._store(name, values)
             return name
+        return root._derive("Cast", [self.half_weight(name, values)], name, to=TensorProto.FLOAT)
+
+    def half_weight(self, name: str, values: npt.NDArray[np.float32]) -> str:
+        """Store a trained matrix as fp16 and return the name of its fp16 value.
+
+        Raises:
+            ValueError: As ``weight`` does.
+        """
         halves = values.astype(np.float16)
         if not np.array_equal(halves.astype(np.float32), values):
-            raise ValueError(f"{name} is not representable in {root.storage}: round the model first")
-        root._store(f"{name}.fp16", halves)
-        return root._derive("Cast", [f"{name}.fp16"], name, to=TensorProto.FLOAT)
+            raise ValueError(f"{name} is not representable in {self._root.storage}: round the model first")
+        self._root._store(f"{name}.fp16", halves)
+        return f"{name}.fp16"
 
     def constant(self, name: str, values: npt.ArrayLike, dtype: npt.DTypeLike = np.int64) -> str:
         """Store a constant, once for each name, and return the name."""

@@ -38,6 +38,8 @@ class ObservingGraph(Graph):
     The outputs are named ``range.NAME`` after the matrix; those from inside a loop have a row for each step.
     """
 
+    lstm_operator = False
+
     def __init__(self, parent: ObservingGraph | None = None) -> None:
         super().__init__("fp32", parent)
         self._ranges: list[onnx.ValueInfoProto] = []
@@ -75,6 +77,8 @@ class ObservingGraph(Graph):
 
 class QuantizedGraph(Graph):
     """A graph whose products run in 8-bit integers, and which stores all matrices so."""
+
+    lstm_operator = False
 
     def __init__(self, ranges: Mapping[str, Float32] | None = None, parent: QuantizedGraph | None = None) -> None:
         """Begin a graph.

@@ -18,7 +18,7 @@ FORMAT = "arae-export"
 # Variants were added without a new version: a reader that knows nothing of them still finds the fp32 graphs.
 FORMAT_VERSION = 1
 Kind = Literal["text", "image", "any"]
-FP32, INT8 = "fp32", "int8"
+FP32, FP16, INT8 = "fp32", "fp16", "int8"
 REWRITING, CLASSIFICATION, GENERATION = "rewriting", "classification", "generation"
 
 
@@ -47,6 +47,7 @@ class Variant:
             and the shared ones; None: the export has none.
         accepted: Whether its answers were found close enough to the trained model's to be used without being asked
             for.
+        source: The variant whose files hold the weights that these graphs read; None: they are in its own.
     """
 
     encoder: str
@@ -54,6 +55,20 @@ class Variant:
     weights: str | None = None
     accepted: bool = True
     candidates: Mapping[str, str] | None = None
+    source: Variant | None = None
+
+    @property
+    def encoder_weights(self) -> list[str]:
+        """Return the names of the files besides its own that the encoder reads weights in."""
+        return self._weights + ([self.source.encoder] if self.source else [])
+
+    def decoder_weights(self, class_name: str, *, searching: bool = False) -> list[str]:
+        """Return those of a class's decoder, or of its graph of candidates."""
+        return self._weights + ([(self.source or self).decoders[class_name]] if self.source or searching else [])
+
+    @property
+    def _weights(self) -> list[str]:
+        return [] if self.weights is None else [self.weights]
 
 
 @dataclass(frozen=True)
@@ -188,8 +203,9 @@ class ModelFolder:
         classifier = _table(config["classifier"]) if task == CLASSIFICATION else None
         variants = {FP32: _variant(config, classes if classifier is None else ())}
         further = _table(config.get("variants", {}))
-        if INT8 in further:  # other names are those of arithmetics that a later arae may know
-            variants[INT8] = _variant(_table(further[INT8]), classes)
+        for arithmetic in (INT8, FP16):  # other names are those of arithmetics that a later arae may know
+            if arithmetic in further:
+                variants[arithmetic] = _variant(_table(further[arithmetic]), classes, variants[FP32])
         kind = config.get("kind", "text")
         if kind == "image":
             return cls._of_images(root, config, classes, variants, files)
@@ -346,16 +362,20 @@ def _damaged(path: Path, what: str) -> AraeError:
     return AraeError(f"{path} {what}", _RESTORE)
 
 
-def _variant(table: Mapping[str, Any], classes: tuple[str, ...]) -> Variant:
+def _variant(table: Mapping[str, Any], classes: tuple[str, ...], fp32: Variant | None = None) -> Variant:
     accepted, candidates = table.get("accepted", True), table.get("candidates")
     if not isinstance(accepted, bool):
         raise TypeError(f"accepted = {accepted!r}")
+    weights_in = None if fp32 is None else table.get("weights_in")
+    if weights_in not in (None, FP32):
+        raise ValueError(f"weights_in = {weights_in!r}")
     return Variant(
         encoder=_plain_name(table["encoder"]),
         decoders={name: _plain_name(table["decoders"][name]) for name in classes} if classes else {},
         weights=_optional_name(table.get("weights_file")),
         accepted=accepted,
         candidates=None if candidates is None else {name: _plain_name(candidates[name]) for name in classes},
+        source=None if weights_in is None else fp32,
     )
 
 

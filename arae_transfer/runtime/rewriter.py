@@ -141,7 +141,8 @@ class Rewriter:
             model: A name or a path; None: the environment variable ``ARAE_MODEL``, else the shipped model.
             device: ``"auto"`` (a usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
             threads: The number of CPU threads; None: the processors that this process may use.
-            variant: ``"fp32"``, ``"int8"`` or ``"auto"``: int8 on a CPU where the export found it close enough.
+            variant: ``"fp32"``, ``"fp16"``, ``"int8"`` or ``"auto"``: int8 on a CPU and fp16 on a GPU, where the export
+                found it close enough.
 
         Raises:
             AraeError: There is no such model, device or variant, or the model is damaged.
@@ -163,7 +164,7 @@ class Rewriter:
 
     @property
     def variant(self) -> str:
-        """Return the arithmetic that the model runs in, ``"fp32"`` or ``"int8"``."""
+        """Return the arithmetic that the model runs in: ``"fp32"``, ``"fp16"`` or ``"int8"``."""
         return self._sessions.variant
 
     @property

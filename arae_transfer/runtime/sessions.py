@@ -20,7 +20,8 @@ import numpy.typing as npt
 import onnxruntime
 
 from arae_transfer.errors import AraeError
-from arae_transfer.runtime.model_folder import FP32, INT8, ModelFolder
+from arae_transfer.runtime.buckets import Bucket
+from arae_transfer.runtime.model_folder import FP16, FP32, INT8, ModelFolder
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
@@ -29,7 +30,9 @@ Files = list[tuple[str, bytes]]
 Result = TypeVar("Result")
 Batch = TypeVar("Batch")
 
-VARIANTS = ("auto", FP32, INT8)
+VARIANTS = ("auto", FP32, FP16, INT8)
+# The variant that is preferred on a device, if the export found its answers close enough to the trained model's.
+_PREFERRED = {"cpu": INT8, "cuda": FP16}
 
 # "Fatal": what goes wrong is said by exceptions too, and onnxruntime's own lines on stderr help no user.
 _SILENT = 4
@@ -121,8 +124,9 @@ class Sessions:
             folder: The model.
             device: As ``choose_device`` takes it.
             threads: The number of CPU threads; None: the processors that this process may use.
-            variant: ``"fp32"``, ``"int8"`` or ``"auto"``: on the CPU int8, if the export found that its answers are
-                close enough to the trained model's, otherwise fp32. int8 runs on the CPU alone.
+            variant: ``"fp32"``, ``"fp16"``, ``"int8"`` or ``"auto"``: on the CPU int8 and on a GPU fp16, if the export
+                found that its answers are close enough to the trained model's, otherwise fp32. int8 runs on the CPU
+                alone; fp16 is for GPUs, and a CPU computes it in fp32.
 
         Raises:
             AraeError: There is no such device or variant, or fewer threads than one are wished for.
@@ -149,11 +153,17 @@ class Sessions:
 
     @property
     def variant(self) -> str:
-        """Return the arithmetic, ``"fp32"`` or ``"int8"``; with ``auto``, known once the device is."""
+        """Return the arithmetic, one of ``VARIANTS``; with ``auto``, known once the device is."""
         if self._wish != "auto":
             return self._wish
-        int8 = self.folder.variants.get(INT8)
-        return INT8 if self.device.kind == "cpu" and int8 is not None and int8.accepted else FP32
+        preferred = _PREFERRED[self.device.kind]
+        found = self.folder.variants.get(preferred)
+        return preferred if found is not None and found.accepted else FP32
+
+    @property
+    def in_buckets(self) -> bool:
+        """Whether batches are filled up to a few sizes, see ``buckets``: a GPU plans for each size that it meets."""
+        return self.device.kind == "cuda"
 
     def open(
         self, class_name: str, *, searching: bool = False
@@ -172,24 +182,26 @@ class Sessions:
         with self._lock:
             encoder, decoder = self._encoder, self._decoders.get(key)
             if encoder is None and self._automatic and self.device.kind == "cuda":
-                # Settles the device before the decoder is opened.
-                encoder = self._open(self.folder.encoder, self._shared(self.folder.variants[FP32].weights))
-                if self.variant != FP32:
+                # Settles the device, and with it the variant, before the decoder is opened.
+                tried = self.variant
+                variant = self.folder.variants[tried]
+                encoder = self._open(variant.encoder, self._shared(*variant.encoder_weights))
+                if self.variant != tried:
                     encoder = None
             variant = self.folder.variants[self.variant]
             pending: list[Callable[[], Any]] = []
             if encoder is None:
-                encoder_files = self._shared(variant.weights)
+                encoder_files = self._shared(*variant.encoder_weights)
                 pending.append(lambda: self._open(variant.encoder, encoder_files))
             if decoder is None:
-                name, files = variant.decoders[class_name], self._shared(variant.weights)
+                name = variant.decoders[class_name]
+                files = self._shared(*variant.decoder_weights(class_name, searching=searching))
                 if searching:
                     if variant.candidates is None:
                         raise AraeError(
                             f"the model {self.folder.name} writes no candidates: it was exported before exports could",
                             f"export its run again: arae export RUN -o {self.folder.root}",
                         )
-                    files += self._shared(name)
                     name = variant.candidates[class_name]
                 pending.append(lambda: self._open(name, files))
             opened = all_at_once(pending, len(pending))
@@ -264,9 +276,12 @@ class Sessions:
         Raises:
             AraeError: onnxruntime fails, for want of memory for example.
         """
-        inputs = {"maximum_length": np.array(maximum_length, dtype=np.int64)}
-        (answers,) = self._rewrite(self.open(class_name), tokens, lengths, "", inputs, ["tokens"])
-        return answers
+        sessions = self.open(class_name)
+        bucket = self._bucket(tokens)
+        inputs = {"maximum_length": np.array(bucket.time(maximum_length), dtype=np.int64)}
+        tokens, lengths = bucket.fill(tokens, lengths)
+        (answers,) = self._rewrite(sessions, tokens, lengths, "", inputs, ["tokens"])
+        return bucket.own(answers[:, :maximum_length])
 
     def search(
         self,
@@ -295,17 +310,26 @@ class Sessions:
         Raises:
             AraeError: The model writes no candidates, or onnxruntime fails.
         """
+        sessions = self.open(class_name, searching=True)
+        bucket = self._bucket(tokens)
         inputs: dict[str, npt.NDArray[Any]] = {
-            "maximum_length": np.array(limits.max(), dtype=np.int64),
-            "limits": limits,
+            # No candidate is longer than its line's limit, so that steps beyond the greatest are not begun.
+            "maximum_length": np.array(bucket.time(int(limits.max())), dtype=np.int64),
+            "limits": bucket.fill_rows(limits),
             "width": np.array(width, dtype=np.int64),
             "temperature": np.array(temperature, dtype=np.float32),
-            "uniforms": np.zeros((0, 0), dtype=np.float32) if uniforms is None else uniforms,
+            "uniforms": np.zeros((0, 0), np.float32) if uniforms is None else bucket.fill_candidates(uniforms, width),
         }
-        sessions = self.open(class_name, searching=True)
+        tokens, lengths = bucket.fill(tokens, lengths)
         outputs = ["tokens", "parents", "totals", "counts"]
         written, parents, totals, counts = self._rewrite(sessions, tokens, lengths, "line.", inputs, outputs)
+        written, parents = (bucket.own(each, width, axis=1) for each in (written, parents))
+        totals, counts = (bucket.own(each, width) for each in (totals, counts))
         return written, parents, totals, counts
+
+    def _bucket(self, tokens: Int64) -> Bucket:
+        """Return what a padded batch is filled up to, once the device is known."""
+        return Bucket.of(*tokens.shape) if self.in_buckets else Bucket.exactly(*tokens.shape)
 
     def score(self, tokens: Int64, mask: Float32) -> Float32:
         """Return the log-probability of each class for each row, of shape (batch, classes).
@@ -317,9 +341,11 @@ class Sessions:
         Raises:
             AraeError: The model has no style scorer, or onnxruntime fails.
         """
-        feed = {"tokens": tokens, "mask": mask}
+        self.open_scorer()
+        bucket = self._bucket(tokens)
+        feed = {"tokens": bucket.fill_all(tokens), "mask": bucket.fill_all(mask)}
         scores: Float32 = self.run_file(self._scorer_file(), ["log_probabilities"], feed)[0]
-        return scores
+        return bucket.own(scores)
 
     def _rewrite(
         self,
@@ -434,9 +460,13 @@ class Sessions:
                 return self._create(name, content, files, CPU, alone=alone)
             if device.kind == "cuda":
                 raise AraeError(f"onnxruntime cannot use {device}: {_first_line(error)}", _CUDA_REMEDY) from error
+            what = f"onnxruntime {onnxruntime.__version__} cannot open {self.folder.root / name}"
+            if self._wish == FP16:
+                raise AraeError(
+                    f"{what} on a CPU: {_first_line(error)}", "fp16 is for GPUs: use --variant fp32, or --device cuda."
+                ) from error
             raise AraeError(
-                f"onnxruntime {onnxruntime.__version__} cannot open {self.folder.root / name}: {_first_line(error)}",
-                "upgrade onnxruntime, or export the model again.",
+                f"{what}: {_first_line(error)}", "upgrade onnxruntime, or export the model again."
             ) from error
         return session
 
@@ -445,13 +475,10 @@ def _check_variant(folder: ModelFolder, variant: str, device: str) -> None:
     """Raise an AraeError for a variant that there is not, or not there."""
     if variant not in VARIANTS:
         raise AraeError(f"unknown variant {variant!r}", f"use {', '.join(VARIANTS)}.")
-    if variant != INT8:
-        return
-    if INT8 not in folder.variants:
-        raise AraeError(
-            f"the model {folder.name} has no int8 variant", "use --variant fp32, or export it again with this arae."
-        )
-    if device.startswith("cuda"):
+    if variant not in ("auto", *folder.variants):
+        again = "export it again with this arae" + (" and --weights fp16" if variant == FP16 else "")
+        raise AraeError(f"the model {folder.name} has no {variant} variant", f"use --variant fp32, or {again}.")
+    if variant == INT8 and device.startswith("cuda"):
         raise AraeError("int8 runs on the CPU alone", "use --device cpu, or --variant fp32.")
 
 

@@ -262,3 +262,31 @@ def test_help_keeps_its_examples_and_needs_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_data_is_read_as_the_model_learned_from_it(corpus: Path, small_model: Path, tmp_path: Path) -> None:
+    layout = ExportLayout(small_model)
+    config = json.loads(layout.config.read_text("utf-8"))
+    config["form"] = {"lower_case": True, "tokens": "penn-treebank", "number": ""}
+    config["recipe"] = {"data": {"writing": "ordinary", "text_column": "body", "label_column": "kind"}}
+    layout.config.write_text(json.dumps(config), "utf-8")
+    rows = ["body,kind,split"]
+    for label in ("negative", "positive", "unknown to the model"):
+        rows += [f"{line.capitalize()},{label},train" for line in _test_lines(corpus, "negative") if "," not in line]
+        rows += [f"{word} wasn't {label}.,{label},test" for word in ("Food", "Place")]
+    table = _write(tmp_path / "table.csv", rows)
+    wishes = ["--data", table, "--json", "--quiet", "--rule-sample", 1, "--device", "cpu", "--threads", "1"]
+    status, output, messages = invoke(small_model, *wishes)
+    assert (status, messages) == (0, "")
+    report = json.loads(output)
+    assert list(report["directions"]) == ["negative-to-positive", "positive-to-negative"]
+    assert report["signature"]["form of all text"] == "penn-treebank words, lower case"
+    copied = report["samples"][0]
+    # To `positive` this model copies: had it been given the line as it was written, it could not.
+    assert copied["source"] == copied["rewrites"]["small"] == "food was n't negative ."
+    references = tmp_path / "references"
+    _write(references / "negative-to-positive.txt", ["Food wasn't negative.", "Place wasn't negative."])
+    status, output, _ = invoke(small_model, *wishes, "--references", references)
+    assert status == 0
+    scores = json.loads(output)["directions"]["negative-to-positive"]["systems"]["small"]
+    assert scores["reference_bleu"]["value"] == scores["self_bleu"]["value"] == 100

@@ -24,10 +24,13 @@ from arae_transfer.corpus.reading import (
     iterate_labelled_lines,
     own_splits,
     read_corpus,
+    stream_corpus,
 )
 from arae_transfer.corpus.report import Finding, ReadingReport, Reason, Tally
 from arae_transfer.corpus.sources import absolute_source
 from arae_transfer.errors import AraeError
+from arae_transfer.form import Form
+from arae_transfer.recipe import recipe_from_table
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -872,3 +875,31 @@ def test_progress_rises_to_the_total(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(iterate_labelled_lines(data, "train", progress=lambda done, total: steps.append((done, total))))
     assert steps == sorted(steps)
     assert steps[-1][0] == steps[-1][1]
+
+
+TREEBANK = Form(lower_case=True, tokens="penn-treebank")
+
+
+def test_ordinary_writing_is_brought_to_the_form_of_the_recipe(tmp_path: Path) -> None:
+    data = two_files(tmp_path, "It wasn't good.\nIt was bad!!\n", "Fine; really (and cheap).\nYes.\n")
+    section = {"form": {"lower_case": True, "tokens": "penn-treebank"}}
+    as_written = ReadingOptions.of(recipe_from_table(section))
+    assert read_corpus(data, "all", as_written).lines["negative"] == ["It wasn't good.", "It was bad!!"]
+    in_form = ReadingOptions.of(recipe_from_table({**section, "data": {"writing": "ordinary", "text_column": "body"}}))
+    assert (in_form.text_column, in_form.form) == ("body", TREEBANK)
+    wanted = {"negative": ["it was n't good .", "it was bad !"], "positive": ["fine ; really ( and cheap ) .", "yes ."]}
+    assert read_corpus(data, "all", in_form).lines == wanted
+    assert {label: list(own) for label, own in stream_corpus(data, "all", in_form).lines.items()} == wanted
+
+
+def test_a_line_of_nothing_but_controls_is_counted_and_left_out(tmp_path: Path) -> None:
+    data = two_files(tmp_path, "\x01\x02\nIt was bad.\nIt was cold.\n")
+    corpus = read_corpus(data, "all", ReadingOptions(form=TREEBANK))
+    assert corpus.lines["negative"] == ["it was bad .", "it was cold ."]
+    assert [(finding.reason, finding.first_line) for finding in corpus.report.findings] == [(Reason.EMPTY, 1)]
+
+
+def test_another_form_is_another_corpus(tmp_path: Path) -> None:
+    data = two_files(tmp_path, "It was bad.\nIt was cold.\n")
+    written, lowered = (stream_corpus(data, "all", ReadingOptions(form=form)).lines for form in (None, TREEBANK))
+    assert written.digest() != lowered.digest()  # the cache of tokens is keyed by it

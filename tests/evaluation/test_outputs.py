@@ -16,6 +16,7 @@ from arae_transfer.evaluation.outputs import (
     read_references,
     write_output_folder,
 )
+from arae_transfer.form import Form
 
 CLASSES = ["negative", "positive"]
 ALIGNMENT = Alignment("test", {"negative": 3, "positive": 2})
@@ -124,3 +125,20 @@ def test_references_of_many_classes_name_the_direction(tmp_path: Path) -> None:
     with pytest.raises(AraeError, match="'a' is none of the directions") as caught:
         read_references([f"a={path}"], list("abc"), alignment)
     assert "a-to-b, a-to-c" in str(caught.value.hint)
+
+
+def test_references_of_a_folder(tmp_path: Path) -> None:
+    _file(tmp_path, "positive-to-negative.txt", "one", "two")
+    assert read_references([str(tmp_path)], CLASSES, ALIGNMENT) == {Direction("positive", "negative"): [["one", "two"]]}
+    further = _file(tmp_path, "other.txt", "three", "four")
+    references = read_references([str(tmp_path), f"positive={further}"], CLASSES, ALIGNMENT)
+    assert references == {Direction("positive", "negative"): [["one", "two"], ["three", "four"]]}
+    with pytest.raises(AraeError, match="nor a folder of rewrites"):
+        read_references([str(tmp_path)], ["a", "b"], Alignment("test", {"a": 1, "b": 1}))
+
+
+def test_files_are_brought_to_the_form_of_the_split(tmp_path: Path) -> None:
+    path = _file(tmp_path, "mine.txt", "It's here.", "it 's here .", "")
+    form = Form(lower_case=True, tokens="penn-treebank")
+    alignment = Alignment("test", {"negative": 3, "positive": 2}, form=form)
+    assert alignment.read(path, "negative") == ["it 's here .", "it 's here .", ""]

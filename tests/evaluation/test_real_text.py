@@ -103,3 +103,16 @@ def test_words_are_what_sacrebleu_says() -> None:
     assert WordSplitter("none").normalize(["The  Food.", ""]) == ["the food.", ""]
     assert WordSplitter("13a").normalize(["The Food, cold."]) == ["the food , cold ."]
     assert WordSplitter("char").normalize(["Été 1"]) == ["é t é 1"]
+
+
+def test_classes_that_the_model_has_not_are_left_out(tmp_path: Path) -> None:
+    data = _corpus(tmp_path / "corpus", {"train": 30, "test": 5})
+    for split, lines in (("train", 30), ("test", 4)):
+        text = "".join(f"fair {split} line {number}\n" for number in range(lines))
+        (tmp_path / "corpus" / f"{split}.fair.txt").write_text(text, "utf-8")
+    source, alignment = read_evaluated_split(data, "test", None, known=["good", "bad", "ugly"])
+    assert list(source.lines) == ["bad", "good"]
+    assert alignment.lines == {"bad": 5, "good": 5}
+    assert list(read_evaluated_split(data, "test", None)[0].lines) == ["bad", "fair", "good"]
+    # With too few classes left to rewrite, the model's own complaint says more.
+    assert list(read_evaluated_split(data, "test", None, known=["good"])[0].lines) == ["bad", "fair", "good"]

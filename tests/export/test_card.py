@@ -87,6 +87,18 @@ def test_what_a_stranger_must_know_is_there() -> None:
         assert fact in text, fact
 
 
+def test_other_arithmetic_is_told_with_its_agreement() -> None:
+    agreement = {"identical": 0.988, "style_cost": 0.1, "self_bleu_cost": -0.01}
+    variants = config()["variants"] | {"fp16": {"agreement": agreement, "accepted": True}}
+    text = prose(card(variants=variants))
+    assert "The `fp16` files are graphs for the same weights" in text
+    assert "98.8 % of the rewrites" in text
+    assert "-0.10 points, BLEU to the source +0.01. They are what runs on a GPU." in text
+    assert "`int8`" not in text
+    variants["int8"] = {"agreement": agreement, "accepted": False}
+    assert "They run with `--variant int8` only." in prose(card(variants=variants))
+
+
 def test_what_is_not_known_is_not_invented() -> None:
     bare = Card(config(scores={}, training={}, form={}), {}, "", "")
     text = prose(render_card(bare))

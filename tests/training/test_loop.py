@@ -421,7 +421,8 @@ def test_the_model_of_the_other_run_proposes_pairs(uninterrupted: dict[str, Path
     assert begin_from(initial, tmp_path / "run", asking, listener).finished
     told = {what for _, _, what in listener.searches}
     assert told == {"rewrites proposed by the model", "rewrites searched"}
-    assert len(read_pairs(RunLayout(tmp_path / "run").pairs)) >= len(read_pairs(RunLayout(initial).pairs))
+    # All but the least likely of the pairs that the search finds alone.
+    assert len(read_pairs(RunLayout(tmp_path / "run").pairs)) >= 0.9 * len(read_pairs(RunLayout(initial).pairs))
 
 
 def test_without_another_run_nobody_can_propose(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,8 @@ def test_tensorboard_reads_what_the_metrics_say_also_of_a_resumed_run(layout: Ru
         for step in range(first, last + 1):
             log.metrics("train", step, {"critic": factor * step})
         log.close()
+        # Event files are read in the order of their names, which tell the second; a run is not resumed within it.
+        time.sleep(1.0)
     reader = importlib.import_module("tensorboard.backend.event_processing.event_accumulator")
     events = reader.EventAccumulator(str(layout.tensorboard))
     events.Reload()

@@ -1,0 +1,98 @@
+"""Matrix products in fp16, for GPUs, around which everything else stays in fp32.
+
+What a product reads and what it gives is rounded to 11 bits; what is added up inside has 32, as GPUs do it. Biases are
+added, gates, cell states of decoders, attention's softmax, the norm of a code and the choice of a token are computed in
+fp32. The matrices are those that the fp32 graphs store, and are read in their files.
+
+onnxruntime's CPU provider has no such products: it casts to fp32 and leaves roundings out. What a GPU's roundings cost
+is measured by graphs that have them as casts around products in fp32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import TensorProto
+
+from arae_transfer.export.graph import Graph, Matrix
+
+Float32 = npt.NDArray[np.float32]
+
+
+class HalfGraph(Graph):
+    """A graph whose products run in fp16, and which stores all matrices so."""
+
+    def __init__(self, parent: HalfGraph | None = None) -> None:
+        super().__init__("fp16", parent)
+
+    def multiply(
+        self,
+        operator: str,
+        factors: Sequence[str | Matrix],
+        outputs: Sequence[str],
+        others: Sequence[str] = (),
+        **attributes: Any,  # noqa: ANN401 -- as onnx takes them
+    ) -> None:
+        """Append the operator in fp16; what it reads and gives is cast."""
+        inputs = [
+            self.node("Cast", [each], f"{outputs[0]}.read.{place}", to=TensorProto.FLOAT16)
+            if isinstance(each, str)
+            else self.half_weight(*each)
+            for place, each in enumerate(factors)
+        ]
+        halves = [f"{output}.fp16" for output in outputs]
+        self.nodes(operator, [*inputs, *others], halves, **attributes)
+        for half, output in zip(halves, outputs, strict=True):
+            self.node("Cast", [half], output, to=TensorProto.FLOAT)
+
+    def product(
+        self, read: str, name: str, values: Float32, added: str | None, output: str, *, rows: bool = False
+    ) -> str:
+        """Append the product; what is added to it is added in fp32, rows or not."""
+        product = output if added is None else f"{output}.product"
+        self.multiply("Gemm", [read, (name, values)], [product], transB=1)
+        return product if added is None else self.node("Add", [product, added], output)
+
+    def rows_of(self, name: str, values: Float32, places: str, output: str) -> str:
+        """Append the look-up of rows in fp16; they are cast, and not the whole matrix."""
+        rows = self.node("Gather", [self.half_weight(name, values), places], f"{output}.fp16")
+        return self.node("Cast", [rows], output, to=TensorProto.FLOAT)
+
+
+class RoundedGraph(HalfGraph):
+    """A graph for the CPU that rounds where a GPU does in a ``HalfGraph``'s products, and computes in fp32.
+
+    LSTM layers are loops, in which also the gates and the states between two steps are rounded: no LSTM operator in
+    fp16 rounds more.
+    """
+
+    lstm_operator = False
+
+    def multiply(
+        self,
+        operator: str,
+        factors: Sequence[str | Matrix],
+        outputs: Sequence[str],
+        others: Sequence[str] = (),
+        **attributes: Any,  # noqa: ANN401 -- as onnx takes them
+    ) -> None:
+        """Append the operator in fp32 between roundings."""
+        inputs = [
+            self._rounded(each, f"{outputs[0]}.read.{place}") if isinstance(each, str) else self.weight(*each)
+            for place, each in enumerate(factors)
+        ]
+        whole = [f"{output}.whole" for output in outputs]
+        self.nodes(operator, [*inputs, *others], whole, **attributes)
+        for name, output in zip(whole, outputs, strict=True):
+            self._rounded(name, output)
+
+    def between_steps(self, state: str) -> str:
+        """Return the state rounded."""
+        return self._rounded(state, f"{state}.rounded")
+
+    def _rounded(self, read: str, output: str) -> str:
+        half = self.node("Cast", [read], f"{output}.fp16", to=TensorProto.FLOAT16)
+        return self.node("Cast", [half], output, to=TensorProto.FLOAT)
