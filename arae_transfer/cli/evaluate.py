@@ -262,8 +262,8 @@ def evaluate(
         loaded = {wish: system.load() for wish, system in found.items() if isinstance(system, RunCheckpoint)}
         progress("reading")
         if data:
-            models = [loaded[wish] if wish in loaded else system for wish, system in found.items()]
-            known = next((model.classes for model in models if isinstance(model, ModelFolder | LoadedRun)), None)
+            owners: list[System | LoadedRun] = [loaded.get(wish) or system for wish, system in found.items()]
+            known = next((owner.classes for owner in owners if isinstance(owner, ModelFolder | LoadedRun)), None)
             source, alignment = read_evaluated_split(data, split, limit, options, known)
             judge_text = read_unseen_text(data, list(source.lines), judge_data or (), judge_split, options)
         else:
