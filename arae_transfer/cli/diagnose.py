@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from arae_transfer.cli.command import report
+from arae_transfer.cli.train import read_generation_text, sources_of_run
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout
+from arae_transfer.recipe import load_recipe
 
 if TYPE_CHECKING:
     from arae_transfer.training.checkpoint import LoadedRun
@@ -83,15 +85,23 @@ def diagnose(
     use_threads(threads)
     which = cast(Literal["best", "latest"], checkpoint)
     subject = Subject(run, load_run(run, which))
-    if subject.loaded.recipe.task != "rewriting":
-        raise AraeError(f"{run} is a {subject.loaded.recipe.task}", "arae diagnose looks into runs that rewrite.")
+    if subject.loaded.recipe.task == "classification":
+        raise AraeError(f"{run} is a classification", "arae diagnose looks into runs that write sentences.")
     if subject.loaded.recipe.data.kind == "image":
         raise AraeError(f"{run} is a run of a model of images; what is diagnosed is text", "give a run of text.")
     other = Subject(baseline, load_run(baseline, which)) if baseline else None
-    sources = data or _recorded_sources(RunLayout(run))
+    if baseline and other and other.loaded.recipe.adversary.weight > 0:
+        raise AraeError(
+            f"the baseline {baseline} is no plain autoencoder: its adversary.weight is "
+            f"{other.loaded.recipe.adversary.weight:g}",
+            "give a run that was trained with --set adversary.weight=0.",
+        )
+    sources = data or sources_of_run(run)
     training, held_out = _read(subject.loaded, sources, run)
-    command = "" if baseline else _baseline_command(run, sources)
-    remark = f"A plain autoencoder to compare with is trained by\n\n```\n{command}\n```" if command else ""
+    commands = [] if baseline else _baseline_commands(run, sources)
+    remark = ""
+    if commands:
+        remark = "\n".join(["A plain autoencoder to compare with is trained by", "", "```", *commands, "```"])
 
     def progress(message: str) -> None:
         if not quiet and sys.stderr is not None and sys.stderr.isatty():
@@ -117,17 +127,17 @@ def diagnose(
         for key, text in found["interpretation"].items():
             typer.echo(f"{TITLES[key]}\n  {text}")
     if not quiet:
-        if command:
-            report("there is no --baseline to compare with; to train one:", command)
+        if commands:
+            report("there is no --baseline to compare with; to train one:", "\n      ".join(commands))
         report(f"numbers{', plots' if pictures else ''} and report are in {folder}")
 
 
-def _recorded_sources(layout: RunLayout) -> list[str]:
-    """Return the data that a run says it was trained on; none where it says nothing."""
+def _initial(layout: RunLayout) -> Path | None:
+    """Return the run that a run went on from; None where it says of none."""
     try:
-        return [str(source) for source in json.loads(layout.environment.read_text("utf-8"))["data"]]
+        return Path(json.loads(layout.environment.read_text("utf-8"))["initial"])
     except (OSError, ValueError, KeyError, TypeError):
-        return []
+        return None
 
 
 def _read(loaded: LoadedRun, sources: Sequence[str], run: Path) -> tuple[_Lines, _Lines]:
@@ -142,6 +152,9 @@ def _read(loaded: LoadedRun, sources: Sequence[str], run: Path) -> tuple[_Lines,
     if sources:
         options = ReadingOptions.of(recipe)
         try:
+            if recipe.task == "generation":
+                text, kept = read_generation_text(recipe, list(sources), ("train", "valid"), lambda message: None)
+                return _listed(text), _listed(kept)
             training = read_corpus(sources, "train", options, classes=loaded.classes).lines
             return training, read_corpus(sources, "valid", options, classes=loaded.classes).lines
         except AraeError as error:
@@ -154,11 +167,38 @@ def _read(loaded: LoadedRun, sources: Sequence[str], run: Path) -> tuple[_Lines,
     return made["train"], made["valid"]
 
 
-def _baseline_command(run: Path, sources: Sequence[str]) -> str:
-    """Return the command that trains the same without the adversary, with the same tokenizer."""
-    layout = RunLayout(run)
-    words = ["arae", "train", str(layout.recipe), "--set", "adversary.weight=0"]
-    words += ["--set", f"tokenizer.model={layout.tokenizer.resolve()}", "--name", f"{run.resolve().name}-plain"]
-    for source in sources:
-        words += ["--data", source]
-    return shlex.join(words)
+def _listed(lines: Mapping[str, Collection[str]]) -> _Lines:
+    return {label: list(own) for label, own in lines.items()}
+
+
+def _baseline_commands(run: Path, sources: Sequence[str]) -> list[str]:
+    """Return the commands that train the same without critic and classifier on the code, with the same tokenizer.
+
+    A run that went on from another one has a counterpart that goes on from the other's. There is none, and no command,
+    where a run that this one descends from is gone, or where this one is plain itself.
+    """
+    descent = [run.resolve()]
+    while (initial := _initial(RunLayout(descent[0]))) is not None:
+        descent.insert(0, initial)
+        if not RunLayout(descent[0]).recipe.is_file() or descent[0] in descent[1:]:
+            return []
+    commands: list[str] = []
+    before: Path | None = None
+    for place, each in enumerate(descent):
+        layout, recipe = RunLayout(each), load_recipe(RunLayout(each).recipe)
+        weights = {"adversary.weight": recipe.adversary.weight, "attribute.weight": recipe.attribute.weight}
+        if each == run.resolve() and not any(weights.values()):
+            return []
+        words = ["arae", "train", str(layout.recipe)]
+        words += [word for key, weight in weights.items() if weight for word in ("--set", f"{key}=0")]
+        if before is None:
+            words += ["--set", f"tokenizer.model={layout.tokenizer}"]
+        else:
+            words += ["--from", str(before)]
+        words += ["--name", f"{each.name}-plain"]
+        before = Path("runs") / recipe.name / f"{each.name}-plain"
+        own = sources if place == len(descent) - 1 else sources_of_run(each)
+        for source in own:
+            words += ["--data", str(source)]
+        commands.append(shlex.join(words))
+    return commands

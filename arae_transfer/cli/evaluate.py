@@ -19,8 +19,8 @@ from arae_transfer.errors import AraeError
 if TYPE_CHECKING:
     from arae_transfer.evaluation.outputs import Alignment, Outputs
     from arae_transfer.evaluation.real_text import LabelledText
+    from arae_transfer.evaluation.systems import System
     from arae_transfer.evaluation.words import Tokenization
-    from arae_transfer.runtime.model_folder import ModelFolder
 
 REWRITES = "Rewrites"
 DATA = "Data"
@@ -37,8 +37,8 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="MODEL",
-            help="An exported model's name or folder, or a folder of rewrites CLASS-to-CLASS.txt; further ones are "
-            "tested against the first.",
+            help="An exported model's name or folder, a run (its best checkpoint; RUN:latest for the latest), or a "
+            "folder of rewrites CLASS-to-CLASS.txt; further ones are tested against the first.",
             show_default=False,
         ),
     ] = None,
@@ -53,8 +53,8 @@ def evaluate(
     compare: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="MODEL|FOLDER",
-            help="A further model or folder of rewrites, tested against the first; repeatable.",
+            metavar="MODEL|RUN|FOLDER",
+            help="A further model, run or folder of rewrites, tested against the first; repeatable.",
             rich_help_panel=REWRITES,
         ),
     ] = None,
@@ -185,6 +185,7 @@ def evaluate(
 
     \b
       arae evaluate yelp-sentiment --data yelp
+      arae evaluate runs/yelp-sentiment/first --data yelp
       arae evaluate --outputs negative-to-positive=mine.txt --data yelp
       arae evaluate mine --compare other-outputs/ --data yelp
       arae evaluate early middle late --data yelp --curve curve.png
@@ -212,9 +213,20 @@ def evaluate(
     )
     from arae_transfer.evaluation.real_text import read_evaluated_split, read_unseen_text
     from arae_transfer.evaluation.report import to_data
-    from arae_transfer.evaluation.systems import find_system, name_systems, reading_options, rewrite_split
+    from arae_transfer.evaluation.systems import (
+        FROM_FILES,
+        RunCheckpoint,
+        describe_rewriter,
+        describe_run,
+        find_system,
+        name_systems,
+        reading_options,
+        rewrite_by_run,
+        rewrite_split,
+    )
     from arae_transfer.runtime.model_folder import ModelFolder
     from arae_transfer.runtime.rewriter import Rewriter
+    from arae_transfer.training.checkpoint import LoadedRun
 
     if threads is not None:
         import torch
@@ -246,10 +258,12 @@ def evaluate(
         ctx.fail("Option '--save-outputs' needs a model: what is read from files is there already.")
     options = reading_options(found.values(), text_column, label_column)
     with _progress(quiet) as progress:
+        # What cannot be used is said before anything is read.
+        loaded = {wish: system.load() for wish, system in found.items() if isinstance(system, RunCheckpoint)}
         progress("reading")
         if data:
-            model = next((system for system in found.values() if isinstance(system, ModelFolder)), None)
-            known = model.classes if model is not None else None
+            owners: list[System | LoadedRun] = [loaded.get(wish) or system for wish, system in found.items()]
+            known = next((owner.classes for owner in owners if isinstance(owner, ModelFolder | LoadedRun)), None)
             source, alignment = read_evaluated_split(data, split, limit, options, known)
             judge_text = read_unseen_text(data, list(source.lines), judge_data or (), judge_split, options)
         else:
@@ -264,15 +278,24 @@ def evaluate(
         human = read_references(references or [], list(source.lines), alignment)
         names = name_systems(found)
         systems: dict[str, Outputs] = {}
+        decoding: dict[str, str] = {}
         if outputs:
             name = f"--{OUTPUTS}" if OUTPUTS in names else OUTPUTS
             systems[name] = read_output_options(outputs, list(source.lines), alignment)
-        for name, system in zip(names, found.values(), strict=True):
+            decoding[name] = FROM_FILES
+        for name, (wish, system) in zip(names, found.items(), strict=True):
             if isinstance(system, Path):
                 systems[name] = read_output_folder(system, list(source.lines), alignment)
+                decoding[name] = FROM_FILES
                 continue
-            rewriter = Rewriter.load(system.root, device=device, threads=threads)
-            systems[name] = rewrite_split(rewriter, source, batch_size, progress)
+            if isinstance(system, RunCheckpoint):
+                progress(f"{name} rewrites")
+                systems[name] = rewrite_by_run(loaded[wish], source, name)
+                decoding[name] = describe_run(loaded[wish])
+            else:
+                rewriter = Rewriter.load(system.root, device=device, threads=threads)
+                systems[name] = rewrite_split(rewriter, source, batch_size, progress)
+                decoding[name] = describe_rewriter(rewriter)
             if save_outputs is not None:
                 folder = save_outputs / quote(name, safe=" ") if len(found) > 1 else save_outputs
                 write_output_folder(folder, systems[name])
@@ -284,6 +307,7 @@ def evaluate(
             human,
             EvaluationOptions(tokenization=cast("Tokenization", words), form=options.form),
             progress,
+            decoding,
         )
     results = to_data(evaluation)
     samples = list(_sample(source, systems, rule_sample)) if rule_sample else []
@@ -299,7 +323,7 @@ def evaluate(
 
 
 def _evaluate_images(
-    systems: Mapping[str, Path | ModelFolder],
+    systems: Mapping[str, System],
     data: list[str],
     limit: int | None,
     device: str,
@@ -315,11 +339,12 @@ def _evaluate_images(
     from arae_transfer.evaluation.images import SAMPLES, evaluate_images, read_image_data
     from arae_transfer.recipe import Image
     from arae_transfer.runtime.image_model import ImageModel
+    from arae_transfer.runtime.model_folder import ModelFolder
     from arae_transfer.runtime.sessions import Sessions
 
     models = {}
     for wish, system in systems.items():
-        if isinstance(system, Path) or system.image is None:
+        if not isinstance(system, ModelFolder) or system.image is None:
             raise AraeError(f"{wish} is not a model of images, as others here are", "evaluate it by itself.")
         models[system.name if system.name not in models else wish] = ImageModel(Sessions(system, device, threads))
     if not data:
@@ -355,7 +380,7 @@ def _render_images(results: Mapping[str, Any], *, as_json: bool, as_markdown: bo
 
 
 def _read_builtin(
-    systems: Iterable[Path | ModelFolder], split: str, limit: int | None
+    systems: Iterable[System], split: str, limit: int | None
 ) -> tuple[LabelledText, Alignment, LabelledText]:
     """Return the text that models have learned from which brought their own corpus.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # The generated codes' variance over the encoded ones', below which the generator is called collapsed, and above
@@ -85,12 +86,13 @@ def _neighbours(data: Data) -> str:
     gap = own["near"] - own["random"]
     text = (
         f"Sentences within {found['farthest']} word edits have codes of mean cosine similarity {own['near']:.3f}, "
-        f"random pairs {own['random']:.3f}"
+        f"random pairs {own['random']:.3f} ({found['anchors']:,} sentences, each with {found['partners']:.0f} others "
+        "on average"
     )
     if not data["pooling"].startswith("none"):
-        text += f" ({data['pooling']} stands for a code)"
+        text += f"; {data['pooling']} stands for a code"
     verdict = "like sentences have like codes" if gap > 0.05 else "the code hardly knows like sentences from others"
-    text += f": {verdict}."
+    text += f"): {verdict}."
     other = found.get("baseline")
     if other:
         other_gap = other["near"] - other["random"]
@@ -132,11 +134,21 @@ def _gain(data: Data) -> str:
         return f"this run mends swaps {share:.1f} % more cheaply, beyond chance over sentences, {caution}"
     if all(sign > 0 for sign in sure):
         return f"this run mends swaps {share:.1f} % more dearly, so the paper's gain does not show, {caution}"
+    if any(sure) and len(set(sure) - {0}) == 1:
+        better = ", ".join(str(number) for number, sign in enumerate(sure, 1) if sign)
+        equal = ", ".join(str(number) for number, sign in enumerate(sure, 1) if not sign)
+        how = "cheaply" if min(sure) < 0 else "dearly"
+        return (
+            f"this run mends {better} swaps more {how} (at {equal} not beyond chance over sentences), {share:.1f} % "
+            f"over all, {caution}"
+        )
     return f"the runs differ by {share:.1f} %, not beyond chance at every number of swaps"
 
 
 def _probe(data: Data) -> str:
     own = data["probe"]["run"]
+    if len(data["run"]["classes"]) == 1:
+        return "There is one class, which the code need not tell."
     if own is None:
         return "There are too few sentences to fit a probe."
     # The standard error of a share, doubled.
@@ -175,10 +187,27 @@ def _content(data: Data) -> str:
 def _projection(data: Data) -> str:
     own = data["projection"]["run"]
     first, second = own["explained"]
-    return (
+    text = (
         f"Two principal components show {first + second:.0f} % of the variance of the codes ({first:.0f} and "
         f"{second:.0f} %); what they do not show may still separate the classes."
     )
+    if not own["generated"]:
+        return text
+    encoded = [point for points in own["points"].values() for point in points]
+    shares = [
+        100 * _spread(own["generated"], axis) / spread if (spread := _spread(encoded, axis)) > 0 else 0.0
+        for axis in (0, 1)
+    ]
+    pooled = "" if data["pooling"].startswith("none") else f" ({data['pooling']} stands for a code)"
+    return (
+        f"{text} Along them generated codes have {shares[0]:.0f} and {shares[1]:.0f} % of the encoded codes' variance"
+        f"{pooled}."
+    )
+
+
+def _spread(points: Sequence[Sequence[float]], axis: int) -> float:
+    """Return the variance of points along an axis."""
+    return statistics.pvariance([point[axis] for point in points])
 
 
 def render_markdown(data: Data, plots: Mapping[str, str], remark: str = "") -> str:

@@ -6,6 +6,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from arae_transfer.diagnosis.interpretation import TITLES
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -14,13 +16,20 @@ Data = Mapping[str, Any]
 
 # Dark and light enough to differ in grey too (Okabe and Ito's palette).
 BLACK, BLUE, ORANGE, GREY = "#000000", "#0072B2", "#E69F00", "#999999"
+# The marker of each class and its colour; more classes than these begin again.
 CLASS_STYLES = (
-    ("o", BLUE, "none"),
-    ("x", BLACK, BLACK),
-    ("^", ORANGE, "none"),
-    ("+", GREY, GREY),
-    ("s", BLACK, "none"),
+    ("o", BLUE),
+    ("x", BLACK),
+    ("^", ORANGE),
+    ("+", BLUE),
+    ("s", BLACK),
+    ("v", BLUE),
+    ("1", BLACK),
+    ("D", ORANGE),
+    ("*", BLUE),
+    ("p", BLACK),
 )
+_STROKES = "x+1"  # markers without an inside
 RUN, BASELINE = "this run", "plain autoencoder"
 _WIDTH, _HEIGHT, _DPI = 6.4, 4.2, 120
 _MARKS = 12
@@ -35,6 +44,9 @@ def draw(data: Data) -> dict[str, bytes]:
         "swaps": _swaps(data),
         "projection": _projection(data),
     }
+    for name, figure in plots.items():
+        if figure is not None:
+            figure.suptitle(TITLES[name], fontsize="large")
     return {name: _png(figure) for name, figure in plots.items() if figure is not None}
 
 
@@ -65,16 +77,18 @@ def _history(data: Data, what: str, label: str) -> Figure | None:
         ("baseline", "real"): (f"encoded, {BASELINE}", ":", "s", ORANGE),
     }
     drawn = False
-    for (subject, kind), (name, dashes, marker, colour) in styles.items():
+    for place, ((subject, kind), (name, dashes, marker, colour)) in enumerate(styles.items()):
         series = data["history"].get(subject, {}).get(f"{kind}_{what}", {"values": []})
         if series["values"]:
-            every = max(1, len(series["values"]) // _MARKS)
+            # Each begins at another place, so that curves that coincide show all their markers.
+            every = max(len(styles), len(series["values"]) // _MARKS)
+            first = min(place, len(series["values"]) - 1)
             axes.plot(
                 series["sentences"],
                 series["values"],
                 linestyle=dashes,
                 marker=marker,
-                markevery=every,
+                markevery=(first, every),
                 color=colour,
                 label=name,
                 markerfacecolor="white",
@@ -161,9 +175,9 @@ def _projection(data: Data) -> Figure:
         if own["generated"]:
             axes.scatter(*_columns(own["generated"]), s=9, marker=".", color=GREY, label="generated")
         for place, (label, points) in enumerate(own["points"].items()):
-            marker, colour, crossed = CLASS_STYLES[place % len(CLASS_STYLES)]
+            marker, colour = CLASS_STYLES[place % len(CLASS_STYLES)]
             if points:
-                # Crosses are all edge; rings are left white inside.
+                # Left open inside, so that none hides another; what has no inside takes its colour from its face.
                 axes.scatter(
                     *_columns(points),
                     s=16,
@@ -171,8 +185,8 @@ def _projection(data: Data) -> Figure:
                     linewidths=0.8,
                     label=label,
                     alpha=0.8,
-                    facecolors=colour if crossed else "none",
-                    edgecolors=None if crossed else colour,
+                    facecolors=colour if marker in _STROKES else "none",
+                    edgecolors=None if marker in _STROKES else colour,
                 )
         first, second = own["explained"]
         axes.set_xlabel(f"first principal component ({first:.0f} %)")

@@ -6,14 +6,33 @@ Nothing heavy is imported with this module, so that a report can be read where n
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 _BASELINE_MARKER = "+"
 _LEVELS = (20, 40, 60, 80)
 _SIZE, _DPI = (6.4, 4.8), 120
+# Where the name of a point may stand, the best first: how far from it in typographic points, and how it is aligned.
+_PLACES = (
+    ((7, 6), "left", "bottom"),
+    ((7, -6), "left", "top"),
+    ((-7, 6), "right", "bottom"),
+    ((-7, -6), "right", "top"),
+    ((9, 0), "left", "center"),
+    ((-9, 0), "right", "center"),
+    ((7, 20), "left", "bottom"),
+    ((7, -20), "left", "top"),
+    ((-7, 20), "right", "bottom"),
+    ((-7, -20), "right", "top"),
+)
+_MARGIN = 2.0  # around a name, in pixels
+_MARKER_SIZE = 12  # of the box around a marker that no name enters, in pixels
 
 
 @dataclass(frozen=True)
@@ -109,25 +128,62 @@ def draw_curve(data: Mapping[str, Any]) -> bytes:
             linestyle="none",
             zorder=2,
         )
-        right = point.content > 75  # the label stays inside the axes
-        axes.annotate(
-            point.name,
-            (point.content, point.style),
-            textcoords="offset points",
-            xytext=(-7 if right else 7, 6),
-            ha="right" if right else "left",
-            fontsize="small",
-            style="italic" if point.baseline else "normal",
-        )
     real = real_style(data)
     if real is not None:
         axes.axhline(real, color="#000000", linewidth=0.8, linestyle="-.")
         axes.annotate("real text", (1, real), fontsize="small", style="italic", va="bottom")
     axes.set_xlim(0, 102)
     axes.set_ylim(0, 104)
-    axes.set_xlabel("content: BLEU to the source")
-    axes.set_ylabel("style: share of the target class (%), mean of the judges")
+    axes.set_title("Style against content")
+    axes.set_xlabel("content: BLEU to the source (bar: 95 % interval)")
+    axes.set_ylabel("style: share of the target class, % (bar: the judges)")
     axes.spines[["top", "right"]].set_visible(False)
+    _write_names(axes, points, real)
     content = io.BytesIO()
     figure.savefig(content, format="png", metadata={"Software": None})
     return content.getvalue()
+
+
+def _write_names(axes: Axes, points: Sequence[Point], real: float | None) -> list[Bbox]:
+    """Write each point's name where it meets no other name, no marker and not real text's line; return their boxes.
+
+    These are in pixels.
+    """
+    from matplotlib.transforms import Bbox
+
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()  # the layout is known from here on
+    centres = [axes.transData.transform((point.content, point.style)) for point in points]
+    half = _MARKER_SIZE / 2
+    taken = [Bbox([[x - half, y - half], [x + half, y + half]]) for x, y in centres]
+    inside, written = axes.get_window_extent(), []
+    if real is not None:
+        height = axes.transData.transform((0, real))[1]
+        taken.append(Bbox([[inside.x0, height - 1], [inside.x1, height + 1]]))
+    for point in points:
+        choices = []
+        for offset, horizontal, vertical in _PLACES:
+            name = axes.annotate(
+                point.name,
+                (point.content, point.style),
+                textcoords="offset points",
+                xytext=offset,
+                ha=horizontal,
+                va=vertical,
+                fontsize="small",
+                style="italic" if point.baseline else "normal",
+                # Lines do not strike it out.
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+            )
+            name.set_in_layout(False)
+            box = name.get_window_extent().padded(_MARGIN)
+            outside = box.x0 < inside.x0 or box.x1 > figure.bbox.x1 or box.y0 < inside.y0 or box.y1 > inside.y1
+            choices.append((outside, sum(box.overlaps(other) for other in taken), name, box))
+        best = min(choices, key=lambda choice: choice[:2])  # of equally good ones the first
+        for choice in choices:
+            if choice is not best:
+                choice[2].remove()
+        taken.append(best[3])
+        written.append(best[3])
+    return written

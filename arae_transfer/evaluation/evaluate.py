@@ -123,6 +123,7 @@ def evaluate(
     references: References | None = None,
     options: EvaluationOptions | None = None,
     progress: Progress = lambda message: None,
+    decoding: Mapping[str, str] | None = None,
 ) -> Evaluation:
     """Judge the rewrites of one or several systems.
 
@@ -134,6 +135,7 @@ def evaluate(
         references: Human rewrites, aligned with the source, of some or all directions.
         options: How to do it.
         progress: Called with what is being done.
+        decoding: How systems made their rewrites, for the signature.
 
     Raises:
         AraeError: The systems have different directions, or there is nothing to learn from.
@@ -171,7 +173,9 @@ def evaluate(
     described = {
         "arae": __version__,
         "evaluated": source.describe(),
-        "rewrites": "; ".join(_describe_outputs(name, outputs) for name, outputs in systems.items()),
+        "rewrites": "; ".join(
+            _describe_outputs(name, outputs, (decoding or {}).get(name)) for name, outputs in systems.items()
+        ),
         "judges of style": f"learned from {_describe_use(judge_text, judge_dropped)}",
         **{f"{name} judge": judge.description for name, judge in instruments.judges.items()},
         **({} if options.form is None else {"form of all text": _describe_form(options.form)}),
@@ -321,8 +325,9 @@ def _score(versions: Sequence[_Text]) -> Scores:
     return {key: Measurement(np.mean([own[key] for own in measures], axis=0)) for key in measures[0]}
 
 
-def _describe_outputs(name: str, outputs: Outputs) -> str:
-    return f"{name} sha256:{hash_lines({str(direction): lines for direction, lines in outputs.items()})}"
+def _describe_outputs(name: str, outputs: Outputs, decoding: str | None) -> str:
+    told = f" ({decoding})" if decoding else ""
+    return f"{name}{told} sha256:{hash_lines({str(direction): lines for direction, lines in outputs.items()})}"
 
 
 def _describe_use(text: LabelledText, dropped: int) -> str:

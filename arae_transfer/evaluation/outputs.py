@@ -109,7 +109,7 @@ def read_output_folder(folder: Path, classes: Sequence[str], alignment: Alignmen
     if not present:
         wished = ", ".join(direction.file_name for direction in all_directions(classes)[:2])
         raise AraeError(
-            f"{folder} is neither an exported model nor a folder of rewrites of this data",
+            f"{folder} is neither an exported model, nor a run, nor a folder of rewrites of this data",
             f"rewrites are read from {wished}{', …' if len(classes) > 2 else ''}.",
         )
     return {direction: alignment.read(folder / direction.file_name, direction.source) for direction in present}

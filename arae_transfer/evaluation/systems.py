@@ -1,48 +1,100 @@
-"""Where rewrites come from: models that rewrite the split now, and files of any other system."""
+"""Where rewrites come from: models and runs that rewrite the split now, and files of any other system."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from arae_transfer.corpus.reading import ReadingOptions
+from arae_transfer.diagnosis.coder import Coder
 from arae_transfer.errors import AraeError
 from arae_transfer.evaluation.outputs import Outputs, all_directions
 from arae_transfer.evaluation.real_text import LabelledText
 from arae_transfer.form import Form
-from arae_transfer.layout import ExportLayout, expanded
+from arae_transfer.layout import ExportLayout, RunLayout, expanded
+from arae_transfer.recipe import load_recipe
 from arae_transfer.runtime.model_folder import ModelFolder
-from arae_transfer.runtime.rewriter import Rewriter
+from arae_transfer.runtime.rewriter import SECOND_BEAM, Rewriter
+from arae_transfer.training.checkpoint import LoadedRun, load_run
+
+FROM_FILES = "read from files"
 
 
-def find_system(wish: str | None) -> Path | ModelFolder:
-    """Return what a name or path means: a folder of rewrites, or an exported model.
+@dataclass(frozen=True)
+class RunCheckpoint:
+    """A checkpoint of a training run.
+
+    Attributes:
+        run: The folder of the run.
+        which: ``"best"`` or ``"latest"``.
+    """
+
+    run: Path
+    which: Literal["best", "latest"] = "best"
+
+    @property
+    def name(self) -> str:
+        """Return the name of the run's folder, and which checkpoint unless it is the best one."""
+        own = self.run.resolve().name
+        return own if self.which == "best" else f"{own}:{self.which}"
+
+    def load(self) -> LoadedRun:
+        """Load it.
+
+        Raises:
+            AraeError: It is missing or damaged, or does not rewrite text.
+        """
+        recipe = load_recipe(RunLayout(self.run).recipe)
+        if recipe.data.kind == "image":
+            raise AraeError(f"{self.run} is a run on images", "export it with `arae export`, and evaluate that.")
+        if recipe.task != "rewriting":
+            raise AraeError(
+                f"{self.run} is a {recipe.task}, which rewrites nothing", "give a run of a recipe that rewrites."
+            )
+        return load_run(self.run, self.which)
+
+
+System = Path | ModelFolder | RunCheckpoint
+"""A folder of rewrites, an exported model, or a run."""
+
+
+def find_system(wish: str | None) -> System:
+    """Return what a name or path means: a folder of rewrites, an exported model, or a run, ``RUN`` or ``RUN:latest``.
 
     Raises:
-        AraeError: It is neither.
+        AraeError: It is none of these.
     """
     if wish is not None:
         folder = expanded(wish)
         if folder.is_dir() and not ExportLayout(folder).config.is_file():
-            return folder
+            return RunCheckpoint(folder) if _is_run(folder) else folder
+        run, _, which = wish.rpartition(":")
+        if which in ("best", "latest") and _is_run(expanded(run)):
+            return RunCheckpoint(expanded(run), cast(Literal["best", "latest"], which))
     return ModelFolder.find(wish, "any")
 
 
-def name_systems(systems: Mapping[str, Path | ModelFolder]) -> list[str]:
+def _is_run(folder: Path) -> bool:
+    layout = RunLayout(folder)
+    return layout.recipe.is_file() and layout.environment.is_file()
+
+
+def name_systems(systems: Mapping[str, System]) -> list[str]:
     """Return a short name for each system, given by what the user typed; that itself where two would be the same."""
     short = [system.resolve().name if isinstance(system, Path) else system.name for system in systems.values()]
     return [name if short.count(name) == 1 else wish for name, wish in zip(short, systems, strict=True)]
 
 
-def builtin_corpus(folder: ModelFolder) -> str:
-    """Return the name of the built-in corpus that a model learned from, or an empty string."""
-    return str(_data_keys(folder).get("builtin", ""))
+def builtin_corpus(system: ModelFolder | RunCheckpoint) -> str:
+    """Return the name of the built-in corpus that a model or run learned from, or an empty string."""
+    return str(_data_keys(system).get("builtin", ""))
 
 
 def reading_options(
-    systems: Iterable[Path | ModelFolder], text_column: str | None = None, label_column: str | None = None
+    systems: Iterable[System], text_column: str | None = None, label_column: str | None = None
 ) -> ReadingOptions:
     """Return how data are read that are evaluated: as the first model's own were, unless the user says otherwise.
 
@@ -54,9 +106,11 @@ def reading_options(
     Raises:
         AraeError: The model's form of writing makes no sense.
     """
-    model = next((system for system in systems if isinstance(system, ModelFolder)), None)
+    model = next((system for system in systems if not isinstance(system, Path)), None)
     keys = {} if model is None else _data_keys(model)
-    form = Form(**model.form) if model is not None and keys.get("writing") == "ordinary" else None
+    form = None
+    if model is not None and keys.get("writing") == "ordinary":
+        form = Form(**model.form) if isinstance(model, ModelFolder) else load_recipe(RunLayout(model.run).recipe).form
     return ReadingOptions(
         text_column=text_column or str(keys.get("text_column", "text")),
         label_column=label_column or str(keys.get("label_column", "label")),
@@ -64,10 +118,12 @@ def reading_options(
     )
 
 
-def _data_keys(folder: ModelFolder) -> Mapping[str, Any]:
+def _data_keys(system: ModelFolder | RunCheckpoint) -> Mapping[str, Any]:
     """Return the section [data] of the recipe that a model was trained by; nothing where it has none."""
+    if isinstance(system, RunCheckpoint):
+        return asdict(load_recipe(RunLayout(system.run).recipe).data)
     try:
-        keys = json.loads(ExportLayout(folder.root).config.read_bytes())["recipe"]["data"]
+        keys = json.loads(ExportLayout(system.root).config.read_bytes())["recipe"]["data"]
     except (KeyError, TypeError):
         return {}
     return keys if isinstance(keys, dict) else {}
@@ -82,15 +138,46 @@ def rewrite_split(
         AraeError: The model lacks a class of the split, or cannot run.
     """
     classes = list(source.lines)
-    missing = [name for name in classes if name not in rewriter.classes]
-    if missing:
-        raise AraeError(
-            f"the model {rewriter.folder.name} has no class {', '.join(map(repr, missing))}",
-            f"its classes are: {', '.join(rewriter.classes)}; give data of these.",
-        )
+    _check_classes(rewriter.folder.name, rewriter.classes, classes)
     outputs: Outputs = {}
     for direction in all_directions(classes):
         progress(f"{rewriter.folder.name} rewrites {direction}")
         lines = source.lines[direction.source]
         outputs[direction] = list(rewriter.transfer(lines, direction.target, batch_size=batch_size, form="corpus"))
     return outputs
+
+
+def describe_rewriter(rewriter: Rewriter) -> str:
+    """Return, for a signature, how an exported model rewrites a split."""
+    searched = f", for copies a beam of {SECOND_BEAM}" if rewriter.searches else ""
+    return f"exported model, {rewriter.variant}, greedy{searched}"
+
+
+def rewrite_by_run(loaded: LoadedRun, source: LabelledText, name: str) -> Outputs:
+    """Rewrite every class of a split to every other class by a run, greedily and without noise on the code.
+
+    Raises:
+        AraeError: The run lacks a class of the split.
+    """
+    classes = list(source.lines)
+    _check_classes(name, loaded.classes, classes)
+    coder = Coder(loaded)
+    return {
+        direction: coder.reconstruct(lines, [direction.target] * len(lines))
+        for direction in all_directions(classes)
+        for lines in (source.lines[direction.source],)
+    }
+
+
+def describe_run(loaded: LoadedRun) -> str:
+    """Return, for a signature, how a run rewrites a split."""
+    return f"run, step {loaded.state.step:,}, greedy, no noise on the code"
+
+
+def _check_classes(name: str, own: Sequence[str], wanted: Sequence[str]) -> None:
+    missing = [label for label in wanted if label not in own]
+    if missing:
+        raise AraeError(
+            f"the model {name} has no class {', '.join(map(repr, missing))}",
+            f"its classes are: {', '.join(own)}; give data of these.",
+        )

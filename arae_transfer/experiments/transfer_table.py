@@ -20,16 +20,16 @@ from typing import Any, Literal
 
 from arae_transfer.atomic import write_text
 from arae_transfer.corpus.tokenizing import sample_lines
-from arae_transfer.diagnosis.coder import Coder
 from arae_transfer.errors import AraeError
 from arae_transfer.evaluation.evaluate import COPY, REAL, EvaluationOptions, evaluate
-from arae_transfer.evaluation.outputs import Outputs, all_directions, write_output_folder
+from arae_transfer.evaluation.outputs import write_output_folder
 from arae_transfer.evaluation.real_text import LabelledText
 from arae_transfer.evaluation.report import LEGEND, signature_line, to_data
+from arae_transfer.evaluation.systems import rewrite_by_run
 from arae_transfer.layout import RunLayout
 from arae_transfer.recipe import Recipe, load_recipe
 from arae_transfer.tokenizer import Tokenizer
-from arae_transfer.training.checkpoint import LoadedRun, find_checkpoint, load_run, load_state
+from arae_transfer.training.checkpoint import find_checkpoint, load_run, load_state
 from arae_transfer.training.data import SAMPLED_LINES, TrainingData
 from arae_transfer.training.loop import Trainer
 from arae_transfer.training.reporter import Reporter
@@ -221,17 +221,6 @@ def train_tokenizer(recipe: Recipe, data: TrainingData) -> Tokenizer:
     return Tokenizer.train(chain.from_iterable(lines.values()), recipe.tokenizer.vocabulary_size, whole=whole)
 
 
-def rewrite(run: LoadedRun, source: LabelledText) -> Outputs:
-    """Rewrite every class of a split to every other class, greedily and without noise on the code."""
-    coder = Coder(run)
-    return {
-        direction: coder.reconstruct(
-            source.lines[direction.source], [direction.target] * len(source.lines[direction.source])
-        )
-        for direction in all_directions(list(source.lines))
-    }
-
-
 def measure_trainings(
     trainings: Sequence[Training],
     source: LabelledText,
@@ -259,7 +248,8 @@ def measure_trainings(
         for training in trainings:
             if training.seed == seed:
                 progress(f"{training.system} rewrites, seed {seed}")
-                outputs[training.system] = rewrite(load_run(Path(training.run), "latest"), source)
+                run = load_run(Path(training.run), "latest")
+                outputs[training.system] = rewrite_by_run(run, source, training.system)
                 write_output_folder(folder / "rewrites" / Path(training.run).name, outputs[training.system])
         evaluations[str(seed)] = to_data(evaluate(source, outputs, judge_text, options=options, progress=progress))
     table = {"trainings": [asdict(training) for training in trainings], "seeds": evaluations}

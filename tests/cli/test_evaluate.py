@@ -204,7 +204,7 @@ def test_mistakes_are_said_in_two_lines(corpus: Path, pristine_model: Path, tmp_
         (["--outputs", outputs, "--data", f"negative={short}"], "only the class 'negative'"),
         (["--outputs", outputs], "--data is missing"),
         ([pristine_model], "--data is missing"),
-        ([tmp_path, "--data", corpus], "neither an exported model nor a folder of rewrites"),
+        ([tmp_path, "--data", corpus], "neither an exported model, nor a run, nor a folder of rewrites"),
         (["no-such-model", "--data", corpus], "no model called 'no-such-model'"),
         ([pristine_model, "--data", corpus, "--references", f"negative={short}"], "short.txt has 2 lines"),
     ]

@@ -79,6 +79,18 @@ def test_validation_asks_how_well_samples_foretell_real_text(run: Path) -> None:
     assert found[-1]["valid/nll"] < found[0]["valid/nll"]
 
 
+def test_its_code_space_is_diagnosed(run: Path, tmp_path: Path) -> None:
+    status, said, messages = invoke("diagnose", run, "-o", tmp_path / "found", "--no-plots", "--threads", 1)
+    assert status == 0, messages
+    data = json.loads((tmp_path / "found" / "diagnosis.json").read_bytes())
+    assert data["run"]["classes"] == ["text"] and data["sentences"] > 10
+    assert data["history"]["run"]["generated_variance"]["values"] and data["projection"]["run"]["generated"]
+    assert "There is one class" in said
+    # It has no classifier on its code, so its plain counterpart differs in one key.
+    (command,) = [line for line in messages.splitlines() if "arae train" in line]
+    assert "--set adversary.weight=0 --set tokenizer.model=" in command
+
+
 def test_an_export_holds_what_generation_needs_and_no_more(model: Path) -> None:
     config = json.loads(ExportLayout(model).config.read_text("utf-8"))
     assert (config["task"], config["classes"], config["scorer"]) == ("generation", ["text"], None)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from arae_transfer.cli import app
 from arae_transfer.diagnosis.coder import Coder, Sentence
 from arae_transfer.diagnosis.interpretation import interpret
+from arae_transfer.diagnosis.plots import CLASS_STYLES, _history, _projection
 from arae_transfer.diagnosis.swaps import Answers, paired_differences
 from arae_transfer.layout import RunLayout
 from arae_transfer.model.decoder import mean_of_code
@@ -63,6 +64,32 @@ def test_a_run_is_diagnosed(make_run: Any, code: str, tmp_path: Path) -> None:
     assert "--set adversary.weight=0" in (folder / "README.md").read_text()
 
 
+def test_the_counterpart_of_a_run_that_went_on_goes_on_too(make_run: Any, corpus: Path) -> None:
+    first, second = make_run("first"), make_run("second", attribute={"weight": 0.0})
+    for_second = RunLayout(second).environment
+    for_second.write_text(json.dumps({"data": [str(corpus)], "initial": str(first)}))
+    status, _, messages = invoke(second, "--no-plots", "--threads", "1")
+    assert status == 0, messages
+    data = f"--data {corpus}"
+    commands = [line.strip() for line in messages.splitlines() if "arae train" in line]
+    assert commands == [
+        f"arae train {first}/recipe.toml --set adversary.weight=0 --set attribute.weight=0 "
+        f"--set tokenizer.model={first}/tokenizer.model --name first-plain {data}",
+        f"arae train {second}/recipe.toml --set adversary.weight=0 --from runs/tiny/first-plain --name second-plain "
+        f"{data}",
+    ]
+    # What it went on from is gone: nothing trains its like.
+    for_second.write_text(json.dumps({"data": [str(corpus)], "initial": str(first / "gone")}))
+    status, _, messages = invoke(second, "--no-plots", "--threads", "1")
+    assert status == 0 and "arae train" not in messages
+
+
+def test_a_plain_run_needs_no_counterpart(make_run: Any) -> None:
+    plain = make_run("plain", adversary=0.0, attribute={"weight": 0.0})
+    status, _, messages = invoke(plain, "--no-plots", "--threads", "1")
+    assert status == 0 and "arae train" not in messages
+
+
 def test_the_same_seed_gives_the_same_numbers(make_run: Any, tmp_path: Path) -> None:
     run = make_run("first")
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
@@ -82,6 +109,9 @@ def test_a_baseline_stands_beside_the_run(diagnosis: dict[str, Any]) -> None:
     assert diagnosis["history"]["run"]["generated_variance"]["values"] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
     assert diagnosis["history"]["baseline"]["generated_variance"]["values"] == []
     assert "generated codes ends at 0.500, 62 %" in diagnosis["interpretation"]["variance"]
+    found = diagnosis["neighbours"]
+    counted = f"{found['anchors']} sentences, each with {found['partners']:.0f} others on average"
+    assert found["anchors"] > 0 and counted in diagnosis["interpretation"]["neighbours"]
 
 
 def test_interpretations_follow_the_numbers(diagnosis: dict[str, Any]) -> None:
@@ -96,9 +126,17 @@ def test_interpretations_follow_the_numbers(diagnosis: dict[str, Any]) -> None:
     # 14 nats in place of 20.
     assert "mends swaps 30.0 % more cheaply, beyond chance" in interpret(diagnosis)["swaps"]
     swaps["difference"]["interval"][2] = 2.5
-    assert "not beyond chance" in interpret(diagnosis)["swaps"]
+    assert "mends 1, 3, 4 swaps more cheaply (at 2 not beyond chance" in interpret(diagnosis)["swaps"]
+    swaps["difference"]["nll"] = [0.0, -1.0, 2.6, -1.0, -2.0]
+    assert "differ by 30.0 %, not beyond chance at every" in interpret(diagnosis)["swaps"]
     swaps["difference"]["nll"] = [0.0, 1.0, 3.0, 1.0, 2.0]
     assert "the paper's gain does not show" in interpret(diagnosis)["swaps"]
+    # Variances of 4 and 1 encoded, of 1 and 0 generated.
+    own = diagnosis["projection"]["run"]
+    own["points"], own["generated"] = {"a": [[-2, 1]], "b": [[2, -1]]}, [[0.0, 1.0], [2.0, 1.0]]
+    assert "have 25 and 0 % of the encoded codes' variance" in interpret(diagnosis)["projection"]
+    own["generated"] = None
+    assert "generated" not in interpret(diagnosis)["projection"]
     probe = {"accuracy": 52.0, "words": 95.0, "chance": 50.0, "fitted": 500, "tested": 500}
     diagnosis["probe"] = {"run": probe}
     assert "cannot be told" in interpret(diagnosis)["probe"]
@@ -126,7 +164,34 @@ def test_plots(make_run: Any, tmp_path: Path) -> None:
         with image.open(io.BytesIO((tmp_path / "out" / f"{name}.png").read_bytes())) as picture:
             grey = np.asarray(picture.convert("L"))
         assert (grey < 60).mean() > 0.001  # dark lines also without colour
+        assert (grey[:20] < 60).any(axis=0).sum() > 50  # a title: letters, and not an axis alone
         assert f"({name}.png)" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_curves_that_coincide_show_all_their_markers(diagnosis: dict[str, Any]) -> None:
+    pytest.importorskip("matplotlib")
+    figure = _history(diagnosis, "norm", "norm")  # 1.0 in all of them, at 5 places
+    assert figure is not None
+    lines = figure.axes[0].get_lines()
+    places: list[Any] = [line.get_markevery() for line in lines]
+    marked = [set(range(first, 5, every)) for first, every in places]
+    assert len(lines) == 3 and all(marked)
+    assert sum(map(len, marked)) == len(set().union(*marked))
+
+
+def test_classes_differ_in_shape_and_are_open_inside(diagnosis: dict[str, Any]) -> None:
+    pytest.importorskip("matplotlib")
+    own = diagnosis["projection"]["run"]
+    own["points"] = {f"class {number}": [[number, 0.5], [0.1, number]] for number in range(10)}
+    diagnosis["projection"] = {"run": own}
+    figure = _projection(diagnosis)
+    clouds = [cloud for cloud in figure.axes[0].collections if str(cloud.get_label()).startswith("class")]
+    shapes = {np.asarray(cloud.get_paths()[0].vertices).tobytes() for cloud in clouds}
+    assert len(clouds) == len(shapes) == 10
+    for cloud, (marker, _) in zip(clouds, CLASS_STYLES, strict=True):
+        # Either nothing is filled, or there is no inside; and a colour is left to see.
+        assert marker in "x+1" or np.size(cloud.get_facecolor()) == 0
+        assert np.size(cloud.get_edgecolor()) > 0
 
 
 def test_no_matplotlib_says_what_to_install(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +213,7 @@ def test_mistakes_are_said_in_two_lines(make_run: Any, tmp_path: Path) -> None:
     cases: list[tuple[list[object], str]] = [
         ([tmp_path / "nowhere"], "is not a run"),
         ([run, "--baseline", tmp_path / "nowhere"], "is not a run"),
+        ([run, "--baseline", run], "is no plain autoencoder: its adversary.weight is 0.01"),
         ([run, "--data", tmp_path / "nowhere"], "the run's data cannot be read"),
         ([empty], "does not say where its data are"),
         ([bare], "cannot read"),

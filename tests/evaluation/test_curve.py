@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arae_transfer.evaluation.curve import Point, curve_points, draw_curve, real_style
+from arae_transfer.evaluation.curve import Point, _write_names, curve_points, draw_curve, real_style
 from arae_transfer.evaluation.evaluate import Evaluation
 from arae_transfer.evaluation.report import to_data
 
@@ -56,3 +56,23 @@ def test_the_drawing_is_the_same_each_time_and_dark_without_colour() -> None:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     assert (pixels.max(axis=2) - pixels.min(axis=2)).max() == 0
     assert (pixels < 60).mean() > 0.005
+
+
+def test_names_of_near_points_do_not_meet() -> None:
+    figures = pytest.importorskip("matplotlib.figure")
+    figure = figures.Figure(figsize=(6.4, 4.8), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlim(0, 102)
+    axes.set_ylim(0, 104)
+    places = [(68, 87), (69, 84), (20, 68), (16, 75), (12, 81), (100, 4), (99, 4), (45, 84)]
+    names = ["yelp-sentiment", "finish3", "autoencoder", "arae-1", "arae-10", "copied source", "shy", "alone"]
+    points = [
+        Point(name, content, (content, content), style, (style, style), False)
+        for name, (content, style) in zip(names, places, strict=True)
+    ]
+    boxes = _write_names(axes, points, 88.0)
+    assert [text.get_text() for text in axes.texts] == names
+    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
+    line = axes.transData.transform((0, 88))[1]
+    assert not any(box.y0 < line < box.y1 for box in boxes)
+    assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)

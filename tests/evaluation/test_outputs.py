@@ -102,7 +102,7 @@ def test_folders_round_trip(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "folder" / "old%2Fnew-to-very nice.txt").is_file()
     alignment = Alignment("test", dict.fromkeys(classes, 3))
     assert read_output_folder(tmp_path / "new" / "folder", classes, alignment) == outputs
-    with pytest.raises(AraeError, match="neither an exported model nor a folder of rewrites"):
+    with pytest.raises(AraeError, match="neither an exported model, nor a run, nor a folder of rewrites"):
         read_output_folder(tmp_path, classes, alignment)
 
 
