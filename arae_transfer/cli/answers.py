@@ -11,6 +11,7 @@ from typing import IO
 
 from arae_transfer.atomic import explain_write_failure, open_atomically
 from arae_transfer.errors import AraeError
+from arae_transfer.layout import expanded
 
 Write = Callable[[bytes], None]
 
@@ -32,7 +33,7 @@ def open_answers(output: Path | None) -> Iterator[Write]:
             raise AraeError("standard output is closed", "use --output FILE.")
         yield _writer(sys.stdout.buffer, "standard output")
         return
-    path = Path(os.path.expanduser(output))  # noqa: PTH111 -- Path's own fails where nobody has that home
+    path = expanded(output)
     try:
         path.stat()
     except FileNotFoundError:
