@@ -88,7 +88,8 @@ def transfer(
 
     All is measured in one run and by turns, so compare within a report, not between reports. Rows with the name of a
     variant alone are greedy rewrites, which is what the PyTorch loop does and what the shares of the machine's rate
-    count; `arae transfer` searches for another where such a rewrite is its source, as the rows "and search" do.
+    count; `arae transfer` takes the best of a beam where the model's export asks for one, or else searches where such a
+    rewrite is its source, as the rows "and search" do.
     """
     sizes = _batch_sizes(batch_size)
     texts = _read_lines(data)

@@ -14,6 +14,7 @@ import typer
 from arae_transfer.cli.command import report
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout
+from arae_transfer.runtime.model_folder import MOST_CANDIDATES
 
 if TYPE_CHECKING:
     from arae_transfer.export.agreement import Agreement
@@ -48,6 +49,16 @@ def export(
             rich_help_panel=MODEL,
         ),
     ] = "fp16",
+    beam: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=MOST_CANDIDATES,
+            metavar="N",
+            help="How many candidates `arae transfer` searches for a line where nobody says; the best is the answer.",
+            rich_help_panel=MODEL,
+        ),
+    ] = 1,
     probes: Annotated[
         Path | None,
         typer.Option(
@@ -115,6 +126,7 @@ def export(
         languages=language or (),
         probe_lines=lines,
         weights=cast(Literal["fp16", "fp32"], weights),
+        beam=beam,
     )
     if not quiet:
         _describe(exported, weights)

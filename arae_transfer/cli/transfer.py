@@ -175,8 +175,8 @@ def transfer(
         str | None,
         typer.Option(
             metavar="search|keep",
-            help="Where the rewrite would be the line itself: take the best other candidate of a small beam that has "
-            "the wished class, or keep the line.  [default: search, where the model can]",
+            help="Where the greedy rewrite would be the line itself: take the best other candidate of a small beam "
+            "that has the wished class, or keep the line. Means --beam 1.  [default: search, where the model can]",
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -258,7 +258,7 @@ def transfer(
         from arae_transfer.runtime.sessions import Sessions
 
         sessions = Sessions(folder, device, threads, variant)
-        sessions.open_early(class_name, searching=choice.searches)  # while the rest is imported
+        sessions.open_early(class_name, searching=choice.settled(folder.beam).searches)  # while the rest is imported
 
         from arae_transfer.cli.answers import open_answers
         from arae_transfer.runtime.rewriter import Rewriter
@@ -307,6 +307,8 @@ def _choice(
     with quick_start():
         from arae_transfer.runtime.candidates import Choice, Ranking
 
+    if if_unchanged is not None and beam is None and not sample and n_best is None:
+        beam = 1  # it is about the one greedy rewrite
     said: dict[str, Any] = {
         "beam": beam,
         "sample": sample,

@@ -149,6 +149,8 @@ def rewrite_split(
 
 def describe_rewriter(rewriter: Rewriter) -> str:
     """Return, for a signature, how an exported model rewrites a split."""
+    if rewriter.folder.beam > 1:
+        return f"exported model, {rewriter.variant}, the best of a beam of {rewriter.folder.beam}"
     searched = f", for copies a beam of {SECOND_BEAM}" if rewriter.searches else ""
     return f"exported model, {rewriter.variant}, greedy{searched}"
 

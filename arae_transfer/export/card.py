@@ -185,6 +185,11 @@ def _sizes(card: Card) -> str:
             " `candidates.*` search or draw several rewrites with the weights of the decoders' files; `scorer.onnx` "
             "is the training's own judge of style, by which they are ranked."
         )
+    if card.config.get("beam", 1) > 1:
+        text += (
+            f" Where nobody says otherwise, the best of a beam of {card.config['beam']} candidates is the answer; "
+            "`--beam 1` writes one, greedily, and is faster."
+        )
     return f"## Sizes\n\n{_paragraph(text)}\n{_table(('file', 'size'), rows)}"
 
 

@@ -67,6 +67,7 @@ def export_model(
     languages: Sequence[str] = (),
     probe_lines: Sequence[str] = (),
     weights: Storage = "fp16",
+    beam: int = 1,
 ) -> ExportReport:
     """Write a model as a folder that runs without PyTorch, after proving that it answers as the model does.
 
@@ -82,6 +83,7 @@ def export_model(
         languages: The language codes of the text, for the card.
         probe_lines: Held-out sentences in the form of the corpus; random sequences join them when they are few.
         weights: How matrices are stored. fp16 halves the files and gives them graphs for GPUs that compute in fp16.
+        beam: The candidates that are searched for a line where nobody says how many; only for models that rewrite.
 
     Raises:
         AraeError: The destination holds something else or cannot be written, the model's weights cannot be stored, or
@@ -176,6 +178,7 @@ def export_model(
         "form": asdict(recipe.form),
         **fp32.to_table(),
         "scorer": layout.scorer.name if rewrites else None,
+        **({"beam": beam} if rewrites and beam > 1 else {}),
         "tokenizer": layout.tokenizer.name,
         "generator": generator_description,
         "files": {

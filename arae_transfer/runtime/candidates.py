@@ -6,19 +6,18 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from arae_transfer.errors import AraeError
+from arae_transfer.runtime.model_folder import MOST_CANDIDATES
 from arae_transfer.tokenizer import END_ID
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
-MOST_CANDIDATES = 64
-"""Candidates of a line: the best are among far fewer."""
 
 MOST_ROWS = 512
 """Candidates that are written at once: more take memory and are no faster."""
@@ -83,7 +82,8 @@ class Choice:
     """How the answer to a line is chosen. The default is the one greedy rewrite, and nothing is scored.
 
     Attributes:
-        beam: The hypotheses of a beam search; None: as many as ``n_best``, or 1, the greedy rewrite.
+        beam: The hypotheses of a beam search; 1: the greedy rewrite. None: as many as ``n_best``, or what the model's
+            export says, mostly 1.
         sample: How many candidates are drawn by chance instead; 0: none.
         temperature: By what the logits are divided before a draw: less than 1 is bolder about what is probable.
         seed: What candidates are drawn from, together with the line's own tokens: the same line has the same
@@ -142,6 +142,16 @@ class Choice:
             raise AraeError(f"unknown way {self.if_already!r} if already so", f"use {' or '.join(IF_ALREADY)}.")
         if self.if_unchanged not in IF_UNCHANGED:
             raise AraeError(f"unknown way {self.if_unchanged!r} if unchanged", f"use {' or '.join(IF_UNCHANGED)}.")
+
+    def settled(self, beam: int) -> Choice:
+        """Return this choice with a model's own beam where it leaves the beam open.
+
+        A choice that keeps what is unchanged is about the greedy rewrite, and stays greedy.
+        """
+        if self.beam is not None or self.sample or self.n_best is not None or self.if_unchanged == "keep":
+            return self
+        return self if beam == 1 else replace(self, beam=beam, n_best=1)
+        return replace(self, beam=beam, n_best=1)
 
     @property
     def width(self) -> int:

@@ -17,6 +17,9 @@ from arae_transfer.layout import ExportLayout, find_model, nearest
 FORMAT = "arae-export"
 # Variants were added without a new version: a reader that knows nothing of them still finds the fp32 graphs.
 FORMAT_VERSION = 1
+MOST_CANDIDATES = 64
+"""Candidates of a line: the best are among far fewer."""
+
 Kind = Literal["text", "image", "any"]
 FP32, FP16, INT8 = "fp32", "fp16", "int8"
 REWRITING, CLASSIFICATION, GENERATION = "rewriting", "classification", "generation"
@@ -100,6 +103,7 @@ class ModelFolder:
         files: What each file must be.
         form: The settings of the corpus's form of writing.
         scorer: The file name of the style scorer's graph; None: the export has none.
+        beam: The candidates that are searched for a line where nobody says how many; 1: it is rewritten greedily.
         classifier: The file name of the graph from codes to probabilities of classes, which models that classify have
             in the place of decoders; None: the model rewrites.
         pairs: Whether it classifies pairs of sentences.
@@ -117,6 +121,7 @@ class ModelFolder:
     files: Mapping[str, FileRecord]
     form: Mapping[str, Any]
     scorer: str | None = None
+    beam: int = 1
     classifier: str | None = None
     pairs: bool = False
     generates: bool = False
@@ -221,6 +226,7 @@ class ModelFolder:
             files=files,
             form=_table(config["form"]),
             scorer=_optional_name(config.get("scorer")),
+            beam=_beam(config),
             classifier=None if classifier is None else _plain_name(classifier["file"]),
             pairs=False if classifier is None else bool(classifier["pairs"]),
             generates=task == GENERATION,
@@ -389,6 +395,14 @@ def _table(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is not a table")
     return value
+
+
+def _beam(config: Mapping[str, Any]) -> int:
+    """Return the beam that an export asks for, which needs graphs that search and a scorer."""
+    beam = int(config.get("beam", 1))
+    if not 1 <= beam <= MOST_CANDIDATES or (beam > 1 and (not config.get("candidates") or not config.get("scorer"))):
+        raise ValueError(f"beam = {beam}")
+    return beam
 
 
 def _optional_name(value: object) -> str | None:

@@ -84,7 +84,8 @@ class Rewrite:
         already: How many of its pieces had the wished class already, where that was asked for.
         unsure: How many of its pieces were left as they are, because no candidate was as sure to have the wished class
             as was asked for.
-        candidates: The candidates, the best first, where they were asked for.
+        candidates: The candidates, the best first, where they were asked for; the best one alone where the model's
+            export asks for a beam.
     """
 
     source: str
@@ -193,6 +194,7 @@ class Rewriter:
                 needs, or the device cannot be used.
         """
         class_name = self.folder.match_class(to)
+        choice = choice.settled(self.folder.beam)
         self._writer(form)
         self._sessions.open(class_name, searching=choice.searches)
         if choice.scores:
@@ -223,7 +225,8 @@ class Rewriter:
             long: What happens to lines of several sentences, or longer than the model reads: ``"split"`` rewrites
                 piece by piece and joins the answers, ``"keep"`` answers a too long line as it is, ``"truncate"``
                 leaves out its end.
-            choice: How each answer is chosen: greedily, or the best of several candidates.
+            choice: How each answer is chosen: greedily, or the best of several candidates; by default as the model's
+                export says.
 
         Raises:
             AraeError: There is no such class, form or way; later, the model is damaged or onnxruntime fails.
@@ -289,6 +292,7 @@ class Rewriter:
         Raises:
             AraeError: The model is damaged or onnxruntime fails.
         """
+        choice = choice.settled(self.folder.beam)
         if long != "split":
             rewrites = self._rewrite_prepared(self._prepare_lines(lines, form), to, batch_size, form, choice)
             return [_keep(each) if each.truncated else each for each in rewrites] if long == "keep" else rewrites

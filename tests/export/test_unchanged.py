@@ -95,13 +95,68 @@ def test_batches_change_nothing(rewriter: Rewriter, lines: list[str]) -> None:
     assert answers(rewriter, lines[:40][::-1], Choice(), batch_size=7)[::-1] == together
 
 
+def asking_for(folder: Path, copy: Path, **config: object) -> Path:
+    """Copy an export with other settings in its description."""
+    shutil.copytree(folder, copy)
+    description = json.loads((copy / "config.json").read_text("utf-8"))
+    (copy / "config.json").write_text(json.dumps(description | config), "utf-8")
+    return copy
+
+
+def test_an_export_may_ask_for_a_beam(folder: Path, rewriter: Rewriter, lines: list[str], tmp_path: Path) -> None:
+    asking = Rewriter.load(asking_for(folder, tmp_path / "beam", beam=3), device="cpu", threads=1, variant="fp32")
+    best = answers(rewriter, lines, Choice(beam=3))
+    assert answers(asking, lines, Choice()) == best != answers(rewriter, lines, Choice())
+    assert [each.output for each in asking.rewrites(lines, "good", form="corpus")] == best
+    # Whoever says otherwise gets that.
+    for choice in (Choice(beam=1), KEEP, Choice(n_best=2), Choice(sample=2)):
+        assert answers(asking, lines, choice) == answers(rewriter, lines, choice)
+    assert answers(asking, lines[:20], Choice(), batch_size=1) == best[:20]
+    asked = list(asking.rewrites(lines[:20], "good", form="corpus", choice=Choice(min_confidence=0.9)))
+    assert asked == list(
+        rewriter.rewrites(lines[:20], "good", form="corpus", choice=Choice(beam=3, n_best=1, min_confidence=0.9))
+    )
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"beam": 0}, {"beam": 65}, {"beam": "many"}, {"beam": 3, "scorer": None}, {"beam": 3, "candidates": None}],
+)
+def test_a_beam_that_cannot_be_is_damage(folder: Path, tmp_path: Path, config: dict[str, object]) -> None:
+    with pytest.raises(AraeError, match=r"config\.json"):
+        Rewriter.load(asking_for(folder, tmp_path / "damaged", **config), device="cpu")
+
+
+def test_the_command_line_answers_as_the_export_says(folder: Path, lines: list[str], tmp_path: Path) -> None:
+    asking = asking_for(folder, tmp_path / "beam", beam=3)
+    text = "".join(f"{line}\n" for line in lines[:30])
+
+    def transfer(model: Path, *more: str) -> str:
+        arguments = ["transfer", "--model", str(model), "--to", "good", "--form", "corpus", "--quiet", *more]
+        result = CliRunner().invoke(app, arguments, input=text)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    assert transfer(asking) == transfer(folder, "--beam", "3")
+    assert transfer(asking, "--beam", "1") == transfer(asking, "--if-unchanged", "search") == transfer(folder)
+    assert transfer(asking, "--if-unchanged", "keep") == transfer(folder, "--if-unchanged", "keep")
+    told = [json.loads(line) for line in transfer(asking, "--json").splitlines()]
+    assert all("candidates" not in answer for answer in told)
+
+
+def test_an_export_says_what_was_asked_for(tokenizer: Tokenizer, lines: list[str], tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    recipe = recipe_from_table({"data": {"maximum_tokens": 60}, "model": {"hidden_size": 32}})
+    model = ARAE(recipe, CLASSES, tokenizer.vocabulary_size).eval()
+    for beam in (1, 4):
+        root = tmp_path / str(beam)
+        export_model(storable(model, "fp16"), recipe, tokenizer, root, name="tiny", probe_lines=lines[:20], beam=beam)
+        assert json.loads((root / "config.json").read_text("utf-8")).get("beam", 1) == beam
+        assert ("the best of a beam of" in (root / "README.md").read_text("utf-8").replace("\n", " ")) == (beam > 1)
+
+
 def test_a_model_without_a_scorer_answers_as_before(folder: Path, lines: list[str], tmp_path: Path) -> None:
-    old = tmp_path / "old"
-    shutil.copytree(folder, old)
-    config = json.loads((old / "config.json").read_text("utf-8"))
-    config["scorer"] = None
-    (old / "config.json").write_text(json.dumps(config), "utf-8")
-    rewriter = Rewriter.load(old, device="cpu", threads=1, variant="fp32")
+    rewriter = Rewriter.load(asking_for(folder, tmp_path / "old", scorer=None), device="cpu", threads=1, variant="fp32")
     assert answers(rewriter, lines[:20], Choice()) == answers(rewriter, lines[:20], KEEP)
 
 
