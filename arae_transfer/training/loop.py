@@ -145,7 +145,7 @@ class Trainer:
         self._saved_step: int | None = None
         self._resumes = resume
         if resume:
-            with claimed(self.layout, resume=True):
+            with claimed(self.layout, resume=True) if processes.leads else nullcontext():
                 self._resume()
 
     @property
