@@ -100,18 +100,19 @@ def export(
     from arae_transfer.training.checkpoint import load_run
 
     loaded = load_run(run, cast(Literal["best", "latest"], checkpoint))
-    folder = (output or Path("exported") / loaded.recipe.name).absolute()
+    shown = output or Path("exported") / loaded.recipe.name
+    folder = shown.absolute()
     check_destination(folder)
     if loaded.recipe.data.kind == "image":
         _export_images(run, loaded, folder, evaluation, quiet=quiet)
-        typer.echo(output or Path("exported") / loaded.recipe.name)
+        typer.echo(shown)
         return
     lines = _read_lines(probes) if probes else _held_out_lines(run, loaded, quiet=quiet)
     if loaded.recipe.task == "classification":
         if scores is not None:
             ctx.fail("--scores takes a report of rewrites; this run is a classification.")
         _export_classification(loaded, folder, lines, checkpoint, cast(Literal["fp16", "fp32"], weights), quiet=quiet)
-        typer.echo(output or Path("exported") / loaded.recipe.name)
+        typer.echo(shown)
         return
     sentences = loaded.state.step * loaded.recipe.training.batch_size * len(loaded.classes)
     exported = export_model(
@@ -130,7 +131,7 @@ def export(
     )
     if not quiet:
         _describe(exported, weights)
-    typer.echo(output or Path("exported") / loaded.recipe.name)
+    typer.echo(shown)
 
 
 def _export_classification(

@@ -18,7 +18,6 @@ from arae_transfer.tokenizer import END_ID
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
-
 MOST_ROWS = 512
 """Candidates that are written at once: more take memory and are no faster."""
 
@@ -151,7 +150,6 @@ class Choice:
         if self.beam is not None or self.sample or self.n_best is not None or self.if_unchanged == "keep":
             return self
         return self if beam == 1 else replace(self, beam=beam, n_best=1)
-        return replace(self, beam=beam, n_best=1)
 
     @property
     def width(self) -> int:
