@@ -113,9 +113,10 @@ class InputNoise:
 class Model:
     """The encoder, the decoders and the code between them."""
 
-    code: Literal["single", "sequence"] = _setting(
+    code: Literal["single", "superposed", "sequence"] = _setting(
         "single",
-        "The code of a sentence: one vector (the paper), or one per token that the decoders attend to.",
+        "The code of a sentence: one vector, the encoder's last state (the paper); one vector in which those of all "
+        "tokens lie over each other, each turned by its place, so that decoders can attend to places; or one per token.",
     )
     code_size: int = _setting(128, "The dimensions of a code vector.", minimum=2)
     code_noise: float = _setting(
@@ -131,13 +132,23 @@ class Model:
     residual: bool = _setting(
         False,
         "Whether each code vector starts from its token's embedding and the output layer from the vector attended to, "
-        'so that a kept word passes from the start of training on; needs code = "sequence", shared_embeddings and '
-        "code_size = embedding_size.",
+        "so that a kept word passes from the start of training on; needs shared_embeddings and a code that decoders "
+        'attend to: "superposed", or "sequence" with code_size = embedding_size.',
     )
     dropout: float = _setting(0.0, "The drop-out on embeddings and between layers.", minimum=0, maximum=0.95)
     word_dropout: float = _setting(
         0.0, "The probability that a decoder does not see the preceding token.", minimum=0, maximum=1
     )
+
+    @property
+    def one_vector(self) -> bool:
+        """Whether the code of a sentence is one vector, however it is made."""
+        return self.code != "sequence"
+
+    @property
+    def attended_size(self) -> int:
+        """The dimensions of what decoders read of a code at a place: a vector of it, or of those laid over each other."""
+        return self.embedding_size if self.code == "superposed" else self.code_size
 
 
 @dataclass(frozen=True)
@@ -385,11 +396,12 @@ def recipe_from_table(
         raise AraeError(f"{source}: name = {recipe.name!r} cannot name a folder", "runs and exports are kept under it.")
     model = recipe.model
     if model.residual and not (
-        model.code == "sequence" and model.shared_embeddings and model.code_size == model.embedding_size
+        model.code != "single" and model.shared_embeddings and model.attended_size == model.embedding_size
     ):
         raise AraeError(
             f"{source}: model.residual = true adds embeddings to code vectors, which are not alike here",
-            'set model.code="sequence", model.shared_embeddings=true and one size for both, or model.residual=false.',
+            'set model.code="sequence", model.shared_embeddings=true and one size for both, or model.code="superposed", '
+            "or model.residual=false.",
         )
     if recipe.task != "rewriting":
         _check_task(recipe, source)
@@ -430,7 +442,7 @@ def _check_task(recipe: Recipe, source: str) -> None:
         # One kind of text has no class to hide, and nothing to label.
         refused += [
             # A code of one vector per token would come from noise one vector at a time, its length guessed.
-            ("model.code", recipe.model.code != "single", "single"),
+            ("model.code", not recipe.model.one_vector, "single"),
             ("attribute.weight", recipe.attribute.weight, "0"),
             ("labels.pairs", recipe.labels.pairs, "false"),
         ]

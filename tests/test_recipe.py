@@ -337,3 +337,14 @@ def test_residual_connections_need_vectors_that_can_be_added(changes: dict[str, 
     recipe_from_table({"model": fitting})
     with pytest.raises(AraeError, match="residual"):
         recipe_from_table({"model": fitting | changes})
+
+
+def test_residual_connections_ask_no_size_of_a_code_that_superposes() -> None:
+    fitting = {
+        "code": "superposed",
+        "code_size": 1024,
+        "embedding_size": 64,
+        "shared_embeddings": True,
+        "residual": True,
+    }
+    assert recipe_from_table({"model": fitting}).model.attended_size == 64

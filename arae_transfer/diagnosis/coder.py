@@ -51,7 +51,7 @@ class Coder:
 
     def __init__(self, run: LoadedRun) -> None:
         self.run = run
-        self.single = run.recipe.model.code == "single"
+        self.single = run.recipe.model.one_vector
         self._index = {label: index for index, label in enumerate(run.classes)}
 
     def fits(self, line: str) -> bool:

@@ -18,6 +18,7 @@ from arae_transfer.export.decoder_graph import (
     BLOCK,
     append_blocks,
     append_logits,
+    code_axes,
     first_values,
     read_code,
     state_names,
@@ -77,8 +78,7 @@ def build_candidates(
         ],
         body=body,
     )
-    axis = "vectors" if decoder.attends else 1
-    code_size = decoder.first.input_size - decoder.embedding.embedding_dim
+    axis, code_size = code_axes(decoder)
     inputs = [
         value("line.code", TensorProto.FLOAT, ["lines", axis, code_size]),
         value("line.code_mask", TensorProto.FLOAT, ["lines", axis]),

@@ -26,6 +26,12 @@ _SCORES = {
     "reverse_perplexity": "perplexity of held-out sentences under a 5-gram model of generated ones",
     "distinct": "% of generated sentences that differ",
 }
+# What model.code of a recipe means.
+_CODES = {
+    "single": "one vector",
+    "superposed": "one vector, in which those of all tokens lie over each other",
+    "sequence": "one vector per token, which the decoders attend to",
+}
 # Of a model of one kind of text.
 _GENERATION_SCORES = {**_SCORES, "score": "1,000 over `reverse_perplexity`; it chose the checkpoint"}
 
@@ -145,7 +151,7 @@ def _data(card: Card) -> str:
 
 def _sizes(card: Card) -> str:
     sizes, stored = card.config["sizes"], card.config["variants"]["fp32"]
-    code = "one vector" if sizes["code"] == "single" else "one vector per token, which the decoders attend to"
+    code = _CODES[sizes["code"]]
     directions = "both directions" if sizes["bidirectional"] else "one direction"
     rows = [(name, f"{size / 1e6:.2f} MB") for name, size in card.sizes.items()]
     rows.append(("together", f"{sum(card.sizes.values()) / 1e6:.2f} MB"))

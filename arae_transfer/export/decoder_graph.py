@@ -13,6 +13,7 @@ from arae_transfer.export.graph import Graph, Storage, make_model, value
 from arae_transfer.export.lstm_step import append_lstm_step
 from arae_transfer.export.weights import Float32, LSTMWeights, array
 from arae_transfer.model.decoder import Decoder
+from arae_transfer.model.superposition import Superposition
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 
 _LOWEST = float(np.finfo(np.float32).min)
@@ -52,8 +53,7 @@ def build_decoder(
         body=body,
     )
     graph.node("Transpose", ["tokens.by_step"], "tokens", perm=[1, 0])
-    axis = "vectors" if decoder.attends else 1
-    code_size = decoder.first.input_size - decoder.embedding.embedding_dim
+    axis, code_size = code_axes(decoder)
     inputs = [
         value("code", TensorProto.FLOAT, ["batch", axis, code_size]),
         value("code_mask", TensorProto.FLOAT, ["batch", axis]),
@@ -61,6 +61,13 @@ def build_decoder(
     ]
     outputs = [value("tokens", TensorProto.INT64, ["batch", "steps"]), *graph.observations()]
     return make_model(graph.build("decoder", inputs, outputs), metadata, "Code vectors to greedily decoded token ids.")
+
+
+def code_axes(decoder: Decoder) -> tuple[str | int, int]:
+    """Return the last two axes of a code: a name or a number of vectors, and their dimensions."""
+    if decoder.superposition is not None:
+        return 1, decoder.superposition.read.in_features
+    return "vectors" if decoder.attends else 1, decoder.first.input_size - decoder.embedding.embedding_dim
 
 
 def state_names(decoder: Decoder) -> list[str]:
@@ -72,39 +79,76 @@ def read_code(graph: Graph, decoder: Decoder) -> None:
     """Append what depends on the code alone and is therefore computed once for each sentence.
 
     Values for the loop: ``layer.0.share`` (batch, 4 x hidden), the part of the first layer's gates that the mean of
-    the code and the biases give; with attention ``keys`` (batch, code_size, vectors), ``mask.penalty``
-    (batch, 1, vectors) and ``nearness.by_step`` (maximum_length, vectors), otherwise ``context`` (batch, code_size).
+    the code and the biases give; with attention what ``attended`` names (batch, vectors, size), ``keys`` (batch, size,
+    vectors), ``mask.penalty`` (batch, 1, vectors) where vectors may be padding, and ``nearness.by_step``
+    (maximum_length, vectors); otherwise ``context`` (batch, code_size).
     """
     axis_1 = graph.constant("axis.1", [1])
-    column = graph.node("Unsqueeze", ["code_mask", graph.constant("axis.2", [2])], "code_mask.column")
-    real = graph.node("Mul", ["code", column], "code.real")
-    total = graph.node("ReduceSum", [real, axis_1], "code.sum", keepdims=0)  # (batch, code_size)
-    count = graph.node("ReduceSum", ["code_mask", axis_1], "code.count", keepdims=1)  # (batch, 1)
-    mean = graph.node("Div", [total, count], "code.mean")
+    mean = _mean_of_code(graph) if decoder.superposition is None else _lift(graph, decoder.superposition)
     weights = LSTMWeights.of(decoder.first)
     for_mean = weights.inputs[:, decoder.embedding.embedding_dim :]  # (4 x hidden, code_size)
     bias = graph.constant("layer.0.bias", weights.input_bias + weights.recurrent_bias, np.float32)
     graph.node("Gemm", [mean, graph.weight("layer.0.mean", for_mean), bias], "layer.0.share", transB=1)
     if decoder.nearness is not None:
-        _nearness_by_step(graph, array(decoder.nearness))
-        graph.node("Transpose", ["code"], "keys", perm=[0, 2, 1])
+        _nearness_by_step(
+            graph, array(decoder.nearness), "code_mask" if decoder.superposition is None else "code.places"
+        )
+        graph.node("Transpose", [attended(decoder)], "keys", perm=[0, 2, 1])
+    if decoder.attends and decoder.superposition is None:
         # 0 at real vectors and the lowest number at padding, which leaves it no weight.
         padding = graph.node("Sub", ["code_mask", graph.constant("one", 1.0, np.float32)], "padding")
         lowest = graph.node("Mul", [padding, graph.constant("highest", -_LOWEST, np.float32)], "padding.lowest")
         graph.node("Unsqueeze", [lowest, axis_1], "mask.penalty")
-    else:
+    elif not decoder.attends:
         graph.node("Squeeze", ["code", axis_1], "context")
 
 
-def _nearness_by_step(graph: Graph, nearness: Float32) -> None:
+def attended(decoder: Decoder) -> str:
+    """Return the name of what is attended to."""
+    return "code" if decoder.superposition is None else "code.places"
+
+
+def _mean_of_code(graph: Graph) -> str:
+    """Append the mean of the real vectors, (batch, code_size)."""
+    axis_1 = graph.constant("axis.1", [1])
+    column = graph.node("Unsqueeze", ["code_mask", graph.constant("axis.2", [2])], "code_mask.column")
+    real = graph.node("Mul", ["code", column], "code.real")
+    total = graph.node("ReduceSum", [real, axis_1], "code.sum", keepdims=0)  # (batch, code_size)
+    count = graph.node("ReduceSum", ["code_mask", axis_1], "code.count", keepdims=1)  # (batch, 1)
+    return graph.node("Div", [total, count], "code.mean")
+
+
+def _lift(graph: Graph, superposition: Superposition) -> str:
+    """Append what stands at each place of a code, ``code.places`` (batch, places, size), and return its summary."""
+    size, code_size = superposition.read.weight.shape
+    weight = array(superposition.read.weight)
+    flat = graph.node("Squeeze", ["code", graph.constant("axis.1", [1])], "code.flat")  # (batch, code)
+    order = graph.constant("turned_back", superposition.turned_back.numpy().ravel())
+    turned = graph.node("Gather", [flat, order], "code.turned", axis=1)  # (batch, places x code)
+    rows = graph.node("Reshape", [turned, graph.constant("code.rows.shape", [-1, code_size])], "code.turned.rows")
+    # The summary is read by the same matrix, from the code as it is.
+    both = graph.node("Concat", [flat, rows], "code.read", axis=0)  # (batch x (1 + places), code)
+    product = graph.product(both, "superposition.read", weight, None, "code.lifted")
+    batch = graph.node("Shape", ["code"], "code.shape")
+    number = graph.node("Slice", [batch, graph.constant("axis.0", [0]), graph.constant("axis.1", [1])], "code.batch")
+    zero, end = graph.constant("axis.0", [0]), graph.constant("axis.end", [np.iinfo(np.int64).max])
+    summary = graph.node("Slice", [product, zero, number], "code.summary")  # (batch, size)
+    rest = graph.node("Slice", [product, number, end], "code.lifted.places")
+    shape = graph.constant("code.places.shape", [-1, superposition.places, size])
+    graph.node("Reshape", [rest, shape], "code.places")
+    return summary
+
+
+def _nearness_by_step(graph: Graph, nearness: Float32, vectors_of: str) -> None:
     """Append what attention prefers at each step by the places of the vectors: (maximum_length, vectors).
 
     Args:
         graph: The graph.
         nearness: (2 x farthest + 1,) for the distances of a vector from the step, -farthest to farthest.
+        vectors_of: A value whose second axis are the vectors.
     """
     zero, one = (graph.constant(f"number.{number}", number) for number in (0, 1))
-    shape = graph.node("Shape", ["code_mask"], "places.shape")
+    shape = graph.node("Shape", [vectors_of], "places.shape")
     vectors = graph.node("Gather", [shape, one], "places.number")
     places = graph.node("Range", [zero, vectors, one], "places")  # (vectors,)
     steps = graph.node("Range", [zero, "maximum_length", one], "steps")  # (maximum_length,)
@@ -156,7 +200,7 @@ def append_logits(body: Graph, decoder: Decoder) -> str:
     read = body.node("Concat", [embedded, "hidden.0"], "layer.0.read", axis=1)
     gates = body.product(read, "layer.0.weight", joined, "layer.0.share", "layer.0.gates", rows=True)
     states = _advance(body, 0, gates, weights.hidden_size)
-    context = _attend(body, decoder.query, states) if decoder.query is not None else "context"
+    context = _attend(body, decoder, decoder.query, states) if decoder.query is not None else "context"
     for number, layer in enumerate(decoder.upper, start=1):
         weights = LSTMWeights.of(layer)
         joined = np.concatenate([weights.inputs, weights.recurrent], axis=1)
@@ -177,17 +221,19 @@ def _advance(body: Graph, number: int, gates: str, hidden: int) -> str:
     return append_lstm_step(body, f"layer.{number}", gates, f"cell.{number}", hidden, following)[0]
 
 
-def _attend(body: Graph, query: nn.Linear, states: str) -> str:
-    """Append the attention of states (batch, hidden) to the code; return the context (batch, code_size)."""
+def _attend(body: Graph, decoder: Decoder, query: nn.Linear, states: str) -> str:
+    """Append the attention of states (batch, hidden) to the code; return the context (batch, size)."""
     axis_1 = body.constant("axis.1", [1])
     wanted = body.product(states, "query", array(query.weight), None, "query.wanted")
     row = body.node("Unsqueeze", [wanted, axis_1], "query.row")  # (batch, 1, code_size)
     scores = body.node("MatMul", [row, "keys"], "scores")  # (batch, 1, vectors)
     near = body.node("Gather", ["nearness.by_step", "step"], "nearness.here")  # (1, vectors)
     preferred = body.node("Add", [scores, near], "scores.preferred")
-    masked = body.node("Add", [preferred, "mask.penalty"], "scores.masked")
+    masked = preferred
+    if decoder.superposition is None:
+        masked = body.node("Add", [preferred, "mask.penalty"], "scores.masked")
     shares = body.node("Softmax", [masked], "attention", axis=2)
-    found = body.node("MatMul", [shares, "code"], "attention.found")  # (batch, 1, code_size)
+    found = body.node("MatMul", [shares, attended(decoder)], "attention.found")  # (batch, 1, size)
     return body.node("Squeeze", [found, axis_1], "attention.context")
 
 

@@ -13,6 +13,7 @@ from arae_transfer.export.encoder_loop import append_lstm_layer, append_zero_sta
 from arae_transfer.export.graph import Graph, Storage, make_model, value
 from arae_transfer.export.weights import LSTMWeights, array
 from arae_transfer.model.encoder import Encoder
+from arae_transfer.model.superposition import Superposition
 
 # torch.nn.functional.normalize never divides by less than this.
 SMALLEST_NORM = 1e-12
@@ -36,10 +37,11 @@ def build_encoder(
     graph = graph or Graph(storage)
     states, final, size = (_read_tokens if graph.lstm_operator else _read_in_loops)(graph, encoder)
     # ONNX's LSTM puts time (or, for final states, direction) before batch.
-    chosen = final if encoder.single else states
+    last_state = encoder.single and encoder.superposition is None
+    chosen = final if last_state else states
     by_batch = graph.node("Transpose", [chosen], "states.by_batch", perm=[1, 0, 2])
     # A single code: the final states of both directions, side by side, as the one vector.
-    shape = graph.constant("states.shape", [0, 1 if encoder.single else -1, size])
+    shape = graph.constant("states.shape", [0, 1 if last_state else -1, size])
     vectors = graph.node("Reshape", [by_batch, shape], "states.vectors")  # (batch, vectors, size)
     if isinstance(encoder.projection, nn.Linear):
         rows = graph.node("Reshape", [vectors, graph.constant("rows.shape", [-1, size])], "projection.read")
@@ -48,23 +50,24 @@ def build_encoder(
         product = graph.product(rows, "projection.weight", weight, bias, "projection.product")
         size = encoder.projection.out_features
         batch = graph.node("Shape", ["lengths"], "projection.batch")
-        places = graph.constant("projection.places", [1 if encoder.single else -1, size])
+        places = graph.constant("projection.places", [1 if last_state else -1, size])
         by_row = graph.node("Concat", [batch, places], "projection.shape", axis=0)
         vectors = graph.node("Reshape", [product, by_row], "projection")  # (batch, vectors, code_size)
     if encoder.residual:
         embedded = graph.node("Transpose", ["embedded"], "embedded.by_batch", perm=[1, 0, 2])
         vectors = graph.node("Add", [vectors, embedded], "vectors.residual")
-    norm = graph.node("ReduceL2", [vectors], "norm", axes=[2], keepdims=1)  # (batch, vectors, 1)
-    smallest = graph.constant("smallest_norm", SMALLEST_NORM, np.float32)
-    divisor = graph.node("Max", [norm, smallest], "norm.clamped")
-    if encoder.single:
-        graph.node("Div", [vectors, divisor], "code")
+    if last_state:
+        _divide_by_norm(graph, vectors, "code")
         _mask_of_ones(graph)
-    else:
-        unit = graph.node("Div", [vectors, divisor], "code.unmasked")
-        _mask_of_lengths(graph)
+    elif encoder.superposition is None:
+        unit = _divide_by_norm(graph, vectors, "code.unmasked")
+        _mask_of_lengths(graph, "code_mask")
         column = graph.node("Unsqueeze", ["code_mask", graph.constant("axis.2", [2])], "code_mask.column")
         graph.node("Mul", [unit, column], "code")
+    else:
+        unit = _divide_by_norm(graph, vectors, "vectors.unit")
+        size = _superpose(graph, encoder.superposition, unit)
+        _mask_of_ones(graph)
     axis = 1 if encoder.single else "time"
     inputs = [
         value("tokens", TensorProto.INT64, ["batch", "time"]),
@@ -128,7 +131,9 @@ def _read_in_loops(graph: Graph, encoder: Encoder) -> tuple[str, str, int]:
         directions = [LSTMWeights.of(layer)]
         if len(encoder.backward_layers):
             directions.append(LSTMWeights.of(encoder.backward_layers[number]))
-        states, final = append_lstm_layer(graph, f"lstm.{number}", states, directions, hold=encoder.single)
+        states, final = append_lstm_layer(
+            graph, f"lstm.{number}", states, directions, hold=encoder.single and encoder.superposition is None
+        )
         size = directions[0].hidden_size * len(directions)
     return states, final, size
 
@@ -141,12 +146,49 @@ def _mask_of_ones(graph: Graph) -> None:
     graph.node("ConstantOfShape", [shape], "code_mask", value=one)
 
 
-def _mask_of_lengths(graph: Graph) -> None:
+def _divide_by_norm(graph: Graph, vectors: str, output: str) -> str:
+    """Append vectors divided by their norms: (batch, vectors, size) to the same."""
+    norm = graph.node("ReduceL2", [vectors], f"{output}.norm", axes=[2], keepdims=1)  # (batch, vectors, 1)
+    smallest = graph.constant("smallest_norm", SMALLEST_NORM, np.float32)
+    divisor = graph.node("Max", [norm, smallest], f"{output}.norm.clamped")
+    return graph.node("Div", [vectors, divisor], output)
+
+
+def _superpose(graph: Graph, superposition: Superposition, vectors: str) -> int:
+    """Append ``code``, the sum of (batch, time, size) vectors, each turned by its place; return its dimensions."""
+    code_size, size = superposition.spread.weight.shape
+    axis_1 = graph.constant("axis.1", [1])
+    _mask_of_lengths(graph, "real")
+    column = graph.node("Unsqueeze", ["real", graph.constant("axis.2", [2])], "real.column")  # (batch, time, 1)
+    kept = graph.node("Mul", [vectors, column], "vectors.kept")
+    rows = graph.node("Reshape", [kept, graph.constant("spread.rows.shape", [-1, size])], "spread.read")
+    product = graph.product(rows, "spread", array(superposition.spread.weight), None, "spread.product")
+    sizes = graph.node("Shape", [vectors], "vectors.sizes")
+    places = graph.node(
+        "Slice", [sizes, graph.constant("axis.0", [0]), graph.constant("axis.2", [2])], "vectors.places"
+    )
+    width = graph.constant("code_size", [code_size])
+    shape = graph.node("Concat", [places, width], "spread.shape", axis=0)
+    wide = graph.node("Reshape", [product, shape], "spread.wide")  # (batch, time, code)
+    time = graph.node("Slice", [sizes, axis_1, graph.constant("axis.2", [2])], "vectors.time")
+    orders = graph.constant("turned", superposition.turned.numpy())  # (places, code)
+    own = graph.node("Slice", [orders, graph.constant("axis.0", [0]), time], "turned.own")
+    everywhere = graph.node("Expand", [own, shape], "turned.everywhere")
+    turned = graph.node("GatherElements", [wide, everywhere], "turned.wide", axis=2)
+    summed = graph.node("ReduceSum", [turned, axis_1], "turned.sum", keepdims=1)  # (batch, 1, code)
+    whole = graph.node("ReduceSum", [wide, axis_1], "summary.sum", keepdims=1)
+    count = graph.node("ReduceSum", [column, axis_1], "summary.count", keepdims=1)  # (batch, 1, 1)
+    summary = graph.node("Div", [whole, graph.node("Sqrt", [count], "summary.root")], "summary")
+    _divide_by_norm(graph, graph.node("Add", [summed, summary], "code.sum"), "code")
+    return int(code_size)
+
+
+def _mask_of_lengths(graph: Graph, output: str) -> None:
     """Append the mask of a sequence: the places before each row's length are real."""
     zero, one = (graph.constant(f"number.{number}", number) for number in (0, 1))
-    sizes = graph.node("Shape", ["tokens"], "code_mask.sizes")
-    time = graph.node("Gather", [sizes, one], "code_mask.time")
+    sizes = graph.node("Shape", ["tokens"], f"{output}.sizes")
+    time = graph.node("Gather", [sizes, one], f"{output}.time")
     places = graph.node("Range", [zero, time, one], "places")  # (time,)
     column = graph.node("Unsqueeze", ["lengths", graph.constant("axis.1", [1])], "lengths.column")  # (batch, 1)
     real = graph.node("Less", [places, column], "places.real")  # (batch, time)
-    graph.node("Cast", [real], "code_mask", to=TensorProto.FLOAT)
+    graph.node("Cast", [real], output, to=TensorProto.FLOAT)

@@ -11,6 +11,7 @@ from arae_transfer.model.code_space import AttributeClassifier, CodeClassifier, 
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.model.encoder import Encoder
 from arae_transfer.model.image import ImageDecoder, ImageEncoder
+from arae_transfer.model.superposition import Superposition
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import PAD_ID
 
@@ -44,6 +45,7 @@ class ARAE(nn.Module):
         # A denoised or rewritten sentence may grow, and the end id takes a place.
         self.maximum_vectors = recipe.data.maximum_tokens + recipe.cycle.extra_tokens + 1
         embedding: nn.Embedding | None = None
+        superposition: Superposition | None = None
         classifies = recipe.task == "classification"
         if recipe.data.kind == "image":
             # Only encoder, decoders and what they are given differ between text and images. Both encoders are called
@@ -53,11 +55,14 @@ class ARAE(nn.Module):
         else:
             if model.shared_embeddings:
                 embedding = nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
-            self.encoder = Encoder(vocabulary_size, model, embedding)
+            if model.code == "superposed":
+                superposition = Superposition(model.attended_size, model.code_size, self.maximum_vectors)
+            self.encoder = Encoder(vocabulary_size, model, embedding, superposition)
             decoders: list[Decoder] = []
             for _ in classes[:1] if classifies else classes:
                 # The output layer is one for all classes, as in the reference code.
-                decoders.append(Decoder(vocabulary_size, model, embedding, decoders[0].output if decoders else None))
+                output = decoders[0].output if decoders else None
+                decoders.append(Decoder(vocabulary_size, model, embedding, output, superposition))
             self.decoders = nn.ModuleList(decoders)
         self.generator = Generator(model, recipe.adversary, self.maximum_vectors)
         self.critic = Critic(model, recipe.adversary, self.maximum_vectors)
@@ -68,6 +73,8 @@ class ARAE(nn.Module):
             self.classifier = AttributeClassifier(model, recipe.attribute, len(classes), self.maximum_vectors)
         self.scorer = StyleScorer(vocabulary_size, len(classes))
         self._initialize(recipe.training.initialization, embedding)
+        if superposition is not None:
+            superposition.start()
         if model.residual:
             for index in range(len(self.decoders)):
                 self.decoder(index).start_residual()

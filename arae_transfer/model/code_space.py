@@ -28,7 +28,7 @@ class Positions(nn.Module):
 
     def __init__(self, model: Model, maximum_vectors: int) -> None:
         super().__init__()
-        self.table = nn.Embedding(maximum_vectors, model.code_size) if model.code == "sequence" else None
+        self.table = nn.Embedding(maximum_vectors, model.code_size) if not model.one_vector else None
 
     def forward(self, code: Tensor) -> Tensor:
         """Add the places: (batch, vectors, size) to the same shape."""
@@ -48,7 +48,7 @@ class Generator(nn.Module):
     def __init__(self, model: Model, adversary: Adversary, maximum_vectors: int) -> None:
         super().__init__()
         self.noise_size = adversary.noise_size
-        self.single = model.code == "single"
+        self.single = model.one_vector
         self.places = None if self.single else nn.Embedding(maximum_vectors, adversary.noise_size)
         sizes = [adversary.noise_size, *adversary.generator_layers]
         self.layers = perceptron(sizes, nn.ReLU, batch_norm=True)

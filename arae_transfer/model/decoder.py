@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from arae_transfer.model.superposition import Superposition
 from arae_transfer.recipe import Model
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 
@@ -32,31 +33,38 @@ class Decoder(nn.Module):
     The first layer reads the preceding token and the mean of the code. With a code of several vectors, the states of
     the first layer then attend to them, and further layers and the output read what they found; attention does not
     feed back into the first layer, so that training runs over whole sentences at once. With a single code vector
-    there is nothing to choose, and further layers read that vector.
+    there is nothing to choose, and further layers read that vector; one that superposes others is read at each place.
     """
 
     def __init__(
-        self, vocabulary_size: int, model: Model, embedding: nn.Embedding | None, output: nn.Linear | None
+        self,
+        vocabulary_size: int,
+        model: Model,
+        embedding: nn.Embedding | None,
+        output: nn.Linear | None,
+        superposition: Superposition | None = None,
     ) -> None:
         super().__init__()
-        self.attends = model.code == "sequence"
+        self.attends = model.code != "single"
+        self.superposition = superposition
+        size = model.attended_size
         self.residual = model.residual
         self.embedding = embedding or nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
         self.dropout = nn.Dropout(model.dropout)
-        self.first = nn.LSTM(model.embedding_size + model.code_size, model.hidden_size, batch_first=True)
+        self.first = nn.LSTM(model.embedding_size + size, model.hidden_size, batch_first=True)
         self.upper = nn.ModuleList(
-            nn.LSTM(model.hidden_size + model.code_size, model.hidden_size, batch_first=True)
+            nn.LSTM(model.hidden_size + size, model.hidden_size, batch_first=True)
             for _ in range(model.decoder_layers - 1)
         )
         self.query: nn.Linear | None = None
         self.nearness: nn.Parameter | None = None
         if self.attends:
-            self.query = nn.Linear(model.hidden_size, model.code_size, bias=False)
+            self.query = nn.Linear(model.hidden_size, size, bias=False)
             # A rewrite runs along its source, so attention starts out looking at the same place; it learns to look
             # elsewhere. Without this, finding the alignment is most of the early training.
             away = torch.arange(-FARTHEST, FARTHEST + 1).abs().float()
             self.nearness = nn.Parameter(-away)  # (2 x FARTHEST + 1,)
-        read_size = model.hidden_size + (model.code_size if self.attends else 0)
+        read_size = model.hidden_size + (size if self.attends else 0)
         if model.shared_embeddings:
             # Logits are products with the embeddings; the states are first brought to their size.
             self.bridge: nn.Module = nn.Linear(read_size, model.embedding_size)
@@ -72,6 +80,22 @@ class Decoder(nn.Module):
         size = self.bridge.out_features
         with torch.no_grad():
             self.bridge.weight[:, -size:] = RESIDUAL_SCALE * torch.eye(size)
+
+    def read_code(self, code: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what the layers read of a code.
+
+        Args:
+            code: (batch, vectors, code_size).
+            mask: (batch, vectors), true at real vectors.
+
+        Returns:
+            (batch, size) a summary, and what is attended to: (batch, places, size) with its mask (batch, places).
+        """
+        if self.superposition is None:
+            return mean_of_code(code, mask), code, mask
+        summary, places = self.superposition.lift(code)
+        # Where the sentence had ended stands noise; the code does not say where that is but by its end id.
+        return summary, places, mask.expand(-1, places.size(1))
 
     def attend(self, states: Tensor, code: Tensor, mask: Tensor, start: int = 0) -> Tensor:
         """Read the code from each position of the sentence.
@@ -107,8 +131,9 @@ class Decoder(nn.Module):
             (batch, time, features).
         """
         embedded = self.dropout(self.embedding(previous))  # (batch, time, embedding)
-        summary = mean_of_code(code, mask)[:, None, :].expand(-1, previous.size(1), -1)  # (batch, time, size)
-        states, _ = self.first(torch.cat([embedded, summary], dim=2))  # (batch, time, hidden)
+        summary, code, mask = self.read_code(code, mask)
+        everywhere = summary[:, None, :].expand(-1, previous.size(1), -1)  # (batch, time, size)
+        states, _ = self.first(torch.cat([embedded, everywhere], dim=2))  # (batch, time, hidden)
         context = self.attend(states, code, mask)  # (batch, time, size)
         for layer in self.upper:
             higher, _ = layer(torch.cat([self.dropout(states), context], dim=2))  # (batch, time, hidden)
@@ -217,9 +242,8 @@ class _Steps:
 
     def __init__(self, decoder: Decoder, code: Tensor, mask: Tensor, candidates: Tensor | None) -> None:
         self._decoder = decoder
-        self._code = code
-        self._mask = mask
-        self._summary = mean_of_code(code, mask)  # (batch, size)
+        # (batch, size), (batch, places, size), (batch, places)
+        self._summary, self._code, self._mask = decoder.read_code(code, mask)
         self._layers = [decoder.first, *decoder.upper]
         self._hidden = [code.new_zeros(code.size(0), layer.hidden_size) for layer in self._layers]
         self._cell = [code.new_zeros(code.size(0), layer.hidden_size) for layer in self._layers]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from arae_transfer.model.superposition import Superposition
 from arae_transfer.recipe import Model
 from arae_transfer.tokenizer import PAD_ID
 
@@ -26,6 +27,8 @@ def reverse_sequences(states: Tensor, lengths: Tensor) -> Tensor:
 class Encoder(nn.Module):
     """An LSTM over the sentence, to one code vector or to one per token (paper, Section 2: enc_phi).
 
+    One vector is the last state, as in the paper, or those of all tokens laid over each other.
+
     Each code vector is divided by its L2 norm, so the code space is the unit sphere.
     Padding stands at the right and never reaches a real position: the forward direction reads it last, and the
     backward direction runs over sequences that were reversed up to their own length.
@@ -34,9 +37,16 @@ class Encoder(nn.Module):
     learn what a word means where it stands, and not also which word it is.
     """
 
-    def __init__(self, vocabulary_size: int, model: Model, embedding: nn.Embedding | None = None) -> None:
+    def __init__(
+        self,
+        vocabulary_size: int,
+        model: Model,
+        embedding: nn.Embedding | None = None,
+        superposition: Superposition | None = None,
+    ) -> None:
         super().__init__()
-        self.single = model.code == "single"
+        self.single = model.one_vector
+        self.superposition = superposition
         self.embedding = embedding or nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
         self.dropout = nn.Dropout(model.dropout)
         self.residual = model.residual
@@ -50,7 +60,8 @@ class Encoder(nn.Module):
                 self.backward_layers.append(nn.LSTM(size, model.hidden_size, batch_first=True))
             size = model.hidden_size * directions
         # The paper's code is the last state itself; a projection only where the sizes differ.
-        self.projection = nn.Identity() if size == model.code_size else nn.Linear(size, model.code_size)
+        wanted = model.attended_size
+        self.projection = nn.Identity() if size == wanted else nn.Linear(size, wanted)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encode a batch.
@@ -79,7 +90,7 @@ class Encoder(nn.Module):
                 states = torch.cat([ahead, behind], dim=2)  # (batch, time, 2 x hidden)
             else:
                 states = ahead
-        if self.single:
+        if self.single and self.superposition is None:
             mask = torch.ones(tokens.size(0), 1, dtype=torch.bool, device=tokens.device)  # (batch, 1)
             return functional.normalize(self.projection(final).float(), dim=2), mask
         positions = torch.arange(tokens.size(1), device=tokens.device)
@@ -87,5 +98,9 @@ class Encoder(nn.Module):
         vectors = self.projection(states)  # (batch, time, code)
         if self.residual:
             vectors = vectors + embedded
+        if self.superposition is not None:
+            # Vectors of one length weigh alike in the sum.
+            code = self.superposition.lay(functional.normalize(vectors.float(), dim=2), mask)
+            return code, torch.ones_like(mask[:, :1])
         code = functional.normalize(vectors.float(), dim=2)
         return code * mask[:, :, None], mask

@@ -27,7 +27,7 @@ from arae_transfer.runtime.sessions import Sessions
 from arae_transfer.tokenizer import Tokenizer
 
 Make = Callable[..., tuple[ARAE, Recipe]]
-KINDS = ("sequence", "single")
+KINDS = ("sequence", "single", "superposed")
 
 
 def _used(make_model: Make, **model: Any) -> tuple[ARAE, Recipe]:
@@ -76,7 +76,7 @@ def test_the_graph_is_the_generator(make_model: Make, code: str) -> None:
     model, _ = _used(make_model, code=code)
     session = onnxruntime.InferenceSession(build_generator(model.generator, {}).SerializeToString())
     noise = torch.randn(5, model.generator.noise_size)
-    vectors = 1 if code == "single" else 6
+    vectors = 6 if code == "sequence" else 1
     mask = torch.arange(vectors) < torch.tensor([6, 1, 3, 2, 6]).clamp(max=vectors)[:, None]
     (found,) = session.run(None, {"noise": noise.numpy(), "code_mask": mask.float().numpy()})
     with torch.no_grad():

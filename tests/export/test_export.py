@@ -47,7 +47,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-@pytest.mark.parametrize("code", ["single", "sequence"])
+@pytest.mark.parametrize("code", ["single", "superposed", "sequence"])
 @pytest.mark.parametrize("weights", ["fp16", "fp32"])
 def test_the_runtime_answers_as_the_model(
     make_model: Make, tokenizer: Tokenizer, lines: list[str], tmp_path: Path, code: str, weights: Any

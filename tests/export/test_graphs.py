@@ -32,6 +32,18 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
         3,
     ),
     "single, three layers": ({"code": "single", "bidirectional": True, "decoder_layers": 3}, 2),
+    "superposed": ({"code": "superposed", "decoder_layers": 2}, 2),
+    "superposed, residual": (
+        {
+            "code": "superposed",
+            "bidirectional": True,
+            "code_size": 64,
+            "decoder_layers": 2,
+            "shared_embeddings": True,
+            "residual": True,
+        },
+        3,
+    ),
     "sequence": ({"code": "sequence"}, 2),
     "sequence, no projection": ({"code": "sequence", "bidirectional": True, "code_size": 32, "decoder_layers": 2}, 2),
     "sequence, shared, three layers": (

@@ -1,0 +1,89 @@
+"""Many vectors in one: each is turned its own way, then all are added up; turned back, each can be read again.
+
+Where a vector stood decides how its dimensions are permuted before the sum (binding by permutation: Plate 1995,
+"Holographic Reduced Representations"; Recchia et al. 2015). Read at its own place, a vector comes back with the others
+as noise, which many dimensions make small: of n vectors in d dimensions each is found beside noise of about the square
+root of n / d. So one code vector on the unit sphere carries a sentence word by word from the first step of training on,
+where the last state of an LSTM must learn to.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# The permutations are part of the architecture: every model of one size has the same.
+_SEED = 1706
+# What a vector read back is multiplied by before anything is learnt: about the root of the number of words, because
+# their sum was divided by its norm.
+_READ_SCALE = 3.0
+
+
+class Superposition(nn.Module):
+    """Lays vectors over each other in one code vector, and reads each place of it.
+
+    Besides its place, each vector is added unturned, divided by the root of their number, so that the sum unturned is a
+    summary of the sentence.
+
+    Attributes:
+        places: The most vectors in a code.
+        spread: From the size of a vector to that of the code.
+        read: Back.
+    """
+
+    turned: Tensor
+    turned_back: Tensor
+
+    def __init__(self, size: int, code_size: int, places: int) -> None:
+        """Begin with orthogonal matrices where the code is at least as large as a vector.
+
+        Args:
+            size: The dimensions of a vector.
+            code_size: The dimensions of the code.
+            places: The most vectors in a code.
+        """
+        super().__init__()
+        self.places = places
+        self.spread = nn.Linear(size, code_size, bias=False)
+        self.read = nn.Linear(code_size, size, bias=False)
+        generator = np.random.default_rng([_SEED, code_size])
+        orders = np.stack([generator.permutation(code_size) for _ in range(places)])
+        # (places, code_size): dimension i of a turned vector is dimension turned[place, i] of the vector.
+        self.register_buffer("turned", torch.from_numpy(orders), persistent=False)
+        self.register_buffer("turned_back", torch.from_numpy(orders.argsort(axis=1)), persistent=False)
+
+    def start(self) -> None:
+        """Initialize the matrices, so that what is read is what was laid down, and noise."""
+        with torch.no_grad():
+            nn.init.orthogonal_(self.spread.weight)
+            self.read.weight.copy_(_READ_SCALE * self.spread.weight.T)
+
+    def lay(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        """Lay vectors over each other.
+
+        Args:
+            vectors: (batch, time, size), time at most ``places``.
+            mask: (batch, time), true at real vectors.
+
+        Returns:
+            (batch, 1, code_size) of unit norm.
+        """
+        wide = self.spread(vectors).float() * mask[:, :, None]  # (batch, time, code)
+        turned = wide.gather(2, self.turned[: vectors.size(1)].expand(len(wide), -1, -1)).sum(1)  # (batch, code)
+        summary = wide.sum(1) / mask.sum(1, keepdim=True).to(wide.dtype).sqrt()
+        return functional.normalize(turned + summary, dim=1)[:, None]
+
+    def lift(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Read a code.
+
+        Args:
+            code: (batch, 1, code_size).
+
+        Returns:
+            (batch, size) the summary, and (batch, places, size) what stands at each place.
+        """
+        flat = code[:, 0]  # (batch, code)
+        back = flat[:, self.turned_back.flatten()].view(len(flat), self.places, -1)  # (batch, places, code)
+        return self.read(flat), self.read(back)
