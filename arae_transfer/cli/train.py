@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import RunLayout, find_recipe, list_recipes
+from arae_transfer.layout import ExportLayout, RunLayout, find_recipe, list_recipes
 
 if TYPE_CHECKING:
     from arae_transfer.corpus.labelled import LabelledData
@@ -75,8 +75,8 @@ def train(
         Path | None,
         typer.Option(
             "--from",
-            metavar="RUN",
-            help="Start from the best weights, the tokenizer and the pairs of a run.",
+            metavar="RUN|MODEL",
+            help="Start from the best weights, the tokenizer and the pairs of a run, or from an exported model.",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -125,8 +125,11 @@ def train(
     if initial is not None and resume:
         ctx.fail("--from begins a new run; --resume continues one.")
     if initial is not None:
-        if not _is_run(initial):
-            raise AraeError(f"{initial} is not a run", "give the folder of a training run, such as runs/RECIPE/NAME.")
+        if not _is_run(initial) and not ExportLayout(initial).config.is_file():
+            raise AraeError(
+                f"{initial} is neither a run nor an exported model",
+                "give the folder of a training run, such as runs/RECIPE/NAME, or of an export.",
+            )
         initial = initial.absolute()  # a run that is resumed elsewhere finds it again
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
     if not launched:

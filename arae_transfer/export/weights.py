@@ -62,6 +62,12 @@ def _onnx_gates(stacked: Float32) -> Float32:
     return np.concatenate([into, out, forget, candidate])
 
 
+def torch_gates(stacked: Float32) -> Float32:
+    """Reorder gates stacked along the first axis from ONNX's order to PyTorch's."""
+    into, out, forget, candidate = np.split(stacked, 4)
+    return np.concatenate([into, forget, candidate, out])
+
+
 @torch.no_grad()
 def storable(model: ARAE, storage: Storage) -> ARAE:
     """Return a copy of a model on the CPU, in evaluation mode, with the weights that its graphs will have.

@@ -17,7 +17,7 @@ import torch
 
 from arae_transfer.atomic import write_text
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import RunLayout
+from arae_transfer.layout import ExportLayout, RunLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_to_toml
 from arae_transfer.training.batch import Batch
@@ -93,7 +93,8 @@ class Trainer:
             reporter: Who shows it to a person.
             device: ``"auto"``, ``"cpu"`` or ``"cuda"``, with or without a number.
             resume: Whether the folder holds a run that is continued.
-            initial: A run whose best weights, tokenizer and pairs this one starts from.
+            initial: A run whose best weights, tokenizer and pairs this one starts from, or an exported model, which has
+                no pairs.
             processes: The processes that train the model; the leading one of them logs and saves.
 
         Raises:
@@ -189,13 +190,11 @@ class Trainer:
         return None if initial is None else RunLayout(Path(initial))
 
     def _take_weights(self, initial: RunLayout) -> None:
+        if ExportLayout(initial.root).config.is_file():
+            self._take_exported_weights(initial.root)
+            return
         loaded = load_run(initial.root, "best")
-        if loaded.classes != self.model.classes:
-            raise AraeError(
-                f"{initial.root} knows the classes {', '.join(loaded.classes)}, "
-                f"the data has {', '.join(self.model.classes)}",
-                "give data of the same classes in the same order.",
-            )
+        self._require_classes(initial.root, loaded.classes)
         try:
             self.model.load_state_dict(loaded.model.state_dict())
         except RuntimeError as error:
@@ -204,6 +203,27 @@ class Trainer:
                 "take over its sections [data], [model], [adversary] and [attribute].",
             ) from error
         self.reporter.message(f"starting from {initial.root}, step {loaded.state.step:,}")
+
+    def _take_exported_weights(self, root: Path) -> None:
+        from arae_transfer.export.restore import exported_recipe, restore_weights  # needs onnx, which takes a while
+
+        recipe, classes = exported_recipe(root)
+        self._require_classes(root, classes)
+        if recipe.model != self.recipe.model or recipe.data.maximum_tokens != self.recipe.data.maximum_tokens:
+            raise AraeError(
+                f"the model {root} does not fit the recipe {self.recipe.name}",
+                "take over its sections [data] and [model], which stand under recipe in its config.json.",
+            )
+        restore_weights(self.model, root)
+        self.reporter.message(f"starting from the exported model {root}; generator, critic and classifier begin anew")
+
+    def _require_classes(self, root: Path, classes: tuple[str, ...]) -> None:
+        """Refuse to start from a model that tells other classes apart."""
+        if classes != self.model.classes:
+            raise AraeError(
+                f"{root} knows the classes {', '.join(classes)}, the data has {', '.join(self.model.classes)}",
+                "give data of the same classes in the same order.",
+            )
 
     def _resume(self) -> None:
         if self.layout.recipe.is_file() and not self.layout.latest.is_file():

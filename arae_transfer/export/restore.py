@@ -1,0 +1,183 @@
+"""An exported model back as players that can learn: what `arae train --from exported/NAME` starts with.
+
+Encoder, decoders and style scorer come out of the fp32 graphs with the weights that these store. The other players are
+in no export, or only folded into other weights; they begin anew and catch up within some hundred steps.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from arae_transfer.errors import AraeError
+from arae_transfer.export.weights import Float32, torch_gates
+from arae_transfer.layout import ExportLayout
+from arae_transfer.model.arae import ARAE
+from arae_transfer.model.decoder import Decoder
+from arae_transfer.model.encoder import Encoder
+from arae_transfer.recipe import Recipe, recipe_from_table
+from arae_transfer.runtime.model_folder import ModelFolder
+from arae_transfer.tokenizer import BEGIN_ID, PAD_ID, UNKNOWN_ID
+
+# A bias under which a token is never chosen, of ids that have no text; graphs hold a number too low to learn from.
+_NEVER = -20.0
+
+
+class _Stored:
+    """The values that a graph stores, by the names that they have in it."""
+
+    def __init__(self, folder: ModelFolder, file: str) -> None:
+        graph = onnx.load_model_from_string(folder.read_file(file))
+        self._file = folder.root / file
+        self._values: dict[str, Float32] = {}
+        for tensor in graph.graph.initializer:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                where = {entry.key: entry.value for entry in tensor.external_data}
+                content = folder.read_file(where["location"])
+                start = int(where["offset"])
+                tensor.raw_data = content[start : start + int(where["length"])]
+                tensor.data_location = onnx.TensorProto.DEFAULT
+                del tensor.external_data[:]
+            values = numpy_helper.to_array(tensor)
+            if values.dtype in (np.float16, np.float32):
+                self._values[tensor.name.removesuffix(".fp16")] = values.astype(np.float32)
+
+    def __getitem__(self, name: str) -> Float32:
+        try:
+            return self._values[name]
+        except KeyError as error:
+            raise AraeError(
+                f"{self._file} holds no {name}: the model was exported by another version of arae",
+                "start from a run, or export the model's run again.",
+            ) from error
+
+    def put(self, parameter: torch.Tensor | nn.Module, values: Float32 | str) -> None:
+        """Copy values, or those of a name, into a parameter.
+
+        Raises:
+            AraeError: They have another shape.
+        """
+        assert isinstance(parameter, torch.Tensor)
+        array = self[values] if isinstance(values, str) else values
+        if array.shape != tuple(parameter.shape):
+            raise AraeError(
+                f"{self._file} has weights of another shape than its recipe says", "start from a run instead."
+            )
+        parameter.copy_(torch.from_numpy(np.ascontiguousarray(array)))
+
+
+@torch.no_grad()
+def restore_weights(model: ARAE, root: Path) -> None:
+    """Put the weights of an exported model of text into players of its recipe.
+
+    Args:
+        model: Players of the recipe that the export names, with as many ids as its tokenizer has; encoder, decoders and
+            scorer are overwritten.
+        root: The folder of the export.
+
+    Raises:
+        AraeError: The export is damaged, or of another kind or version.
+    """
+    folder = ModelFolder.find(root)
+    layout = ExportLayout(root)
+    _restore_encoder(model.encoder, _Stored(folder, layout.encoder.name))
+    for index, label in enumerate(model.classes):
+        _restore_decoder(model.decoder(index), _Stored(folder, layout.decoder(label).name))
+    if folder.scorer is not None:
+        stored = _Stored(folder, folder.scorer)
+        scorer = model.scorer
+        stored.put(scorer.embedding.weight, "embedding")
+        for width, window in enumerate(scorer.windows, start=1):
+            stored.put(window.weight, f"window.{width}.weight")
+            stored.put(window.bias, f"window.{width}.bias")
+        stored.put(scorer.last.weight, "last.weight")
+        stored.put(scorer.last.bias, "last.bias")
+
+
+def exported_recipe(root: Path) -> tuple[Recipe, tuple[str, ...]]:
+    """Return the recipe and the classes of an exported model that can be trained on.
+
+    Raises:
+        AraeError: It cannot, or it is damaged.
+    """
+    folder = ModelFolder.find(root)
+    if folder.classifier is not None or folder.generates:
+        raise AraeError(
+            f"{root} does not rewrite, and only models that do can be trained on from an export",
+            "give the folder of its training run, such as runs/RECIPE/NAME.",
+        )
+    config = ExportLayout(root).config
+    table = json.loads(config.read_bytes()).get("recipe")
+    if not isinstance(table, dict):
+        raise AraeError(f"{config} does not say by which recipe the model was trained", "start from a run instead.")
+    # The tokenizer lies in the export, whatever file it was once made from.
+    table = {**table, "tokenizer": {**table.get("tokenizer", {}), "model": ""}}
+    return recipe_from_table(table, source=str(config)), folder.classes
+
+
+def _restore_encoder(encoder: Encoder, stored: _Stored) -> None:
+    stored.put(encoder.embedding.weight, "embedding")
+    for number, forward in enumerate(encoder.forward_layers):
+        layers = [forward]
+        if len(encoder.backward_layers):
+            layers.append(encoder.backward_layers[number])
+        inputs, recurrent, bias = (stored[f"lstm.{number}.{part}"] for part in ("inputs", "recurrent", "bias"))
+        for place, layer in enumerate(layers):
+            _restore_lstm(stored, layer, inputs[place], recurrent[place], *np.split(bias[place], 2))
+    if isinstance(encoder.projection, nn.Linear):
+        stored.put(encoder.projection.weight, "projection.weight")
+        stored.put(encoder.projection.bias, "projection.bias")
+    if encoder.superposition is not None:
+        stored.put(encoder.superposition.spread.weight, "spread")
+
+
+def _restore_decoder(decoder: Decoder, stored: _Stored) -> None:
+    stored.put(decoder.embedding.weight, "embedding")
+    size = decoder.embedding.embedding_dim
+    read, recurrent = np.split(stored["layer.0.weight"], [size], axis=1)
+    _restore_lstm(
+        stored, decoder.first, np.concatenate([read, stored["layer.0.mean"]], axis=1), recurrent, stored["layer.0.bias"]
+    )
+    for number, layer in enumerate(decoder.upper, start=1):
+        assert isinstance(layer, nn.LSTM)
+        inputs, recurrent = np.split(stored[f"layer.{number}.weight"], [layer.input_size], axis=1)
+        _restore_lstm(stored, layer, inputs, recurrent, stored[f"layer.{number}.bias"])
+    if decoder.query is not None and decoder.nearness is not None:
+        stored.put(decoder.query.weight, "query")
+        stored.put(decoder.nearness, "nearness")
+    if decoder.superposition is not None:
+        stored.put(decoder.superposition.read.weight, "superposition.read")
+    if isinstance(decoder.bridge, nn.Linear):
+        weight = stored["bridge.weight"].copy()
+        if decoder.residual:
+            # Stored beside the matrix, because it is so much larger than the rest of it.
+            passing = stored["bridge.passing"]
+            weight[:, -len(passing) :][np.diag_indices(len(passing))] = passing
+        stored.put(decoder.bridge.weight, weight)
+        stored.put(decoder.bridge.bias, "bridge.bias")
+    bias = stored["output.bias"].copy()
+    bias[[PAD_ID, UNKNOWN_ID, BEGIN_ID]] = _NEVER
+    stored.put(decoder.output.bias, bias)
+    if decoder.output.weight is not decoder.embedding.weight:
+        stored.put(decoder.output.weight, "output.weight")
+
+
+def _restore_lstm(
+    stored: _Stored,
+    layer: nn.Module,
+    inputs: Float32,
+    recurrent: Float32,
+    bias: Float32,
+    recurrent_bias: Float32 | None = None,
+) -> None:
+    """Put gates in ONNX's order into a layer; a bias that was added up lies in the input's, and the other one is 0."""
+    stored.put(layer.weight_ih_l0, torch_gates(inputs))
+    stored.put(layer.weight_hh_l0, torch_gates(recurrent))
+    stored.put(layer.bias_ih_l0, torch_gates(bias))
+    stored.put(layer.bias_hh_l0, torch_gates(np.zeros_like(bias) if recurrent_bias is None else recurrent_bias))
