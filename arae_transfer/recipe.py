@@ -116,7 +116,7 @@ class Model:
     code: Literal["single", "superposed", "sequence"] = _setting(
         "single",
         "The code of a sentence: one vector, the encoder's last state (the paper); one vector in which those of all "
-        "tokens lie over each other, each turned by its place, so that decoders can attend to places; or one per token.",
+        "tokens lie over each other, each turned by its place, so that decoders can attend to places; or one a token.",
     )
     code_size: int = _setting(128, "The dimensions of a code vector.", minimum=2)
     code_noise: float = _setting(
@@ -147,7 +147,7 @@ class Model:
 
     @property
     def attended_size(self) -> int:
-        """The dimensions of what decoders read of a code at a place: a vector of it, or of those laid over each other."""
+        """The dimensions of what decoders read of a code: of a vector of it, or of those laid over each other in it."""
         return self.embedding_size if self.code == "superposed" else self.code_size
 
 
@@ -400,8 +400,8 @@ def recipe_from_table(
     ):
         raise AraeError(
             f"{source}: model.residual = true adds embeddings to code vectors, which are not alike here",
-            'set model.code="sequence", model.shared_embeddings=true and one size for both, or model.code="superposed", '
-            "or model.residual=false.",
+            'set model.code="sequence", model.shared_embeddings=true and one size for both, or '
+            'model.code="superposed", or model.residual=false.',
         )
     if recipe.task != "rewriting":
         _check_task(recipe, source)

@@ -162,15 +162,21 @@ def add_ceiling(report: TransferReport, rates: Mapping[str, float], operations_p
             report.share[name] = best * operations_per_line / 1e9 / rate
 
 
-def operations_per_line(sizes: Mapping[str, Any], tokens: float) -> float:
-    """Return the operations of the matrix products of a line of so many tokens, encoder and decoder; two a weight."""
+def operations_per_line(sizes: Mapping[str, Any], tokens: float, choices: int) -> float:
+    """Return the operations of the matrix products of a line, encoder and decoder; two a weight.
+
+    Args:
+        sizes: Those in the model's ``config.json``.
+        tokens: The tokens of the line.
+        choices: The tokens that the decoder chooses among at each step, those of the line itself not counted.
+    """
     hidden, code, embedding = sizes["hidden"], sizes["code_size"], sizes["embedding"]
     directions = 2 if sizes["bidirectional"] else 1
     first = 4 * hidden * (embedding + hidden)
     deeper = 4 * hidden * (directions * hidden + hidden)
     encoder = directions * (first + (sizes["encoder_layers"] - 1) * deeper) + directions * hidden * code
     upper = (sizes["decoder_layers"] - 1) * 4 * hidden * (2 * hidden + code)
-    output = sizes["vocabulary"] * embedding + embedding * (hidden + code) + hidden * code
+    output = choices * embedding + embedding * (hidden + code) + hidden * code
     return float(2 * tokens * (encoder + first + upper + output))
 
 

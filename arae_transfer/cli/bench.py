@@ -123,12 +123,15 @@ def transfer(
     else:
         from arae_transfer.bench.ceiling import product_rates
 
-        shape = json.loads(ExportLayout(folder.root).config.read_bytes()).get("sizes", {})
+        config = json.loads(ExportLayout(folder.root).config.read_bytes())
+        shape = config.get("sizes", {})
         if shape:
+            shortlist = config.get("shortlist") or {}
+            choices = shortlist["tokens"] if shortlist.get("accepted") else shape["vocabulary"]
             first = next(iter(rewriters.values()))
             tokens = sum(each.tokens + 1 for each in first.rewrite_chunk(texts, class_name)) / len(texts)
             rates = product_rates(max(sizes), shape["embedding"], shape["vocabulary"], threads)
-            add_ceiling(found, rates, operations_per_line(shape, tokens))
+            add_ceiling(found, rates, operations_per_line(shape, tokens, choices))
     if json_report:
         typer.echo(json.dumps(found.to_table(), indent=2, ensure_ascii=False))
     else:

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
-from arae_transfer.export.parity import Row, open_graph
+from arae_transfer.export.parity import Row, decoding_feed, open_graph
 from arae_transfer.model.arae import ARAE
 from arae_transfer.runtime.rewriter import pad
 from arae_transfer.tokenizer import END_ID, PAD_ID
@@ -87,8 +86,8 @@ def measure_agreement(
         chosen = order[start : start + _BATCH]
         tokens, lengths = pad([rows[number] for number in chosen])
         code, mask = encode.run(["code", "code_mask"], {"tokens": tokens, "lengths": lengths})
-        feed = {"code": code, "code_mask": mask, "maximum_length": np.array(maximum_length)}
         for name, session in sessions.items():
+            feed = decoding_feed(session, code, mask, maximum_length, tokens)
             (found,) = session.run(["tokens"], feed)
             for number, answer in zip(chosen, found.tolist(), strict=True):
                 answers[name][number] = answer[: answer.index(END_ID) + 1] if END_ID in answer else answer

@@ -43,14 +43,25 @@ class Graphs:
 
 def calibration_rows(lines: Sequence[str], tokenizer: Tokenizer, maximum_tokens: int) -> list[Row]:
     """Return rows to calibrate with, other ones than ``probe_rows`` takes of the same lines where there are enough."""
-    checked = set(np.linspace(0, len(lines) - 1, min(MOST_PROBES, len(lines))).astype(int).tolist()) if lines else set()
-    others = [line for number, line in enumerate(lines) if number not in checked]
-    rows, _ = probe_rows(others if len(others) >= _FEWEST else lines, tokenizer, maximum_tokens)
+    rows, _ = probe_rows(unchecked(lines), tokenizer, maximum_tokens)
     return rows
 
 
+def unchecked(lines: Sequence[str]) -> Sequence[str]:
+    """Return the lines that ``probe_rows`` does not take, or all where these are few."""
+    checked = set(np.linspace(0, len(lines) - 1, min(MOST_PROBES, len(lines))).astype(int).tolist()) if lines else set()
+    others = [line for number, line in enumerate(lines) if number not in checked]
+    return others if len(others) >= _FEWEST else lines
+
+
 def build_quantized(
-    model: ARAE, rows: Sequence[Row], maximum_length: int, metadata: Mapping[str, str], *, searching: bool = True
+    model: ARAE,
+    rows: Sequence[Row],
+    maximum_length: int,
+    metadata: Mapping[str, str],
+    *,
+    searching: bool = True,
+    shortlists: Mapping[str, Sequence[int]] | None = None,
 ) -> Graphs:
     """Build the 8-bit graphs of a model.
 
@@ -60,6 +71,7 @@ def build_quantized(
         maximum_length: The greatest number of tokens of a rewrite.
         metadata: What the files say about themselves.
         searching: As in ``build_graphs``.
+        shortlists: As in ``build_graphs``.
     """
     encoder_ranges: Ranges = {}
     decoder_ranges: list[Ranges] = [{} for _ in model.classes]
@@ -81,6 +93,7 @@ def build_quantized(
         "fp32",
         lambda index: QuantizedGraph(encoder_ranges if index is None else decoder_ranges[index]),
         searching=searching,
+        shortlists=shortlists,
     )
 
 
@@ -91,6 +104,7 @@ def build_graphs(
     empty: Callable[[int | None], Graph | None] = lambda index: None,
     *,
     searching: bool = True,
+    shortlists: Mapping[str, Sequence[int]] | None = None,
 ) -> Graphs:
     """Build the graphs of a model.
 
@@ -101,11 +115,18 @@ def build_graphs(
         empty: Returns an empty graph that computes products its own way, for the encoder (None) or a class's number;
             None: in fp32, stored as ``storage`` says.
         searching: Whether to build graphs of candidates.
+        shortlists: The ids that each class's decoder may choose among beside its source's; None: all.
     """
     parts: dict[str, dict[str, onnx.ModelProto]] = {"candidates": {}}
     for part, build in [("decoder", build_decoder), ("candidates", build_candidates)][: 2 if searching else 1]:
         parts[part] = {
-            label: build(model.decoder(index), {**metadata, "part": part, "class": label}, storage, graph=empty(index))
+            label: build(
+                model.decoder(index),
+                {**metadata, "part": part, "class": label},
+                storage,
+                graph=empty(index),
+                shortlist=None if shortlists is None else shortlists[label],
+            )
             for index, label in enumerate(model.classes)
         }
     encoder = build_encoder(model.encoder, {**metadata, "part": "encoder"}, storage, graph=empty(None))

@@ -24,7 +24,7 @@ from arae_transfer.export.decoder_graph import (
     state_names,
 )
 from arae_transfer.export.graph import Graph, Storage, make_model, value
-from arae_transfer.export.parity import REQUIRED_SHARE, Row, open_graph
+from arae_transfer.export.parity import REQUIRED_SHARE, Row, decoding_feed, open_graph
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.runtime.rewriter import pad
 from arae_transfer.tokenizer import END_ID, PAD_ID
@@ -36,7 +36,11 @@ _PROBES = 128
 
 
 def build_candidates(
-    decoder: Decoder, metadata: Mapping[str, str], storage: Storage = "fp32", graph: Graph | None = None
+    decoder: Decoder,
+    metadata: Mapping[str, str],
+    storage: Storage = "fp32",
+    graph: Graph | None = None,
+    shortlist: Sequence[int] | None = None,
 ) -> onnx.ModelProto:
     """Build the graph that writes ``width`` candidates for each line; rows below are lines x width.
 
@@ -49,7 +53,7 @@ def build_candidates(
     Inputs: ``line.code`` float32 (lines, vectors, code_size); ``line.code_mask`` float32 (lines, vectors), 1 at real
     vectors; ``maximum_length`` int64, a scalar; ``limits`` int64 (lines,), the most tokens of each line's candidates;
     ``width`` int64, a scalar; ``temperature`` float32, a scalar; ``uniforms`` float32 (steps, rows) in [0, 1), which
-    beam search does not read.
+    beam search does not read; with a shortlist ``line.source`` int64 (lines, time), as ``source`` of ``build_decoder``.
 
     Outputs: ``tokens`` and ``parents`` int64 (steps, rows): the tokens written at each step, padding after an end, and
     the rows whose hypotheses they continue; ``totals`` float32 (rows,), the log-probability of each candidate as of
@@ -60,14 +64,15 @@ def build_candidates(
         metadata: What the file says about itself.
         storage: How matrices are stored; arithmetic is fp32.
         graph: As in ``build_decoder``.
+        shortlist: As in ``build_decoder``.
     """
     graph = graph or Graph(storage)
-    _repeat_lines(graph)
-    read_code(graph, decoder)
+    _repeat_lines(graph, *([] if shortlist is None else [("source", 1)]))
+    read_code(graph, decoder, shortlist)
     first_values(graph, decoder)
     _first_totals(graph)
     carried = ("token", "running", "total", "count", *state_names(decoder))
-    body = _step(graph.body(), decoder)
+    body = _step(graph.body(), decoder, short=shortlist is not None)
     graph.nodes(
         "Loop",
         ["maximum_length", graph.constant("always", True, np.bool_), *(f"{name}.first" for name in carried)],
@@ -87,6 +92,7 @@ def build_candidates(
         value("width", TensorProto.INT64, []),
         value("temperature", TensorProto.FLOAT, []),
         value("uniforms", TensorProto.FLOAT, ["uniforms.steps", "uniforms.rows"]),
+        *([] if shortlist is None else [value("line.source", TensorProto.INT64, ["lines", "source.length"])]),
     ]
     outputs = [
         value("tokens", TensorProto.INT64, ["steps", "rows"]),
@@ -147,11 +153,10 @@ def require_greedy(
     tokens, lengths = pad(rows[:_PROBES])
     feed = {"tokens": tokens, "lengths": lengths}
     code, mask = open_graph(encoder, weights, *further).run(["code", "code_mask"], feed)
-    most = np.array(maximum_length)
     one = {
         "line.code": code,
         "line.code_mask": mask,
-        "maximum_length": most,
+        "maximum_length": np.array(maximum_length),
         "limits": np.full(len(tokens), maximum_length),
         "width": np.array(1),
         "temperature": np.array(0, np.float32),
@@ -160,8 +165,10 @@ def require_greedy(
     compared = identical = 0
     for label, file in decoders.items():
         decode = open_graph(file[1], weights, *further)
-        (wanted,) = decode.run(["tokens"], {"code": code, "code_mask": mask, "maximum_length": most})
-        (found,) = open_graph(candidates[label], file, weights, *further).run(["tokens"], one)
+        (wanted,) = decode.run(["tokens"], decoding_feed(decode, code, mask, maximum_length, tokens))
+        search = open_graph(candidates[label], file, weights, *further)
+        own = one | ({"line.source": tokens} if "line.source" in {each.name for each in search.get_inputs()} else {})
+        (found,) = search.run(["tokens"], own)
         steps = min(len(found), wanted.shape[1])
         compared += len(wanted)
         same = (found.T[:, :steps] == wanted[:, :steps]).all(1)
@@ -174,14 +181,19 @@ def require_greedy(
         )
 
 
-def _repeat_lines(graph: Graph) -> None:
-    """Append ``code`` (rows, vectors, code_size), ``code_mask`` (rows, vectors) and ``limit`` (rows,)."""
+def _repeat_lines(graph: Graph, *further: tuple[str, int]) -> None:
+    """Append ``code`` (rows, vectors, code_size), ``code_mask`` (rows, vectors) and ``limit`` (rows,).
+
+    Args:
+        graph: The graph.
+        further: Further values to repeat, with the number of their axes besides the first.
+    """
     axis_1 = graph.constant("axis.1", [1])
     every = graph.constant("every", [-1])
     one = graph.constant("one.axis", [1])
     width = graph.node("Reshape", ["width", one], "width.axis")  # [width]
     start, stop = graph.constant("batch.start", [0]), graph.constant("batch.stop", [1])
-    for name, rest in (("code", 2), ("code_mask", 1)):
+    for name, rest in (("code", 2), ("code_mask", 1), *further):
         shape = graph.node("Shape", [f"line.{name}"], f"line.{name}.shape")
         own = graph.node("Slice", [shape, axis_1, graph.constant(f"axes.{rest}", [rest + 1])], f"{name}.own")
         column = graph.node("Unsqueeze", [f"line.{name}", axis_1], f"line.{name}.column")
@@ -223,9 +235,10 @@ def _first_totals(graph: Graph) -> None:
     graph.node("Unsqueeze", [starts, graph.constant("axis.1", [1])], "line.start")
 
 
-def _step(body: Graph, decoder: Decoder) -> onnx.GraphProto:
+def _step(body: Graph, decoder: Decoder, *, short: bool) -> onnx.GraphProto:
     """Build the loop's body: choose tokens and the hypotheses that they continue, and bring the states along."""
-    logits = append_logits(body, decoder)
+    logits = append_logits(body, decoder, short=short)
+    vocabulary = None if short else decoder.output.out_features
     axis_1 = body.constant("axis.1", [1])
     # One operator reads each row once, while it is near; its parts one after the other would read all rows five times.
     body.node("LogSoftmax", [logits], "gains.all", axis=1)  # (rows, vocabulary)
@@ -234,8 +247,8 @@ def _step(body: Graph, decoder: Decoder) -> onnx.GraphProto:
         "If",
         ["sampling"],
         ["token.next", "parent", "total.next"],
-        then_branch=_draw(body.body(), logits, decoder.output.out_features),
-        else_branch=_search(body.body(), logits, decoder.output.out_features),
+        then_branch=_draw(body.body(), logits, vocabulary),
+        else_branch=_search(body.body(), logits, vocabulary),
     )
     written = body.node("Cast", ["running"], "running.number", to=TensorProto.INT64)
     counted = body.node("Add", ["count", written], "count.own")
@@ -249,14 +262,18 @@ def _step(body: Graph, decoder: Decoder) -> onnx.GraphProto:
     return _build_body(body, decoder)
 
 
-def _draw(branch: Graph, logits: str, vocabulary: int) -> onnx.GraphProto:
+def _draw(branch: Graph, logits: str, vocabulary: int | None) -> onnx.GraphProto:
     """Build the choice by chance: each row's token from its distribution, each row continuing itself."""
-    axis_1, last = branch.constant("axis.1", [1]), branch.constant("vocabulary.last", vocabulary - 1)
+    axis_1, one = branch.constant("axis.1", [1]), branch.constant("number.1", 1)
+    sizes = branch.node("Shape", [logits], "drawn.sizes")
+    number = branch.node("Gather", [sizes, one], "drawn.number")
+    last = branch.node("Sub", [number, one], "drawn.last")
     tempered = branch.node("Div", [logits, "temperature"], "logits.tempered")
     shares = branch.node("Softmax", [tempered], "shares", axis=1)
     cumulative = branch.node("CumSum", [shares, branch.constant("number.1", 1)], "shares.cumulative")
     # Rounding may leave the sum beside 1.
-    whole = branch.node("Gather", [cumulative, branch.constant("vocabulary.place", [vocabulary - 1])], "whole", axis=1)
+    place = branch.node("Reshape", [last, branch.constant("one.axis", [1])], "drawn.last.axis")
+    whole = branch.node("Gather", [cumulative, place], "whole", axis=1)
     uniform = branch.node("Gather", ["uniforms", "step"], "uniform.row")
     column = branch.node("Reshape", [uniform, branch.constant("rows.column", [-1, 1])], "uniform")  # (rows, 1)
     bound = branch.node("Mul", [column, whole], "uniform.bound")
@@ -269,20 +286,26 @@ def _draw(branch: Graph, logits: str, vocabulary: int) -> onnx.GraphProto:
     lived = branch.node("Where", ["running.column", gain, branch.constant("zero", 0.0, np.float32)], "drawn.lived")
     flat_gain = branch.node("Squeeze", [lived, axis_1], "drawn.gain.flat")
     branch.node("Add", ["total", flat_gain], "total.drawn")
-    flat = branch.node("Squeeze", [drawn, axis_1], "drawn.flat")
+    flat = _token_of(branch, branch.node("Squeeze", [drawn, axis_1], "drawn.flat"), vocabulary)
     branch.node("Where", ["running", flat, branch.constant("pad", PAD_ID)], "token.drawn")
     branch.node("Identity", ["row"], "parent.drawn")
     return branch.build("draw", [], _choice("drawn"))
 
 
-def _search(branch: Graph, logits: str, vocabulary: int) -> onnx.GraphProto:
+def _token_of(branch: Graph, places: str, vocabulary: int | None) -> str:
+    """Return the tokens of places among the logits; append their look-up where these are not the whole vocabulary's."""
+    return places if vocabulary is not None else branch.node("Gather", ["choices", places], f"{places}.chosen")
+
+
+def _search(branch: Graph, logits: str, vocabulary: int | None) -> onnx.GraphProto:
     """Build the step of beam search: of width x width continuations of a line the best ``width``, best first."""
     axis_1, every = branch.constant("axis.1", [1]), branch.constant("every", [-1])
     # The best of a line are among the best of its hypotheses.
     best = _best_tokens(branch, logits, vocabulary)
     gains = branch.node("GatherElements", ["gains.all", best], "best.gains", axis=1)
     gains = branch.node("Where", ["running.column", gains, "lone"], "gains")
-    tokens = branch.node("Where", ["running.column", best, branch.constant("pad", PAD_ID)], "continuations")
+    chosen = _token_of(branch, best, vocabulary)
+    tokens = branch.node("Where", ["running.column", chosen, branch.constant("pad", PAD_ID)], "continuations")
     before = branch.node("Unsqueeze", ["total", axis_1], "total.column")
     totals = branch.node("Add", [before, gains], "totals.continued")  # (rows, width)
     written = branch.node("Cast", ["running"], "running.own", to=TensorProto.INT64)
@@ -300,21 +323,23 @@ def _search(branch: Graph, logits: str, vocabulary: int) -> onnx.GraphProto:
     branch.node("Reshape", [parents, every], "parent.searched")
     start = branch.node("Mul", ["line.start", "width"], "line.square.start")
     flat_places = branch.node("Add", ["kept.places", start], "kept.flat")
-    chosen = branch.node("Reshape", [flat_places, every], "kept.rows")
+    kept = branch.node("Reshape", [flat_places, every], "kept.rows")
     for values, name in ((tokens, "token"), (totals, "total")):
         flat = branch.node("Reshape", [values, every], f"{name}.continuations")
-        branch.node("Gather", [flat, chosen], f"{name}.searched")
+        branch.node("Gather", [flat, kept], f"{name}.searched")
     return branch.build("search", [], _choice("searched"))
 
 
-def _best_tokens(branch: Graph, logits: str, vocabulary: int) -> str:
-    """Append the tokens of the ``width`` greatest logits of each row, the greatest first: (rows, width).
+def _best_tokens(branch: Graph, logits: str, vocabulary: int | None) -> str:
+    """Append the places of the ``width`` greatest logits of each row, the greatest first: (rows, width).
 
     TopK goes through a row one by one, ReduceMax many at a time: the greatest logits lie in the ``width`` blocks whose
     greatest are the greatest, and only these are searched.
     """
     by_block, greatest = append_blocks(branch, logits, vocabulary)
-    blocks = branch.constant("blocks", [-(-vocabulary // BLOCK)])
+    axis_1 = branch.constant("axis.1", [1])
+    sizes = branch.node("Shape", [greatest], "best.sizes")
+    blocks = branch.node("Slice", [sizes, axis_1, branch.constant("axis.2", [2])], "blocks")
     size = branch.constant("block.size", BLOCK)
     most = branch.node("Min", ["width.axis", blocks], "blocks.chosen")
     branch.nodes("TopK", [greatest, most], ["best.greatest", "best.blocks"], axis=1)  # (rows, chosen)

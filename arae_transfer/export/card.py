@@ -191,6 +191,15 @@ def _sizes(card: Card) -> str:
             " `candidates.*` search or draw several rewrites with the weights of the decoders' files; `scorer.onnx` "
             "is the training's own judge of style, by which they are ranked."
         )
+    shortlist = card.config.get("shortlist") or {}
+    if shortlist.get("accepted"):
+        agreement = shortlist["agreement"]
+        text += (
+            f" A decoder chooses among {shortlist['tokens']} tokens that its class likes and those of the source, not "
+            f"among all: {100 * agreement['identical']:.1f} % of the rewrites are the same, style by the training's "
+            f"own judge is {-agreement['style_cost']:+.2f} points, BLEU to the source is "
+            f"{-agreement['self_bleu_cost']:+.2f}."
+        )
     if card.config.get("beam", 1) > 1:
         text += (
             f" Where nobody says otherwise, the best of a beam of {card.config['beam']} candidates is the answer; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -11,6 +11,7 @@ from torch import nn
 
 from arae_transfer.export.graph import Graph, Storage, make_model, value
 from arae_transfer.export.lstm_step import append_lstm_step
+from arae_transfer.export.shortlist_graph import append_choices
 from arae_transfer.export.weights import Float32, LSTMWeights, array
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.model.superposition import Superposition
@@ -22,26 +23,32 @@ BLOCK = 64
 
 
 def build_decoder(
-    decoder: Decoder, metadata: Mapping[str, str], storage: Storage = "fp32", graph: Graph | None = None
+    decoder: Decoder,
+    metadata: Mapping[str, str],
+    storage: Storage = "fp32",
+    graph: Graph | None = None,
+    shortlist: Sequence[int] | None = None,
 ) -> onnx.ModelProto:
     """Build the graph of a decoder, the counterpart of ``Decoder.greedy``.
 
     Inputs: ``code`` float32 (batch, vectors, code_size), ``code_mask`` float32 (batch, vectors), 1 at real vectors,
-    and ``maximum_length`` int64, a scalar. Output: ``tokens`` int64 (batch, steps): greedily chosen ids, the pad id
-    after each row's end id. The loop stops when every row has ended, or after ``maximum_length`` steps.
+    and ``maximum_length`` int64, a scalar; with a shortlist ``source`` int64 (batch, time), the ids of what is
+    rewritten, padded, whose time is 0 where there is no such. Output: ``tokens`` int64 (batch, steps): greedily chosen
+    ids, the pad id after each row's end id. The loop stops when every row has ended, or after ``maximum_length`` steps.
 
     Args:
         decoder: The trained decoder. With fp16 storage its matrices must be rounded to fp16 already.
         metadata: What the file says about itself.
         storage: How matrices are stored; arithmetic is fp32.
         graph: An empty graph that computes products its own way; None: in fp32, stored as ``storage`` says.
+        shortlist: The ids that a row may choose among beside its source's, see ``append_choices``; None: all.
     """
     graph = graph or Graph(storage)
-    read_code(graph, decoder)
+    read_code(graph, decoder, shortlist)
     first_values(graph, decoder)
     states = state_names(decoder)
     inner = graph.body()
-    body = _step(inner, decoder)
+    body = _step(inner, decoder, short=shortlist is not None)
     graph.nodes(
         "Loop",
         [
@@ -58,6 +65,7 @@ def build_decoder(
         value("code", TensorProto.FLOAT, ["batch", axis, code_size]),
         value("code_mask", TensorProto.FLOAT, ["batch", axis]),
         value("maximum_length", TensorProto.INT64, []),
+        *([] if shortlist is None else [value("source", TensorProto.INT64, ["batch", "source.length"])]),
     ]
     outputs = [value("tokens", TensorProto.INT64, ["batch", "steps"]), *graph.observations()]
     return make_model(graph.build("decoder", inputs, outputs), metadata, "Code vectors to greedily decoded token ids.")
@@ -75,14 +83,17 @@ def state_names(decoder: Decoder) -> list[str]:
     return [f"{kind}.{number}" for number in range(1 + len(decoder.upper)) for kind in ("hidden", "cell")]
 
 
-def read_code(graph: Graph, decoder: Decoder) -> None:
-    """Append what depends on the code alone and is therefore computed once for each sentence.
+def read_code(graph: Graph, decoder: Decoder, shortlist: Sequence[int] | None) -> None:
+    """Append what depends on the code, or the source, alone and is therefore computed once for each sentence.
 
     Values for the loop: ``layer.0.share`` (batch, 4 x hidden), the part of the first layer's gates that the mean of
     the code and the biases give; with attention what ``attended`` names (batch, vectors, size), ``keys`` (batch, size,
     vectors), ``mask.penalty`` (batch, 1, vectors) where vectors may be padding, and ``nearness.by_step``
-    (maximum_length, vectors); otherwise ``context`` (batch, code_size).
+    (maximum_length, vectors); otherwise ``context`` (batch, code_size); with a shortlist what ``append_choices`` makes.
     """
+    if shortlist is not None:
+        name, matrix, biases = _output_layer(decoder)
+        append_choices(graph, name, matrix, biases, shortlist, BLOCK)
     axis_1 = graph.constant("axis.1", [1])
     mean = _mean_of_code(graph) if decoder.superposition is None else _lift(graph, decoder.superposition)
     weights = LSTMWeights.of(decoder.first)
@@ -177,21 +188,23 @@ def first_values(graph: Graph, decoder: Decoder) -> None:
         graph.node("ConstantOfShape", [state_shape], f"{name}.first", value=zero)
 
 
-def _step(body: Graph, decoder: Decoder) -> onnx.GraphProto:
+def _step(body: Graph, decoder: Decoder, *, short: bool) -> onnx.GraphProto:
     """Build the loop's body: from a token and the states to the next ones, as one turn of ``Decoder.greedy``."""
-    logits = append_logits(body, decoder)
-    _end(body, _greatest(body, logits, decoder.output.out_features))
+    logits = append_logits(body, decoder, short=short)
+    best = _greatest(body, logits, None if short else decoder.output.out_features)
+    _end(body, body.node("Gather", ["choices", best], "token.chosen") if short else best)
     return _build_body(body, decoder)
 
 
-def append_logits(body: Graph, decoder: Decoder) -> str:
+def append_logits(body: Graph, decoder: Decoder, *, short: bool) -> str:
     """Append the network's step, from the preceding token and the states to the next states and the logits.
 
     It reads ``token`` (batch,), ``hidden.N`` and ``cell.N`` of each layer, and what ``read_code`` appends; it makes
     ``hidden.N.next`` and ``cell.N.next``.
 
     Returns:
-        The name of the logits (batch, vocabulary), so low at ids without text that these are never chosen.
+        The name of the logits (batch, vocabulary), so low at ids without text that these are never chosen; with
+        ``short`` those of ``choices`` (batch, choices).
     """
     embedding_size = decoder.embedding.embedding_dim
     embedded = body.rows_of("embedding", array(decoder.embedding.weight), "token", "embedded")  # (batch, embedding)
@@ -212,7 +225,7 @@ def append_logits(body: Graph, decoder: Decoder) -> str:
         states = body.node("Add", [states, higher], f"states.{number}")
     if decoder.attends:
         states = body.node("Concat", [states, context], "features", axis=1)
-    return _output(body, decoder, states, context)
+    return _output(body, decoder, states, context, short=short)
 
 
 def _advance(body: Graph, number: int, gates: str, hidden: int) -> str:
@@ -237,8 +250,17 @@ def _attend(body: Graph, decoder: Decoder, query: nn.Linear, states: str) -> str
     return body.node("Squeeze", [found, axis_1], "attention.context")
 
 
-def _output(body: Graph, decoder: Decoder, states: str, context: str) -> str:
-    """Append the output layer; return the logits (batch, vocabulary)."""
+def _output_layer(decoder: Decoder) -> tuple[str, Float32, Float32]:
+    """Return the name of the output matrix, the matrix (vocabulary, inputs) and its biases (vocabulary,)."""
+    tied = decoder.output.weight is decoder.embedding.weight
+    # A bias so low that these are never chosen: they have no text.
+    bias = array(decoder.output.bias).copy()
+    bias[[PAD_ID, UNKNOWN_ID, BEGIN_ID]] = _LOWEST
+    return "embedding" if tied else "output.weight", array(decoder.output.weight), bias
+
+
+def _output(body: Graph, decoder: Decoder, states: str, context: str, *, short: bool) -> str:
+    """Append the output layer; return the logits (batch, vocabulary), or those of the choices."""
     if isinstance(decoder.bridge, nn.Linear):
         bias = body.constant("bridge.bias", array(decoder.bridge.bias), np.float32)
         weight = array(decoder.bridge.weight)
@@ -253,29 +275,33 @@ def _output(body: Graph, decoder: Decoder, states: str, context: str) -> str:
         if decoder.residual:
             passed = body.node("Mul", [context, body.constant("bridge.passing", passing, np.float32)], "bridge.passed")
             states = body.node("Add", [states, passed], "bridge.whole")
-    tied = decoder.output.weight is decoder.embedding.weight
-    # A bias so low that these are never chosen: they have no text.
-    bias_values = array(decoder.output.bias).copy()
-    bias_values[[PAD_ID, UNKNOWN_ID, BEGIN_ID]] = _LOWEST
+    name, output_weight, bias_values = _output_layer(decoder)
+    if short:
+        return body.selected_product(states, name, output_weight, "choices.added", "logits")
     bias = body.constant("output.bias", bias_values, np.float32)
-    name = "embedding" if tied else "output.weight"
-    return body.product(states, name, array(decoder.output.weight), bias, "logits")
+    return body.product(states, name, output_weight, bias, "logits")
 
 
-def append_blocks(body: Graph, logits: str, vocabulary: int) -> tuple[str, str]:
-    """Append logits (rows, vocabulary) in blocks, (rows, blocks, BLOCK), and the greatest of each, (rows, blocks)."""
-    blocks = -(-vocabulary // BLOCK)
-    if blocks * BLOCK > vocabulary:
+def append_blocks(body: Graph, logits: str, vocabulary: int | None) -> tuple[str, str]:
+    """Append logits (rows, vocabulary) in blocks, (rows, blocks, BLOCK), and the greatest of each, (rows, blocks).
+
+    Args:
+        body: The graph.
+        logits: Their name.
+        vocabulary: Their number in a row; None: it is a whole number of blocks.
+    """
+    blocks = -1 if vocabulary is None else -(-vocabulary // BLOCK)
+    if vocabulary is not None and blocks * BLOCK > vocabulary:
         missing = body.constant("logits.missing", [0, 0, 0, blocks * BLOCK - vocabulary])
         lowest = body.constant("lowest", _LOWEST, np.float32)
         logits = body.node("Pad", [logits, missing, lowest], "logits.padded")
-    shape = body.constant("logits.shape", [-1, blocks, BLOCK])
+    shape = body.constant("logits.shape", [0 if vocabulary is None else -1, blocks, BLOCK])
     by_block = body.node("Reshape", [logits, shape], "logits.by_block")  # (rows, blocks, BLOCK)
     greatest = body.node("ReduceMax", [by_block], "logits.greatest", axes=[2], keepdims=0)  # (rows, blocks)
     return by_block, greatest
 
 
-def _greatest(body: Graph, logits: str, vocabulary: int) -> str:
+def _greatest(body: Graph, logits: str, vocabulary: int | None) -> str:
     """Append the place of the greatest of each row's logits, the first of equals.
 
     ArgMax goes through a row one by one, ReduceMax many at a time: so the greatest of each block is found first, then

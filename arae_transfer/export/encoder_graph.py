@@ -159,20 +159,23 @@ def _superpose(graph: Graph, superposition: Superposition, vectors: str) -> int:
     code_size, size = superposition.spread.weight.shape
     axis_1 = graph.constant("axis.1", [1])
     _mask_of_lengths(graph, "real")
-    column = graph.node("Unsqueeze", ["real", graph.constant("axis.2", [2])], "real.column")  # (batch, time, 1)
+    axis_0, axis_2 = graph.constant("axis.0", [0]), graph.constant("axis.2", [2])
+    # A batch may be padded beyond the places.
+    bounds = [axis_0, graph.constant("places.end", [superposition.places]), axis_1]
+    vectors = graph.node("Slice", [vectors, *bounds], "vectors.placed")
+    mask = graph.node("Slice", ["real", *bounds], "real.placed")
+    column = graph.node("Unsqueeze", [mask, axis_2], "real.column")  # (batch, time, 1)
     kept = graph.node("Mul", [vectors, column], "vectors.kept")
     rows = graph.node("Reshape", [kept, graph.constant("spread.rows.shape", [-1, size])], "spread.read")
     product = graph.product(rows, "spread", array(superposition.spread.weight), None, "spread.product")
     sizes = graph.node("Shape", [vectors], "vectors.sizes")
-    places = graph.node(
-        "Slice", [sizes, graph.constant("axis.0", [0]), graph.constant("axis.2", [2])], "vectors.places"
-    )
+    places = graph.node("Slice", [sizes, axis_0, axis_2], "vectors.places")
     width = graph.constant("code_size", [code_size])
     shape = graph.node("Concat", [places, width], "spread.shape", axis=0)
     wide = graph.node("Reshape", [product, shape], "spread.wide")  # (batch, time, code)
-    time = graph.node("Slice", [sizes, axis_1, graph.constant("axis.2", [2])], "vectors.time")
+    time = graph.node("Slice", [sizes, axis_1, axis_2], "vectors.time")
     orders = graph.constant("turned", superposition.turned.numpy())  # (places, code)
-    own = graph.node("Slice", [orders, graph.constant("axis.0", [0]), time], "turned.own")
+    own = graph.node("Slice", [orders, axis_0, time], "turned.own")
     everywhere = graph.node("Expand", [own, shape], "turned.everywhere")
     turned = graph.node("GatherElements", [wide, everywhere], "turned.wide", axis=2)
     summed = graph.node("ReduceSum", [turned, axis_1], "turned.sum", keepdims=1)  # (batch, 1, code)

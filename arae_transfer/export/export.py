@@ -15,7 +15,14 @@ import arae_transfer
 from arae_transfer.atomic import explain_write_failure, replace_directory
 from arae_transfer.errors import AraeError
 from arae_transfer.export.agreement import Agreement, measure_agreement
-from arae_transfer.export.calibration import Graphs, build_graphs, build_quantized, calibration_rows, share_weights
+from arae_transfer.export.calibration import (
+    Graphs,
+    build_graphs,
+    build_quantized,
+    calibration_rows,
+    share_weights,
+    unchecked,
+)
 from arae_transfer.export.candidates_graph import refer_to, require_greedy
 from arae_transfer.export.card import Card, render_card
 from arae_transfer.export.generator_graph import export_generator
@@ -23,6 +30,7 @@ from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
 from arae_transfer.export.half_precision import HalfGraph, RoundedGraph
 from arae_transfer.export.parity import Parity, Row, compare, probe_rows, rewrites_of
 from arae_transfer.export.scorer_graph import export_scorer
+from arae_transfer.export.shortlist import SIZE, choose_shortlists, worth_a_shortlist
 from arae_transfer.export.weights import storable
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
@@ -101,13 +109,32 @@ def export_model(
     }
     # One kind of text is not rewritten: there are no candidates to choose from, and no style to choose them by.
     rewrites = recipe.task == REWRITING
-    fp32 = _Variant.of(
-        build_graphs(stored, metadata, weights, searching=rewrites),
-        (layout.encoder, layout.decoder, layout.candidates, layout.weights),
-    )
     rows, given = probe_rows(probe_lines, tokenizer, recipe.data.maximum_tokens)
+    # Other rows than those that all is measured with.
+    other_rows = calibration_rows(probe_lines, tokenizer, recipe.data.maximum_tokens)
     maximum_length = recipe.data.maximum_tokens + recipe.cycle.extra_tokens
+    shortlists = None
+    if rewrites and worth_a_shortlist(tokenizer.vocabulary_size):
+        more, _ = probe_rows(unchecked(probe_lines), tokenizer, recipe.data.maximum_tokens, most=_MOST_READ)
+        shortlists = choose_shortlists(more, rewrites_of(stored, more, maximum_length), tokenizer.vocabulary_size)
+
+    def build_fp32() -> _Variant:
+        return _Variant.of(
+            build_graphs(stored, metadata, weights, searching=rewrites, shortlists=shortlists),
+            (layout.encoder, layout.decoder, layout.candidates, layout.weights),
+        )
+
+    fp32 = build_fp32()
     expected = rewrites_of(stored, rows, maximum_length)
+    unrounded = rewrites_of(trained, rows, maximum_length)
+    shortlisted = None
+    if shortlists is not None:
+        shortlisted = measure_agreement(
+            stored, fp32.encoder[1], _contents(fp32.decoders), fp32.weights, rows, expected, maximum_length
+        )
+        if not shortlisted.accepted:
+            shortlists = None
+            fp32 = build_fp32()
     parity = compare(
         stored,
         trained,
@@ -120,13 +147,8 @@ def export_model(
         weights=fp32.weights,
     )
     parity.require()
-    unrounded = rewrites_of(trained, rows, maximum_length)
     quantized = build_quantized(
-        trained,
-        calibration_rows(probe_lines, tokenizer, recipe.data.maximum_tokens),
-        maximum_length,
-        metadata,
-        searching=rewrites,
+        trained, other_rows, maximum_length, metadata, searching=rewrites, shortlists=shortlists
     )
     int8 = _Variant.of(
         quantized, (layout.encoder_int8, layout.decoder_int8, layout.candidates_int8, layout.weights_int8)
@@ -143,7 +165,16 @@ def export_model(
     half, half_agreement = None, None
     if weights == "fp16":
         half, half_agreement = _half_variant(
-            stored, trained, metadata, fp32, layout, rows, unrounded, maximum_length, searching=rewrites
+            stored,
+            trained,
+            metadata,
+            fp32,
+            layout,
+            rows,
+            unrounded,
+            maximum_length,
+            searching=rewrites,
+            shortlists=shortlists,
         )
     for variant in filter(None, (fp32, half, int8)) if rewrites else ():
         require_greedy(
@@ -197,6 +228,10 @@ def export_model(
                 "accepted": agreement.accepted,
             },
         },
+        # The part of the vocabulary that decoders choose among beside the source's tokens, and what that changes.
+        "shortlist": None
+        if shortlisted is None
+        else {"tokens": SIZE, "agreement": shortlisted.to_table(), "accepted": shortlisted.accepted},
         "onnx": {"opset": OPSET, "ir_version": IR_VERSION},
         "sizes": _sizes(stored, recipe),
         "parity": parity.to_table(),
@@ -211,6 +246,9 @@ def export_model(
     put_in_place(contents, destination)
     return ExportReport(destination, name, stored.classes, sizes, parity, agreement, half_agreement)
 
+
+# Held-out sentences whose rewrites tell what decoders write: rare words take many.
+_MOST_READ = 2048
 
 File = tuple[str, bytes]
 
@@ -304,6 +342,7 @@ def _half_variant(
     maximum_length: int,
     *,
     searching: bool,
+    shortlists: Mapping[str, Sequence[int]] | None,
 ) -> tuple[_Variant, Agreement]:
     """Return the graphs whose products run in fp16, and the agreement of their answers on a GPU with the model's.
 
@@ -311,9 +350,13 @@ def _half_variant(
     do are run as well, and the worse of both counts.
     """
     metadata = {**metadata, "variant": "fp16"}
-    graphs = build_graphs(stored, metadata, "fp16", lambda index: HalfGraph(), searching=searching)
+    graphs = build_graphs(
+        stored, metadata, "fp16", lambda index: HalfGraph(), searching=searching, shortlists=shortlists
+    )
     half = _Variant.beside(fp32, graphs, (layout.encoder_fp16, layout.decoder_fp16, layout.candidates_fp16))
-    rounded = build_graphs(stored, metadata, "fp16", lambda index: RoundedGraph(), searching=False)
+    rounded = build_graphs(
+        stored, metadata, "fp16", lambda index: RoundedGraph(), searching=False, shortlists=shortlists
+    )
     decoders = {label: graph.SerializeToString() for label, graph in rounded.decoders.items()}
     on_gpu = measure_agreement(
         trained, rounded.encoder.SerializeToString(), decoders, None, rows, expected, maximum_length

@@ -80,6 +80,31 @@ class Graph:
         addends = [] if added is None else [added]
         return self.node("Gemm", [read, self.weight(name, values), *addends], output, transB=1)
 
+    def selected(self, name: str, values: npt.NDArray[np.float32], places: str) -> str:
+        """Append some rows of a trained matrix, (outputs, inputs), to this outermost graph, for ``selected_product``.
+
+        Args:
+            name: The name of the matrix.
+            values: The matrix.
+            places: (selected,) the numbers of the rows, a value of this graph.
+
+        Returns:
+            What names them.
+        """
+        return self.node("Gather", [self.weight(name, values), places], f"{name}.selected", axis=0)
+
+    def selected_product(self, read: str, name: str, values: npt.NDArray[np.float32], added: str, output: str) -> str:
+        """Append the product of a value (rows, inputs) with rows that ``selected`` appended around this graph.
+
+        Args:
+            read: The value.
+            name: The name of the matrix.
+            values: The matrix, whole.
+            added: What is added, (rows, selected).
+            output: The name of the product, (rows, selected).
+        """
+        return self.node("Gemm", [read, f"{name}.selected", added], output, transB=1)
+
     def multiply(
         self,
         operator: str,

@@ -56,6 +56,17 @@ class HalfGraph(Graph):
         self.multiply("Gemm", [read, (name, values)], [product], transB=1)
         return product if added is None else self.node("Add", [product, added], output)
 
+    def selected(self, name: str, values: Float32, places: str) -> str:
+        """Append the rows in fp16."""
+        return self.node("Gather", [self.half_weight(name, values), places], f"{name}.selected", axis=0)
+
+    def selected_product(self, read: str, name: str, values: Float32, added: str, output: str) -> str:
+        """Append the product in fp16; what is added to it is added in fp32."""
+        half = self.node("Cast", [read], f"{output}.read", to=TensorProto.FLOAT16)
+        product = self.node("Gemm", [half, f"{name}.selected"], f"{output}.fp16", transB=1)
+        whole = self.node("Cast", [product], f"{output}.product", to=TensorProto.FLOAT)
+        return self.node("Add", [whole, added], output)
+
     def rows_of(self, name: str, values: Float32, places: str, output: str) -> str:
         """Append the look-up of rows in fp16; they are cast, and not the whole matrix."""
         rows = self.node("Gather", [self.half_weight(name, values), places], f"{output}.fp16")
@@ -88,6 +99,16 @@ class RoundedGraph(HalfGraph):
         self.nodes(operator, [*inputs, *others], whole, **attributes)
         for name, output in zip(whole, outputs, strict=True):
             self._rounded(name, output)
+
+    def selected(self, name: str, values: Float32, places: str) -> str:
+        """Append the rows in fp32, as which fp16 is stored exactly."""
+        return self.node("Gather", [self.weight(name, values), places], f"{name}.selected", axis=0)
+
+    def selected_product(self, read: str, name: str, values: Float32, added: str, output: str) -> str:
+        """Append the product in fp32 between roundings."""
+        rounded = self._rounded(read, f"{output}.read")
+        product = self.node("Gemm", [rounded, f"{name}.selected"], f"{output}.whole", transB=1)
+        return self.node("Add", [self._rounded(product, f"{output}.product"), added], output)
 
     def between_steps(self, state: str) -> str:
         """Return the state rounded."""

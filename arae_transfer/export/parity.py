@@ -105,7 +105,9 @@ class Parity:
         }
 
 
-def probe_rows(lines: Sequence[str], tokenizer: Tokenizer, maximum_tokens: int) -> tuple[list[Row], int]:
+def probe_rows(
+    lines: Sequence[str], tokenizer: Tokenizer, maximum_tokens: int, most: int = MOST_PROBES
+) -> tuple[list[Row], int]:
     """Return the rows of ids, each with its end id, that an export is checked with.
 
     Of many lines an evenly spaced choice is taken. Few are joined by random sequences of all lengths, frequent pieces
@@ -115,12 +117,13 @@ def probe_rows(lines: Sequence[str], tokenizer: Tokenizer, maximum_tokens: int) 
         lines: Sentences in the form of the corpus; blank ones are left out.
         tokenizer: The model's tokenizer.
         maximum_tokens: The longest row, end id included; longer ones are cut as at run time.
+        most: The most lines that are taken.
 
     Returns:
         The rows, those of lines first, and how many come from lines.
     """
-    if len(lines) > MOST_PROBES:
-        lines = [lines[place] for place in np.linspace(0, len(lines) - 1, MOST_PROBES).astype(int)]
+    if len(lines) > most:
+        lines = [lines[place] for place in np.linspace(0, len(lines) - 1, most).astype(int)]
     rows = [[*ids[: maximum_tokens - 1], END_ID] for ids in tokenizer.encode_lines(lines) if ids]
     given = len(rows)
     generator = np.random.default_rng(_SEED)
@@ -172,7 +175,8 @@ def compare(
         code, mask = encode.run(["code", "code_mask"], {"tokens": tokens, "lengths": lengths})
         code_differences.append(_code_difference(stored, tokens, lengths, code, mask))
         for index, name in enumerate(stored.classes):
-            feed = {"code": code, "code_mask": mask, "maximum_length": np.array(maximum_length)}
+            # Without a source, the graph chooses among the whole vocabulary as the model does.
+            feed = decoding_feed(sessions[name], code, mask, maximum_length, tokens[:, :0])
             (answers,) = sessions[name].run(["tokens"], feed)
             for number, answer in zip(chosen, answers.tolist(), strict=True):
                 compared += 1
@@ -207,6 +211,15 @@ def open_graph(content: bytes, *files: tuple[str, bytes] | None) -> onnxruntime.
     if names:
         options.add_external_initializers_from_files_in_memory(list(names), list(contents), list(map(len, contents)))
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def decoding_feed(
+    session: onnxruntime.InferenceSession, code: Float32, mask: Float32, maximum_length: int, source: Int64
+) -> dict[str, Any]:
+    """Return the inputs of a greedy decoder's graph, the source (batch, time) among them where the graph reads it."""
+    feed = {"code": code, "code_mask": mask, "maximum_length": np.array(maximum_length), "source": source}
+    wanted = {each.name for each in session.get_inputs()}
+    return {name: values for name, values in feed.items() if name in wanted}
 
 
 def _compositions(rows: Sequence[Row]) -> Iterator[list[int]]:

@@ -95,18 +95,8 @@ class QuantizedGraph(Graph):
         self, read: str, name: str, values: Float32, added: str | None, output: str, *, rows: bool = False
     ) -> str:
         """Append the product: inputs scaled to 8 bits, whole numbers multiplied and added up, then scaled back."""
-        ranges = np.maximum(self._ranges[name], _LEAST_RANGE)
         zero = self.constant("int8.zero", _ZERO, np.uint8)
-        if name in self.shared:
-            # A look-up reads the same matrix, so that it has to stay as it is.
-            scale = self.constant(f"{name}.read.scale", ranges.max() / _GREATEST, np.float32)
-        else:
-            divisors = smoothing(ranges, values)
-            values = values * divisors
-            factors = self.constant(f"{name}.read.factors", 1 / divisors, np.float32)
-            read = self.node("Mul", [read, factors], f"{output}.scaled")
-            scale = self.constant("int8.one", 1.0, np.float32)
-        quantized = self.node("QuantizeLinear", [read, scale, zero], f"{output}.read")
+        quantized, scale, values = self._quantize(read, name, values, output)
         matrix, scales = self._store_int8(name, values)
         # Stored as (outputs, inputs), as a look-up needs it; turned once, when the file is opened.
         turned = self._root._derive("Transpose", [matrix], f"{name}.turned", perm=[1, 0])
@@ -118,6 +108,42 @@ class QuantizedGraph(Graph):
             domain=CONTRIBUTED,
         )
         return self.node("Add", [f"{output}.product", str(added)], output) if rows else output
+
+    def selected(self, name: str, values: Float32, places: str) -> str:
+        """Append the rows in 8 bits, turned for the product, and their scales."""
+        if name not in self.shared:
+            values = values * smoothing(np.maximum(self._ranges[name], _LEAST_RANGE), values)
+        matrix, scales = self._store_int8(name, values)
+        rows = self.node("Gather", [matrix, places], f"{name}.selected.rows", axis=0)
+        self.node("Gather", [scales, places], f"{name}.selected.scales")
+        return self.node("Transpose", [rows], f"{name}.selected", perm=[1, 0])
+
+    def selected_product(self, read: str, name: str, values: Float32, added: str, output: str) -> str:
+        """Append the product as ``product`` does."""
+        quantized, scale, _ = self._quantize(read, name, values, output)
+        zero = self.constant("int8.zero", _ZERO, np.uint8)
+        self.nodes(
+            "MatMulIntegerToFloat",
+            [quantized, f"{name}.selected", scale, f"{name}.selected.scales", zero],
+            [f"{output}.product"],
+            domain=CONTRIBUTED,
+        )
+        return self.node("Add", [f"{output}.product", added], output)
+
+    def _quantize(self, read: str, name: str, values: Float32, output: str) -> tuple[str, str, Float32]:
+        """Append what a product reads in 8 bits; return it, its scale, and the matrix that it is multiplied with."""
+        ranges = np.maximum(self._ranges[name], _LEAST_RANGE)
+        zero = self.constant("int8.zero", _ZERO, np.uint8)
+        if name in self.shared:
+            # A look-up reads the same matrix, so that it has to stay as it is.
+            scale = self.constant(f"{name}.read.scale", ranges.max() / _GREATEST, np.float32)
+        else:
+            divisors = smoothing(ranges, values)
+            values = values * divisors
+            factors = self.constant(f"{name}.read.factors", 1 / divisors, np.float32)
+            read = self.node("Mul", [read, factors], f"{output}.scaled")
+            scale = self.constant("int8.one", 1.0, np.float32)
+        return self.node("QuantizeLinear", [read, scale, zero], f"{output}.read"), scale, values
 
     def rows_of(self, name: str, values: Float32, places: str, output: str) -> str:
         """Append the look-up: 8-bit rows, each with its own scale."""

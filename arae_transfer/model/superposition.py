@@ -64,12 +64,13 @@ class Superposition(nn.Module):
         """Lay vectors over each other.
 
         Args:
-            vectors: (batch, time, size), time at most ``places``.
+            vectors: (batch, time, size); those beyond ``places`` are left out.
             mask: (batch, time), true at real vectors.
 
         Returns:
             (batch, 1, code_size) of unit norm.
         """
+        vectors, mask = vectors[:, : self.places], mask[:, : self.places]
         wide = self.spread(vectors).float() * mask[:, :, None]  # (batch, time, code)
         turned = wide.gather(2, self.turned[: vectors.size(1)].expand(len(wide), -1, -1)).sum(1)  # (batch, code)
         summary = wide.sum(1) / mask.sum(1, keepdim=True).to(wide.dtype).sqrt()

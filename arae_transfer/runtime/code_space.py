@@ -242,6 +242,7 @@ class CodeSpace(CodeGenerator):
             AraeError: The model cannot run.
         """
         _, decoder = self._sessions.open(to)
+        from_source = any(each.name == "source" for each in decoder.get_inputs())
         decoded: list[Decoded | None] = [None] * len(codes)
         bounds = [self._longest(code) for code in codes]
         order = sorted(range(len(codes)), key=lambda place: -len(codes[place]))
@@ -254,7 +255,10 @@ class CodeSpace(CodeGenerator):
                 code[row, : len(codes[place])] = codes[place]
                 mask[row, : len(codes[place])] = 1.0
             longest = np.array(max(bounds[place] for place in batch), dtype=np.int64)
-            (answers,) = run_session(decoder, ["tokens"], {"code": code, "code_mask": mask, "maximum_length": longest})
+            feed: dict[str, Any] = {"code": code, "code_mask": mask, "maximum_length": longest}
+            if from_source:
+                feed["source"] = np.zeros((len(batch), 0), dtype=np.int64)  # there is none: any token may be written
+            (answers,) = run_session(decoder, ["tokens"], feed)
             for place, answer in zip(batch, answers.tolist(), strict=True):
                 own = answer[: bounds[place]]
                 text = self._tokenizer.decode(own)

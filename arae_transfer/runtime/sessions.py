@@ -370,6 +370,9 @@ class Sessions:
             decoding = decoder.io_binding()
             decoding.bind_ortvalue_input(f"{prefix}code", code)
             decoding.bind_ortvalue_input(f"{prefix}code_mask", mask)
+            if any(each.name == f"{prefix}source" for each in decoder.get_inputs()):
+                # What may be written depends on what is rewritten.
+                inputs = {**inputs, f"{prefix}source": tokens}
             for name, values in inputs.items():
                 decoding.bind_cpu_input(name, values)
             for name in outputs:

@@ -37,4 +37,4 @@ def test_what_cannot_be_measured_is_said(pristine_model: Path, tmp_path: Path) -
 def test_operations_are_two_for_each_weight_that_a_token_meets() -> None:
     sizes = {"hidden": 4, "code_size": 3, "embedding": 5, "vocabulary": 7, "encoder_layers": 1, "decoder_layers": 1}
     encoder, decoder = 16 * (5 + 4) + 4 * 3, 16 * (5 + 4) + 4 * 3 + 5 * (4 + 3) + 7 * 5
-    assert operations_per_line({**sizes, "bidirectional": False}, 2) == 2 * 2 * (encoder + decoder)
+    assert operations_per_line({**sizes, "bidirectional": False}, 2, sizes["vocabulary"]) == 2 * 2 * (encoder + decoder)
