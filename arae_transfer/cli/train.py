@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -77,6 +78,15 @@ def train(
             "--from",
             metavar="RUN|MODEL",
             help="Start from the best weights, the tokenizer and the pairs of a run, or from an exported model.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[CLASS-to-CLASS=]FILE",
+            help="Learn from these pairs, in the place of searched ones: a sentence, a tab, its rewrite, as `arae "
+            "transfer --tsv` writes them, or a run's pairs.tsv; can be repeated.",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -166,6 +176,8 @@ def train(
         training_data = read_images(resolved, sources)
     else:
         training_data = read_training_data(resolved, sources, reporter.message)
+    if pairs:
+        training_data = _with_pairs(resolved, training_data, pairs)
     with reporter:
         trainer: Trainer
         if isinstance(training_data, LabelledData):
@@ -200,6 +212,23 @@ def train(
     elif resolved.data.kind == "image":
         use = f"arae sample --model exported/{resolved.name} -n 64 -o grid.png"
     reporter.finished(outcome, [f"arae export {outcome.run} -o exported/{resolved.name}", use])
+
+
+def _with_pairs(recipe: Recipe, data: LabelledData | TrainingData | ImageData, values: list[str]) -> TrainingData:
+    """Return the data with the pairs of ``--pairs``.
+
+    Raises:
+        AraeError: The recipe does not learn from pairs, or they cannot be read.
+    """
+    from arae_transfer.pairs.pair import read_given_pairs
+    from arae_transfer.training.data import TrainingData
+
+    if not isinstance(data, TrainingData) or recipe.task != "rewriting" or recipe.training.schedule != "joint":
+        raise AraeError(
+            f"the recipe {recipe.name} does not learn from pairs",
+            "leave --pairs out, or use a recipe that rewrites text in the joint schedule.",
+        )
+    return replace(data, pairs=tuple(read_given_pairs(values, list(data.train))))
 
 
 def _print_recipes() -> None:

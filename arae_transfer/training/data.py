@@ -51,11 +51,13 @@ class TrainingData:
         train: Lines to learn from.
         valid: Held-out lines.
         sources: What ``--data`` named, so that a run can be continued without saying it again.
+        pairs: Sentences with a rewrite that somebody gave, in the place of those that would be searched.
     """
 
     train: LabelledLines
     valid: LabelledLines
     sources: tuple[str, ...] = ()
+    pairs: tuple[Pair, ...] = ()
 
 
 def fingerprint(sentences: Mapping[str, TokenizedSentences]) -> str:
@@ -122,6 +124,7 @@ class PreparedData:
         self.schedule = BatchSchedule(self.train, recipe.training.batch_size, recipe.training.seed)
         # The sentences that pairs are searched for; without pairs nothing keeps them.
         self._lines: LabelledLines = data.train if recipe.pairs.sentences > 0 else {}
+        self._given_pairs = data.pairs
         self._parallel: dict[str, ParallelSentences] = {}
         self._parallel_schedule: BatchSchedule | None = None
         self.style = None
@@ -214,7 +217,7 @@ class PreparedData:
             AraeError: None was found for a class, or they cannot be written.
         """
         recipe = self.recipe
-        if recipe.pairs.sentences == 0:
+        if recipe.pairs.sentences == 0 and not self._given_pairs and not self._layout.pairs.is_file():
             return
         pairs = self._processes.from_leader(partial(self._find_pairs, model))
         self._lines = {}
@@ -224,8 +227,8 @@ class PreparedData:
         poor = [name for name, sentences in self._parallel.items() if len(sentences.targets) == 0]
         if poor:
             raise AraeError(
-                f"no rewrite to or from {', '.join(poor)} was found by exchanging phrases",
-                "set pairs.sentences=0, or raise it.",
+                f"no rewrite to or from {', '.join(poor)} was found or given",
+                "set pairs.sentences=0, or raise it; --pairs gives rewrites.",
             )
         self._reporter.message(f"{len(pairs):,} sentences with a rewrite, in {self._layout.pairs}")
         self._parallel_schedule = BatchSchedule(
@@ -238,7 +241,9 @@ class PreparedData:
         recipe = self.recipe
         if self._layout.pairs.is_file():
             return read_pairs(self._layout.pairs)
-        if self._initial is not None and self._initial.pairs.is_file() and recipe.pairs.propose == 0:
+        if self._given_pairs:
+            pairs = list(self._given_pairs)
+        elif self._initial is not None and self._initial.pairs.is_file() and recipe.pairs.propose == 0:
             pairs = read_pairs(self._initial.pairs)
         else:
             most = max(SAMPLED_LINES, _LINES_PER_PAIR * recipe.pairs.sentences)

@@ -500,3 +500,46 @@ def test_a_classification_trains_on_one_device() -> None:
     done = arae("yelp-classification", "--devices", "2", "--data", "data")
     fail(done, "yelp-classification is a classification, which trains on one device")
     assert not Path("runs").exists()
+
+
+GIVEN = "bad-to-good=given.tsv"
+JOINT = ("--set", "training.schedule=joint")
+
+
+def test_pairs_that_are_given_are_learned_from_and_kept(place: Path) -> None:
+    rows = [("the food was cold .", "the food was warm ."), ("the tea was cold !", "the tea was lovely !")]
+    (place / "given.tsv").write_text("".join(f"{one}\t{other}\n" for one, other in rows), "utf-8")
+    (place / "back.tsv").write_text("the soup was warm .\tthe soup was cold .\nwarm\twarm\n\t\n", "utf-8")
+    run = succeed(train("--name", "one", *JOINT, "--pairs", GIVEN, "--pairs", "good-to-bad=back.tsv"))
+    kept = RunLayout(run).pairs.read_text("utf-8").splitlines()
+    # What would teach to copy, or nothing, is left out.
+    assert kept[1:] == [
+        "bad\tthe food was cold .\tgood\tthe food was warm .",
+        "bad\tthe tea was cold !\tgood\tthe tea was lovely !",
+        "good\tthe soup was warm .\tbad\tthe soup was cold .",
+    ]
+    assert '"train/pairs"' in RunLayout(run).metrics.read_text("utf-8")
+    # The same pairs, as a run keeps them.
+    again = succeed(train("--name", "two", *JOINT, "--pairs", str(RunLayout(run).pairs)))
+    assert RunLayout(again).pairs.read_text("utf-8").splitlines() == kept
+
+
+@pytest.mark.parametrize(
+    ("value", "content", "words"),
+    [
+        ("bad-to-fair=given.tsv", "a\tb\n", ("bad-to-good", "good-to-bad")),
+        ("missing.tsv", "a\tb\n", ("no such file", "bad-to-good")),
+        (GIVEN, "a\tb\nonly a sentence\n", ("line 2", "1 columns")),
+        (GIVEN, "a\ta\n", ("no pair of two different texts",)),
+        ("given.tsv", "a\tb\n", ("given.tsv is not a file of pairs",)),
+        ("given.tsv", "class\tsentence\trewrite_class\trewrite\nbad\ta\tfair\tb\n", ("'fair'", "bad, good")),
+    ],
+)
+def test_pairs_that_cannot_be_used_are_named(place: Path, value: str, content: str, words: tuple[str, ...]) -> None:
+    (place / "given.tsv").write_text(content, "utf-8")
+    fail(train("--quiet", *JOINT, "--pairs", value), *words)
+
+
+def test_a_schedule_without_pairs_refuses_them(place: Path) -> None:
+    (place / "given.tsv").write_text("a\tb\n", "utf-8")
+    fail(train("--quiet", "--pairs", GIVEN), "does not learn from pairs")
