@@ -227,6 +227,10 @@ class ExportLayout:
         """Return the path of the graph of candidates in fp16 arithmetic."""
         return self.candidates(class_name).with_suffix(".fp16.onnx")
 
+    def language_model(self, class_name: str) -> Path:
+        """Return the path of the language model of a class's text."""
+        return self._of_class("language", class_name).with_suffix(".npz")
+
     def _of_class(self, part: str, class_name: str) -> Path:
         name = quote(class_name, safe="")
         # Not to be taken for the 8-bit or fp16 graph of another class.

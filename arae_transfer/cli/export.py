@@ -17,9 +17,13 @@ from arae_transfer.layout import RunLayout
 from arae_transfer.runtime.model_folder import MOST_CANDIDATES
 
 if TYPE_CHECKING:
+    from arae_transfer.corpus.reading import LabelledLines
     from arae_transfer.export.agreement import Agreement
     from arae_transfer.export.export import ExportReport
     from arae_transfer.training.checkpoint import LoadedRun
+
+# Sentences, classes together, that language models learn from: more make their files larger, and hardly better.
+_MOST_LEARNED = 600_000
 
 CARD = "Model card"
 MODEL = "Model"
@@ -114,6 +118,7 @@ def export(
         _export_classification(loaded, folder, lines, checkpoint, cast(Literal["fp16", "fp32"], weights), quiet=quiet)
         typer.echo(shown)
         return
+    class_lines = _training_lines(run, loaded, quiet=quiet) if loaded.recipe.task == "rewriting" else None
     sentences = loaded.state.step * loaded.recipe.training.batch_size * len(loaded.classes)
     exported = export_model(
         loaded.model,
@@ -126,6 +131,7 @@ def export(
         evaluation=evaluation,
         languages=language or (),
         probe_lines=lines,
+        class_lines=class_lines,
         weights=cast(Literal["fp16", "fp32"], weights),
         beam=beam,
     )
@@ -262,7 +268,7 @@ def _read_lines(path: Path) -> list[str]:
 def _held_out_lines(run: Path, loaded: LoadedRun, *, quiet: bool) -> Sequence[str]:
     """Return the held-out sentences of the run's corpus, the classes by turns; none where it is gone."""
     try:
-        corpus = _read_held_out(RunLayout(run), loaded)
+        corpus = _read_part(RunLayout(run), loaded, "valid")
     except AraeError as error:
         if not quiet:
             report(f"the run's held-out sentences cannot be read: {error.message}", "checking with random ones.")
@@ -271,7 +277,23 @@ def _held_out_lines(run: Path, loaded: LoadedRun, *, quiet: bool) -> Sequence[st
     return [line for line in chain.from_iterable(by_turns) if line is not None]
 
 
-def _read_held_out(layout: RunLayout, loaded: LoadedRun) -> Mapping[str, Sequence[str]]:
+def _training_lines(run: Path, loaded: LoadedRun, *, quiet: bool) -> Mapping[str, Sequence[str]] | None:
+    """Return sentences that the run learned from, of each class; None where they are gone."""
+    from arae_transfer.corpus.tokenizing import sample_lines
+
+    try:
+        lines = _read_part(RunLayout(run), loaded, "train")
+    except AraeError as error:
+        if not quiet:
+            report(
+                f"the run's training sentences cannot be read: {error.message}",
+                "the export has no language models, by which candidates would be ranked, too.",
+            )
+        return None
+    return sample_lines(lines, _MOST_LEARNED, loaded.recipe.training.seed)
+
+
+def _read_part(layout: RunLayout, loaded: LoadedRun, part: str) -> LabelledLines:
     from arae_transfer.corpus.reading import ReadingOptions, read_corpus
 
     try:
@@ -284,19 +306,19 @@ def _read_held_out(layout: RunLayout, loaded: LoadedRun) -> Mapping[str, Sequenc
         from arae_transfer.corpus.labelled import read_examples
 
         pairs = loaded.recipe.labels.pairs
-        examples = read_examples(sources, "valid", loaded.recipe.form, options, pairs=pairs, classes=loaded.classes)
+        examples = read_examples(sources, part, loaded.recipe.form, options, pairs=pairs, classes=loaded.classes)
         return {str(place): lines for place, lines in enumerate(examples.sentences)}
     if sources and loaded.recipe.task == "generation":
         from arae_transfer.cli.train import read_generation_text
 
-        (lines,) = read_generation_text(loaded.recipe, sources, ["valid"], lambda message: None)
+        (lines,) = read_generation_text(loaded.recipe, sources, [part], lambda message: None)
         return {name: list(own) for name, own in lines.items()}
     if sources:
-        return read_corpus(sources, "valid", options, classes=loaded.classes).lines
+        return read_corpus(sources, part, options, classes=loaded.classes).lines
     if not data.builtin:  # sentences of another corpus would check less, and have other lengths
         raise AraeError(f"{layout.environment} does not say where they are")
     from arae_transfer.corpus.quickstart import write_corpus
 
     with tempfile.TemporaryDirectory() as folder:
         write_corpus(Path(folder))
-        return read_corpus([folder], "valid", options, classes=loaded.classes).lines
+        return read_corpus([folder], part, options, classes=loaded.classes).lines

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 CANDIDATES = "Candidates"
 
 STANDARD_INPUT = "-"
-DEFAULT_RANKING = "style=1,fluency=1,content=1"
+DEFAULT_RANKING = "style=1,fluency=0.5,content=1.5,language=1"
 DECIMALS = 4
 """Of scores in JSON: those of a line differ by less in batches of other sizes."""
 
@@ -141,7 +141,7 @@ def transfer(
         str | None,
         typer.Option(
             metavar="NAME=WEIGHT,...",
-            help="By what candidates are ranked: style, fluency and content; what is not named counts nothing."
+            help="By what candidates are ranked: style, fluency, content, language; what is not named counts nothing."
             f"  [default: {DEFAULT_RANKING}]",
             rich_help_panel=CANDIDATES,
         ),
@@ -417,7 +417,9 @@ def json_line(record: Mapping[str, Any]) -> str:
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:
-    numbers = {name: round(getattr(candidate, name), DECIMALS) for name in ("score", "style", "fluency", "content")}
+    numbers = {
+        name: round(getattr(candidate, name), DECIMALS) for name in ("score", "style", "fluency", "content", "language")
+    }
     return {"output": candidate.output, **numbers, "unfinished": candidate.unfinished}
 
 

@@ -32,6 +32,7 @@ from arae_transfer.export.parity import Parity, Row, compare, probe_rows, rewrit
 from arae_transfer.export.scorer_graph import export_scorer
 from arae_transfer.export.shortlist import SIZE, choose_shortlists, worth_a_shortlist
 from arae_transfer.export.weights import storable
+from arae_transfer.language_model.compact import compact
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_to_table
@@ -74,6 +75,7 @@ def export_model(
     evaluation: str = "",
     languages: Sequence[str] = (),
     probe_lines: Sequence[str] = (),
+    class_lines: Mapping[str, Sequence[str]] | None = None,
     weights: Storage = "fp16",
     beam: int = 1,
 ) -> ExportReport:
@@ -90,6 +92,8 @@ def export_model(
         evaluation: The report of an evaluation as Markdown, for the card.
         languages: The language codes of the text, for the card.
         probe_lines: Held-out sentences in the form of the corpus; random sequences join them when they are few.
+        class_lines: Sentences of each class, in the form of the corpus, to learn language models from; None: the export
+            has no such, and candidates are ranked without.
         weights: How matrices are stored. fp16 halves the files and gives them graphs for GPUs that compute in fp16.
         beam: The candidates that are searched for a line where nobody says how many; only for models that rewrite.
 
@@ -193,6 +197,12 @@ def export_model(
     contents |= generator
     if rewrites:
         contents[layout.scorer.name] = export_scorer(stored.scorer, metadata | {"part": "scorer"}, weights)
+    language_models = None
+    if rewrites and class_lines:
+        language_models = {label: layout.language_model(label).name for label in stored.classes}
+        for label, file in language_models.items():
+            sentences = [ids for ids in tokenizer.encode_lines(list(class_lines[label])) if ids]
+            contents[file] = compact(sentences, tokenizer.vocabulary_size)
     if half is not None:
         contents |= half.files
     contents |= int8.files
@@ -209,6 +219,7 @@ def export_model(
         "form": asdict(recipe.form),
         **fp32.to_table(),
         "scorer": layout.scorer.name if rewrites else None,
+        "language_models": language_models,
         **({"beam": beam} if rewrites and beam > 1 else {}),
         "tokenizer": layout.tokenizer.name,
         "generator": generator_description,

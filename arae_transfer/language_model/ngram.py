@@ -11,7 +11,7 @@ All n-grams of an order are one sorted array of keys, so training is sorting and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -82,7 +82,7 @@ class _Counts:
 
 
 @dataclass(frozen=True)
-class _Text:
+class Text:
     """Sentences as one array of ids, each from its begin to its end; both arrays have shape (tokens,).
 
     Attributes:
@@ -92,6 +92,22 @@ class _Text:
 
     ids: Integers
     positions: Integers
+
+    @classmethod
+    def of(cls, sentences: Sequence[Sequence[str]], words: Mapping[str, int]) -> Text:
+        """Put sentences of words one after the other, by the numbers of the words."""
+        lengths = np.fromiter((len(sentence) + 2 for sentence in sentences), np.int64, len(sentences))
+        total = int(lengths.sum())
+
+        def ids() -> Iterable[int]:
+            for sentence in sentences:
+                yield BEGIN
+                for word in sentence:
+                    yield words.get(word, UNKNOWN)
+                yield END
+
+        begins = np.cumsum(lengths) - lengths
+        return cls(np.fromiter(ids(), np.int64, total), np.arange(total) - np.repeat(begins, lengths))
 
 
 class NgramLanguageModel:
@@ -104,8 +120,15 @@ class NgramLanguageModel:
         discounts: For each order from 1, what is taken from counts of one, two, and three or more.
     """
 
-    def __init__(self, words: dict[str, int], orders: list[Order], discounts: list[tuple[float, float, float]]) -> None:
+    def __init__(
+        self,
+        words: dict[str, int],
+        orders: list[Order],
+        discounts: list[tuple[float, float, float]],
+        id_count: int | None = None,
+    ) -> None:
         self.ids = words
+        self._id_count = id_count
         self.orders = orders
         self.order = len(orders)
         self.discounts = discounts
@@ -118,7 +141,7 @@ class NgramLanguageModel:
     @property
     def id_count(self) -> int:
         """Return the number of ids: those of the known words, the unknown word, and begin and end of a sentence."""
-        return len(self.ids) + _RESERVED
+        return len(self.ids) + _RESERVED if self._id_count is None else self._id_count
 
     @property
     def vocabulary_size(self) -> int:
@@ -144,7 +167,7 @@ class NgramLanguageModel:
             raise ValueError(f"{len(sentences)} sentences and order {order}: at least one of each is needed")
         known = chain.from_iterable(sentences) if vocabulary is None else vocabulary
         words = {word: number for number, word in enumerate(dict.fromkeys(known), _RESERVED)}
-        counts = _count(_encode(sentences, words), order, len(words) + _RESERVED)
+        counts = count_ngrams(Text.of(sentences, words), order, len(words) + _RESERVED)
         orders: list[Order] = []
         discounts: list[tuple[float, float, float]] = []
         for own in counts:
@@ -158,14 +181,19 @@ class NgramLanguageModel:
 
     def score(self, sentences: Sequence[Sequence[str]]) -> SentenceScores:
         """Return the log-probability of each sentence."""
-        text = _encode(sentences, self.ids)
+        text = Text.of(sentences, self.ids)
         begins = np.flatnonzero(text.positions == 0)
+        lengths = np.diff(np.append(begins, len(text.ids)))
+        unknown = np.add.reduceat((text.ids == UNKNOWN).astype(np.int64), begins)
+        return SentenceScores(self.score_text(text), lengths - 1, unknown)
+
+    def score_text(self, text: Text) -> Floats:
+        """Return the log-probability of each sentence of a text in numbers, its end included; shape (sentences,)."""
         logarithms = np.zeros(len(text.ids))
         predicted = text.positions > 0
         logarithms[predicted] = np.log(self._probabilities(text)[predicted])
-        lengths = np.diff(np.append(begins, len(text.ids)))
-        unknown = np.add.reduceat((text.ids == UNKNOWN).astype(np.int64), begins)
-        return SentenceScores(np.add.reduceat(logarithms, begins), lengths - 1, unknown)
+        scores: Floats = np.add.reduceat(logarithms, np.flatnonzero(text.positions == 0))
+        return scores
 
     def probability(self, word: str | None, context: Sequence[str] = (), *, from_begin: bool = False) -> float:
         """Return the probability of a word after others.
@@ -178,9 +206,9 @@ class NgramLanguageModel:
         ids = [self.ids.get(before, UNKNOWN) for before in context]
         ids.append(END if word is None else self.ids.get(word, UNKNOWN))
         sequence = np.array([BEGIN, *ids] if from_begin else ids, np.int64)
-        return float(self._probabilities(_Text(sequence, np.arange(len(sequence))))[-1])
+        return float(self._probabilities(Text(sequence, np.arange(len(sequence))))[-1])
 
-    def _probabilities(self, text: _Text) -> Floats:
+    def _probabilities(self, text: Text) -> Floats:
         """Return the probability of each token after those before it in its sentence; shape (tokens,)."""
         size = self.id_count
         probability = self.orders[0].probability[text.ids]
@@ -204,22 +232,7 @@ class NgramLanguageModel:
         return probability
 
 
-def _encode(sentences: Sequence[Sequence[str]], words: dict[str, int]) -> _Text:
-    lengths = np.fromiter((len(sentence) + 2 for sentence in sentences), np.int64, len(sentences))
-    total = int(lengths.sum())
-
-    def ids() -> Iterable[int]:
-        for sentence in sentences:
-            yield BEGIN
-            for word in sentence:
-                yield words.get(word, UNKNOWN)
-            yield END
-
-    begins = np.cumsum(lengths) - lengths
-    return _Text(np.fromiter(ids(), np.int64, total), np.arange(total) - np.repeat(begins, lengths))
-
-
-def _count(text: _Text, order: int, size: int) -> list[_Counts]:
+def count_ngrams(text: Text, order: int, size: int) -> list[_Counts]:
     """Count the n-grams of every order up to ``order``; ``size`` is the number of ids."""
     numbers = text.ids  # of the n-gram that ends at each token
     nothing = np.zeros(0, np.int64)

@@ -41,11 +41,14 @@ class Ranking:
         style: The weight of the natural logarithm of the style score, the probability of the wished class.
         fluency: The weight of the mean log-probability of the candidate's tokens under the decoder of its class.
         content: The weight of the agreement with the source, see ``agreement``.
+        language: The weight of what the candidate is worth as text of its class, see ``naturalness``; nothing where
+            the export has no language models.
     """
 
     style: float = 1.0
-    fluency: float = 1.0
-    content: float = 1.0
+    fluency: float = 0.5
+    content: float = 1.5
+    language: float = 1.0
 
     @classmethod
     def parse(cls, text: str) -> Ranking:
@@ -71,9 +74,9 @@ class Ranking:
             raise AraeError("candidates cannot be ranked by nothing", f"give a weight to one of {', '.join(names)}.")
         return cls(**weights)
 
-    def score(self, style: float, fluency: float, content: float) -> float:
+    def score(self, style: float, fluency: float, content: float, language: float) -> float:
         """Return what a candidate is worth; ``style`` is a log-probability."""
-        return self.style * style + self.fluency * fluency + self.content * content
+        return self.style * style + self.fluency * fluency + self.content * content + self.language * language
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,7 @@ class Candidate:
         style: The probability of the wished class, by the style scorer.
         fluency: The mean log-probability of its tokens, the end id among them, under the decoder of its class.
         content: Its agreement with the source.
+        language: Its worth as text of its class, see ``naturalness``; 0 where the export has no language models.
         unfinished: Whether it reached its greatest length before its end.
     """
 
@@ -188,6 +192,7 @@ class Candidate:
     style: float
     fluency: float
     content: float
+    language: float
     unfinished: bool
 
 
@@ -270,6 +275,19 @@ def agreement(source: str, rewrite: str) -> float:
     return 2 * (words & others).total() / number if number else 1.0
 
 
+def naturalness(log_probability: float, of_source: float, tokens: int) -> float:
+    """Return how far a rewrite is from text of its class: what it loses against its source, in nats a token; 0 or less.
+
+    Being likelier than the source is no merit: what everybody says is likely.
+
+    Args:
+        log_probability: Of the rewrite, under the language model of its class.
+        of_source: Of the source, under the same model.
+        tokens: The tokens of the source, its end among them.
+    """
+    return min(0.0, log_probability - of_source) / tokens
+
+
 def only_appends(source: str, rewrite: str) -> bool:
     """Say whether a rewrite goes on behind its source's last word: style stuck on, as in "we asked is great ."."""
     before, after = (_WORD.findall(text) for text in (source, rewrite))
@@ -311,6 +329,7 @@ def join_candidates(
             style=mean(chosen, "style"),
             fluency=mean(chosen, "fluency"),
             content=mean(chosen, "content"),
+            language=mean(chosen, "language"),
             unfinished=any(each.unfinished for each in chosen if each),
         )
         for _, chosen in best

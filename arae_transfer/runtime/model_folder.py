@@ -103,6 +103,8 @@ class ModelFolder:
         files: What each file must be.
         form: The settings of the corpus's form of writing.
         scorer: The file name of the style scorer's graph; None: the export has none.
+        language_models: The file name of each class's language model, by which candidates are ranked, too; None: the
+            export has none.
         beam: The candidates that are searched for a line where nobody says how many; 1: it is rewritten greedily.
         classifier: The file name of the graph from codes to probabilities of classes, which models that classify have
             in the place of decoders; None: the model rewrites.
@@ -121,6 +123,7 @@ class ModelFolder:
     files: Mapping[str, FileRecord]
     form: Mapping[str, Any]
     scorer: str | None = None
+    language_models: Mapping[str, str] | None = None
     beam: int = 1
     classifier: str | None = None
     pairs: bool = False
@@ -226,6 +229,7 @@ class ModelFolder:
             files=files,
             form=_table(config["form"]),
             scorer=_optional_name(config.get("scorer")),
+            language_models=_language_models(config, classes),
             beam=_beam(config),
             classifier=None if classifier is None else _plain_name(classifier["file"]),
             pairs=False if classifier is None else bool(classifier["pairs"]),
@@ -234,6 +238,7 @@ class ModelFolder:
         if folder.maximum_tokens < 2:
             raise ValueError(f"maximum_tokens = {folder.maximum_tokens}")
         named = [name for name in (folder.tokenizer, folder.scorer, folder.classifier) if name is not None]
+        named += (folder.language_models or {}).values()
         for variant in variants.values():
             named += [variant.encoder, *variant.decoders.values(), *([variant.weights] if variant.weights else [])]
             named += (variant.candidates or {}).values()
@@ -395,6 +400,12 @@ def _table(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is not a table")
     return value
+
+
+def _language_models(config: Mapping[str, Any], classes: tuple[str, ...]) -> dict[str, str] | None:
+    """Return the files of the classes' language models, which exports from before there were any lack."""
+    table = config.get("language_models")
+    return None if table is None else {name: _plain_name(_table(table)[name]) for name in classes}
 
 
 def _beam(config: Mapping[str, Any]) -> int:

@@ -24,6 +24,7 @@ from arae_transfer.runtime.candidates import (
     agreement,
     follow,
     join_candidates,
+    naturalness,
     only_appends,
     uniform_numbers,
 )
@@ -420,18 +421,28 @@ class Rewriter:
         encoded = self._tokenizer.encode_lines([text for texts in distinct for text in texts])
         styles = style_scores(self._sessions, encoded)
         style = iter(styles[:, self.classes.index(to)].tolist())
+        language = self._sessions.language_model(to)
+        worth: Iterator[float] = iter(())
+        if language is not None:
+            sources = language.score([line.ids[:-1] for line in lines]).tolist()
+            number = [place for place, texts in enumerate(distinct) for _ in texts]
+            worth = iter(
+                naturalness(own, sources[place], len(lines[place].ids))
+                for place, own in zip(number, language.score(encoded).tolist(), strict=True)
+            )
         found = []
         for line, texts in zip(lines, distinct, strict=True):
             candidates = []
             for text, hypothesis in texts.items():
-                probability, content = next(style), agreement(line.text, text)
+                probability, content, natural = next(style), agreement(line.text, text), next(worth, 0.0)
                 candidates.append(
                     Candidate(
                         output=self._writer(form).from_corpus(text, line.memory),
-                        score=choice.ranking.score(probability, hypothesis.fluency, content),
+                        score=choice.ranking.score(probability, hypothesis.fluency, content, natural),
                         style=math.exp(probability),
                         fluency=hypothesis.fluency,
                         content=content,
+                        language=natural,
                         unfinished=not hypothesis.finished,
                     )
                 )

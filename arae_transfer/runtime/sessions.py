@@ -20,6 +20,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from arae_transfer.errors import AraeError
+from arae_transfer.language_model.compact import CompactLanguageModel
 from arae_transfer.runtime.buckets import Bucket
 from arae_transfer.runtime.model_folder import FP16, FP32, INT8, ModelFolder
 
@@ -149,7 +150,9 @@ class Sessions:
         self._encoder: onnxruntime.InferenceSession | None = None
         self._decoders: dict[tuple[str, bool], onnxruntime.InferenceSession] = {}
         self._others: dict[str, onnxruntime.InferenceSession] = {}
+        self._language_models: dict[str, CompactLanguageModel] = {}
         self._lock = threading.Lock()
+        self._language_lock = threading.Lock()
 
     @property
     def variant(self) -> str:
@@ -215,6 +218,27 @@ class Sessions:
         """Whether the model writes candidates and scores their style."""
         return self.folder.scorer is not None and self.folder.variants[self.variant].candidates is not None
 
+    def language_model(self, class_name: str) -> CompactLanguageModel | None:
+        """Return the language model of a class's text, read when it is first asked for; None: the export has none.
+
+        Raises:
+            AraeError: Its file is missing or damaged.
+        """
+        name = (self.folder.language_models or {}).get(class_name)
+        if name is None:
+            return None
+        with self._language_lock:
+            if class_name not in self._language_models:
+                content = self.folder.read_file(name)
+                try:
+                    self._language_models[class_name] = CompactLanguageModel(content)
+                except ValueError as error:
+                    raise AraeError(
+                        f"{self.folder.root / name} is no language model: {_first_line(error)}",
+                        "export the model again.",
+                    ) from error
+            return self._language_models[class_name]
+
     def open_scorer(self) -> onnxruntime.InferenceSession:
         """Return the session of the style scorer.
 
@@ -240,6 +264,8 @@ class Sessions:
 
         def work() -> None:
             with contextlib.suppress(Exception):
+                if searching:
+                    self.language_model(class_name)
                 self.open(class_name, searching=searching)
 
         threading.Thread(target=work).start()

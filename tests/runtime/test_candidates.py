@@ -59,9 +59,10 @@ def test_the_default_scores_nothing() -> None:
 
 
 def test_weights_of_the_ranking_are_read() -> None:
-    assert Ranking.parse("style=1,fluency=0.5,content=2") == Ranking(1, 0.5, 2)
-    assert Ranking.parse(" fluency = 3 ") == Ranking(0, 3, 0)
-    assert Ranking(2, 3, 5).score(-0.5, -0.25, 0.5) == -1.0 - 0.75 + 2.5
+    assert Ranking.parse("style=1,fluency=0.5,content=2") == Ranking(1, 0.5, 2, 0)
+    assert Ranking.parse("language=3") == Ranking(0, 0, 0, 3)
+    assert Ranking.parse(" fluency = 3 ") == Ranking(0, 3, 0, 0)
+    assert Ranking(2, 3, 5, 4).score(-0.5, -0.25, 0.5, -0.25) == -1.0 - 0.75 + 2.5 - 1.0
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,8 @@ def test_numbers_depend_on_the_line_alone() -> None:
 
 
 def _random_candidate(generator: random.Random, name: str) -> Candidate:
-    return Candidate(name, generator.gauss(0, 1), generator.random(), -generator.random(), generator.random(), False)
+    numbers = (generator.random(), -generator.random(), generator.random(), -generator.random())
+    return Candidate(name, generator.gauss(0, 1), *numbers, unfinished=False)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,0 +1,117 @@
+"""A small n-gram model of token ids in a file: what an export says of how a class's text runs.
+
+Words of three that were seen once are left out, and numbers have 16 bits; that leaves four bytes a trigram. The file is
+a numpy archive, which holds arrays and no code.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from arae_transfer.language_model.ngram import NgramLanguageModel, Order, Text, count_ngrams
+from arae_transfer.tokenizer import BEGIN_ID, END_ID, UNKNOWN_ID
+
+Floats = npt.NDArray[np.float64]
+
+ORDER = 3
+# What stood only so often in the training text is left out.
+_RARE = 1
+# The arrays of a file: logarithms of probabilities and of backoffs, and whole numbers.
+_SHARES = ("unigrams", "unigram_backoffs", "bigrams", "bigram_backoffs", "trigrams")
+_NUMBERS = ("bigrams_of", "second", "trigrams_of", "third")
+# The model's own ids are those of the tokenizer less one: its unknown word, begin and end stand where theirs do.
+_SHIFT = 1
+assert (UNKNOWN_ID - _SHIFT, BEGIN_ID - _SHIFT, END_ID - _SHIFT) == (0, 1, 2)
+
+
+def compact(rows: Sequence[Sequence[int]], vocabulary_size: int) -> bytes:
+    """Learn from rows of ids, without begin and end ids, and return the file.
+
+    Args:
+        rows: Sentences of one class.
+        vocabulary_size: The number of ids.
+
+    Raises:
+        ValueError: There are no rows.
+    """
+    names = _names(vocabulary_size)
+    sentences = [[str(token) for token in row] for row in rows]
+    model = NgramLanguageModel.train(sentences, ORDER, names)
+    counts = count_ngrams(Text.of(sentences, model.ids), ORDER, model.id_count)
+    kept_trigrams = counts[2].adjusted > _RARE
+    kept_bigrams = counts[1].adjusted > _RARE
+    kept_bigrams[counts[2].prefix[kept_trigrams]] = True
+    bigrams, trigrams = model.orders[1], model.orders[2]
+    first, second = np.divmod(bigrams.keys[kept_bigrams], model.id_count)
+    number = np.cumsum(kept_bigrams) - 1  # of a bigram among those kept
+    prefix, last = np.divmod(trigrams.keys[kept_trigrams], model.id_count)
+    smallest = np.min_scalar_type(model.id_count)
+    arrays: dict[str, Any] = {
+        "unigrams": np.log(np.maximum(model.orders[0].probability, 1e-9)).astype(np.float16),
+        "unigram_backoffs": np.log(model.orders[0].backoff).astype(np.float16),
+        # How many bigrams begin with each id, and how many trigrams with each bigram: they lie in that order.
+        "bigrams_of": np.bincount(first, minlength=model.id_count).astype(np.uint32),
+        "second": second.astype(smallest),
+        "bigrams": np.log(bigrams.probability[kept_bigrams]).astype(np.float16),
+        "bigram_backoffs": np.log(bigrams.backoff[kept_bigrams]).astype(np.float16),
+        "trigrams_of": np.bincount(number[prefix], minlength=len(second)).astype(np.uint16),
+        "third": last.astype(smallest),
+        "trigrams": np.log(trigrams.probability[kept_trigrams]).astype(np.float16),
+    }
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    return content.getvalue()
+
+
+class CompactLanguageModel:
+    """A model that ``compact`` wrote."""
+
+    def __init__(self, content: bytes) -> None:
+        """Read a file.
+
+        Raises:
+            ValueError: It is no such file.
+        """
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            # Probabilities in double precision, as they are multiplied.
+            shares = {name: np.exp(arrays[name].astype(np.float64)) for name in _SHARES}
+            numbers = {name: arrays[name].astype(np.int64) for name in _NUMBERS}
+        except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            raise ValueError(f"not a file of n-grams: {error}") from error
+        size = len(shares["unigrams"])
+        first = np.repeat(np.arange(size), numbers["bigrams_of"])
+        prefix = np.repeat(np.arange(len(first)), numbers["trigrams_of"])
+        orders = [
+            Order(np.arange(size), shares["unigrams"], shares["unigram_backoffs"]),
+            Order(first * size + numbers["second"], shares["bigrams"], shares["bigram_backoffs"]),
+            Order(prefix * size + numbers["third"], shares["trigrams"], np.ones(len(prefix))),
+        ]
+        self._model = NgramLanguageModel({}, orders, [], id_count=size)
+
+    def score(self, rows: Sequence[Sequence[int]]) -> Floats:
+        """Return the log-probability of each row of ids, its end included, in nats; shape (rows,)."""
+        if not rows:
+            return np.zeros(0)
+        lengths = np.fromiter((len(row) + 2 for row in rows), np.int64, len(rows))
+        ids = np.empty(int(lengths.sum()), np.int64)
+        begins = np.cumsum(lengths) - lengths
+        for row, begin in zip(rows, begins.tolist(), strict=True):
+            ids[begin] = BEGIN_ID
+            ids[begin + 1 : begin + 1 + len(row)] = row
+            ids[begin + 1 + len(row)] = END_ID
+        positions = np.arange(len(ids)) - np.repeat(begins, lengths)
+        scores: Floats = self._model.score_text(Text(np.maximum(ids - _SHIFT, 0), positions))
+        return scores
+
+
+def _names(vocabulary_size: int) -> list[str]:
+    """Return the words of the model, so that their numbers are those of the tokenizer less one."""
+    return [str(token) for token in range(END_ID + 1, vocabulary_size)]

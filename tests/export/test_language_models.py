@@ -1,0 +1,81 @@
+"""Exports hold a language model of each class's text, and candidates are ranked by it, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from arae_transfer.errors import AraeError
+from arae_transfer.export.export import export_model
+from arae_transfer.language_model.compact import CompactLanguageModel
+from arae_transfer.layout import ExportLayout
+from arae_transfer.model.arae import ARAE
+from arae_transfer.recipe import Recipe
+from arae_transfer.runtime.candidates import Choice, Ranking
+from arae_transfer.runtime.rewriter import Rewriter
+from arae_transfer.tokenizer import Tokenizer
+
+Make = Callable[..., tuple[ARAE, Recipe]]
+
+FOUR = Choice(beam=4, n_best=4)
+
+
+@pytest.fixture
+def folder(make_model: Make, tokenizer: Tokenizer, lines: list[str], tmp_path: Path) -> Path:
+    model, recipe = make_model()
+    by_class = {"bad": lines[::2], "good": [*lines[1::2], ""]}
+    export_model(
+        model, recipe, tokenizer, tmp_path / "tiny", name="tiny", probe_lines=lines, class_lines=by_class, beam=4
+    )
+    return tmp_path / "tiny"
+
+
+def test_candidates_have_their_worth_as_text_of_the_class(folder: Path, tokenizer: Tokenizer, lines: list[str]) -> None:
+    language = CompactLanguageModel(ExportLayout(folder).language_model("good").read_bytes())
+    rewriter = Rewriter.load(folder, device="cpu")
+    worths, alike = [], 0
+    for line, rewrite in zip(lines, rewriter.rewrites(lines, "good", form="corpus", choice=FOUR), strict=True):
+        source = tokenizer.encode(line)
+        for candidate in rewrite.candidates:
+            before, after = language.score([source, tokenizer.encode(candidate.output)])
+            wanted = min(0.0, after - before) / (len(source) + 1)
+            alike += candidate.language == pytest.approx(wanted)
+            worths.append(candidate.language)
+    # A random model also writes spaces at the ends, which an answer has not.
+    assert alike > 0.8 * len(worths)
+    assert len({round(worth, 3) for worth in worths}) > 10
+    # Ranked by nothing else, the most natural one is the answer.
+    alone = replace(FOUR, ranking=Ranking(0, 0, 0, 1))
+    for rewrite in rewriter.rewrites(lines, "good", form="corpus", choice=alone):
+        assert rewrite.candidates[0].language == max(each.language for each in rewrite.candidates)
+        assert rewrite.output == rewrite.candidates[0].output
+
+
+def test_neither_batches_nor_threads_change_a_worth(folder: Path, lines: list[str]) -> None:
+    whole = [each.candidates for each in Rewriter.load(folder, device="cpu").rewrites(lines, "bad", choice=FOUR)]
+    one = Rewriter.load(folder, device="cpu", threads=1)
+    assert [each.candidates for each in one.rewrites(lines, "bad", choice=FOUR, batch_size=1)] == whole
+
+
+def test_a_damaged_model_of_language_is_named(folder: Path) -> None:
+    path = ExportLayout(folder).language_model("good")
+    path.write_bytes(path.read_bytes()[:-3])
+    rewriter = Rewriter.load(folder, device="cpu")
+    with pytest.raises(AraeError, match=r"language\.good\.npz is damaged"):
+        list(rewriter.transfer(["the soup was cold ."], "good"))
+    # The other class needs it not.
+    assert len(list(rewriter.transfer(["the soup was cold ."], "bad"))) == 1
+
+
+def test_an_export_without_them_ranks_by_the_rest(
+    make_model: Make, tokenizer: Tokenizer, lines: list[str], tmp_path: Path
+) -> None:
+    model, recipe = make_model()
+    export_model(model, recipe, tokenizer, tmp_path / "tiny", name="tiny", probe_lines=lines)
+    rewriter = Rewriter.load(tmp_path / "tiny", device="cpu")
+    assert rewriter.folder.language_models is None
+    (rewrite,) = rewriter.rewrites(["the soup was cold ."], "good", choice=FOUR)
+    assert {each.language for each in rewrite.candidates} == {0.0}
