@@ -18,6 +18,8 @@ from arae_transfer.runtime.candidates import Choice, Ranking
 from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.tokenizer import Tokenizer
 
+from .conftest import MAXIMUM_LENGTH
+
 Make = Callable[..., tuple[ARAE, Recipe]]
 
 FOUR = Choice(beam=4, n_best=4)
@@ -38,14 +40,14 @@ def test_candidates_have_their_worth_as_text_of_the_class(folder: Path, tokenize
     rewriter = Rewriter.load(folder, device="cpu")
     worths, alike = [], 0
     for line, rewrite in zip(lines, rewriter.rewrites(lines, "good", form="corpus", choice=FOUR), strict=True):
-        source = tokenizer.encode(line)
+        source = tokenizer.encode(line)[: MAXIMUM_LENGTH - 1]  # the model reads no more
         for candidate in rewrite.candidates:
             before, after = language.score([source, tokenizer.encode(candidate.output)])
             wanted = min(0.0, after - before) / (len(source) + 1)
             alike += candidate.language == pytest.approx(wanted)
             worths.append(candidate.language)
     # A random model also writes spaces at the ends, which an answer has not.
-    assert alike > 0.8 * len(worths)
+    assert alike > 0.9 * len(worths)
     assert len({round(worth, 3) for worth in worths}) > 10
     # Ranked by nothing else, the most natural one is the answer.
     alone = replace(FOUR, ranking=Ranking(0, 0, 0, 1))
