@@ -191,6 +191,11 @@ def _sizes(card: Card) -> str:
             " `candidates.*` search or draw several rewrites with the weights of the decoders' files; `scorer.onnx` "
             "is the training's own judge of style, by which they are ranked."
         )
+    if card.config.get("language_models"):
+        text += (
+            " `language.*.npz` are 3-gram models of each class's text; a candidate that they find less likely than the "
+            "source is ranked lower."
+        )
     shortlist = card.config.get("shortlist") or {}
     if shortlist.get("accepted"):
         agreement = shortlist["agreement"]
