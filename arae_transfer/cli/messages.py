@@ -35,6 +35,7 @@ class Messages:
         self._repaired = 0
         self._already = 0
         self._unsure = 0
+        self._unread = 0
         self._classes: Counter[str] = Counter()
 
     def ready(self, rewriter: Rewriter, class_name: str, names: Sequence[str]) -> None:
@@ -67,6 +68,7 @@ class Messages:
         self._repaired += sum(line.repaired > 0 for line in lines)
         self._already += sum(rewrite.already > 0 for rewrite in rewrites)
         self._unsure += sum(rewrite.unsure > 0 for rewrite in rewrites)
+        self._unread += sum(rewrite.unread > 0 for rewrite in rewrites)
         self._classes.update(rewrite.source_class for rewrite in rewrites if rewrite.source_class is not None)
 
     def finished(self, class_name: str, choice: Choice) -> None:
@@ -76,6 +78,9 @@ class Messages:
         tokens = self._folder.maximum_tokens - 1
         self._say(self._split, "rewritten piece by piece, cut at sentence ends or where too long")
         self._say(self._kept, f"left as they are: longer than the {tokens} tokens that {self._folder.name} reads")
+        self._say(
+            self._unread, f"left as they are, in whole or in part: {self._folder.name} knows too few of the characters"
+        )
         self._say(self._truncated, f"cut to {tokens} tokens, the most that {self._folder.name} reads")
         self._say(self._repaired, "repaired: bytes that are not UTF-8 became \N{REPLACEMENT CHARACTER}")
         self._say(self._unfinished, "answered with a text that was stopped before its end")

@@ -88,8 +88,8 @@ def transfer(
         typer.Option(
             "--json",
             help="Write one JSON object a line: source, output, to, tokens, truncated, unfinished, pieces, kept, "
-            "repaired; candidates with their scores, and unsure, where there are candidates; from and already with "
-            "--from.",
+            "unread, repaired; candidates with their scores, and unsure, where there are candidates; from and already "
+            "with --from.",
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = False,
@@ -400,6 +400,7 @@ def _as_json(line: Line, rewrite: Rewrite, choice: Choice) -> str:
         "unfinished": rewrite.unfinished,
         "pieces": rewrite.pieces,
         "kept": rewrite.kept,
+        "unread": rewrite.unread,
         "repaired": line.repaired,
     }
     if choice.source is not None:

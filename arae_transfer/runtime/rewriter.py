@@ -31,7 +31,7 @@ from arae_transfer.runtime.candidates import (
 from arae_transfer.runtime.long_lines import LONG, Pieces, cut_in_two, cut_into_sentences
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.sessions import Device, Float32, Int64, Sessions
-from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
+from arae_transfer.tokenizer import END_ID, MINIMUM_VOCABULARY, PAD_ID, Tokenizer
 
 if TYPE_CHECKING:
     from arae_transfer.form import Writer
@@ -85,6 +85,8 @@ class Rewrite:
         already: How many of its pieces had the wished class already, where that was asked for.
         unsure: How many of its pieces were left as they are, because no candidate was as sure to have the wished class
             as was asked for.
+        unread: How many of its pieces were left as they are, because they are mostly of characters that the model's
+            tokenizer has no piece for (another script, emoji): it would make up words for them.
         candidates: The candidates, the best first, where they were asked for; the best one alone where the model's
             export asks for a beam.
     """
@@ -100,6 +102,7 @@ class Rewrite:
     source_class: str | None = None
     already: int = 0
     unsure: int = 0
+    unread: int = 0
     candidates: tuple[Candidate, ...] = ()
 
 
@@ -321,9 +324,15 @@ class Rewriter:
     ) -> list[Rewrite]:
         rewrites = [Rewrite(line.source, "", to, 0, line.truncated, False, pieces=0) for line in prepared]
         lengths = [len(line.ids) for line in prepared]
+        for number, line in enumerate(prepared):
+            if not line.truncated and _is_foreign(line.ids):
+                rewrites[number] = replace(
+                    rewrites[number], output=one_line(line.source), tokens=len(line.ids) - 1, unread=1
+                )
+                lengths[number] = 0  # answered
         if choice.source is not None:
             for number, found in enumerate(self._find_classes(prepared)):
-                if found is not None:
+                if found is not None and lengths[number]:
                     rewrites[number] = _told(rewrites[number], prepared[number], found, choice)
                     if rewrites[number].already and choice.if_already == "keep":
                         lengths[number] = 0  # answered
@@ -578,6 +587,11 @@ def _choose(rewrite: Rewrite, line: _Prepared, candidates: Sequence[Candidate], 
     return replace(rewrite, output=best.output, unfinished=best.unfinished, pieces=1)
 
 
+def _is_foreign(ids: Sequence[int]) -> bool:
+    """Say whether more than half of a row's tokens, its end id left out, are single bytes of unknown characters."""
+    return 2 * sum(END_ID < token < MINIMUM_VOCABULARY - 1 for token in ids[:-1]) > max(0, len(ids) - 1)
+
+
 def _is_rewrite(candidate: Candidate, source: str) -> bool:
     """Say whether a candidate is a rewrite of a source, in the form that both are answered in."""
     if candidate.unfinished or candidate.output == source or only_appends(source, candidate.output):
@@ -596,6 +610,7 @@ def _keep(rewrite: Rewrite) -> Rewrite:
         pieces=0,
         kept=True,
         unsure=0,
+        unread=0,
         candidates=(),
     )
 
@@ -619,6 +634,7 @@ def _join(line: str, cut: Pieces, rewrites: list[Rewrite], shortened: bool, choi
         source_class=classes.most_common(1)[0][0] if classes else None,
         already=sum(each.already for each in rewrites),
         unsure=sum(each.unsure for each in rewrites),
+        unread=sum(each.unread for each in rewrites),
         candidates=join_candidates(
             [(each.candidates, each.output, each.tokens) for each in rewrites], cut.join, choice.n_best or choice.width
         ),

@@ -73,7 +73,7 @@ def assert_alike(found: list[Rewrite], wanted: list[Rewrite]) -> None:
     for one, other in zip(found, wanted, strict=True):
         assert one.output == other.output
         assert [each.output for each in one.candidates] == [each.output for each in other.candidates]
-        for name in ("score", "style", "fluency", "content"):
+        for name in ("score", "style", "fluency", "content", "language"):
             values = [[getattr(each, name) for each in rewrite.candidates] for rewrite in (one, other)]
             assert values[0] == pytest.approx(values[1], abs=NEAR)
 
@@ -290,7 +290,7 @@ def test_json_tells_every_candidate(arae: Arae, rewriter: Rewriter, lines: list[
         assert record["unsure"] == 0
         assert "from" not in record
         for each, candidate in zip(record["candidates"], line.candidates, strict=True):
-            assert set(each) == {"output", "score", "style", "fluency", "content", "unfinished"}
+            assert set(each) == {"output", "score", "style", "fluency", "content", "language", "unfinished"}
             assert each["output"] == candidate.output
             assert each["score"] == pytest.approx(candidate.score, abs=NEAR)
     code, output, _ = arae("--n-best", "2", "--json", given=given)
@@ -298,7 +298,7 @@ def test_json_tells_every_candidate(arae: Arae, rewriter: Rewriter, lines: list[
     assert {len(json.loads(line)["candidates"]) for line in output.splitlines()} <= {1, 2}
     code, output, _ = arae("--json", given=given)
     assert set(json.loads(output.splitlines()[0])) == {
-        "source", "output", "to", "tokens", "truncated", "unfinished", "pieces", "kept", "repaired",
+        "source", "output", "to", "tokens", "truncated", "unfinished", "pieces", "kept", "unread", "repaired",
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout
+from arae_transfer.runtime.candidates import Choice
 from arae_transfer.runtime.rewriter import Rewriter
 
 Expected = Callable[[str, str], str]
@@ -200,3 +201,23 @@ def test_a_form_from_the_future_is_refused(small_model: Path) -> None:
     path.write_text(json.dumps(config))
     with pytest.raises(AraeError, match="from_the_future"):
         Rewriter.load(small_model, device="cpu").prepare("positive")
+
+
+def test_what_is_in_another_script_is_left_as_it_is() -> None:
+    shipped_rewriter = Rewriter.load(device="cpu")  # a real tokenizer, and the default model
+    lines = [
+        "日本語のテキスト",
+        "the food was cold .",
+        "😀😀😀",
+        "",
+        "the food was cold . 日本語のテキストです。 the waiter was rude .",
+    ]
+    rewrites = list(shipped_rewriter.rewrites(lines, "positive"))
+    assert [each.output for each in rewrites[::2]][:2] == [lines[0], lines[2]]
+    assert [each.unread for each in rewrites[:4]] == [1, 0, 1, 0]
+    assert [each.pieces for each in rewrites[:4]] == [0, 1, 0, 0]
+    assert rewrites[1].output not in ("", lines[1])
+    assert "日本語のテキストです" in rewrites[4].output
+    # Nor does it have a class.
+    told = shipped_rewriter.rewrites(lines[:1], "positive", choice=Choice(source="auto"))
+    assert [(each.output, each.source_class, each.already) for each in told] == [(lines[0], None, 0)]
