@@ -47,7 +47,7 @@ class Ranking:
 
     style: float = 1.0
     fluency: float = 0.5
-    content: float = 1.5
+    content: float = 1.0
     language: float = 1.0
 
     @classmethod
