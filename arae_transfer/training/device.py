@@ -8,7 +8,7 @@ import torch
 
 from arae_transfer.errors import AraeError
 from arae_transfer.training.processes import ALONE, Processes
-from arae_transfer.training.processor import multiplies_bf16
+from arae_transfer.training.processor import multiplies_bf16, runs_bf16
 
 
 def choose_device(wish: str, processes: Processes = ALONE) -> torch.device:
@@ -55,7 +55,7 @@ def choose_precision(wish: str, device: torch.device) -> str:
     """Return ``fp32`` or ``bf16``.
 
     Raises:
-        AraeError: bf16 is asked for and the GPU does not have it.
+        AraeError: bf16 is asked for and the GPU or the CPU does not have it.
     """
     capable = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
     if wish == "fast" and device.type == "cpu":
@@ -64,4 +64,9 @@ def choose_precision(wish: str, device: torch.device) -> str:
         return "bf16" if capable else "fp32"
     if wish == "bf16" and device.type == "cuda" and not capable:
         raise AraeError(f"{device} has no bf16", "set training.precision to auto or fp32.")
+    if wish == "bf16" and device.type == "cpu" and not runs_bf16():
+        raise AraeError(
+            "torch runs no LSTM in bf16 on this processor, which lacks AVX-512",
+            "set training.precision to auto or fp32.",
+        )
     return wish

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -29,6 +30,17 @@ def multiplies_bf16() -> bool:
     """Say whether the CPU has instructions for products in bfloat16; without them they are many times slower."""
     processor = _processor()
     return bool(processor.get("avx512_bf16") or processor.get("amx_bf16"))
+
+
+@cache
+def runs_bf16() -> bool:
+    """Say whether LSTMs run in bfloat16 on this CPU, however slowly: oneDNN has them for AVX-512 alone."""
+    try:
+        with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+            torch.nn.LSTM(8, 8, batch_first=True)(torch.zeros(1, 2, 8))
+    except RuntimeError:
+        return False
+    return True
 
 
 def use_onednn_products() -> bool:

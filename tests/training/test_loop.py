@@ -24,12 +24,14 @@ from arae_transfer.layout import RunLayout
 from arae_transfer.pairs.pair import read_pairs
 from arae_transfer.recipe import Recipe, load_recipe, recipe_from_table, recipe_to_toml
 from arae_transfer.tokenizer import Tokenizer
+from arae_transfer.training import device as device_module
 from arae_transfer.training.checkpoint import load_run, load_state
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.device import choose_device, choose_precision, use_threads
 from arae_transfer.training.interruption import StopRequest
 from arae_transfer.training.loop import Outcome, Trainer
 from arae_transfer.training.players import Players, TrainingDiverged
+from arae_transfer.training.processor import runs_bf16
 from arae_transfer.training.reporter import Progress
 from arae_transfer.training.validation import ValidationReport
 
@@ -79,10 +81,11 @@ ALTERNATING: dict[str, Any] = {
 }
 FAST: dict[str, Any] = {
     "adversary": {"constraint": "clip", "batch_size": 2},
-    "training": {"schedule": "alternating", "candidates": 100, "precision": "bf16"},
+    "training": {"schedule": "alternating", "candidates": 100, "precision": "bf16" if runs_bf16() else "fp32"},
 }
 VARIANTS = {"joint": JOINT, "alternating": ALTERNATING, "fast": FAST}
 
+needs_bf16 = pytest.mark.skipif(not runs_bf16(), reason="no LSTM in bfloat16 on this processor")
 every_schedule = pytest.mark.parametrize("variant", ["joint", "alternating"])
 
 
@@ -866,7 +869,17 @@ def test_auto_is_a_gpu_if_there_is_one() -> None:
 
 def test_precision_is_full_on_a_cpu_unless_asked() -> None:
     cpu = torch.device("cpu")
-    assert [choose_precision(wish, cpu) for wish in ("auto", "fp32", "bf16")] == ["fp32", "fp32", "bf16"]
+    assert [choose_precision(wish, cpu) for wish in ("auto", "fp32")] == ["fp32", "fp32"]
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_half_precision_is_refused_where_it_does_not_run(monkeypatch: pytest.MonkeyPatch, runs: bool) -> None:
+    monkeypatch.setattr(device_module, "runs_bf16", lambda: runs)
+    if runs:
+        assert choose_precision("bf16", torch.device("cpu")) == "bf16"
+        return
+    with pytest.raises(AraeError, match="bf16"):
+        choose_precision("bf16", torch.device("cpu"))
 
 
 @pytest.mark.parametrize(("native", "precision"), [(True, "bf16"), (False, "fp32")])
@@ -877,6 +890,7 @@ def test_fast_is_half_precision_on_cpus_made_for_it(
     assert choose_precision("fast", torch.device("cpu")) == precision
 
 
+@needs_bf16
 @every_schedule
 def test_half_precision_trains(tmp_path: Path, variant: str) -> None:
     training = {"precision": "bf16", "sentences": 2 * 3 * BATCH}
@@ -885,6 +899,7 @@ def test_half_precision_trains(tmp_path: Path, variant: str) -> None:
     assert load_state(RunLayout(tmp_path).checkpoint(2), RunLayout(tmp_path)).step == 2
 
 
+@needs_bf16
 def test_in_half_precision_an_update_is_seen_within_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Players.update_autoencoder
     moved: list[bool] = []
