@@ -402,7 +402,7 @@ def test_from_needs_a_run_and_begins_a_new_one() -> None:
     other = succeed(train("--name", "two", "--set", "training.sentences=8", "--from", str(run)))
     assert other != run
     assert RunLayout(other).tokenizer.read_bytes() == RunLayout(run).tokenizer.read_bytes()
-    fail(train("--name", "three", "--from", "nowhere"), "nowhere is not a run")
+    fail(train("--name", "three", "--from", "nowhere"), "nowhere is neither a run nor an exported model")
     done = arae(str(run), "--resume", "--from", str(run))
     assert done.status == 2
 
