@@ -134,7 +134,7 @@ def _lift(graph: Graph, superposition: Superposition) -> str:
     size, code_size = superposition.read.weight.shape
     weight = array(superposition.read.weight)
     flat = graph.node("Squeeze", ["code", graph.constant("axis.1", [1])], "code.flat")  # (batch, code)
-    order = graph.constant("turned_back", superposition.turned_back.numpy().ravel())
+    order = graph.constant("turned_back", superposition.turned_back.numpy().ravel(), np.int32)
     turned = graph.node("Gather", [flat, order], "code.turned", axis=1)  # (batch, places x code)
     rows = graph.node("Reshape", [turned, graph.constant("code.rows.shape", [-1, code_size])], "code.turned.rows")
     # The summary is read by the same matrix, from the code as it is.

@@ -174,7 +174,7 @@ def _superpose(graph: Graph, superposition: Superposition, vectors: str) -> int:
     shape = graph.node("Concat", [places, width], "spread.shape", axis=0)
     wide = graph.node("Reshape", [product, shape], "spread.wide")  # (batch, time, code)
     time = graph.node("Slice", [sizes, axis_1, axis_2], "vectors.time")
-    orders = graph.constant("turned", superposition.turned.numpy())  # (places, code)
+    orders = graph.constant("turned", superposition.turned.numpy(), np.int32)  # (places, code)
     own = graph.node("Slice", [orders, axis_0, time], "turned.own")
     everywhere = graph.node("Expand", [own, shape], "turned.everywhere")
     turned = graph.node("GatherElements", [wide, everywhere], "turned.wide", axis=2)
