@@ -63,14 +63,19 @@ def count_players(recipe: Recipe, vocabulary: int, classes: int, length: float) 
     for _ in range(model.encoder_layers):
         encoder += directions * _lstm(size, model.hidden_size)
         size = directions * model.hidden_size
-    if size != model.code_size and model.code == "sequence":
-        encoder += 2.0 * size * model.code_size
-    decoder = _lstm(model.embedding_size + model.code_size, model.hidden_size)
-    decoder += (model.decoder_layers - 1) * _lstm(model.hidden_size + model.code_size, model.hidden_size)
+    attends, attended = model.code != "single", model.attended_size
+    if size != attended and attends:
+        encoder += 2.0 * size * attended
+    decoder = _lstm(model.embedding_size + attended, model.hidden_size)
+    decoder += (model.decoder_layers - 1) * _lstm(model.hidden_size + attended, model.hidden_size)
     read = model.hidden_size
-    if model.code == "sequence":
-        decoder += 2.0 * model.hidden_size * model.code_size + 2 * 2.0 * length * model.code_size
-        read += model.code_size
+    if attends:
+        decoder += 2.0 * model.hidden_size * attended + 2 * 2.0 * length * attended
+        read += attended
+    if model.code == "superposed":
+        # Each token is laid into the code and read from it; places beyond the sentence are padding.
+        encoder += 2.0 * attended * model.code_size
+        decoder += 2.0 * attended * model.code_size
     if model.shared_embeddings:
         decoder += 2.0 * read * model.embedding_size
         read = model.embedding_size

@@ -170,14 +170,18 @@ def operations_per_line(sizes: Mapping[str, Any], tokens: float, choices: int) -
         tokens: The tokens of the line.
         choices: The tokens that the decoder chooses among at each step, those of the line itself not counted.
     """
-    hidden, code, embedding = sizes["hidden"], sizes["code_size"], sizes["embedding"]
+    hidden, embedding = sizes["hidden"], sizes["embedding"]
+    laid_over = sizes.get("code") == "superposed"
+    # What decoders read at a place; laid into one vector and read from it, each takes two products more.
+    code = embedding if laid_over else sizes["code_size"]
+    superposition = 2 * embedding * sizes["code_size"] if laid_over else 0
     directions = 2 if sizes["bidirectional"] else 1
     first = 4 * hidden * (embedding + hidden)
     deeper = 4 * hidden * (directions * hidden + hidden)
     encoder = directions * (first + (sizes["encoder_layers"] - 1) * deeper) + directions * hidden * code
     upper = (sizes["decoder_layers"] - 1) * 4 * hidden * (2 * hidden + code)
     output = choices * embedding + embedding * (hidden + code) + hidden * code
-    return float(2 * tokens * (encoder + first + upper + output))
+    return float(2 * tokens * (encoder + superposition + first + upper + output))
 
 
 def _seconds(work: Callable[[], object]) -> float:

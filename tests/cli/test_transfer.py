@@ -149,7 +149,13 @@ def test_batches_and_chunks_change_nothing(arae: Arae) -> None:
 
 def test_changes_are_counted_and_said_once(arae: Arae) -> None:
     long = b"the " * 100 + b"\n"
-    done = arae("--to", "positive", "--long", "truncate", given=long * 3 + b"the food was cold at the great place caf\xe9 \xff\n" + b"fine\n")
+    done = arae(
+        "--to",
+        "positive",
+        "--long",
+        "truncate",
+        given=long * 3 + b"the food was cold at the great place caf\xe9 \xff\n" + b"fine\n",
+    )
     text = done.stderr.decode()
     assert "3 of 5 lines were cut to 23 tokens" in text
     assert "1 of 5 lines was repaired" in text
