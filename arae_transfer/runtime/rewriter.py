@@ -201,6 +201,8 @@ class Rewriter:
         choice = choice.settled(self.folder.beam)
         self._writer(form)
         self._sessions.open(class_name, searching=choice.searches)
+        if choice.searches:
+            self._sessions.language_model(class_name)
         if choice.scores:
             self._sessions.open_scorer()
         return class_name
