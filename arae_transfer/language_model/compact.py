@@ -56,14 +56,16 @@ def compact(rows: Sequence[Sequence[int]], vocabulary_size: int) -> bytes:
         "unigrams": np.log(np.maximum(model.orders[0].probability, 1e-9)).astype(np.float16),
         "unigram_backoffs": np.log(model.orders[0].backoff).astype(np.float16),
         # How many bigrams begin with each id, and how many trigrams with each bigram: they lie in that order.
-        "bigrams_of": np.bincount(first, minlength=model.id_count).astype(np.uint32),
+        "bigrams_of": np.bincount(first, minlength=model.id_count),
         "second": second.astype(smallest),
         "bigrams": np.log(bigrams.probability[kept_bigrams]).astype(np.float16),
         "bigram_backoffs": np.log(bigrams.backoff[kept_bigrams]).astype(np.float16),
-        "trigrams_of": np.bincount(number[prefix], minlength=len(second)).astype(np.uint16),
+        "trigrams_of": np.bincount(number[prefix], minlength=len(second)),
         "third": last.astype(smallest),
         "trigrams": np.log(trigrams.probability[kept_trigrams]).astype(np.float16),
     }
+    for name in ("bigrams_of", "trigrams_of"):
+        arrays[name] = arrays[name].astype(np.min_scalar_type(int(arrays[name].max(initial=0))))
     content = io.BytesIO()
     np.savez(content, **arrays)
     return content.getvalue()
