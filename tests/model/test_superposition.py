@@ -53,6 +53,7 @@ def test_padding_leaves_no_trace(superposition: Superposition) -> None:
     torch.testing.assert_close(short, long)
 
 
+@torch.no_grad()
 def test_the_order_of_the_vectors_is_in_the_code(superposition: Superposition) -> None:
     laid, mask = vectors(), torch.ones(20, PLACES, dtype=torch.bool)
     likeness = nn.functional.cosine_similarity(
