@@ -79,7 +79,7 @@ class Messages:
         self._say(self._split, "rewritten piece by piece, cut at sentence ends or where too long")
         self._say(self._kept, f"left as they are: longer than the {tokens} tokens that {self._folder.name} reads")
         self._say(
-            self._unread, f"left as they are, in whole or in part: {self._folder.name} knows too few of the characters"
+            self._unread, f"left unchanged, in whole or in part: {self._folder.name} knows too few of the characters"
         )
         self._say(self._truncated, f"cut to {tokens} tokens, the most that {self._folder.name} reads")
         self._say(self._repaired, "repaired: bytes that are not UTF-8 became \N{REPLACEMENT CHARACTER}")
