@@ -24,7 +24,7 @@ from arae_transfer.export.decoder_graph import (
     state_names,
 )
 from arae_transfer.export.graph import Graph, Storage, make_model, value
-from arae_transfer.export.parity import REQUIRED_SHARE, Row, decoding_feed, open_graph
+from arae_transfer.export.parity import REQUIRED_SHARE, Row, decoding_feed, open_graph, read_inputs
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.runtime.rewriter import pad
 from arae_transfer.tokenizer import END_ID, PAD_ID
@@ -156,6 +156,7 @@ def require_greedy(
     one = {
         "line.code": code,
         "line.code_mask": mask,
+        "line.source": tokens,
         "maximum_length": np.array(maximum_length),
         "limits": np.full(len(tokens), maximum_length),
         "width": np.array(1),
@@ -167,8 +168,7 @@ def require_greedy(
         decode = open_graph(file[1], weights, *further)
         (wanted,) = decode.run(["tokens"], decoding_feed(decode, code, mask, maximum_length, tokens))
         search = open_graph(candidates[label], file, weights, *further)
-        own = one | ({"line.source": tokens} if "line.source" in {each.name for each in search.get_inputs()} else {})
-        (found,) = search.run(["tokens"], own)
+        (found,) = search.run(["tokens"], read_inputs(search, one))
         steps = min(len(found), wanted.shape[1])
         compared += len(wanted)
         same = (found.T[:, :steps] == wanted[:, :steps]).all(1)

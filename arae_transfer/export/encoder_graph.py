@@ -37,11 +37,10 @@ def build_encoder(
     graph = graph or Graph(storage)
     states, final, size = (_read_tokens if graph.lstm_operator else _read_in_loops)(graph, encoder)
     # ONNX's LSTM puts time (or, for final states, direction) before batch.
-    last_state = encoder.single and encoder.superposition is None
-    chosen = final if last_state else states
+    chosen = final if encoder.last_state else states
     by_batch = graph.node("Transpose", [chosen], "states.by_batch", perm=[1, 0, 2])
     # A single code: the final states of both directions, side by side, as the one vector.
-    shape = graph.constant("states.shape", [0, 1 if last_state else -1, size])
+    shape = graph.constant("states.shape", [0, 1 if encoder.last_state else -1, size])
     vectors = graph.node("Reshape", [by_batch, shape], "states.vectors")  # (batch, vectors, size)
     if isinstance(encoder.projection, nn.Linear):
         rows = graph.node("Reshape", [vectors, graph.constant("rows.shape", [-1, size])], "projection.read")
@@ -50,13 +49,13 @@ def build_encoder(
         product = graph.product(rows, "projection.weight", weight, bias, "projection.product")
         size = encoder.projection.out_features
         batch = graph.node("Shape", ["lengths"], "projection.batch")
-        places = graph.constant("projection.places", [1 if last_state else -1, size])
+        places = graph.constant("projection.places", [1 if encoder.last_state else -1, size])
         by_row = graph.node("Concat", [batch, places], "projection.shape", axis=0)
         vectors = graph.node("Reshape", [product, by_row], "projection")  # (batch, vectors, code_size)
     if encoder.residual:
         embedded = graph.node("Transpose", ["embedded"], "embedded.by_batch", perm=[1, 0, 2])
         vectors = graph.node("Add", [vectors, embedded], "vectors.residual")
-    if last_state:
+    if encoder.last_state:
         _divide_by_norm(graph, vectors, "code")
         _mask_of_ones(graph)
     elif encoder.superposition is None:
@@ -131,9 +130,7 @@ def _read_in_loops(graph: Graph, encoder: Encoder) -> tuple[str, str, int]:
         directions = [LSTMWeights.of(layer)]
         if len(encoder.backward_layers):
             directions.append(LSTMWeights.of(encoder.backward_layers[number]))
-        states, final = append_lstm_layer(
-            graph, f"lstm.{number}", states, directions, hold=encoder.single and encoder.superposition is None
-        )
+        states, final = append_lstm_layer(graph, f"lstm.{number}", states, directions, hold=encoder.last_state)
         size = directions[0].hidden_size * len(directions)
     return states, final, size
 

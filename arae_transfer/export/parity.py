@@ -218,6 +218,11 @@ def decoding_feed(
 ) -> dict[str, Any]:
     """Return the inputs of a greedy decoder's graph, the source (batch, time) among them where the graph reads it."""
     feed = {"code": code, "code_mask": mask, "maximum_length": np.array(maximum_length), "source": source}
+    return read_inputs(session, feed)
+
+
+def read_inputs(session: onnxruntime.InferenceSession, feed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of some inputs that a graph reads."""
     wanted = {each.name for each in session.get_inputs()}
     return {name: values for name, values in feed.items() if name in wanted}
 

@@ -46,6 +46,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.single = model.one_vector
+        self.last_state = model.code == "single"  # the code is the last state itself (the paper)
         self.superposition = superposition
         self.embedding = embedding or nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
         self.dropout = nn.Dropout(model.dropout)
@@ -90,7 +91,7 @@ class Encoder(nn.Module):
                 states = torch.cat([ahead, behind], dim=2)  # (batch, time, 2 x hidden)
             else:
                 states = ahead
-        if self.single and self.superposition is None:
+        if self.last_state:
             mask = torch.ones(tokens.size(0), 1, dtype=torch.bool, device=tokens.device)  # (batch, 1)
             return functional.normalize(self.projection(final).float(), dim=2), mask
         positions = torch.arange(tokens.size(1), device=tokens.device)
