@@ -243,6 +243,12 @@ class Pairs:
         minimum=0,
         maximum=100,
     )
+    naturalness: float = _setting(
+        0.0,
+        "How much it counts in the choice of a rewrite, in nats a nat, that a discriminator takes it for a sentence "
+        "that somebody wrote; it is trained for this on sentences and rewrites. 0: it is not asked.",
+        minimum=0,
+    )
     back: float = _setting(1.0, "The weight of reconstructing a sentence from its rewrite.", minimum=0)
     forward: float = _setting(0.5, "The weight of producing the rewrite from its sentence.", minimum=0)
 
@@ -430,6 +436,7 @@ def _check_task(recipe: Recipe, source: str) -> None:
         ("noise.style_share", recipe.noise.style_share, "0"),
         ("pairs.sentences", recipe.pairs.sentences, "0"),
         ("pairs.propose", recipe.pairs.propose, "0"),
+        ("pairs.naturalness", recipe.pairs.naturalness, "0"),
         ("cycle.weight", recipe.cycle.weight, "0"),
         ("cycle.delete", recipe.cycle.delete, "0"),
     ]
@@ -462,6 +469,7 @@ _TEXT_KEYS: dict[str, object] = {
     "noise.style_share": 0.0,
     "pairs.sentences": 0,
     "pairs.propose": 0,
+    "pairs.naturalness": 0.0,
     "cycle.weight": 0.0,
     "cycle.delete": 0.0,
     "training.candidates": 0,
@@ -565,6 +573,8 @@ def _unknown_key(key: str, known: list[str], source: str) -> AraeError:
     name = key.rpartition(".")[2]
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     same_name = [candidate for candidate in known if candidate.rpartition(".")[2] == name]
+    if key == name and len(same_name) > 1:
+        return AraeError(f"{source}: there is no key {key}", f"there are {' and '.join(same_name)}.")
     near = difflib.get_close_matches(key, same_name, n=1, cutoff=0.0) or close
     hint = f"the nearest key is {near[0]}." if near else f"the keys are {', '.join(known)}."
     return AraeError(f"{source}: there is no key {key}", hint)

@@ -236,6 +236,13 @@ def test_an_unknown_key_or_section_of_a_file_names_the_nearest(table: dict[str, 
     assert error.hint == f"the nearest key is {nearest}."
 
 
+def test_a_name_that_several_sections_have_lists_them() -> None:
+    hint = refusal("batch_size=3").hint or ""
+    assert "training.batch_size" in hint
+    assert "labels.batch_size" in hint
+    assert "learning_rate" not in hint
+
+
 def test_a_key_like_no_other_lists_all() -> None:
     hint = refusal("qqqqqqq=3").hint
     assert hint is not None

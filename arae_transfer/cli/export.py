@@ -107,6 +107,9 @@ def export(
     shown = output or Path("exported") / loaded.recipe.name
     folder = shown.absolute()
     check_destination(folder)
+    rewrites = loaded.recipe.task == "rewriting" and loaded.recipe.data.kind == "text"
+    if beam > 1 and not rewrites:
+        ctx.fail(f"--beam searches rewrites of text, which {loaded.recipe.name} does not make.")
     if loaded.recipe.data.kind == "image":
         _export_images(run, loaded, folder, evaluation, quiet=quiet)
         typer.echo(shown)
@@ -118,7 +121,7 @@ def export(
         _export_classification(loaded, folder, lines, checkpoint, cast(Literal["fp16", "fp32"], weights), quiet=quiet)
         typer.echo(shown)
         return
-    class_lines = _training_lines(run, loaded, quiet=quiet) if loaded.recipe.task == "rewriting" else None
+    class_lines = _training_lines(run, loaded, quiet=quiet) if rewrites else None
     sentences = loaded.state.step * loaded.recipe.training.batch_size * len(loaded.classes)
     exported = export_model(
         loaded.model,

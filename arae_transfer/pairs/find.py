@@ -35,6 +35,8 @@ _PARTS = 3
 _CHUNK = 200
 # So many candidates of a sentence, the best ones, are shown to the proposer: in 99 of 100 cases it takes one of them.
 _SHOWN = 3
+# So many of them are judged by how natural they are before.
+_JUDGED = 10
 # Of the chosen rewrites, the share that the proposer finds least likely is left out: there every rewrite is nonsense.
 _LEAST_LIKELY = 0.07
 
@@ -55,6 +57,15 @@ class Proposer(Protocol):
         """Return the log-probability of each rewrite given its sentence, and of the sentence given the rewrite."""
 
 
+class NaturalnessJudge(Protocol):
+    """Whoever knows how natural rewrites are."""
+
+    def log_probabilities(
+        self, lines: Mapping[str, Sequence[str]], sentences: Sequence[str], rewrites: Sequence[Sequence[str]]
+    ) -> list[Floats]:
+        """Return, for each sentence, the log-probability that somebody wrote each of its rewrites, the best first."""
+
+
 @dataclass(frozen=True)
 class _Task:
     """One sentence to rewrite: the indices of its class and of the wanted one, and what others proposed."""
@@ -72,6 +83,8 @@ def find_pairs(
     progress: Progress,
     workers: int | None = None,
     proposer: Proposer | None = None,
+    judge: NaturalnessJudge | None = None,
+    naturalness: float = 1.0,
 ) -> list[Pair]:
     """Search rewrites of randomly chosen sentences, the same number of each class.
 
@@ -82,6 +95,8 @@ def find_pairs(
         progress: Told now and then how far the search is.
         workers: The number of processes; None: one per core that this process may use.
         proposer: Whoever proposes rewrites beside those of the search, and has a say in the choice.
+        judge: Whoever knows how natural rewrites are.
+        naturalness: How much what the judge says counts.
 
     Returns:
         The pairs whose rewrite is surely of its class, fluent and not far from the sentence, in the order of the draw.
@@ -96,16 +111,16 @@ def find_pairs(
     )
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    rated = _told(_rewrite_all(tasks, knowledge, workers), progress, len(tasks))
+    if judge is not None:
+        rated = _judged(list(rated), lines, judge, naturalness)
     pairs: list[Pair] = []
     likelihoods: list[float] = []
-    done = 0
-    for chunk, rated in _rewrite_all(tasks, knowledge, workers):
-        for task, rewrite in zip(chunk, _choose(chunk, rated, knowledge.choice, proposer), strict=True):
+    for chunk, good in rated:
+        for task, rewrite in zip(chunk, _choose(chunk, good, knowledge.choice, proposer), strict=True):
             if rewrite is not None:
                 pairs.append(Pair(names[task.source], task.sentence, names[task.target], " ".join(rewrite.words)))
                 likelihoods.append(rewrite.likelihood)
-        done += len(chunk)
-        progress(done, len(tasks))
     if proposer is None or not pairs:
         return pairs
     floor = np.quantile(likelihoods, _LEAST_LIKELY)
@@ -203,6 +218,38 @@ def _directions(tasks: Sequence[_Task]) -> Iterator[tuple[tuple[int, int], list[
         yield kind, [row for row, own in enumerate(kinds) if own == kind]
 
 
+# Some tasks, and the good rewrites of each, the best first.
+_Rated = tuple[Sequence[_Task], list[list[RatedRewrite]]]
+
+
+def _told(rated: Iterator[_Rated], progress: Progress, total: int) -> Iterator[_Rated]:
+    """Tell how far the search is."""
+    done = 0
+    for chunk, good in rated:
+        done += len(chunk)
+        progress(done, total)
+        yield chunk, good
+
+
+def _judged(
+    rated: Sequence[_Rated], lines: Mapping[str, Sequence[str]], judge: NaturalnessJudge, weight: float
+) -> Iterator[_Rated]:
+    """Add to each rewrite's score how natural it is."""
+    candidates = [own[:_JUDGED] for _, good in rated for own in good]
+    sentences = [task.sentence for chunk, _ in rated for task in chunk]
+    rewrites = [[" ".join(rewrite.words) for rewrite in own] for own in candidates]
+    judged = iter(zip(candidates, judge.log_probabilities(lines, sentences, rewrites), strict=True))
+    for chunk, _ in rated:
+        good = []
+        for own, natural in islice(judged, len(chunk)):
+            scored = [
+                replace(rewrite, score=rewrite.score + weight * float(value))
+                for rewrite, value in zip(own, natural, strict=True)
+            ]
+            good.append(sorted(scored, key=lambda rewrite: -rewrite.score))
+        yield chunk, good
+
+
 def _choose(
     tasks: Sequence[_Task],
     rated: Sequence[Sequence[RatedRewrite]],
@@ -272,9 +319,7 @@ def _rewrite_chunk(tasks: Sequence[_Task]) -> list[list[RatedRewrite]]:
     return _worker.rewrite(tasks)
 
 
-def _rewrite_all(
-    tasks: Sequence[_Task], knowledge: _Knowledge, workers: int
-) -> Iterator[tuple[Sequence[_Task], list[list[RatedRewrite]]]]:
+def _rewrite_all(tasks: Sequence[_Task], knowledge: _Knowledge, workers: int) -> Iterator[_Rated]:
     chunks = [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
     if workers < 2 or len(chunks) < 2 * workers:
         rewriter = _Rewriter(knowledge)

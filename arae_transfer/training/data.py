@@ -32,6 +32,7 @@ from arae_transfer.training.batch import (
     parallel_sentences,
 )
 from arae_transfer.training.device import choose_precision
+from arae_transfer.training.naturalness import Naturalness
 from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.proposals import ModelProposals
 from arae_transfer.training.reporter import Reporter
@@ -146,8 +147,22 @@ class PreparedData:
         return fingerprint(self.train)
 
     def save(self) -> None:
-        """Write into the run what its data are read by."""
+        """Write into the run what its data are read by, and the pairs that were given.
+
+        Raises:
+            AraeError: The run has other pairs already, or one of them cannot be written.
+        """
         self.tokenizer.save(self._layout.tokenizer)
+        if not self._given_pairs:
+            return
+        if self._layout.pairs.is_file():
+            if read_pairs(self._layout.pairs) != list(self._given_pairs):
+                raise AraeError(
+                    f"the run has other pairs than those of --pairs, in {self._layout.pairs}",
+                    "leave --pairs out to go on with its own, or start a new run with --name.",
+                )
+            return
+        write_pairs(self._layout.pairs, self._given_pairs)
 
     def validate(self, model: ARAE, device: torch.device) -> ValidationReport | None:
         """Score a model on the held-out sentences, all processes together; the leading one alone gets the report."""
@@ -241,9 +256,7 @@ class PreparedData:
         recipe = self.recipe
         if self._layout.pairs.is_file():
             return read_pairs(self._layout.pairs)
-        if self._given_pairs:
-            pairs = list(self._given_pairs)
-        elif self._initial is not None and self._initial.pairs.is_file() and recipe.pairs.propose == 0:
+        if self._initial is not None and self._initial.pairs.is_file() and recipe.pairs.propose == 0:
             pairs = read_pairs(self._initial.pairs)
         else:
             most = max(SAMPLED_LINES, _LINES_PER_PAIR * recipe.pairs.sentences)
@@ -257,8 +270,19 @@ class PreparedData:
                 proposer = ModelProposals(
                     model.eval(), self.tokenizer, self.style, recipe.pairs.propose, seed, told, precision
                 )
+            judge = None
+            if recipe.pairs.naturalness > 0:
+                device = next(model.parameters()).device
+                learning = partial(self._reporter.search, what="learning to tell rewrites")
+                judge = Naturalness(self.tokenizer, recipe.training.seed, device, learning)
             pairs = find_pairs(
-                lines, recipe.pairs.sentences, recipe.training.seed, self._reporter.search, proposer=proposer
+                lines,
+                recipe.pairs.sentences,
+                recipe.training.seed,
+                self._reporter.search,
+                proposer=proposer,
+                judge=judge,
+                naturalness=recipe.pairs.naturalness,
             )
         write_pairs(self._layout.pairs, pairs)
         return pairs

@@ -161,6 +161,13 @@ def test_classes_have_decoders_of_their_own(data: Path, tmp_path: Path) -> None:
         assert size_of((tmp_path / "p").read_bytes()) == (5 * SIDE + 4 * 2, rows * SIDE + (rows - 1) * 2)
 
 
+def test_images_are_not_searched_with_a_beam(run: Path, tmp_path: Path) -> None:
+    done = arae("export", run, "-o", tmp_path / "beams", "--beam", 3)
+    assert done.exit_code == 2
+    assert "--beam searches rewrites of text" in done.stderr
+    assert not (tmp_path / "beams").exists()
+
+
 def test_samples_are_a_grid_that_depends_on_the_seed_alone(exported: Path, tmp_path: Path) -> None:
     pictures = []
     for seed in (3, 3, 4):

@@ -519,6 +519,13 @@ def test_pairs_that_are_given_are_learned_from_and_kept(place: Path) -> None:
         "good\tthe soup was warm .\tbad\tthe soup was cold .",
     ]
     assert '"train/pairs"' in RunLayout(run).metrics.read_text("utf-8")
+    # To go on needs no pairs again, agrees with the same ones and refuses others.
+    succeed(arae(str(run), "--resume", "--data", "data", "--quiet"))
+    succeed(
+        arae(str(run), "--resume", "--data", "data", "--quiet", "--pairs", GIVEN, "--pairs", "good-to-bad=back.tsv")
+    )
+    fail(arae(str(run), "--resume", "--data", "data", "--quiet", "--pairs", GIVEN), "other pairs", "--name")
+    assert RunLayout(run).pairs.read_text("utf-8").splitlines() == kept
     # The same pairs, as a run keeps them.
     again = succeed(train("--name", "two", *JOINT, "--pairs", str(RunLayout(run).pairs)))
     assert RunLayout(again).pairs.read_text("utf-8").splitlines() == kept
