@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,12 @@ class Tokenizer:
         """Write the SentencePiece model file atomically."""
         write_bytes(path, self.serialized)
 
+    @cached_property
+    def characters(self) -> frozenset[str]:
+        """The characters that the vocabulary holds, but for the blank; all others become bytes."""
+        pieces = (self._processor.id_to_piece(number) for number in range(MINIMUM_VOCABULARY - 1, self.vocabulary_size))
+        return frozenset("".join(pieces)) - {"\u2581"}
+
     def encode(self, line: str) -> list[int]:
         """Return the piece ids of a line, without begin and end ids."""
         ids: list[int] = self._processor.encode(line)
@@ -160,6 +167,11 @@ class Tokenizer:
     def decode_rows(self, rows: Iterable[Iterable[int]]) -> list[str]:
         """Return the text of each row of piece ids."""
         return [self.decode(row) for row in rows]
+
+
+def has_unknown_characters(ids: Iterable[int]) -> bool:
+    """Say whether there are bytes of characters outside the vocabulary among the ids of a line."""
+    return any(END_ID < number < MINIMUM_VOCABULARY - 1 for number in ids)
 
 
 def _until_end(ids: Iterable[int]) -> Iterator[int]:

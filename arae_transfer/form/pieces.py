@@ -22,7 +22,7 @@ from arae_transfer.form.description import Form
 # Line breaks of any kind and other controls become blanks; a tab is a blank already.
 _CONTROLS = dict.fromkeys((*range(9), *range(10, 32), *range(127, 160), 8232, 8233), " ")
 # What keyboards and phones type for the corpus's characters, one for one, so that positions stay.
-_PLAIN_CHARACTERS = str.maketrans("‘’ʼ′“”„«»″–‐‑£€¥", '\'\'\'\'""""""---$$$')
+PLAIN_CHARACTERS = str.maketrans("‘’ʼ′“”„«»″–‐‑£€¥", '\'\'\'\'""""""---$$$')
 _SYMBOLS = "\u2190-\u2bff\ufe0f\u200d\U0001f000-\U0001faff"
 _BREAKS = rf"""\s,;:?!()\[\]{{}}<>"'`@\#$%&.…—{_SYMBOLS}"""
 _LETTERS = rf"[^\-{_BREAKS}]++"
@@ -98,7 +98,7 @@ def cut(line: str, form: Form) -> Pieces:
         form: How the corpus is written. With plain tokens only the case and the numbers of a piece change.
     """
     line = without_controls(line)
-    text = line if line.isascii() else line.translate(_PLAIN_CHARACTERS)
+    text = line if line.isascii() else line.translate(PLAIN_CHARACTERS)
     treebank = form.tokens == "penn-treebank"
     # In a plain corpus marks stand as they are typed, curly ones too.
     source = text if treebank else line

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from arae_transfer.form.alignment import ABSENT, align
 from arae_transfer.form.casing import SENTENCE_ENDS, Casing, begins_next
+from arae_transfer.form.characters import fold
 from arae_transfer.form.description import Form, FormChoice
 from arae_transfer.form.pieces import cut, without_controls
 from arae_transfer.form.recognition import recognizer
@@ -22,6 +23,21 @@ _STRAIGHT_QUOTES = {"``": '"', "''": '"'}
 
 
 @dataclass(frozen=True, slots=True)
+class Carried:
+    """A word that the model does not read, such as an emoji, and that stands in the answer where it stood in the line.
+
+    Attributes:
+        before: The position of the read word that it stands before.
+        gap: The blanks before it.
+        surface: How it was typed.
+    """
+
+    before: int
+    gap: str
+    surface: str
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What must be undone in an answer; false when nothing must.
 
@@ -29,11 +45,13 @@ class Memory:
         words: The typed line's words in the corpus's form.
         surfaces: How each was typed.
         gaps: The blanks before each, and those after the last.
+        carried: The words that are carried past the model, in order; they are not among the others.
     """
 
     words: tuple[str, ...] = ()
     surfaces: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
+    carried: tuple[Carried, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.words)
@@ -56,19 +74,53 @@ class Writer:
         self._treebank = form.tokens == "penn-treebank"
         self._is_in_form = recognizer(form)
 
-    def to_corpus(self, line: str) -> tuple[str, Memory]:
+    def to_corpus(self, line: str, known: Collection[str] | None = None) -> tuple[str, Memory]:
         """Return the line as the corpus would write it, and what ``from_corpus`` must know about it.
 
         No line raises. Control characters and line breaks inside an ordinary line become blanks.
+
+        Args:
+            line: The line.
+            known: The characters that the model reads, for a line that has others: accents are then left out, and words
+                with other characters, such as emoji, are carried past the model. A line that has more of these than of
+                words is written as if all characters were known, and so is one that is said to be in the form.
         """
+        if known is not None and self.choice != "corpus":
+            text, memory = self._in_known_characters(line, known)
+            if memory:
+                return text, memory
         if self._untouched or (self.choice == "auto" and self._is_in_form(line)):
             return line, _NOTHING
         words, surfaces, gaps = cut(line, self.form)
+        return self._join(words, gaps), Memory(tuple(words), tuple(surfaces), tuple(gaps))
+
+    def _in_known_characters(self, line: str, known: Collection[str]) -> tuple[str, Memory]:
+        """Write a line in known characters; nothing is remembered where most of its words have others."""
+        pieces = cut(line, self.form)
+        words: list[str] = []
+        surfaces: list[str] = []
+        gaps: list[str] = []
+        carried: list[Carried] = []
+        for word, surface, gap in zip(pieces.words, pieces.surfaces, pieces.gaps, strict=False):
+            folded = fold(word, known, lower_case=self.form.lower_case)
+            if folded is None:
+                carried.append(Carried(len(words), gap, surface))
+            else:
+                words.append(folded)
+                surfaces.append(surface)
+                gaps.append(gap)
+        if len(carried) > len(words):
+            return line, _NOTHING
+        gaps.append(pieces.gaps[-1])
+        # Words between which others stood, and no blank, are still two.
+        parted = {each.before for each in carried} - {0}
+        apart = [gap or " " if place in parted else gap for place, gap in enumerate(gaps)]
+        return self._join(words, apart), Memory(tuple(words), tuple(surfaces), tuple(gaps), tuple(carried))
+
+    def _join(self, words: Sequence[str], gaps: Sequence[str]) -> str:
         if self._treebank:
-            text = " ".join(words)
-        else:
-            text = "".join([gap + word for gap, word in zip(gaps, words, strict=False)]) + gaps[-1]
-        return text, Memory(tuple(words), tuple(surfaces), tuple(gaps))
+            return " ".join(words)
+        return "".join([gap + word for gap, word in zip(gaps, words, strict=False)]) + gaps[-1]
 
     def from_corpus(self, answer: str, memory: Memory) -> str:
         """Return the model's answer in the way in which the line was typed.
@@ -76,7 +128,8 @@ class Writer:
         What follows in the answer on what it followed in the line is written as it was typed: blanks, capitals, curly
         quotes, "!!!". The rest is written by rule. The line's numbers fill the placeholders from left to right; those
         left over are left out, and a placeholder without a number becomes ``UNKNOWN_NUMBER``. A final period is left
-        out where the line has no final mark.
+        out where the line has no final mark. What was carried past the model stands before the word that it stood
+        before, or where the next one of the line is, or at the end.
 
         Args:
             answer: The model's answer, in the corpus's form.
@@ -98,13 +151,18 @@ class Writer:
         else:
             words, _, gaps = cut(answer, self.form)
             positions = align(memory.words, words)
-        if not words:
+        if not words and not memory.carried:
             return ""
         hand = _Hand.of(memory, self.form, spaced)
         numbers = iter([s for w, s in zip(memory.words, memory.surfaces, strict=True) if w == self.form.number])
+        carried = list(reversed(memory.carried))
         parts: list[str] = []
         previous, starts = -1, True
+        if gaps:
+            gaps[0] = memory.gaps[0]
         for word, position, gap in zip(words, positions, gaps, strict=False):
+            while carried and carried[-1].before <= position:
+                parts += (carried[-1].gap, carried.pop().surface)
             follows = position == previous + 1
             parts.append(memory.gaps[position] if follows else gap)
             if word == self.form.number:
@@ -116,7 +174,8 @@ class Writer:
             if starts or word in SENTENCE_ENDS:
                 starts = begins_next(word, starts)
             previous = position
-        parts[0] = memory.gaps[0]
+        for left in reversed(carried):
+            parts += (left.gap, left.surface)
         parts.append(memory.gaps[-1])
         return "".join(parts)
 
@@ -129,30 +188,41 @@ class _Hand:
         casing: The use of capitals; None where the corpus keeps them.
         marks: How the line types the marks that it holds.
         curly: Whether its apostrophes are curly.
+        accents: Its words that the model reads without their accents, with them.
     """
 
     casing: Casing | None
     marks: Mapping[str, str]
     curly: bool
+    accents: Mapping[str, str]
 
     @classmethod
     def of(cls, memory: Memory, form: Form, spaced: bool) -> _Hand:
         casing = Casing.of(memory.words, memory.surfaces) if form.lower_case else None
+        accents = {
+            word: surface.lower() if form.lower_case else surface
+            for word, surface in zip(memory.words, memory.surfaces, strict=True)
+            if not surface.isascii() and surface[0].isalpha()
+        }
         if form.tokens == "plain" or spaced:
-            return cls(casing, {}, False)
+            return cls(casing, {}, False, accents)
         marks = {
             word: surface
             for word, surface in zip(memory.words, memory.surfaces, strict=True)
             if word != surface and surface and not surface[0].isalnum()
         }
-        return cls(casing, _STRAIGHT_QUOTES | marks, "’" in " ".join(memory.surfaces))
+        return cls(casing, _STRAIGHT_QUOTES | marks, "’" in " ".join(memory.surfaces), accents)
 
     def write(self, word: str, starts: bool) -> str:
         """Return the word as typed; ``starts`` says that it begins a sentence."""
         mark = self.marks.get(word)
         if mark is not None:
             return mark
-        if self.casing is not None:
+        if self.casing is None:
+            word = self.accents.get(word, word)
+        elif word in self.accents and word not in self.casing.names:
+            word = self.casing.spell(self.accents[word], starts)
+        else:
             word = self.casing.spell(word, starts)
         return word.replace("'", "’") if self.curly else word
 

@@ -31,7 +31,7 @@ from arae_transfer.runtime.candidates import (
 from arae_transfer.runtime.long_lines import LONG, Pieces, cut_in_two, cut_into_sentences
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.sessions import Device, Float32, Int64, Sessions
-from arae_transfer.tokenizer import END_ID, MINIMUM_VOCABULARY, PAD_ID, Tokenizer
+from arae_transfer.tokenizer import END_ID, MINIMUM_VOCABULARY, PAD_ID, Tokenizer, has_unknown_characters
 
 if TYPE_CHECKING:
     from arae_transfer.form import Writer
@@ -475,6 +475,10 @@ class Rewriter:
             cuts.append(cut)
         prepared = []
         encoded = self._tokenizer.encode_lines(texts)
+        for place in [place for place, ids in enumerate(encoded) if has_unknown_characters(ids)]:
+            text, _ = bound(one_line(lines[place]), most * CHARACTERS_PER_TOKEN)
+            texts[place], memories[place] = writer.to_corpus(text, self._tokenizer.characters)
+            encoded[place] = self._tokenizer.encode(texts[place])
         for source, text, ids, memory, cut in zip(lines, texts, encoded, memories, cuts, strict=True):
             row = [*ids[: most - 1], END_ID] if ids else []
             prepared.append(_Prepared(source, text, row, memory, cut or len(ids) >= most))

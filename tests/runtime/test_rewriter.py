@@ -203,6 +203,27 @@ def test_a_form_from_the_future_is_refused(small_model: Path) -> None:
         Rewriter.load(small_model, device="cpu").prepare("positive")
 
 
+def test_accents_and_emoji_are_kept() -> None:
+    shipped_rewriter = Rewriter.load(device="cpu")
+    lines = [
+        "The Café was awful, café staff rude!",
+        "the soup was bad 😡",
+        "the łódź pub was terrible .",
+        "It was awful!",
+    ]
+    rewrites = list(shipped_rewriter.rewrites(lines, "positive"))
+    for part, each in zip(
+        (("The Café was ", ", café staff "), (" 😡",), ("the łódź pub was ",), ()), rewrites, strict=True
+    ):
+        assert all(words in each.output for words in part), each.output
+        assert each.output != each.source
+        assert (each.unread, each.pieces) == (0, 1)
+    # One at a time, or ordered differently, they are read alike.
+    assert [next(iter(shipped_rewriter.rewrites([line], "positive"))).output for line in lines] == [
+        each.output for each in rewrites
+    ]
+
+
 def test_what_is_in_another_script_is_left_as_it_is() -> None:
     shipped_rewriter = Rewriter.load(device="cpu")  # a real tokenizer, and the default model
     lines = [

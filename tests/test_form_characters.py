@@ -1,0 +1,121 @@
+"""Characters that a model does not read: accents come back, and what cannot be read is carried past the model."""
+
+from __future__ import annotations
+
+import random
+import string
+import unicodedata
+
+import pytest
+
+from arae_transfer.form import Form, Memory, Writer
+from arae_transfer.form.characters import fold
+
+REVIEWS = Form(lower_case=True, tokens="penn-treebank", number="_num_")
+FORMS = [
+    REVIEWS,
+    Form(),
+    Form(lower_case=True),
+    Form(tokens="penn-treebank"),
+    Form(tokens="penn-treebank", number="NUM"),
+]
+KNOWN = frozenset(string.ascii_letters + string.digits + string.punctuation)
+
+# A line, how the model reads it, an answer, and how that is written.
+LINES = [
+    ("The café was bad!", "the cafe was bad !", "the cafe was great !", "The café was great!"),
+    ("the café was bad .", "the cafe was bad .", "a great cafe .", "a great café ."),
+    ("Bad Café, bad café.", "bad cafe , bad cafe .", "great cafe , a cafe .", "Great Café, a Café."),
+    ("CRÈME BRÛLÉE IS BAD", "creme brulee is bad", "a creme is great", "A CRÈME IS GREAT"),
+    ("Señor Frog was bad", "senor frog was bad", "i love senor frog", "I love señor Frog"),
+    ("the ﬁsh is ｂａｄ", "the fish is bad", "the fish is good", "the ﬁsh is good"),
+    ("the soup was bad 😡", "the soup was bad", "the soup was great", "the soup was great 😡"),
+    ("the soup 😡 was bad.", "the soup was bad .", "a soup was great .", "a soup 😡 was great."),
+    ("🍕 Pizza was bad🍕🍕!", "pizza was bad !", "pizza is great !", "🍕 Pizza is great🍕🍕!"),
+    ("the łódź pub was bad", "the pub was bad", "the pub was great", "the łódź pub was great"),
+    ("bad → never again", "bad never again", "great", "great → "),
+    ("so 😡 bad 😡 here", "so bad here", "", "😡 😡"),
+]
+
+
+@pytest.mark.parametrize(("line", "read", "answer", "written"), LINES)
+def test_what_is_not_read_comes_back_in_its_place(line: str, read: str, answer: str, written: str) -> None:
+    writer = Writer(REVIEWS)
+    text, memory = writer.to_corpus(line, KNOWN)
+    assert text == read
+    assert writer.from_corpus(answer, memory).split() == written.split()
+    assert writer.from_corpus(text, memory) == line
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_every_line_is_read_in_known_characters_and_repeated_as_typed(form: Form) -> None:
+    draw = random.Random(4)
+    units = [
+        "the ",
+        "café",
+        "Niño ",
+        "😡",
+        " 👎🏽",
+        "ł",
+        " bad",
+        ". ",
+        "!",
+        "’s ",
+        "“",
+        "12 ",
+        "ужас ",
+        "\u200b",
+        "e\u0301 ",
+        "½",
+        "ﬁ",
+    ]
+    writer = Writer(form, "ordinary")
+    carried = 0
+    for _ in range(400):
+        chosen = [draw.choice(units) for _ in range(draw.randint(1, 12))]
+        # Without blanks, the answer of a model of plain text cannot be cut where the line was.
+        line = "".join(chosen) if form.tokens == "penn-treebank" else " ".join(chosen)
+        text, memory = writer.to_corpus(line, KNOWN)
+        assert writer.from_corpus(text, memory) == line
+        if memory.carried:
+            carried += 1
+            assert set(text) <= KNOWN | {" "}
+    assert carried > 50
+
+
+def test_a_line_of_mostly_unknown_words_stays_one() -> None:
+    writer = Writer(REVIEWS)
+    for line in ("ужасная еда", "😡", "😡 bad 😡"):
+        assert writer.to_corpus(line, KNOWN) == writer.to_corpus(line)
+        assert not writer.to_corpus(line, KNOWN)[1].carried
+
+
+def test_a_line_said_to_be_in_the_form_is_left_alone() -> None:
+    line = "the café 😡 was bad ."
+    assert Writer(REVIEWS, "corpus").to_corpus(line, KNOWN) == (line, Memory())
+
+
+def test_known_characters_stay() -> None:
+    assert fold("café", KNOWN | {"é"}, lower_case=True) == "café"
+    assert Writer(REVIEWS).to_corpus("the café was bad", KNOWN | {"é"})[0] == "the café was bad"
+
+
+@pytest.mark.parametrize(
+    ("word", "folded"),
+    [
+        ("jalapeño", "jalapeno"),
+        (unicodedata.normalize("NFD", "jalapeño"), "jalapeno"),
+        ("ｆｏｏｄ", "food"),
+        ("zero\u200bwidth", "zerowidth"),
+        ("m²", "m2"),
+        ("™", "tm"),
+        ("don’t", "don't"),
+        ("łódź", None),
+        ("हिन्दी", None),
+        ("한국", None),
+        ("\u0301", None),
+        ("\u200b", None),
+    ],
+)
+def test_a_word_is_folded_as_a_whole_or_not_at_all(word: str, folded: str | None) -> None:
+    assert fold(word, KNOWN, lower_case=True) == folded
