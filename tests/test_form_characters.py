@@ -35,6 +35,12 @@ LINES = [
     ("the łódź pub was bad", "the pub was bad", "the pub was great", "the łódź pub was great"),
     ("bad → never again", "bad never again", "great", "great → "),
     ("so 😡 bad 😡 here", "so bad here", "", "😡 😡"),
+    (
+        "Bad http://t.co/aB1, ask me@Home.org!",
+        "bad , ask !",
+        "great , ask !",
+        "Great http://t.co/aB1, ask me@Home.org!",
+    ),
 ]
 
 

@@ -30,10 +30,13 @@ CLITICS = "s|m|re|ve|ll|d|n"
 # A period and a capital after small letters, as in "cold.The", end a sentence and begin one.
 _NO_SENTENCE_BREAK = r"(?! [A-Z] (?<=[a-z]{2}\.[A-Z]) )"
 
+_WEB = r"""
+  (?:https?://|www\.) [^\s<>"]* [^\s<>"'.,!?;:)\]}]
+| [\w.+-]{1,64}+ @ [\w-]{1,63}+ (?:\.[\w-]{1,63}+){1,8}+
+"""
 _SCANNER = rf"""
   (?P<quote>   " | `` | '' )
-| (?P<web>     (?:https?://|www\.) [^\s<>"]* [^\s<>"'.,!?;:)\]}}]
-             | [\w.+-]{{1,64}}+ @ [\w-]{{1,63}}+ (?:\.[\w-]{{1,63}}+){{1,8}}+ )
+| (?P<web>     {_WEB} )
 | (?P<dots>    \.{{2,}} | … )
 | (?P<end>     [!?]+ )
 | (?P<dash>    -{{2,}} | — )
@@ -48,6 +51,7 @@ _SCANNER = rf"""
                  | (?<=\d) [,:] (?=\d) )*+ )
 | (?P<mark>    \S )
 """
+_ADDRESS = re.compile(_WEB, re.VERBOSE)
 _RUNS = {"dots": "...", "dash": "--"}
 _CLITIC_AT_END = re.compile(rf"(?i)(?:(?<=[^\W\d])n't|(?<=\w)'(?:{CLITICS}))\Z")
 # Two words that people write as one, and where the Treebank cuts them.
@@ -83,6 +87,16 @@ class Pieces(NamedTuple):
 def without_controls(line: str) -> str:
     """Return the line with line breaks and other control characters turned into blanks."""
     return line if line.isprintable() else line.translate(_CONTROLS)
+
+
+def is_address(word: str) -> bool:
+    """Say whether a word is an address of the web or of mail, which no rewriting may touch."""
+    return _ADDRESS.fullmatch(word) is not None
+
+
+def may_hold_address(line: str) -> bool:
+    """Say whether an address may be in a line; fast, and right where it says no."""
+    return "://" in line or "www." in line or "@" in line
 
 
 def is_number(word: str) -> bool:

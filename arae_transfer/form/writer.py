@@ -9,7 +9,7 @@ from arae_transfer.form.alignment import ABSENT, align
 from arae_transfer.form.casing import SENTENCE_ENDS, Casing, begins_next
 from arae_transfer.form.characters import fold
 from arae_transfer.form.description import Form, FormChoice
-from arae_transfer.form.pieces import cut, without_controls
+from arae_transfer.form.pieces import cut, is_address, may_hold_address, without_controls
 from arae_transfer.form.recognition import recognizer
 from arae_transfer.form.spacing import CONTRACTED, blanks
 
@@ -24,7 +24,7 @@ _STRAIGHT_QUOTES = {"``": '"', "''": '"'}
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """A word that the model does not read, such as an emoji, and that stands in the answer where it stood in the line.
+    """A word that the model does not read, such as an emoji or an address; it keeps its place in the answer.
 
     Attributes:
         before: The position of the read word that it stands before.
@@ -81,9 +81,10 @@ class Writer:
 
         Args:
             line: The line.
-            known: The characters that the model reads, for a line that has others: accents are then left out, and words
-                with other characters, such as emoji, are carried past the model. A line that has more of these than of
-                words is written as if all characters were known, and so is one that is said to be in the form.
+            known: The characters that the model reads, for a line that has others, or addresses: accents are then left
+                out, and words with other characters, such as emoji, and addresses are carried past the model. A line
+                that has more of these than of words is written as if all characters were known, and so is one that is
+                said to be in the form.
         """
         if known is not None and self.choice != "corpus":
             text, memory = self._in_known_characters(line, known)
@@ -94,6 +95,10 @@ class Writer:
         words, surfaces, gaps = cut(line, self.form)
         return self._join(words, gaps), Memory(tuple(words), tuple(surfaces), tuple(gaps))
 
+    def may_hold_address(self, line: str) -> bool:
+        """Say whether a line may hold an address, which is to be carried past the model."""
+        return self.choice != "corpus" and may_hold_address(line)
+
     def _in_known_characters(self, line: str, known: Collection[str]) -> tuple[str, Memory]:
         """Write a line in known characters; nothing is remembered where most of its words have others."""
         pieces = cut(line, self.form)
@@ -102,7 +107,7 @@ class Writer:
         gaps: list[str] = []
         carried: list[Carried] = []
         for word, surface, gap in zip(pieces.words, pieces.surfaces, pieces.gaps, strict=False):
-            folded = fold(word, known, lower_case=self.form.lower_case)
+            folded = None if is_address(surface) else fold(word, known, lower_case=self.form.lower_case)
             if folded is None:
                 carried.append(Carried(len(words), gap, surface))
             else:

@@ -475,10 +475,12 @@ class Rewriter:
             cuts.append(cut)
         prepared = []
         encoded = self._tokenizer.encode_lines(texts)
-        for place in [place for place, ids in enumerate(encoded) if has_unknown_characters(ids)]:
+        for place, ids in enumerate(encoded):
+            if not (has_unknown_characters(ids) or writer.may_hold_address(texts[place])):
+                continue
             text, _ = bound(one_line(lines[place]), most * CHARACTERS_PER_TOKEN)
             texts[place], memories[place] = writer.to_corpus(text, self._tokenizer.characters)
-            encoded[place] = self._tokenizer.encode(texts[place])
+            encoded[place] = self._tokenizer.encode(texts[place])  # the place that is read next is another
         for source, text, ids, memory, cut in zip(lines, texts, encoded, memories, cuts, strict=True):
             row = [*ids[: most - 1], END_ID] if ids else []
             prepared.append(_Prepared(source, text, row, memory, cut or len(ids) >= most))

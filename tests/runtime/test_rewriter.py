@@ -203,7 +203,7 @@ def test_a_form_from_the_future_is_refused(small_model: Path) -> None:
         Rewriter.load(small_model, device="cpu").prepare("positive")
 
 
-def test_accents_and_emoji_are_kept() -> None:
+def test_accents_emoji_and_addresses_are_kept() -> None:
     shipped_rewriter = Rewriter.load(device="cpu")
     lines = [
         "The Café was awful, café staff rude!",
@@ -211,10 +211,16 @@ def test_accents_and_emoji_are_kept() -> None:
         "the łódź pub was terrible .",
         "It was awful!",
     ]
+    lines.append("The staff at www.Joe.com/a?b=C is rude!")
+    parts = (
+        ("The Café was ", ", café staff "),
+        (" 😡",),
+        ("the łódź pub was ",),
+        (),
+        ("The staff at www.Joe.com/a?b=C is ",),
+    )
     rewrites = list(shipped_rewriter.rewrites(lines, "positive"))
-    for part, each in zip(
-        (("The Café was ", ", café staff "), (" 😡",), ("the łódź pub was ",), ()), rewrites, strict=True
-    ):
+    for part, each in zip(parts, rewrites, strict=True):
         assert all(words in each.output for words in part), each.output
         assert each.output != each.source
         assert (each.unread, each.pieces) == (0, 1)
