@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -29,6 +30,10 @@ from arae_transfer.tokenizer import END_ID, MINIMUM_VOCABULARY, PAD_ID, SPECIAL_
 # Whoever starts the tests in the background may have told them to ignore Ctrl-C, and processes pass that on; the tests
 # send it to the commands that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Where a process per core runs tests, threads of each on all cores would only wait for one another.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CLASSES = ("positive", "negative", "neutral tone", "endless")
 MAXIMUM_TOKENS = 24

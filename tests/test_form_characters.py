@@ -89,6 +89,17 @@ def test_every_line_is_read_in_known_characters_and_repeated_as_typed(form: Form
     assert carried > 50
 
 
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_what_stands_behind_the_end_of_what_was_read_is_forgotten(form: Form) -> None:
+    writer = Writer(form, "ordinary")
+    text, memory = writer.to_corpus("the soup 😡 was bad 🍕 but the rest 🍷 was ok", KNOWN)
+    assert [each.surface for each in memory.carried] == ["😡", "🍕", "🍷"]
+    left = writer.forget_behind(memory, "the soup was bad but")
+    assert [each.surface for each in left.carried] == ["😡", "🍕"]
+    assert writer.forget_behind(memory, text) == memory
+    assert "🍷" not in writer.from_corpus("the soup was good but", left)
+
+
 def test_a_line_of_mostly_unknown_words_stays_one() -> None:
     writer = Writer(REVIEWS)
     for line in ("ужасная еда", "😡", "😡 bad 😡"):

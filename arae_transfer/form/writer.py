@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from arae_transfer.form.alignment import ABSENT, align
 from arae_transfer.form.casing import SENTENCE_ENDS, Casing, begins_next
@@ -94,6 +94,13 @@ class Writer:
             return line, _NOTHING
         words, surfaces, gaps = cut(line, self.form)
         return self._join(words, gaps), Memory(tuple(words), tuple(surfaces), tuple(gaps))
+
+    def forget_behind(self, memory: Memory, read: str) -> Memory:
+        """Return what must be known of a line of which the model read only the beginning, ``read``."""
+        if not memory.carried:
+            return memory
+        words = len(read.split() if self._treebank else cut(read, self.form).words)
+        return replace(memory, carried=tuple(each for each in memory.carried if each.before < words))
 
     def may_hold_address(self, line: str) -> bool:
         """Say whether a line may hold an address, which is to be carried past the model."""

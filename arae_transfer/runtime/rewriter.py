@@ -479,8 +479,11 @@ class Rewriter:
             if not (has_unknown_characters(ids) or writer.may_hold_address(texts[place])):
                 continue
             text, _ = bound(one_line(lines[place]), most * CHARACTERS_PER_TOKEN)
-            texts[place], memories[place] = writer.to_corpus(text, self._tokenizer.characters)
-            encoded[place] = self._tokenizer.encode(texts[place])  # the place that is read next is another
+            texts[place], memory = writer.to_corpus(text, self._tokenizer.characters)
+            encoded[place] = again = self._tokenizer.encode(texts[place])
+            if len(again) >= most:
+                memory = writer.forget_behind(memory, self._tokenizer.decode(again[: most - 1]))
+            memories[place] = memory
         for source, text, ids, memory, cut in zip(lines, texts, encoded, memories, cuts, strict=True):
             row = [*ids[: most - 1], END_ID] if ids else []
             prepared.append(_Prepared(source, text, row, memory, cut or len(ids) >= most))

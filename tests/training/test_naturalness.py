@@ -16,8 +16,8 @@ from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training import naturalness
 from arae_transfer.training.naturalness import Floats, Naturalness
 
-LINES = make_sentences()["train"]
-SENTENCES = [line for own in LINES.values() for line in own[:600]]
+LINES = {name: own[:2000] for name, own in make_sentences()["train"].items()}
+SENTENCES = [line for own in LINES.values() for line in own[:400]]
 
 
 def swapped(sentence: str) -> str:
@@ -38,7 +38,7 @@ def quick() -> Iterator[None]:
     """Train a small network in small steps, which is enough for a grammar."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(naturalness, "_BATCH", 32)
-        patch.setattr(naturalness, "_LEAST_STEPS", 150)
+        patch.setattr(naturalness, "_LEAST_STEPS", 120)
         patch.setattr(naturalness, "_LEARNING_RATE", 1e-2)
         patch.setattr(network, "_EMBEDDING", 32)
         patch.setattr(network, "_FILTERS", 32)
