@@ -49,7 +49,10 @@ class Tokenizer:
                 f"the tokenizer's special ids are pad, unknown, begin, end = {ids}, not {tuple(SPECIAL_IDS.values())}",
                 "train it with --pad_id=0 --unk_id=1 --bos_id=2 --eos_id=3, or let `arae train` make one.",
             )
-        if not self._processor.is_byte(self._processor.piece_to_id("<0x00>")):
+        # Words that are always one piece, such as a placeholder of numbers, come before the bytes.
+        first = self._processor.piece_to_id("<0x00>")
+        self._bytes = range(first, first + 256)
+        if not self._processor.is_byte(first):
             raise AraeError(
                 "the tokenizer has no byte pieces, so it cannot write every character",
                 "train it with --byte_fallback=true, or let `arae train` make one.",
@@ -145,9 +148,13 @@ class Tokenizer:
 
     @cached_property
     def characters(self) -> frozenset[str]:
-        """The characters that the vocabulary holds, but for the blank; all others become bytes."""
-        pieces = (self._processor.id_to_piece(number) for number in range(MINIMUM_VOCABULARY - 1, self.vocabulary_size))
-        return frozenset("".join(pieces)) - {"\u2581"}
+        """The characters that have a piece of their own, but for the blank; all others become bytes."""
+        pieces = map(self._processor.id_to_piece, range(self.vocabulary_size))
+        return frozenset(piece for piece in pieces if len(piece) == 1) - {"\u2581"}
+
+    def count_bytes(self, ids: Iterable[int]) -> int:
+        """Count the ids of a line that are bytes of characters outside the vocabulary."""
+        return sum(number in self._bytes for number in ids)
 
     def encode(self, line: str) -> list[int]:
         """Return the piece ids of a line, without begin and end ids."""
@@ -167,11 +174,6 @@ class Tokenizer:
     def decode_rows(self, rows: Iterable[Iterable[int]]) -> list[str]:
         """Return the text of each row of piece ids."""
         return [self.decode(row) for row in rows]
-
-
-def has_unknown_characters(ids: Iterable[int]) -> bool:
-    """Say whether there are bytes of characters outside the vocabulary among the ids of a line."""
-    return any(END_ID < number < MINIMUM_VOCABULARY - 1 for number in ids)
 
 
 def _until_end(ids: Iterable[int]) -> Iterator[int]:

@@ -112,6 +112,14 @@ def test_a_line_said_to_be_in_the_form_is_left_alone() -> None:
     assert Writer(REVIEWS, "corpus").to_corpus(line, KNOWN) == (line, Memory())
 
 
+def test_a_number_is_read_though_its_placeholder_has_other_characters() -> None:
+    writer = Writer(REVIEWS)
+    for line in ("the 😡 took 12 minutes", "the 😡 took _num_ minutes ."):
+        text, memory = writer.to_corpus(line, KNOWN - {"_"})
+        assert text.startswith("the took _num_ minutes")
+        assert writer.from_corpus(text, memory) == line
+
+
 def test_known_characters_stay() -> None:
     assert fold("café", KNOWN | {"é"}, lower_case=True) == "café"
     assert Writer(REVIEWS).to_corpus("the café was bad", KNOWN | {"é"})[0] == "the café was bad"

@@ -165,3 +165,11 @@ def test_a_model_that_has_unknown_characters_is_refused(tmp_path: Path) -> None:
     path.write_bytes(other_model(vocab_size=80, pad_id=0, unk_id=1, bos_id=2, eos_id=3))
     with pytest.raises(AraeError, match="no byte pieces"):
         Tokenizer.load(path)
+
+
+def test_bytes_are_told_from_words_that_are_one_piece() -> None:
+    tokenizer = Tokenizer.train(["we waited _num_ minutes for the soup"] * 20, 300, whole=["_num_"])
+    assert tokenizer.count_bytes(tokenizer.encode("we waited _num_ minutes")) == 0
+    assert tokenizer.count_bytes(tokenizer.encode("the caf\u00e9 \U0001f355")) == 1 + 2 + 4  # c, é and the emoji
+    assert tokenizer.characters == set("waitednumsfohrp")
+    assert all(tokenizer.count_bytes(tokenizer.encode(each)) == 0 for each in tokenizer.characters)

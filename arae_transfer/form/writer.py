@@ -114,7 +114,9 @@ class Writer:
         gaps: list[str] = []
         carried: list[Carried] = []
         for word, surface, gap in zip(pieces.words, pieces.surfaces, pieces.gaps, strict=False):
-            folded = None if is_address(surface) else fold(word, known, lower_case=self.form.lower_case)
+            folded: str | None = word  # the placeholder of numbers is read as a whole
+            if word != self.form.number:
+                folded = None if is_address(surface) else fold(word, known, lower_case=self.form.lower_case)
             if folded is None:
                 carried.append(Carried(len(words), gap, surface))
             else:

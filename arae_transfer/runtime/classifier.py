@@ -25,7 +25,7 @@ from arae_transfer.runtime.rewriter import (
     wrong_shape,
 )
 from arae_transfer.runtime.sessions import Sessions
-from arae_transfer.tokenizer import END_ID, has_unknown_characters
+from arae_transfer.tokenizer import END_ID
 
 Probabilities = npt.NDArray[np.float32]
 SEPARATOR = "\t"
@@ -119,7 +119,7 @@ class Classifier:
         most = self.folder.maximum_tokens - 1
         text, cut = bound(one_line(sentence), most * CHARACTERS_PER_TOKEN)
         ids = self._tokenizer.encode(self._writer.to_corpus(text)[0])
-        if has_unknown_characters(ids):
+        if self._tokenizer.count_bytes(ids):
             ids = self._tokenizer.encode(self._writer.to_corpus(text, self._tokenizer.characters)[0])
         return ids[:most], cut or len(ids) > most
 

@@ -31,7 +31,7 @@ from arae_transfer.runtime.candidates import (
 from arae_transfer.runtime.long_lines import LONG, Pieces, cut_in_two, cut_into_sentences
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.sessions import Device, Float32, Int64, Sessions
-from arae_transfer.tokenizer import END_ID, MINIMUM_VOCABULARY, PAD_ID, Tokenizer, has_unknown_characters
+from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
 
 if TYPE_CHECKING:
     from arae_transfer.form import Writer
@@ -327,7 +327,7 @@ class Rewriter:
         rewrites = [Rewrite(line.source, "", to, 0, line.truncated, False, pieces=0) for line in prepared]
         lengths = [len(line.ids) for line in prepared]
         for number, line in enumerate(prepared):
-            if not line.truncated and _is_foreign(line.ids):
+            if not line.truncated and self._is_foreign(line.ids):
                 rewrites[number] = replace(
                     rewrites[number], output=one_line(line.source), tokens=len(line.ids) - 1, unread=1
                 )
@@ -476,7 +476,7 @@ class Rewriter:
         prepared = []
         encoded = self._tokenizer.encode_lines(texts)
         for place, ids in enumerate(encoded):
-            if not (has_unknown_characters(ids) or writer.may_hold_address(texts[place])):
+            if not (self._tokenizer.count_bytes(ids) or writer.may_hold_address(texts[place])):
                 continue
             text, _ = bound(one_line(lines[place]), most * CHARACTERS_PER_TOKEN)
             texts[place], memory = writer.to_corpus(text, self._tokenizer.characters)
@@ -488,6 +488,10 @@ class Rewriter:
             row = [*ids[: most - 1], END_ID] if ids else []
             prepared.append(_Prepared(source, text, row, memory, cut or len(ids) >= most))
         return prepared
+
+    def _is_foreign(self, ids: Sequence[int]) -> bool:
+        """Say whether more than half of a row's tokens, its end id left out, are single bytes of unknown characters."""
+        return 2 * self._tokenizer.count_bytes(ids) > max(0, len(ids) - 1)
 
     def _run(self, rows: Sequence[Sequence[int]], to: str) -> list[list[int]]:
         """Return the decoder's ids for rows of ids that end with the end id, each cut at its own bound."""
@@ -596,11 +600,6 @@ def _choose(rewrite: Rewrite, line: _Prepared, candidates: Sequence[Candidate], 
     if best.style < choice.min_confidence:
         return replace(rewrite, output=one_line(line.source), truncated=False, unsure=1)
     return replace(rewrite, output=best.output, unfinished=best.unfinished, pieces=1)
-
-
-def _is_foreign(ids: Sequence[int]) -> bool:
-    """Say whether more than half of a row's tokens, its end id left out, are single bytes of unknown characters."""
-    return 2 * sum(END_ID < token < MINIMUM_VOCABULARY - 1 for token in ids[:-1]) > max(0, len(ids) - 1)
 
 
 def _is_rewrite(candidate: Candidate, source: str) -> bool:
