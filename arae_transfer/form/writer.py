@@ -107,7 +107,7 @@ class Writer:
         return self.choice != "corpus" and may_hold_address(line)
 
     def _in_known_characters(self, line: str, known: Collection[str]) -> tuple[str, Memory]:
-        """Write a line in known characters; nothing is remembered where most of its words have others."""
+        """Write a line in known characters; nothing is remembered where most of its words have others, or none has."""
         pieces = cut(line, self.form)
         words: list[str] = []
         surfaces: list[str] = []
@@ -123,7 +123,7 @@ class Writer:
                 words.append(folded)
                 surfaces.append(surface)
                 gaps.append(gap)
-        if len(carried) > len(words):
+        if len(carried) > len(words) or (not carried and words == pieces.words):
             return line, _NOTHING
         gaps.append(pieces.gaps[-1])
         # Words between which others stood, and no blank, are still two.
