@@ -29,8 +29,11 @@ from arae_transfer.training.players import Metrics, Players
 from arae_transfer.training.processor import prepare_processor, torchs_own_products
 from arae_transfer.training.reporter import SilentReporter
 
-WARM_UP_STEPS = 2
+# A training soon has seen batches of all lengths; until then the processor's library writes programs for their sizes.
+_WARM_UP_STEPS, _WARM_UP_SECONDS, _LEAST_WARM_UP_STEPS = 40, 10.0, 2
 AUTOENCODER = "encoder and decoders"
+# A step after another's work finds neither its data in the caches nor its threads awake, as no step of a training does.
+_STEPS_A_TURN = 5
 _MATRIX = 1024
 _MATRIX_ON_GPU = 8192
 
@@ -206,6 +209,18 @@ def _timed(device: torch.device, run: Callable[[int], object], step: int) -> flo
     return time.perf_counter() - start
 
 
+def _warm_up(trainer: Trainer, run_reference: Callable[[int], None] | None) -> int:
+    """Train until steps are as fast as they get, or for some seconds, and return the number of the next step."""
+    end, step = time.perf_counter() + _WARM_UP_SECONDS, 0
+    while step < _LEAST_WARM_UP_STEPS or (step < _WARM_UP_STEPS and time.perf_counter() < end):
+        trainer._step(step)
+        if run_reference is not None:
+            run_reference(step)
+        step += 1
+    _finish(trainer.device)
+    return step
+
+
 def _player_times(trainer: Trainer, steps: Sequence[int]) -> dict[str, float]:
     """Return milliseconds per step by player."""
     plain = trainer.players
@@ -230,7 +245,7 @@ def measure_training(
         recipe: The recipe.
         data: Lines to learn from.
         device: ``auto``, ``cpu`` or ``cuda[:N]``.
-        steps: How many steps to measure, after two to warm up.
+        steps: How many steps to measure, after some seconds to warm up.
         reference: Whether to measure the plain reference step and the authors' released code as well.
 
     Raises:
@@ -250,16 +265,18 @@ def measure_training(
         if reference and comparable:
             corpora = list(trainer.text.train.values())
             release = stack.enter_context(ReleasedProcess(recipe, corpora, trainer.text.vocabulary_size))
-        for step in range(WARM_UP_STEPS + steps):
-            own = _timed(trainer.device, trainer._step, step)
-            other = _timed(trainer.device, run_reference, step) if run_reference is not None else 0.0
-            iteration = release.iterate() if release is not None else 0.0
-            if step >= WARM_UP_STEPS:
-                ours.append(own)
-                theirs.append(other)
-                released.append(iteration)
-    first = WARM_UP_STEPS + steps
-    players = _player_times(trainer, range(first, first + steps))
+        first = _warm_up(trainer, run_reference)
+        if release is not None:
+            for _ in range(_LEAST_WARM_UP_STEPS):
+                release.iterate()
+        for start in range(first, first + steps, _STEPS_A_TURN):
+            turn = range(start, min(start + _STEPS_A_TURN, first + steps))
+            ours += [_timed(trainer.device, trainer._step, step) for step in turn]
+            if run_reference is not None:
+                theirs += [_timed(trainer.device, run_reference, step) for step in turn]
+            if release is not None:
+                released += [release.iterate() for _ in turn]
+    players = _player_times(trainer, range(first + steps, first + 2 * steps))
     rates = {dtype: matrix_product_rate(trainer.device, dtype) for dtype in (torch.float32, torch.bfloat16)}
     vocabulary = trainer.data.vocabulary_size
     # Classes have the same number of rows in a batch, however many sentences they have.

@@ -108,6 +108,9 @@ class CandidateSampler:
     there, and each other one takes its turn (vocabulary selection, Jean et al. 2015). A softmax over 2,500 of 8,000
     tokens costs a third. A random one stands for all that were not drawn: its score is raised by minus the logarithm of
     its probability to be drawn, so that the sum over the candidates estimates that over the vocabulary.
+
+    There are as many in each step, wherever the targets leave room: a product of a size that was not there before waits
+    until the processor's library has written a program for it, which takes longer than the product.
     """
 
     def __init__(self, sentences: Sequence[TokenizedSentences], vocabulary_size: int, size: int) -> None:
@@ -120,16 +123,19 @@ class CandidateSampler:
         self, tokens: IntegerArray, generator: np.random.Generator
     ) -> tuple[IntegerArray, npt.NDArray[np.float32]]:
         """Return the sorted candidates for (batch, time) targets, and what is added to their scores."""
-        needed = np.unique(np.concatenate([tokens.ravel(), self._frequent, [END_ID]]))
-        missing = max(0, self._size - len(needed))
-        others = self._vocabulary_size - END_ID - 1
-        random = generator.integers(END_ID + 1, self._vocabulary_size, missing)
-        candidates = np.unique(np.concatenate([needed, random]))
-        candidates = candidates[candidates >= END_ID]
-        # Drawn with replacement: the probability to be among them at least once.
-        offset = -np.log(-np.expm1(missing * np.log1p(-1.0 / others))) if missing and others > 1 else 0.0
-        drawn = ~np.isin(candidates, needed, assume_unique=True)
-        return candidates, np.where(drawn, offset, 0.0).astype(np.float32)
+        needed = np.zeros(self._vocabulary_size, dtype=np.bool_)
+        needed[tokens.ravel()] = True
+        needed[self._frequent] = True
+        needed[END_ID] = True
+        # Other special ids are never produced.
+        needed[:END_ID] = False
+        others = END_ID + np.flatnonzero(~needed[END_ID:])
+        missing = min(max(0, self._size - int(needed.sum())), len(others))
+        chosen = needed.copy()
+        chosen[generator.choice(others, missing, replace=False, shuffle=False)] = True
+        candidates = np.flatnonzero(chosen)
+        offset = np.log(len(others) / missing) if missing else 0.0
+        return candidates, np.where(needed[candidates], 0.0, offset).astype(np.float32)
 
 
 @dataclass(frozen=True)

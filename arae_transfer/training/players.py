@@ -230,22 +230,39 @@ class Players:
                 "lower training.learning_rate or adversary.weight; the last good checkpoint is kept.",
             )
         self.optimizers.autoencoder.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        self._backward(loss)
         self.processes.average_gradients(self._autoencoder_parameters)
-        norm = float(nn.utils.clip_grad_norm_(self._autoencoder_parameters, self.recipe.training.gradient_clip))
+        gradients = [each.grad for each in self._autoencoder_parameters if each.grad is not None]
+        total = nn.utils.get_total_norm(gradients)
+        norm = float(total)
         if not math.isfinite(norm):
             raise TrainingDiverged(
                 "the gradient of the encoder and decoders is no longer a number",
                 "lower training.learning_rate or training.gradient_clip; the last good checkpoint is kept.",
             )
+        if norm > self.recipe.training.gradient_clip:
+            # torch's own clip_grad_norm_ multiplies short gradients, too: by one.
+            nn.utils.clip_grads_with_norm_(self._autoencoder_parameters, self.recipe.training.gradient_clip, total)
         self.optimizers.autoencoder.step()
         return norm
 
     # --- generator and critic ---------------------------------------------------------------------------------
 
     def _whole_precision(self) -> torch.autocast:
-        """Leave bfloat16 for a while: critic, generator and penalty are small, and their differences smaller."""
+        """Leave bfloat16 for a while: the small players' products are done sooner than their weights are rounded.
+
+        And the differences that critic and penalty look at are smaller than what bfloat16 tells apart.
+        """
         return torch.autocast(self.device.type, enabled=False)
+
+    def _backward(self, loss: Tensor) -> None:
+        """Compute gradients, each in the precision in which its part of the loss was computed.
+
+        Within autocast the products of the backward pass would be rounded to bfloat16 as well, those of critic and
+        penalty with them.
+        """
+        with self._whole_precision():
+            torch.autograd.backward(loss)
 
     def generate(self, mask: Tensor) -> Tensor:
         """Generate codes of the same shape as real ones: (batch, vectors) to (batch, vectors, size)."""
@@ -292,16 +309,17 @@ class Players:
 
     def update_classifier(self, code: Tensor, mask: Tensor, classes: Tensor) -> Metrics:
         """Learn to tell the class from the code."""
-        logits = self.model.classifier(code.detach(), mask)
-        loss = losses.classifier_loss(logits, classes)
+        with self._whole_precision():
+            logits = self.model.classifier(code.detach().float(), mask)
+            loss = losses.classifier_loss(logits, classes)
         self._update(loss, self.optimizers.classifier, "classifier", "attribute.learning_rate")
         accuracy = (logits.argmax(1) == classes).float().mean()
         return {"classifier": float(loss.detach()), "classifier_accuracy": float(accuracy)}
 
     def confusion_term(self, code: Tensor, mask: Tensor, classes: Tensor) -> Tensor:
         """Return the fooled classifier's term in the encoder's loss, without its weight."""
-        with frozen(self.model.classifier):
-            return losses.classifier_confusion_loss(self.model.classifier(code, mask), classes)
+        with frozen(self.model.classifier), self._whole_precision():
+            return losses.classifier_confusion_loss(self.model.classifier(code.float(), mask), classes)
 
     # --- labels ---------------------------------------------------------------------------------------------------
 
@@ -320,8 +338,9 @@ class Players:
         if self.recipe.data.kind == "image" or self.recipe.task == "generation":
             return {}
         mask = (batch.tokens != PAD_ID) & (batch.tokens != END_ID)
-        logits = self.model.scorer(batch.tokens, mask)
-        loss = losses.classifier_loss(logits, batch.classes)
+        with self._whole_precision():
+            logits = self.model.scorer(batch.tokens, mask)
+            loss = losses.classifier_loss(logits, batch.classes)
         self._update(loss, self.optimizers.scorer, "style scorer", "training.batch_size")
         return {"scorer_accuracy": float((logits.argmax(1) == batch.classes).float().mean())}
 
@@ -378,7 +397,7 @@ class Players:
                 f"lower {key}; the last good checkpoint is kept.",
             )
         optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        self._backward(loss)
         self.processes.average_gradients(weight for group in optimizer.param_groups for weight in group["params"])
         optimizer.step()
 

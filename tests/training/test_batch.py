@@ -101,7 +101,15 @@ def test_half_of_the_candidates_are_the_most_frequent_tokens() -> None:
     drawn = sampler.draw(np.array([[299, 0]]), np.random.default_rng(1))[0].tolist()
     assert frequent <= set(drawn)
     assert {299, END_ID} <= set(drawn)
-    assert 80 <= len(drawn) <= 100
+
+
+@pytest.mark.parametrize("size", [60, 100, VOCABULARY, 2 * VOCABULARY])
+def test_every_step_has_as_many_candidates(size: int) -> None:
+    sampler = CandidateSampler(CORPORA, VOCABULARY, size)
+    for seed in range(20):
+        targets = np.random.default_rng(seed).integers(0, VOCABULARY, (2, 1 + seed % 9))
+        candidates, offsets = sampler.draw(targets, np.random.default_rng(seed))
+        assert len(candidates) == len(offsets) == min(size, VOCABULARY - END_ID)
 
 
 def test_every_other_token_takes_its_turn() -> None:

@@ -105,6 +105,25 @@ def test_critic_and_penalty_keep_whole_precision_beside_half_precision(code: str
     assert set(seen) == {torch.float32}
 
 
+@both_codes
+def test_small_players_learn_the_same_beside_half_precision(code: str) -> None:
+    # Their backward passes run within the step's autocast, where torch would round their products.
+    learnt = []
+    for half in (False, True):
+        players, sentences = build(code), batch()
+        real, mask = codes(players, sentences)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            for _ in range(3):
+                players.update_critic(real, mask)
+                players.update_generator(mask)
+                players.update_classifier(real, mask, sentences.classes)
+            term = players.adversarial_term(real, mask) + players.confusion_term(real, mask, sentences.classes)
+        small = (players.model.critic, players.model.generator, players.model.classifier)
+        learnt.append([term.detach(), *(weight for player in small for weight in player.state_dict().values())])
+    for one, other in zip(*learnt, strict=True):
+        assert torch.equal(one, other)
+
+
 # --- the sign of every adversarial term
 
 
