@@ -30,13 +30,16 @@ CLITICS = "s|m|re|ve|ll|d|n"
 # A period and a capital after small letters, as in "cold.The", end a sentence and begin one.
 _NO_SENTENCE_BREAK = r"(?! [A-Z] (?<=[a-z]{2}\.[A-Z]) )"
 
-_WEB = r"""
+# Addresses of the web and of mail, and the tags and characters of HTML.
+_VERBATIM = r"""
   (?:https?://|www\.) [^\s<>"]* [^\s<>"'.,!?;:)\]}]
 | [\w.+-]{1,64}+ @ [\w-]{1,63}+ (?:\.[\w-]{1,63}+){1,8}+
+| < (?: /? [A-Za-z] [^<>]{0,300} | !-- [^<>]{0,300} -- ) >
+| & (?: [A-Za-z]{2,8} | \# \d{1,7} ) ;
 """
 _SCANNER = rf"""
   (?P<quote>   " | `` | '' )
-| (?P<web>     {_WEB} )
+| (?P<verbatim> {_VERBATIM} )
 | (?P<dots>    \.{{2,}} | … )
 | (?P<end>     [!?]+ )
 | (?P<dash>    -{{2,}} | — )
@@ -51,7 +54,7 @@ _SCANNER = rf"""
                  | (?<=\d) [,:] (?=\d) )*+ )
 | (?P<mark>    \S )
 """
-_ADDRESS = re.compile(_WEB, re.VERBOSE)
+_VERBATIM_WORD = re.compile(_VERBATIM, re.VERBOSE)
 _RUNS = {"dots": "...", "dash": "--"}
 _CLITIC_AT_END = re.compile(rf"(?i)(?:(?<=[^\W\d])n't|(?<=\w)'(?:{CLITICS}))\Z")
 # Two words that people write as one, and where the Treebank cuts them.
@@ -89,14 +92,15 @@ def without_controls(line: str) -> str:
     return line if line.isprintable() else line.translate(_CONTROLS)
 
 
-def is_address(word: str) -> bool:
-    """Say whether a word is an address of the web or of mail, which no rewriting may touch."""
-    return _ADDRESS.fullmatch(word) is not None
+def is_verbatim(word: str) -> bool:
+    """Say whether a word is an address or a tag, which no rewriting may touch."""
+    return _VERBATIM_WORD.fullmatch(word) is not None
 
 
-def may_hold_address(line: str) -> bool:
-    """Say whether an address may be in a line; fast, and right where it says no."""
-    return "://" in line or "www." in line or "@" in line
+def may_hold_verbatim(line: str) -> bool:
+    """Say whether an address or a tag may be in a line; fast, and right where it says no."""
+    address = "://" in line or "www." in line or "@" in line
+    return address or ("<" in line and ">" in line) or ("&" in line and ";" in line)
 
 
 def is_number(word: str) -> bool:

@@ -9,7 +9,7 @@ from arae_transfer.form.alignment import ABSENT, align
 from arae_transfer.form.casing import SENTENCE_ENDS, Casing, begins_next
 from arae_transfer.form.characters import fold
 from arae_transfer.form.description import Form, FormChoice
-from arae_transfer.form.pieces import cut, is_address, may_hold_address, without_controls
+from arae_transfer.form.pieces import cut, is_verbatim, may_hold_verbatim, without_controls
 from arae_transfer.form.recognition import recognizer
 from arae_transfer.form.spacing import CONTRACTED, blanks
 
@@ -24,7 +24,7 @@ _STRAIGHT_QUOTES = {"``": '"', "''": '"'}
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """A word that the model does not read, such as an emoji or an address; it keeps its place in the answer.
+    """A word that the model does not read, such as an emoji, an address or a tag; it keeps its place in the answer.
 
     Attributes:
         before: The position of the read word that it stands before.
@@ -54,7 +54,7 @@ class Memory:
     carried: tuple[Carried, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.words)
+        return bool(self.words or self.carried)
 
 
 _NOTHING = Memory()
@@ -81,10 +81,11 @@ class Writer:
 
         Args:
             line: The line.
-            known: The characters that the model reads, for a line that has others, or addresses: accents are then left
-                out, and words with other characters, such as emoji, and addresses are carried past the model. A line
-                that has more of these than of words is written as if all characters were known, and so is one that is
-                said to be in the form.
+            known: The characters that the model reads, for a line that has others, addresses or tags: accents are then
+                left out, and words with other characters, such as emoji, addresses and tags are carried past the model.
+                A line that has more words with other characters than words without is written as if all characters
+                were known, and so is one that is said to be in the form. One of addresses and tags alone is written
+                as nothing.
         """
         if known is not None and self.choice != "corpus":
             text, memory = self._in_known_characters(line, known)
@@ -102,9 +103,9 @@ class Writer:
         words = len(read.split() if self._treebank else cut(read, self.form).words)
         return replace(memory, carried=tuple(each for each in memory.carried if each.before < words))
 
-    def may_hold_address(self, line: str) -> bool:
-        """Say whether a line may hold an address, which is to be carried past the model."""
-        return self.choice != "corpus" and may_hold_address(line)
+    def may_hold_verbatim(self, line: str) -> bool:
+        """Say whether a line may hold an address or a tag, which is to be carried past the model."""
+        return self.choice != "corpus" and may_hold_verbatim(line)
 
     def _in_known_characters(self, line: str, known: Collection[str]) -> tuple[str, Memory]:
         """Write a line in known characters; nothing is remembered where most of its words have others, or none has."""
@@ -113,17 +114,22 @@ class Writer:
         surfaces: list[str] = []
         gaps: list[str] = []
         carried: list[Carried] = []
+        unknown = 0
         for word, surface, gap in zip(pieces.words, pieces.surfaces, pieces.gaps, strict=False):
             folded: str | None = word  # the placeholder of numbers is read as a whole
-            if word != self.form.number:
-                folded = None if is_address(surface) else fold(word, known, lower_case=self.form.lower_case)
+            verbatim = is_verbatim(surface)
+            if verbatim:
+                folded = None
+            elif word != self.form.number:
+                folded = fold(word, known, lower_case=self.form.lower_case)
             if folded is None:
                 carried.append(Carried(len(words), gap, surface))
+                unknown += not verbatim
             else:
                 words.append(folded)
                 surfaces.append(surface)
                 gaps.append(gap)
-        if len(carried) > len(words) or (not carried and words == pieces.words):
+        if unknown > len(words) or (not carried and words == pieces.words):
             return line, _NOTHING
         gaps.append(pieces.gaps[-1])
         # Words between which others stood, and no blank, are still two.
@@ -143,7 +149,7 @@ class Writer:
         quotes, "!!!". The rest is written by rule. The line's numbers fill the placeholders from left to right; those
         left over are left out, and a placeholder without a number becomes ``UNKNOWN_NUMBER``. A final period is left
         out where the line has no final mark. What was carried past the model stands before the word that it stood
-        before, or where the next one of the line is, or at the end.
+        before, or what is written for it, or where the next one of the line is, or at the end.
 
         Args:
             answer: The model's answer, in the corpus's form.
@@ -171,12 +177,15 @@ class Writer:
         numbers = iter([s for w, s in zip(memory.words, memory.surfaces, strict=True) if w == self.form.number])
         carried = list(reversed(memory.carried))
         parts: list[str] = []
-        previous, starts = -1, True
+        previous, reached, starts = -1, 0, True
         if gaps:
             gaps[0] = memory.gaps[0]
         for word, position, gap in zip(words, positions, gaps, strict=False):
-            while carried and carried[-1].before <= position:
-                parts += (carried[-1].gap, carried.pop().surface)
+            # A new word stands behind what stood before the words that it is written for; what stood at the end stays.
+            place = position if position != ABSENT else min(reached, len(memory.words) - 1)
+            while carried and carried[-1].before <= place:
+                parts += (carried[-1].gap, carried[-1].surface)
+                gap = memory.gaps[carried.pop().before]
             follows = position == previous + 1
             parts.append(memory.gaps[position] if follows else gap)
             if word == self.form.number:
@@ -188,6 +197,7 @@ class Writer:
             if starts or word in SENTENCE_ENDS:
                 starts = begins_next(word, starts)
             previous = position
+            reached = max(reached, position + 1)
         for left in reversed(carried):
             parts += (left.gap, left.surface)
         parts.append(memory.gaps[-1])

@@ -119,7 +119,7 @@ class Classifier:
         most = self.folder.maximum_tokens - 1
         text, cut = bound(one_line(sentence), most * CHARACTERS_PER_TOKEN)
         ids = self._tokenizer.encode(self._writer.to_corpus(text)[0])
-        if self._tokenizer.count_bytes(ids):
+        if self._tokenizer.count_bytes(ids) or self._writer.may_hold_verbatim(text):
             ids = self._tokenizer.encode(self._writer.to_corpus(text, self._tokenizer.characters)[0])
         return ids[:most], cut or len(ids) > most
 

@@ -327,10 +327,10 @@ class Rewriter:
         rewrites = [Rewrite(line.source, "", to, 0, line.truncated, False, pieces=0) for line in prepared]
         lengths = [len(line.ids) for line in prepared]
         for number, line in enumerate(prepared):
-            if not line.truncated and self._is_foreign(line.ids):
-                rewrites[number] = replace(
-                    rewrites[number], output=one_line(line.source), tokens=len(line.ids) - 1, unread=1
-                )
+            nothing = not line.ids and line.source.strip()
+            if nothing or (not line.truncated and self._is_foreign(line.ids)):
+                tokens = max(0, len(line.ids) - 1)
+                rewrites[number] = replace(rewrites[number], output=one_line(line.source), tokens=tokens, unread=1)
                 lengths[number] = 0  # answered
         if choice.source is not None:
             for number, found in enumerate(self._find_classes(prepared)):
@@ -476,7 +476,7 @@ class Rewriter:
         prepared = []
         encoded = self._tokenizer.encode_lines(texts)
         for place, ids in enumerate(encoded):
-            if not (self._tokenizer.count_bytes(ids) or writer.may_hold_address(texts[place])):
+            if not (self._tokenizer.count_bytes(ids) or writer.may_hold_verbatim(texts[place])):
                 continue
             text, _ = bound(one_line(lines[place]), most * CHARACTERS_PER_TOKEN)
             texts[place], memory = writer.to_corpus(text, self._tokenizer.characters)

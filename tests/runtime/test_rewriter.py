@@ -230,6 +230,30 @@ def test_accents_emoji_and_addresses_are_kept() -> None:
     ]
 
 
+def test_tags_stay_around_what_they_marked() -> None:
+    rewriter = Rewriter.load(device="cpu")
+    lines = [
+        "<p>The food was bad</p>",
+        "<p>Bad.</p>",
+        "they were <b>rude</b> .",
+        "Fish &amp; chips were cold<br/>",
+        "<i><b>",
+    ]
+    expected = (
+        "<p>The food was {}</p>",
+        "<p>{}.</p>",
+        "they were <b>{}</b> .",
+        "Fish &amp; chips were {}<br/>",
+        "<i><b>",
+    )
+    for shape, each in zip(expected, rewriter.rewrites(lines, "positive"), strict=True):
+        before, _, after = shape.partition("{}")
+        assert each.output.startswith(before) and each.output.endswith(after)
+        said = each.output[len(before) : len(each.output) - len(after)]
+        assert "<" not in said
+        assert each.unread == (each.source == "<i><b>")
+
+
 def test_what_is_in_another_script_is_left_as_it_is() -> None:
     shipped_rewriter = Rewriter.load(device="cpu")  # a real tokenizer, and the default model
     lines = [
