@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing import get_context
 from typing import Protocol
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
+from arae_transfer.corpus.holdout import part_of
 from arae_transfer.language_model.incremental import IncrementalLanguageModels
 from arae_transfer.language_model.ngram import END, UNKNOWN, NgramLanguageModel
 from arae_transfer.linear_classifier import LinearClassifier
@@ -157,7 +157,7 @@ def _prepare(lines: Mapping[str, Sequence[str]]) -> _Knowledge:
     counts = Counter(word for own in split for words in own for word in words)
     # The most frequent first: the phrase table takes the first ids for function words.
     vocabulary = [word for word, count in counts.most_common(_MOST_WORDS) if count >= _LEAST_WORD_COUNT]
-    parts = [[_part(words) for words in own] for own in split]
+    parts = [[part_of(" ".join(words), _PARTS) for words in own] for own in split]
     models = [
         [
             NgramLanguageModel.train(
@@ -174,11 +174,6 @@ def _prepare(lines: Mapping[str, Sequence[str]]) -> _Knowledge:
     numbers = [[[ids.get(word, UNKNOWN) for word in words] for words in own] for own in split]
     tables = build_phrase_tables(numbers, models[0][0].id_count)
     return _Knowledge(models, tables, RewriteChoice(lines, LinearClassifier(lines)))
-
-
-def _part(words: Sequence[str]) -> int:
-    """Return the part that a sentence belongs to, the same wherever it stands."""
-    return crc32(" ".join(words).encode()) % _PARTS
 
 
 def _draw(lines: Sequence[str], count: int, seed: Sequence[int]) -> list[str]:
@@ -290,7 +285,10 @@ class _Rewriter:
         """Return the rewrites of each sentence that are good enough, the best first."""
         rewrites: list[list[RatedRewrite]] = [[] for _ in tasks]
         sentences = [task.sentence.split() for task in tasks]
-        kinds = [(task.source, task.target, _part(words)) for task, words in zip(tasks, sentences, strict=True)]
+        kinds = [
+            (task.source, task.target, part_of(" ".join(words), _PARTS))
+            for task, words in zip(tasks, sentences, strict=True)
+        ]
         for source, target, part in sorted(set(kinds)):
             rows = [row for row, kind in enumerate(kinds) if kind == (source, target, part)]
             candidates = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
 from arae_transfer.corpus.batches import BatchSchedule, TokenizedSentences
+from arae_transfer.corpus.holdout import part_of
 from arae_transfer.errors import AraeError
 from arae_transfer.model.naturalness import SentenceDiscriminator
 from arae_transfer.tokenizer import Tokenizer
@@ -69,12 +69,12 @@ class Naturalness:
         Raises:
             AraeError: There are too few of either to learn from.
         """
-        parts = [_part(sentence) for sentence in sentences]
+        parts = [part_of(sentence, _PARTS) for sentence in sentences]
         known = set(sentences)
         written = self._written(lines)
         corpora = []
         for part in range(_PARTS):
-            real = [line for line in written if line not in known or _part(line) != part]
+            real = [line for line in written if line not in known or part_of(line, _PARTS) != part]
             made = [
                 rewrite
                 for own, own_part in zip(rewrites, parts, strict=True)
@@ -156,8 +156,3 @@ class Naturalness:
 
     def _padded(self, text: TokenizedSentences, rows: npt.NDArray[np.int64]) -> torch.Tensor:
         return torch.from_numpy(text.padded(rows)[0]).to(self._device)
-
-
-def _part(sentence: str) -> int:
-    """Return the part that a sentence belongs to, the same wherever it stands."""
-    return crc32(sentence.encode()) % _PARTS

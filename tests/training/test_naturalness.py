@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from arae_transfer.corpus.holdout import part_of
 from arae_transfer.corpus.quickstart import make_sentences
 from arae_transfer.errors import AraeError
 from arae_transfer.model import naturalness as network
@@ -71,7 +72,7 @@ def test_what_nobody_would_write_is_unnatural(judged: list[Floats]) -> None:
 
 def test_whoever_judges_has_not_seen_the_rewrites(tokenizer: Tokenizer, judged: list[Floats]) -> None:
     # Other rewrites of one part teach only the discriminator of the other part.
-    parts = np.array([naturalness._part(sentence) for sentence in SENTENCES])
+    parts = np.array([part_of(sentence, naturalness._PARTS) for sentence in SENTENCES])
     changed = [own if part else [own[0], own[0]] for own, part in zip(REWRITES, parts, strict=True)]
     again = np.array(judge(tokenizer, changed))
     np.testing.assert_allclose(again[parts == 0, 0], np.array(judged)[parts == 0, 0], rtol=1e-5)
