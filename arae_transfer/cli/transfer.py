@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 CANDIDATES = "Candidates"
 
 STANDARD_INPUT = "-"
-DEFAULT_RANKING = "style=1,fluency=0.5,content=1,language=1"
+DEFAULT_RANKING = "style=1,fluency=0.25,content=1.5,language=0.2"
 DECIMALS = 4
 """Of scores in JSON: those of a line differ by less in batches of other sizes."""
 

@@ -25,6 +25,8 @@ MOST_ROWS_ON_CPU = 128
 """The same on a CPU, whose caches hold the scores of no more."""
 
 _WORD = re.compile(r"\w+")
+# How much more the words that a rewrite keeps count for agreement than those that it adds: the square of beta.
+_RECALL = 4.0
 
 AUTO = "auto"
 IF_ALREADY = ("keep", "rewrite")
@@ -46,9 +48,9 @@ class Ranking:
     """
 
     style: float = 1.0
-    fluency: float = 0.5
-    content: float = 1.0
-    language: float = 1.0
+    fluency: float = 0.25
+    content: float = 1.5
+    language: float = 0.2
 
     @classmethod
     def parse(cls, text: str) -> Ranking:
@@ -265,24 +267,26 @@ def uniform_numbers(rows: Sequence[Sequence[int]], limits: Int64, width: int, se
 
 
 def agreement(source: str, rewrite: str) -> float:
-    """Return how far two texts have the same words, however ordered: F1, 0 to 1; two texts without words agree.
+    """Return how far two texts have the same words, however ordered: F2, 0 to 1; two texts without words agree.
 
-    Twice the number of words that both have, a word that comes twice in both counting twice, by the number of words
-    of both. It falls with words that are lost and with words that are added.
+    The harmonic mean of the share of the rewrite's words that the source has and, weighing four times as much, the
+    share of the source's words that the rewrite has (van Rijsbergen's F with beta 2): what the source says is to be
+    said otherwise, not left out. A word that comes twice in both counts twice.
     """
     words, others = Counter(source.split()), Counter(rewrite.split())
-    number = words.total() + others.total()
-    return 2 * (words & others).total() / number if number else 1.0
+    number = _RECALL * words.total() + others.total()
+    return (1 + _RECALL) * (words & others).total() / number if number else 1.0
 
 
 def naturalness(log_probability: float, of_source: float, tokens: int) -> float:
     """Return how far a rewrite is from text of its class: what it loses against its source, in nats a token; 0 or less.
 
-    Being likelier than the source is no merit: what everybody says is likely.
+    Being likelier than the source is no merit: what everybody says is likely. The source is taken as text of the class
+    in which it is likeliest, mostly its own: as text of another it is as unlikely as a bad rewrite.
 
     Args:
         log_probability: Of the rewrite, under the language model of its class.
-        of_source: Of the source, under the same model.
+        of_source: Of the source, the greatest under the language model of any class.
         tokens: The tokens of the source, its end among them.
     """
     return min(0.0, log_probability - of_source) / tokens

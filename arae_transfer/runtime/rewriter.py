@@ -202,7 +202,8 @@ class Rewriter:
         self._writer(form)
         self._sessions.open(class_name, searching=choice.searches)
         if choice.searches:
-            self._sessions.language_model(class_name)
+            for name in self.classes:
+                self._sessions.language_model(name)
         if choice.scores:
             self._sessions.open_scorer()
         return class_name
@@ -435,7 +436,9 @@ class Rewriter:
         language = self._sessions.language_model(to)
         worth: Iterator[float] = iter(())
         if language is not None:
-            sources = language.score([line.ids[:-1] for line in lines]).tolist()
+            models = [self._sessions.language_model(name) for name in self.classes]
+            known = [model.score([line.ids[:-1] for line in lines]) for model in models if model is not None]
+            sources = np.maximum.reduce(known).tolist()
             number = [place for place, texts in enumerate(distinct) for _ in texts]
             worth = iter(
                 naturalness(own, sources[place], len(lines[place].ids))

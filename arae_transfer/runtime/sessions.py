@@ -265,7 +265,8 @@ class Sessions:
         def work() -> None:
             with contextlib.suppress(Exception):
                 if searching:
-                    self.language_model(class_name)
+                    for name in self.folder.classes:  # a source is measured by all of them
+                        self.language_model(name)
                 self.open(class_name, searching=searching)
 
         threading.Thread(target=work).start()

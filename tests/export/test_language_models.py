@@ -36,9 +36,10 @@ def folder(make_model: Make, tokenizer: Tokenizer, lines: list[str], tmp_path: P
 
 
 def test_candidates_have_their_worth_as_text_of_the_class(folder: Path, tokenizer: Tokenizer, lines: list[str]) -> None:
-    language = CompactLanguageModel(ExportLayout(folder).language_model("good").read_bytes())
+    names = ("good", "bad")
+    language, other = (CompactLanguageModel(ExportLayout(folder).language_model(name).read_bytes()) for name in names)
     rewriter = Rewriter.load(folder, device="cpu")
-    worths, alike = [], 0
+    worths, likeliest, alike = [], [], 0
     # Longer ones are rewritten piece by piece, and have means of the pieces' worths.
     lines = [line for line in lines if len(tokenizer.encode(line)) < MAXIMUM_LENGTH]
     assert len(lines) > 8
@@ -46,11 +47,15 @@ def test_candidates_have_their_worth_as_text_of_the_class(folder: Path, tokenize
         source = tokenizer.encode(line)
         for candidate in rewrite.candidates:
             before, after = language.score([source, tokenizer.encode(candidate.output)])
+            # The source is worth what it is as text of its own class.
+            likeliest.append(other.score([source])[0] > before)
+            before = max(before, other.score([source])[0])
             wanted = min(0.0, after - before) / (len(source) + 1)
             alike += candidate.language == pytest.approx(wanted)
             worths.append(candidate.language)
     # A random model also writes spaces at the ends, which an answer has not.
     assert alike > 0.9 * len(worths)
+    assert 0 < sum(likeliest) < len(likeliest)
     assert len({round(worth, 3) for worth in worths}) > 10
     # Ranked by nothing else, the most natural one is the answer.
     alone = replace(FOUR, ranking=Ranking(0, 0, 0, 1))
@@ -71,8 +76,11 @@ def test_a_damaged_model_of_language_is_named(folder: Path) -> None:
     rewriter = Rewriter.load(folder, device="cpu")
     with pytest.raises(AraeError, match=r"language\.good\.npz is damaged"):
         list(rewriter.transfer(["the soup was cold ."], "good"))
-    # The other class needs it not.
-    assert len(list(rewriter.transfer(["the soup was cold ."], "bad"))) == 1
+    # Sources are measured by it on the way to the other class, too; a greedy rewrite needs none.
+    with pytest.raises(AraeError, match=r"language\.good\.npz is damaged"):
+        list(rewriter.transfer(["the soup was cold ."], "bad"))
+    greedy = Choice(beam=1, if_unchanged="keep")
+    assert len(list(rewriter.transfer(["the soup was cold ."], "bad", choice=greedy))) == 1
 
 
 def test_an_export_without_them_ranks_by_the_rest(
