@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +71,18 @@ def compact(rows: Sequence[Sequence[int]], vocabulary_size: int) -> bytes:
     return content.getvalue()
 
 
+class _Exponentials:
+    """What stands in a file as logarithms, taken out of them where it is looked up: a line needs few of them."""
+
+    def __init__(self, logarithms: npt.NDArray[np.float16]) -> None:
+        self._logarithms = logarithms
+
+    def __getitem__(self, places: npt.NDArray[np.int64]) -> Floats:
+        """Return the numbers at some places, in double precision, as they are multiplied."""
+        found: Floats = np.exp(self._logarithms[places].astype(np.float64))
+        return found
+
+
 class CompactLanguageModel:
     """A model that ``compact`` wrote."""
 
@@ -83,18 +95,19 @@ class CompactLanguageModel:
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-            # Probabilities in double precision, as they are multiplied.
-            shares = {name: np.exp(arrays[name].astype(np.float64)) for name in _SHARES}
+            # They are looked up by arrays of places and in no other way.
+            shares = {name: cast("Floats", _Exponentials(arrays[name])) for name in _SHARES}
             numbers = {name: arrays[name].astype(np.int64) for name in _NUMBERS}
         except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
             raise ValueError(f"not a file of n-grams: {error}") from error
-        size = len(shares["unigrams"])
+        size = len(arrays["unigrams"])
         first = np.repeat(np.arange(size), numbers["bigrams_of"])
         prefix = np.repeat(np.arange(len(first)), numbers["trigrams_of"])
         orders = [
             Order(np.arange(size), shares["unigrams"], shares["unigram_backoffs"]),
             Order(first * size + numbers["second"], shares["bigrams"], shares["bigram_backoffs"]),
-            Order(prefix * size + numbers["third"], shares["trigrams"], np.ones(len(prefix))),
+            # Nothing follows on the highest order.
+            Order(prefix * size + numbers["third"], shares["trigrams"], np.empty(0)),
         ]
         self._model = NgramLanguageModel({}, orders, [], id_count=size)
 
