@@ -202,8 +202,7 @@ class Rewriter:
         self._writer(form)
         self._sessions.open(class_name, searching=choice.searches)
         if choice.searches:
-            for name in self.classes:
-                self._sessions.language_model(name)
+            self._sessions.language_models()
         if choice.scores:
             self._sessions.open_scorer()
         return class_name
@@ -433,16 +432,15 @@ class Rewriter:
         encoded = self._tokenizer.encode_lines([text for texts in distinct for text in texts])
         styles = style_scores(self._sessions, encoded)
         style = iter(styles[:, self.classes.index(to)].tolist())
-        language = self._sessions.language_model(to)
+        models = self._sessions.language_models()
         worth: Iterator[float] = iter(())
-        if language is not None:
-            models = [self._sessions.language_model(name) for name in self.classes]
-            known = [model.score([line.ids[:-1] for line in lines]) for model in models if model is not None]
-            sources = np.maximum.reduce(known).tolist()
+        if models:
+            of_sources = [model.score([line.ids[:-1] for line in lines]) for model in models.values()]
+            sources = np.maximum.reduce(of_sources).tolist()
             number = [place for place, texts in enumerate(distinct) for _ in texts]
             worth = iter(
                 naturalness(own, sources[place], len(lines[place].ids))
-                for place, own in zip(number, language.score(encoded).tolist(), strict=True)
+                for place, own in zip(number, models[to].score(encoded).tolist(), strict=True)
             )
         found = []
         for line, texts in zip(lines, distinct, strict=True):

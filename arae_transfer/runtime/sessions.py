@@ -218,17 +218,16 @@ class Sessions:
         """Whether the model writes candidates and scores their style."""
         return self.folder.scorer is not None and self.folder.variants[self.variant].candidates is not None
 
-    def language_model(self, class_name: str) -> CompactLanguageModel | None:
-        """Return the language model of a class's text, read when it is first asked for; None: the export has none.
+    def language_models(self) -> dict[str, CompactLanguageModel]:
+        """Return the language model of each class's text, read when first asked for; none where the export has none.
 
         Raises:
-            AraeError: Its file is missing or damaged.
+            AraeError: A file is missing or damaged.
         """
-        name = (self.folder.language_models or {}).get(class_name)
-        if name is None:
-            return None
         with self._language_lock:
-            if class_name not in self._language_models:
+            for class_name, name in (self.folder.language_models or {}).items():
+                if class_name in self._language_models:
+                    continue
                 content = self.folder.read_file(name)
                 try:
                     self._language_models[class_name] = CompactLanguageModel(content)
@@ -237,7 +236,7 @@ class Sessions:
                         f"{self.folder.root / name} is no language model: {_first_line(error)}",
                         "export the model again.",
                     ) from error
-            return self._language_models[class_name]
+            return self._language_models
 
     def open_scorer(self) -> onnxruntime.InferenceSession:
         """Return the session of the style scorer.
@@ -265,8 +264,7 @@ class Sessions:
         def work() -> None:
             with contextlib.suppress(Exception):
                 if searching:
-                    for name in self.folder.classes:  # a source is measured by all of them
-                        self.language_model(name)
+                    self.language_models()
                 self.open(class_name, searching=searching)
 
         threading.Thread(target=work).start()
