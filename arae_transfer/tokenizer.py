@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ SPECIAL_IDS = {"pad": PAD_ID, "unknown": UNKNOWN_ID, "begin": BEGIN_ID, "end": E
 
 # 4 special ids and 256 byte pieces come before the first learned piece.
 MINIMUM_VOCABULARY = 4 + 256 + 1
+
+_WITHOUT_TEXT = frozenset((PAD_ID, UNKNOWN_ID, BEGIN_ID))
 
 
 class Tokenizer:
@@ -51,7 +53,7 @@ class Tokenizer:
             )
         # Words that are always one piece, such as a placeholder of numbers, come before the bytes.
         first = self._processor.piece_to_id("<0x00>")
-        self._bytes = range(first, first + 256)
+        self._bytes = frozenset(range(first, first + 256))
         if not self._processor.is_byte(first):
             raise AraeError(
                 "the tokenizer has no byte pieces, so it cannot write every character",
@@ -152,9 +154,9 @@ class Tokenizer:
         pieces = map(self._processor.id_to_piece, range(self.vocabulary_size))
         return frozenset(piece for piece in pieces if len(piece) == 1) - {"\u2581"}
 
-    def count_bytes(self, ids: Iterable[int]) -> int:
+    def count_bytes(self, ids: Sequence[int]) -> int:
         """Count the ids of a line that are bytes of characters outside the vocabulary."""
-        return sum(number in self._bytes for number in ids)
+        return 0 if self._bytes.isdisjoint(ids) else sum(number in self._bytes for number in ids)
 
     def encode(self, line: str) -> list[int]:
         """Return the piece ids of a line, without begin and end ids."""
@@ -168,18 +170,19 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of piece ids; special ids are left out and reading stops at the end id."""
-        text: str = self._processor.decode(list(_until_end(ids)))
+        text: str = self._processor.decode(_text_ids(ids))
         return text
 
     def decode_rows(self, rows: Iterable[Iterable[int]]) -> list[str]:
-        """Return the text of each row of piece ids."""
-        return [self.decode(row) for row in rows]
+        """Return the text of each row of piece ids, as ``decode`` does."""
+        read = [_text_ids(row) for row in rows]
+        texts: list[str] = self._processor.decode(read) if read else []
+        return texts
 
 
-def _until_end(ids: Iterable[int]) -> Iterator[int]:
-    for identifier in ids:
-        number = int(identifier)
-        if number == END_ID:
-            return
-        if number not in (PAD_ID, UNKNOWN_ID, BEGIN_ID):
-            yield number
+def _text_ids(ids: Iterable[int]) -> list[int]:
+    """Return the ids before the first end id that have text."""
+    numbers = [int(number) for number in ids]
+    if END_ID in numbers:
+        del numbers[numbers.index(END_ID) :]
+    return [number for number in numbers if number not in _WITHOUT_TEXT]

@@ -22,6 +22,7 @@ from arae_transfer.export.decoder_graph import (
     first_values,
     read_code,
     state_names,
+    state_values,
 )
 from arae_transfer.export.graph import Graph, Storage, make_model, value
 from arae_transfer.export.parity import REQUIRED_SHARE, Row, decoding_feed, open_graph, read_inputs
@@ -31,6 +32,8 @@ from arae_transfer.tokenizer import END_ID, PAD_ID
 
 # The log-probability of what must not be chosen: far below any sentence's, and still a number after many additions.
 _DEAD = -1e30
+# The logarithm of a share that counts as nothing; e to its power is still a normal number.
+_NOTHING = -80.0
 # Rows that exports compare with the greedy decoders.
 _PROBES = 128
 
@@ -67,9 +70,11 @@ def build_candidates(
         shortlist: As in ``build_decoder``.
     """
     graph = graph or Graph(storage)
-    _repeat_lines(graph, *([] if shortlist is None else [("source", 1)]))
-    read_code(graph, decoder, shortlist)
-    first_values(graph, decoder)
+    _rows_of_lines(graph)
+    for name in ("code", "code_mask", *([] if shortlist is None else ["source"])):
+        graph.node("Identity", [f"line.{name}"], name)
+    read_code(graph, decoder, shortlist, "row.line")
+    first_values(graph, decoder, "row")
     _first_totals(graph)
     carried = ("token", "running", "total", "count", *state_names(decoder))
     body = _step(graph.body(), decoder, short=shortlist is not None)
@@ -181,31 +186,17 @@ def require_greedy(
         )
 
 
-def _repeat_lines(graph: Graph, *further: tuple[str, int]) -> None:
-    """Append ``code`` (rows, vectors, code_size), ``code_mask`` (rows, vectors) and ``limit`` (rows,).
-
-    Args:
-        graph: The graph.
-        further: Further values to repeat, with the number of their axes besides the first.
-    """
-    axis_1 = graph.constant("axis.1", [1])
-    every = graph.constant("every", [-1])
-    one = graph.constant("one.axis", [1])
-    width = graph.node("Reshape", ["width", one], "width.axis")  # [width]
-    start, stop = graph.constant("batch.start", [0]), graph.constant("batch.stop", [1])
-    for name, rest in (("code", 2), ("code_mask", 1), *further):
-        shape = graph.node("Shape", [f"line.{name}"], f"line.{name}.shape")
-        own = graph.node("Slice", [shape, axis_1, graph.constant(f"axes.{rest}", [rest + 1])], f"{name}.own")
-        column = graph.node("Unsqueeze", [f"line.{name}", axis_1], f"line.{name}.column")
-        repeats = graph.node("Concat", [one, width, *[one] * rest], f"{name}.repeats", axis=0)
-        repeated = graph.node("Expand", [column, repeats], f"{name}.repeated")  # (lines, width, ...)
-        rows = graph.node("Concat", [every, own], f"{name}.rows", axis=0)
-        graph.node("Reshape", [repeated, rows], name)
-    lines = graph.node("Slice", ["line.code_mask.shape", start, stop], "lines.axis")  # [lines]
-    graph.node("Concat", [lines, width], "lines.by_width", axis=0)
-    limits = graph.node("Unsqueeze", ["limits", axis_1], "limits.column")
-    by_line = graph.node("Expand", [limits, "lines.by_width"], "limits.by_line")  # (lines, width)
-    graph.node("Reshape", [by_line, every], "limit")
+def _rows_of_lines(graph: Graph) -> None:
+    """Append ``row`` (rows,), the number of each row, ``row.line`` (rows,), that of its line, and ``limit`` (rows,)."""
+    zero, one = (graph.constant(f"number.{number}", number) for number in (0, 1))
+    shape = graph.node("Shape", ["limits"], "lines.axis")  # [lines]
+    width = graph.node("Reshape", ["width", graph.constant("one.axis", [1])], "width.axis")  # [width]
+    graph.node("Concat", [shape, width], "lines.by_width", axis=0)
+    number = graph.node("Gather", [shape, zero], "lines.number")
+    rows = graph.node("Mul", [number, "width"], "rows.number")
+    graph.node("Range", [zero, rows, one], "row")
+    graph.node("Div", ["row", "width"], "row.line")
+    graph.node("Gather", ["limits", "row.line"], "limit")
 
 
 def _first_totals(graph: Graph) -> None:
@@ -226,43 +217,46 @@ def _first_totals(graph: Graph) -> None:
     begun = graph.node("Where", [sampling, nothing, "lone"], "totals.begun")  # (1, width)
     by_line = graph.node("Expand", [begun, "lines.by_width"], "totals.by_line")  # (lines, width)
     graph.node("Reshape", [by_line, every], "total.first")
-    shape = graph.node("Shape", ["limit"], "rows.axis")  # [rows]
     none = helper.make_tensor("none", TensorProto.INT64, [1], [0])
-    graph.node("ConstantOfShape", [shape], "count.first", value=none)
-    rows = graph.node("Squeeze", [shape, axis_0], "rows.number")
-    graph.node("Range", [zero, rows, one], "row")
-    starts = graph.node("Range", [zero, rows, "width"], "line.start.flat")
+    graph.node("ConstantOfShape", ["rows"], "count.first", value=none)
+    starts = graph.node("Range", [zero, "rows.number", "width"], "line.start.flat")
     graph.node("Unsqueeze", [starts, graph.constant("axis.1", [1])], "line.start")
 
 
 def _step(body: Graph, decoder: Decoder, *, short: bool) -> onnx.GraphProto:
     """Build the loop's body: choose tokens and the hypotheses that they continue, and bring the states along."""
-    logits = append_logits(body, decoder, short=short)
+    logits, carried = append_logits(body, decoder, short=short)
     vocabulary = None if short else decoder.output.out_features
     axis_1 = body.constant("axis.1", [1])
+    by_block, greatest = append_blocks(body, logits, vocabulary)
+    # What is far below the greatest adds nothing, but would be added up in numbers below the least normal one, at a
+    # tenth of the speed; and what must not be chosen is that far below.
+    top = body.node("ReduceMax", [greatest], "logits.top", axes=[1], keepdims=1)  # (rows, 1)
+    floor = body.node("Add", [top, body.constant("gains.floor", _NOTHING, np.float32)], "logits.floor")
+    raised = body.node("Max", [logits, floor], "logits.raised")
     # One operator reads each row once, while it is near; its parts one after the other would read all rows five times.
-    body.node("LogSoftmax", [logits], "gains.all", axis=1)  # (rows, vocabulary)
+    body.node("LogSoftmax", [raised], "gains.all", axis=1)  # (rows, vocabulary)
     body.node("Unsqueeze", ["running", axis_1], "running.column")
     body.nodes(
         "If",
         ["sampling"],
         ["token.next", "parent", "total.next"],
-        then_branch=_draw(body.body(), logits, vocabulary),
-        else_branch=_search(body.body(), logits, vocabulary),
+        then_branch=_draw(body.body(), logits, short=short),
+        else_branch=_search(body.body(), by_block, greatest, short=short),
     )
     written = body.node("Cast", ["running"], "running.number", to=TensorProto.INT64)
     counted = body.node("Add", ["count", written], "count.own")
     body.node("Gather", [counted, "parent"], "count.next")
     _end(body)
-    for name in state_names(decoder):
-        body.node("Gather", [f"{name}.next", "parent"], f"{name}.kept")
+    for name, following in carried.items():
+        body.node("Gather", [following, "parent"], f"{name}.kept")
     # A value cannot be carried to the next step and collected at the same time.
     body.node("Identity", ["token.next"], "token.collected")
     body.node("Identity", ["parent"], "parent.collected")
     return _build_body(body, decoder)
 
 
-def _draw(branch: Graph, logits: str, vocabulary: int | None) -> onnx.GraphProto:
+def _draw(branch: Graph, logits: str, *, short: bool) -> onnx.GraphProto:
     """Build the choice by chance: each row's token from its distribution, each row continuing itself."""
     axis_1, one = branch.constant("axis.1", [1]), branch.constant("number.1", 1)
     sizes = branch.node("Shape", [logits], "drawn.sizes")
@@ -286,25 +280,25 @@ def _draw(branch: Graph, logits: str, vocabulary: int | None) -> onnx.GraphProto
     lived = branch.node("Where", ["running.column", gain, branch.constant("zero", 0.0, np.float32)], "drawn.lived")
     flat_gain = branch.node("Squeeze", [lived, axis_1], "drawn.gain.flat")
     branch.node("Add", ["total", flat_gain], "total.drawn")
-    flat = _token_of(branch, branch.node("Squeeze", [drawn, axis_1], "drawn.flat"), vocabulary)
+    flat = _token_of(branch, branch.node("Squeeze", [drawn, axis_1], "drawn.flat"), short=short)
     branch.node("Where", ["running", flat, branch.constant("pad", PAD_ID)], "token.drawn")
     branch.node("Identity", ["row"], "parent.drawn")
     return branch.build("draw", [], _choice("drawn"))
 
 
-def _token_of(branch: Graph, places: str, vocabulary: int | None) -> str:
+def _token_of(branch: Graph, places: str, *, short: bool) -> str:
     """Return the tokens of places among the logits; append their look-up where these are not the whole vocabulary's."""
-    return places if vocabulary is not None else branch.node("Gather", ["choices", places], f"{places}.chosen")
+    return branch.node("Gather", ["choices", places], f"{places}.chosen") if short else places
 
 
-def _search(branch: Graph, logits: str, vocabulary: int | None) -> onnx.GraphProto:
+def _search(branch: Graph, by_block: str, greatest: str, *, short: bool) -> onnx.GraphProto:
     """Build the step of beam search: of width x width continuations of a line the best ``width``, best first."""
     axis_1, every = branch.constant("axis.1", [1]), branch.constant("every", [-1])
     # The best of a line are among the best of its hypotheses.
-    best = _best_tokens(branch, logits, vocabulary)
+    best = _best_tokens(branch, by_block, greatest)
     gains = branch.node("GatherElements", ["gains.all", best], "best.gains", axis=1)
     gains = branch.node("Where", ["running.column", gains, "lone"], "gains")
-    chosen = _token_of(branch, best, vocabulary)
+    chosen = _token_of(branch, best, short=short)
     tokens = branch.node("Where", ["running.column", chosen, branch.constant("pad", PAD_ID)], "continuations")
     before = branch.node("Unsqueeze", ["total", axis_1], "total.column")
     totals = branch.node("Add", [before, gains], "totals.continued")  # (rows, width)
@@ -330,13 +324,12 @@ def _search(branch: Graph, logits: str, vocabulary: int | None) -> onnx.GraphPro
     return branch.build("search", [], _choice("searched"))
 
 
-def _best_tokens(branch: Graph, logits: str, vocabulary: int | None) -> str:
+def _best_tokens(branch: Graph, by_block: str, greatest: str) -> str:
     """Append the places of the ``width`` greatest logits of each row, the greatest first: (rows, width).
 
     TopK goes through a row one by one, ReduceMax many at a time: the greatest logits lie in the ``width`` blocks whose
     greatest are the greatest, and only these are searched.
     """
-    by_block, greatest = append_blocks(branch, logits, vocabulary)
     axis_1 = branch.constant("axis.1", [1])
     sizes = branch.node("Shape", [greatest], "best.sizes")
     blocks = branch.node("Slice", [sizes, axis_1, branch.constant("axis.2", [2])], "blocks")
@@ -375,7 +368,6 @@ def _end(body: Graph) -> None:
 
 def _build_body(body: Graph, decoder: Decoder) -> onnx.GraphProto:
     integer, real, flag = TensorProto.INT64, TensorProto.FLOAT, TensorProto.BOOL
-    shape: list[str | int] = ["rows", decoder.first.hidden_size]
     states = state_names(decoder)
     inputs = [
         # Scalars in effect; onnx's shape inference and onnxruntime both take them to have one axis.
@@ -385,7 +377,7 @@ def _build_body(body: Graph, decoder: Decoder) -> onnx.GraphProto:
         value("running", flag, ["rows"]),
         value("total", real, ["rows"]),
         value("count", integer, ["rows"]),
-        *(value(name, real, shape) for name in states),
+        *state_values(body, decoder, {name: name for name in states}),
     ]
     outputs = [
         value("go_on.next", flag, []),
@@ -393,7 +385,7 @@ def _build_body(body: Graph, decoder: Decoder) -> onnx.GraphProto:
         value("running.next", flag, ["rows"]),
         value("total.next", real, ["rows"]),
         value("count.next", integer, ["rows"]),
-        *(value(f"{name}.kept", real, shape) for name in states),
+        *state_values(body, decoder, {name: f"{name}.kept" for name in states}),
         value("token.collected", integer, ["rows"]),
         value("parent.collected", integer, ["rows"]),
     ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 from torch import nn
 
-from arae_transfer.export.graph import Graph, Storage, make_model, value
+from arae_transfer.export.graph import CONTRIBUTED, Graph, Parts, Storage, make_model, value
 from arae_transfer.export.lstm_step import append_lstm_step
 from arae_transfer.export.shortlist_graph import append_choices
 from arae_transfer.export.weights import Float32, LSTMWeights, array
@@ -45,7 +46,7 @@ def build_decoder(
     """
     graph = graph or Graph(storage)
     read_code(graph, decoder, shortlist)
-    first_values(graph, decoder)
+    first_values(graph, decoder, "code_mask")
     states = state_names(decoder)
     inner = graph.body()
     body = _step(inner, decoder, short=shortlist is not None)
@@ -83,35 +84,56 @@ def state_names(decoder: Decoder) -> list[str]:
     return [f"{kind}.{number}" for number in range(1 + len(decoder.upper)) for kind in ("hidden", "cell")]
 
 
-def read_code(graph: Graph, decoder: Decoder, shortlist: Sequence[int] | None) -> None:
+def read_code(
+    graph: Graph,
+    decoder: Decoder,
+    shortlist: Sequence[int] | None,
+    lines: str | None = None,
+) -> None:
     """Append what depends on the code, or the source, alone and is therefore computed once for each sentence.
 
-    Values for the loop: ``layer.0.share`` (batch, 4 x hidden), the part of the first layer's gates that the mean of
-    the code and the biases give; with attention what ``attended`` names (batch, vectors, size), ``keys`` (batch, size,
-    vectors), ``mask.penalty`` (batch, 1, vectors) where vectors may be padding, and ``nearness.by_step``
-    (maximum_length, vectors); otherwise ``context`` (batch, code_size); with a shortlist what ``append_choices`` makes.
+    Values for the loop: ``layer.0.share`` (rows, 4 x hidden), the part of the first layer's gates that the mean of
+    the code and the biases give; with attention what ``attended`` names (batch, vectors, size), ``mask.penalty``
+    (batch, 1, vectors) where vectors may be padding, ``nearness.by_step`` (maximum_length, vectors), and the shape
+    ``query.by_line``; otherwise ``context`` (rows, code_size); with a shortlist what ``append_choices`` makes.
+
+    Args:
+        graph: The graph.
+        decoder: The decoder.
+        shortlist: As in ``build_decoder``.
+        lines: A value (rows,), the place in the batch of each row's code, as many rows one after the other for each;
+            None: a row for each.
     """
+
+    def for_rows(append: Callable[[str], object], output: str) -> None:
+        append(output if lines is None else f"line.{output}")
+        if lines is not None:
+            graph.node("Gather", [f"line.{output}", lines], output)
+
     if shortlist is not None:
         name, matrix, biases = _output_layer(decoder)
-        append_choices(graph, name, matrix, biases, shortlist, BLOCK)
+        for_rows(partial(append_choices, graph, name, matrix, biases, shortlist, BLOCK), "choices.added")
     axis_1 = graph.constant("axis.1", [1])
     mean = _mean_of_code(graph) if decoder.superposition is None else _lift(graph, decoder.superposition)
     weights = LSTMWeights.of(decoder.first)
     for_mean = weights.inputs[:, decoder.embedding.embedding_dim :]  # (4 x hidden, code_size)
     bias = graph.constant("layer.0.bias", weights.input_bias + weights.recurrent_bias, np.float32)
-    graph.node("Gemm", [mean, graph.weight("layer.0.mean", for_mean), bias], "layer.0.share", transB=1)
-    if decoder.nearness is not None:
+    for_rows(partial(graph.product, mean, "layer.0.mean", for_mean, bias), "layer.0.share")
+    if decoder.query is not None and decoder.nearness is not None:
         _nearness_by_step(
             graph, array(decoder.nearness), "code_mask" if decoder.superposition is None else "code.places"
         )
-        graph.node("Transpose", [attended(decoder)], "keys", perm=[0, 2, 1])
+        shape = graph.node("Shape", ["code_mask"], "attended.shape")
+        batch = graph.node("Slice", [shape, graph.constant("axis.0", [0]), axis_1], "attended.batch")
+        rest = graph.constant("query.rest", [-1, decoder.query.out_features])
+        graph.node("Concat", [batch, rest], "query.by_line", axis=0)
     if decoder.attends and decoder.superposition is None:
         # 0 at real vectors and the lowest number at padding, which leaves it no weight.
         padding = graph.node("Sub", ["code_mask", graph.constant("one", 1.0, np.float32)], "padding")
         lowest = graph.node("Mul", [padding, graph.constant("highest", -_LOWEST, np.float32)], "padding.lowest")
         graph.node("Unsqueeze", [lowest, axis_1], "mask.penalty")
     elif not decoder.attends:
-        graph.node("Squeeze", ["code", axis_1], "context")
+        for_rows(lambda output: graph.node("Squeeze", ["code", axis_1], output), "context")
 
 
 def attended(decoder: Decoder) -> str:
@@ -172,11 +194,16 @@ def _nearness_by_step(graph: Graph, nearness: Float32, vectors_of: str) -> None:
     graph.node("Gather", [graph.constant("nearness", nearness, np.float32), entry], "nearness.by_step")
 
 
-def first_values(graph: Graph, decoder: Decoder) -> None:
-    """Append what the loop begins with: the begin id, every row running, and states of zero."""
-    shape = graph.node("Shape", ["code_mask"], "code_mask.shape")
-    start, stop = graph.constant("batch.start", [0]), graph.constant("batch.stop", [1])
-    batch = graph.node("Slice", [shape, start, stop], "batch")  # [batch]
+def first_values(graph: Graph, decoder: Decoder, rows: str) -> None:
+    """Append what the loop begins with: the begin id, every row running, and states of zero.
+
+    Args:
+        graph: The graph.
+        decoder: The decoder.
+        rows: A value whose first axis are the rows.
+    """
+    shape = graph.node("Shape", [rows], "rows.shape")
+    batch = graph.node("Slice", [shape, graph.constant("axis.0", [0]), graph.constant("axis.1", [1])], "rows")  # [rows]
     begin = helper.make_tensor("begin", TensorProto.INT64, [1], [BEGIN_ID])
     graph.node("ConstantOfShape", [batch], "token.first", value=begin)
     true = helper.make_tensor("true", TensorProto.BOOL, [1], [True])
@@ -184,70 +211,79 @@ def first_values(graph: Graph, decoder: Decoder) -> None:
     hidden = graph.constant("hidden_size", [decoder.first.hidden_size])
     state_shape = graph.node("Concat", [batch, hidden], "state.shape", axis=0)
     zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
+    first = {"hidden": helper.make_tensor("nothing", graph.state_type, [1], [graph.first_state]), "cell": zero}
     for name in state_names(decoder):
-        graph.node("ConstantOfShape", [state_shape], f"{name}.first", value=zero)
+        graph.node("ConstantOfShape", [state_shape], f"{name}.first", value=first[name.partition(".")[0]])
 
 
 def _step(body: Graph, decoder: Decoder, *, short: bool) -> onnx.GraphProto:
     """Build the loop's body: from a token and the states to the next ones, as one turn of ``Decoder.greedy``."""
-    logits = append_logits(body, decoder, short=short)
+    logits, carried = append_logits(body, decoder, short=short)
     best = _greatest(body, logits, None if short else decoder.output.out_features)
     _end(body, body.node("Gather", ["choices", best], "token.chosen") if short else best)
-    return _build_body(body, decoder)
+    return _build_body(body, decoder, carried)
 
 
-def append_logits(body: Graph, decoder: Decoder, *, short: bool) -> str:
+def append_logits(body: Graph, decoder: Decoder, *, short: bool) -> tuple[str, dict[str, str]]:
     """Append the network's step, from the preceding token and the states to the next states and the logits.
 
-    It reads ``token`` (batch,), ``hidden.N`` and ``cell.N`` of each layer, and what ``read_code`` appends; it makes
-    ``hidden.N.next`` and ``cell.N.next``.
+    It reads ``token`` (rows,), ``hidden.N`` and ``cell.N`` of each layer, and what ``read_code`` appends.
 
     Returns:
-        The name of the logits (batch, vocabulary), so low at ids without text that these are never chosen; with
-        ``short`` those of ``choices`` (batch, choices).
+        The name of the logits (rows, vocabulary), so low at ids without text that these are never chosen; with
+        ``short`` those of ``choices`` (rows, choices). And the names of the next states, by those of the states.
     """
     embedding_size = decoder.embedding.embedding_dim
+    body.holds_states(*(f"hidden.{number}" for number in range(1 + len(decoder.upper))))
     embedded = body.rows_of("embedding", array(decoder.embedding.weight), "token", "embedded")  # (batch, embedding)
     weights = LSTMWeights.of(decoder.first)
     joined = np.concatenate([weights.inputs[:, :embedding_size], weights.recurrent], axis=1)
-    read = body.node("Concat", [embedded, "hidden.0"], "layer.0.read", axis=1)
-    gates = body.product(read, "layer.0.weight", joined, "layer.0.share", "layer.0.gates", rows=True)
-    states = _advance(body, 0, gates, weights.hidden_size)
-    context = _attend(body, decoder, decoder.query, states) if decoder.query is not None else "context"
+    size = weights.hidden_size
+    parts = {embedded: embedding_size, "hidden.0": size}
+    gates = body.product(parts, "layer.0.weight", joined, "layer.0.share", "layer.0.gates", rows=True)
+    states, read = _advance(body, 0, gates, size)
+    carried = {"hidden.0": read, "cell.0": "cell.0.next"}
+    context = _attend(body, decoder, decoder.query, read) if decoder.query is not None else "context"
+    code_size = decoder.first.input_size - embedding_size
     for number, layer in enumerate(decoder.upper, start=1):
         weights = LSTMWeights.of(layer)
         joined = np.concatenate([weights.inputs, weights.recurrent], axis=1)
         bias = weights.input_bias + weights.recurrent_bias
-        read = body.node("Concat", [states, context, f"hidden.{number}"], f"layer.{number}.read", axis=1)
         added = body.constant(f"layer.{number}.bias", bias, np.float32)
-        gates = body.product(read, f"layer.{number}.weight", joined, added, f"layer.{number}.gates")
-        higher = _advance(body, number, gates, weights.hidden_size)
-        states = body.node("Add", [states, higher], f"states.{number}")
-    if decoder.attends:
-        states = body.node("Concat", [states, context], "features", axis=1)
-    return _output(body, decoder, states, context, short=short)
+        parts = {read: size, context: code_size, f"hidden.{number}": size}
+        gates = body.product(parts, f"layer.{number}.weight", joined, added, f"layer.{number}.gates")
+        higher, carried[f"hidden.{number}"] = _advance(body, number, gates, size)
+        carried[f"cell.{number}"] = f"cell.{number}.next"
+        read = states = body.node("Add", [states, higher], f"states.{number}")
+    if not isinstance(decoder.bridge, nn.Linear):
+        read = states  # what the output layer reads, it reads whole
+    features = {read: size, context: code_size} if decoder.attends else read
+    return _output(body, decoder, features, context, short=short), carried
 
 
-def _advance(body: Graph, number: int, gates: str, hidden: int) -> str:
-    """Append one step of an LSTM layer; return its hidden state."""
+def _advance(body: Graph, number: int, gates: str, hidden: int) -> tuple[str, str]:
+    """Append one step of an LSTM layer; return its hidden state, and the same as products read it."""
     following = (f"hidden.{number}.next", f"cell.{number}.next")
-    return append_lstm_step(body, f"layer.{number}", gates, f"cell.{number}", hidden, following)[0]
+    states, _ = append_lstm_step(body, f"layer.{number}", gates, f"cell.{number}", hidden, following)
+    return states, body.read_state(states)
 
 
 def _attend(body: Graph, decoder: Decoder, query: nn.Linear, states: str) -> str:
-    """Append the attention of states (batch, hidden) to the code; return the context (batch, size)."""
-    axis_1 = body.constant("axis.1", [1])
+    """Append the attention of states (rows, hidden) to the codes of their lines; return the context (rows, size)."""
     wanted = body.product(states, "query", array(query.weight), None, "query.wanted")
-    row = body.node("Unsqueeze", [wanted, axis_1], "query.row")  # (batch, 1, code_size)
-    scores = body.node("MatMul", [row, "keys"], "scores")  # (batch, 1, vectors)
+    by_line = body.node("Reshape", [wanted, "query.by_line"], "query.rows")  # (batch, rows of each, size)
+    # Each score is the product of two rows, so that what is attended to need not be turned.
+    body.nodes("FusedMatMul", [by_line, attended(decoder)], ["scores"], domain=CONTRIBUTED, transB=1)
+    scores = "scores"  # (batch, rows of each, vectors)
     near = body.node("Gather", ["nearness.by_step", "step"], "nearness.here")  # (1, vectors)
     preferred = body.node("Add", [scores, near], "scores.preferred")
     masked = preferred
     if decoder.superposition is None:
         masked = body.node("Add", [preferred, "mask.penalty"], "scores.masked")
     shares = body.node("Softmax", [masked], "attention", axis=2)
-    found = body.node("MatMul", [shares, attended(decoder)], "attention.found")  # (batch, 1, size)
-    return body.node("Squeeze", [found, axis_1], "attention.context")
+    found = body.node("MatMul", [shares, attended(decoder)], "attention.found")  # (batch, rows of each, size)
+    every = body.constant("context.shape", [-1, query.out_features])
+    return body.node("Reshape", [found, every], "attention.context")
 
 
 def _output_layer(decoder: Decoder) -> tuple[str, Float32, Float32]:
@@ -259,8 +295,8 @@ def _output_layer(decoder: Decoder) -> tuple[str, Float32, Float32]:
     return "embedding" if tied else "output.weight", array(decoder.output.weight), bias
 
 
-def _output(body: Graph, decoder: Decoder, states: str, context: str, *, short: bool) -> str:
-    """Append the output layer; return the logits (batch, vocabulary), or those of the choices."""
+def _output(body: Graph, decoder: Decoder, features: str | Parts, context: str, *, short: bool) -> str:
+    """Append the output layer; return the logits (rows, vocabulary), or those of the choices."""
     if isinstance(decoder.bridge, nn.Linear):
         bias = body.constant("bridge.bias", array(decoder.bridge.bias), np.float32)
         weight = array(decoder.bridge.weight)
@@ -271,10 +307,12 @@ def _output(body: Graph, decoder: Decoder, states: str, context: str, *, short: 
             weight = weight.copy()
             passing = weight[:, -size:].diagonal().copy()
             weight[:, -size:][np.diag_indices(size)] = 0.0
-        states = body.product(states, "bridge.weight", weight, bias, "bridge")
+        states = body.product(features, "bridge.weight", weight, bias, "bridge")
         if decoder.residual:
             passed = body.node("Mul", [context, body.constant("bridge.passing", passing, np.float32)], "bridge.passed")
             states = body.node("Add", [states, passed], "bridge.whole")
+    else:
+        states = body.joined(features, "logits")
     name, output_weight, bias_values = _output_layer(decoder)
     if short:
         return body.selected_product(states, name, output_weight, "choices.added", "logits")
@@ -319,33 +357,36 @@ def _greatest(body: Graph, logits: str, vocabulary: int | None) -> str:
 def _end(body: Graph, best: str) -> None:
     """Append the end of a step: padding for rows that have ended, and whether any row goes on."""
     token = body.node("Where", ["running", best, body.constant("pad", PAD_ID)], "token.next")
-    is_end = body.node("Equal", [token, body.constant("end", END_ID)], "token.is_end")
-    goes_on = body.node("Not", [is_end], "token.is_not_end")
-    running = body.node("And", ["running", goes_on], "running.next")
-    as_number = body.node("Cast", [running], "running.number", to=TensorProto.INT32)
-    any_running = body.node("ReduceMax", [as_number], "running.any", keepdims=0)
-    body.node("Cast", [any_running], "go_on.next", to=TensorProto.BOOL)
+    # The ids of text are greater than the end id, the pad id is less; what has no text besides is never chosen.
+    end = body.constant("end", END_ID)
+    body.node("Greater", [token, end], "running.next")
+    greatest = body.node("ReduceMax", [token], "token.greatest", keepdims=1)
+    body.node("Greater", [greatest, end], "go_on.next")
     # A value cannot be carried to the next step and collected at the same time.
     body.node("Identity", [token], "token.collected")
 
 
-def _build_body(body: Graph, decoder: Decoder) -> onnx.GraphProto:
+def state_values(body: Graph, decoder: Decoder, names: Mapping[str, str]) -> list[onnx.ValueInfoProto]:
+    """Describe the states that a loop carries, under other names."""
+    shape: list[str | int] = ["rows", decoder.first.hidden_size]
+    return [value(names[name], body.type_of(name), shape) for name in state_names(decoder)]
+
+
+def _build_body(body: Graph, decoder: Decoder, carried: Mapping[str, str]) -> onnx.GraphProto:
     tokens, flags = TensorProto.INT64, TensorProto.BOOL
-    shape: list[str | int] = ["batch", decoder.first.hidden_size]
-    states = state_names(decoder)
     inputs = [
         # Scalars in effect; onnx's shape inference and onnxruntime both take them to have one axis.
         value("step", TensorProto.INT64, [1]),
         value("go_on", flags, [1]),
         value("token", tokens, ["batch"]),
         value("running", flags, ["batch"]),
-        *(value(name, TensorProto.FLOAT, shape) for name in states),
+        *state_values(body, decoder, {name: name for name in carried}),
     ]
     outputs = [
-        value("go_on.next", flags, []),
+        value("go_on.next", flags, [1]),
         value("token.next", tokens, ["batch"]),
         value("running.next", flags, ["batch"]),
-        *(value(f"{name}.next", TensorProto.FLOAT, shape) for name in states),
+        *state_values(body, decoder, carried),
         value("token.collected", tokens, ["batch"]),
         *body.collections(),
     ]

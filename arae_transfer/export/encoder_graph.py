@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 from torch import nn
 
-from arae_transfer.export.encoder_loop import append_lstm_layer, append_zero_state
+from arae_transfer.export.encoder_loop import append_lstm_layer, append_running, append_zero_state
 from arae_transfer.export.graph import Graph, Storage, make_model, value
 from arae_transfer.export.weights import LSTMWeights, array
 from arae_transfer.model.encoder import Encoder
@@ -42,6 +42,7 @@ def build_encoder(
     # A single code: the final states of both directions, side by side, as the one vector.
     shape = graph.constant("states.shape", [0, 1 if encoder.last_state else -1, size])
     vectors = graph.node("Reshape", [by_batch, shape], "states.vectors")  # (batch, vectors, size)
+    graph.alike(chosen, "projection.read")
     if isinstance(encoder.projection, nn.Linear):
         rows = graph.node("Reshape", [vectors, graph.constant("rows.shape", [-1, size])], "projection.read")
         bias = graph.constant("projection.bias", array(encoder.projection.bias), np.float32)
@@ -125,12 +126,19 @@ def _read_in_loops(graph: Graph, encoder: Encoder) -> tuple[str, str, int]:
     by_time = graph.node("Transpose", ["tokens"], "tokens.by_time", perm=[1, 0])  # (time, batch)
     states = graph.rows_of("embedding", array(encoder.embedding.weight), by_time, "embedded")
     append_zero_state(graph, int(LSTMWeights.of(encoder.forward_layers[0]).hidden_size))
+    if encoder.last_state:
+        append_running(graph)
     final, size = "", 0
     for number, layer in enumerate(encoder.forward_layers):
         directions = [LSTMWeights.of(layer)]
         if len(encoder.backward_layers):
             directions.append(LSTMWeights.of(encoder.backward_layers[number]))
-        states, final = append_lstm_layer(graph, f"lstm.{number}", states, directions, hold=encoder.last_state)
+        last = number + 1 == len(encoder.forward_layers)
+        # Whether nothing but products, of the next layer or of the projection, reads the states.
+        as_read = not last or isinstance(encoder.projection, nn.Linear)
+        states, final = append_lstm_layer(
+            graph, f"lstm.{number}", states, directions, hold=encoder.last_state, as_read=as_read
+        )
         size = directions[0].hidden_size * len(directions)
     return states, final, size
 

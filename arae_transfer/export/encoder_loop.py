@@ -6,7 +6,10 @@ on its neighbours.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import onnx
 from onnx import TensorProto, helper
 
 from arae_transfer.export.graph import Graph, value
@@ -15,11 +18,11 @@ from arae_transfer.export.weights import LSTMWeights
 
 
 def append_lstm_layer(
-    graph: Graph, name: str, states: str, directions: list[LSTMWeights], *, hold: bool
+    graph: Graph, name: str, states: str, directions: list[LSTMWeights], *, hold: bool, as_read: bool
 ) -> tuple[str, str]:
     """Append a layer that reads forwards, or forwards and backwards.
 
-    It reads the values ``lengths`` int64 (batch) and ``zero.state`` (batch, hidden) of the graph.
+    It reads ``lengths`` int64 (batch), and what ``append_zero_state`` and, with ``hold``, ``append_running`` append.
 
     Args:
         graph: The graph.
@@ -27,53 +30,55 @@ def append_lstm_layer(
         states: (time, batch, inputs) what it reads.
         directions: The weights of the forward direction and, if it reads backwards too, of the backward one.
         hold: Whether a row keeps its state after its own end, so that final states can be told.
+        as_read: Whether states are for products alone, as ``Graph.read_state`` returns them.
 
     Returns:
         Its states (time, batch, directions x hidden), in the order of the sentence and of no meaning after a row's
         end, and its final states (directions, batch, hidden), of no meaning without ``hold``.
     """
-    hidden = directions[0].hidden_size
+    ways = ("forward", "backward")[: len(directions)]
+    hidden, size = directions[0].hidden_size, directions[0].inputs.shape[1]
     body = graph.body()
-    inputs = [value("step", TensorProto.INT64, [1]), value("go_on", TensorProto.BOOL, [1])]
-    carried, collected = [], []
-    body.node("Identity", ["go_on"], f"{name}.go_on.next")
-    for number, weights in enumerate(directions):
-        part = f"{name}.{('forward', 'backward')[number]}"
+    read = [graph.read(states, f"{name}.forward.weight", slice(size))]
+    if len(directions) == 2:
         # In the backward direction each row begins at its own last token.
-        read = _reversed(graph, states, f"{part}.read") if number else states
-        _input_shares(graph, part, read, weights)
-        here = body.node("Gather", [f"{part}.shares", "step"], f"{part}.share")
-        here = body.node("Squeeze", [here, body.constant("axis.0", [0])], f"{part}.share.here")  # (batch, 4 x hidden)
-        gates = body.product(f"{part}.hidden", f"{part}.recurrent", weights.recurrent, here, f"{part}.gates", rows=True)
-        cell = body.between_steps(f"{part}.cell")
-        following = (f"{part}.hidden.next", f"{part}.cell.next")
+        read.append(_reversed(graph, read[0], f"{name}.backward.read"))
+    carried, following, collected = [], [], []
+    for way, weights in zip(ways, directions, strict=True):
+        part = f"{name}.{way}"
+        here, before = f"{part}.here", f"{part}.hidden"
+        body.alike(read[0], here)
         if hold:
-            moved = (f"{part}.hidden.moved", f"{part}.cell.moved")
-            append_lstm_step(body, part, gates, cell, hidden, moved)
-            running = _running(body, part)
-            body.node("Where", [running, moved[0], f"{part}.hidden"], following[0])
-            body.node("Where", [running, moved[1], f"{part}.cell"], following[1])
+            before = body.read_state(before)
         else:
-            append_lstm_step(body, part, gates, cell, hidden, following)
+            body.holds_states(before)
+        bias = body.constant(f"{part}.bias", weights.input_bias + weights.recurrent_bias, np.float32)
+        joined = np.concatenate([weights.inputs, weights.recurrent], axis=1)
+        gates = body.product({here: size, before: hidden}, f"{part}.weight", joined, bias, f"{part}.gates")
+        cell = body.between_steps(f"{part}.cell")
+        new, new_cell = append_lstm_step(body, part, gates, cell, hidden, (f"{part}.hidden.new", f"{part}.cell.new"))
+        if hold:
+            new = body.node("Where", ["running", new, f"{part}.hidden"], f"{part}.hidden.next")
+            new_cell = body.node("Where", ["running", new_cell, f"{part}.cell"], f"{part}.cell.next")
+        kept = new if hold else body.read_state(new)
+        shown = kept if as_read else new
+        if shown == kept:
+            # A value cannot be carried to the next step and collected at the same time.
+            shown = body.node("Identity", [kept], f"{part}.collected")
+            body.alike(kept, shown)
         carried += [f"{part}.hidden", f"{part}.cell"]
-        collected.append(body.node("Identity", [following[0]], f"{part}.collected"))
-    state_shape: list[str | int] = ["batch", hidden]
-    inputs += [value(each, TensorProto.FLOAT, state_shape) for each in carried]
-    outputs = [
-        value(f"{name}.go_on.next", TensorProto.BOOL, [1]),
-        *(value(f"{each}.next", TensorProto.FLOAT, state_shape) for each in carried),
-        *(value(each, TensorProto.FLOAT, state_shape) for each in collected),
-        *body.collections(),
-    ]
+        following += [kept, new_cell]
+        collected.append(shown)
+        graph.alike(shown, f"{shown}.by_step")
+    if hold:
+        read.append("running.by_step")
+    zero = "zero.cell" if hold else "zero.state"
     graph.nodes(
-        "Loop",
-        ["time", graph.constant("always", True, np.bool_), *["zero.state"] * len(carried)],
-        [
-            *(f"{each}.last" for each in carried),
-            *(f"{each}.by_step" for each in collected),
-            *body.collected,
-        ],
-        body=body.build(name, inputs, outputs),
+        "Scan",
+        [*[zero, "zero.cell"] * len(directions), *read],
+        [*(f"{each}.last" for each in carried), *(f"{each}.by_step" for each in collected), *body.collected],
+        body=_build_body(body, name, ways, (size, hidden), carried, following, collected, hold=hold),
+        num_scan_inputs=len(read),
     )
     by_step = [f"{each}.by_step" for each in collected]
     axis_0 = graph.constant("axis.0", [0])
@@ -81,38 +86,53 @@ def append_lstm_layer(
     if len(directions) == 1:
         return by_step[0], finals[0]
     backward = _reversed(graph, by_step[1], f"{name}.backward.by_place")
-    joined = graph.node("Concat", [by_step[0], backward], f"{name}.joined", axis=2)
-    return joined, graph.node("Concat", finals, f"{name}.final", axis=0)
+    output = graph.node("Concat", [by_step[0], backward], f"{name}.joined", axis=2)
+    graph.alike(backward, output)
+    return output, graph.node("Concat", finals, f"{name}.final", axis=0)
+
+
+def _build_body(
+    body: Graph,
+    name: str,
+    ways: Sequence[str],
+    sizes: tuple[int, int],
+    carried: Sequence[str],
+    following: Sequence[str],
+    collected: Sequence[str],
+    *,
+    hold: bool,
+) -> onnx.GraphProto:
+    size, hidden = sizes
+    read = [value(f"{name}.{way}.here", body.type_of(f"{name}.{way}.here"), ["batch", size]) for way in ways]
+    running = [value("running", TensorProto.BOOL, ["batch", 1])] if hold else []
+
+    def states(names: Sequence[str]) -> list[onnx.ValueInfoProto]:
+        return [value(each, body.type_of(each), ["batch", hidden]) for each in names]
+
+    outputs = [*states(following), *states(collected), *body.collections()]
+    return body.build(name, [*states(carried), *read, *running], outputs)
 
 
 def append_zero_state(graph: Graph, hidden_size: int) -> None:
-    """Append what every layer begins with: ``zero.state`` (batch, hidden), and the number of steps, ``time``."""
-    shape = graph.node("Shape", ["tokens"], "tokens.shape")
-    graph.node("Gather", [shape, graph.constant("number.1", 1)], "time")
-    batch = graph.node("Slice", [shape, graph.constant("axis.0", [0]), graph.constant("axis.1", [1])], "batch.size")
-    state_shape = graph.node("Concat", [batch, graph.constant("hidden_size", [hidden_size])], "state.shape", axis=0)
-    zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
-    graph.node("ConstantOfShape", [state_shape], "zero.state", value=zero)
+    """Append what every layer begins with: ``zero.state``, as steps carry it, and ``zero.cell`` (batch, hidden)."""
+    shape = graph.node("Shape", ["lengths"], "batch.size")  # [batch]
+    state_shape = graph.node("Concat", [shape, graph.constant("hidden_size", [hidden_size])], "state.shape", axis=0)
+    for name, kind, first in (("state", graph.state_type, graph.first_state), ("cell", TensorProto.FLOAT, 0)):
+        tensor = helper.make_tensor(f"{name}.first", kind, [1], [first])
+        graph.node("ConstantOfShape", [state_shape], f"zero.{name}", value=tensor)
 
 
 def _reversed(graph: Graph, states: str, output: str) -> str:
     """Append the states with the real places of each row in reverse order."""
+    graph.alike(states, output)
     return graph.node("ReverseSequence", [states, "lengths"], output, time_axis=0, batch_axis=1)
 
 
-def _input_shares(graph: Graph, part: str, read: str, weights: LSTMWeights) -> None:
-    """Append what the inputs give to the gates, for all places at once: ``shares`` (time, batch, 4 x hidden)."""
-    flat = graph.constant(f"{part}.flat", [-1, weights.inputs.shape[1]])
-    rows = graph.node("Reshape", [read, flat], f"{part}.rows")  # (time x batch, inputs)
-    bias = graph.constant(f"{part}.bias", weights.input_bias + weights.recurrent_bias, np.float32)
-    product = graph.product(rows, f"{part}.inputs", weights.inputs, bias, f"{part}.product")
-    sizes = graph.node("Shape", [read], f"{part}.sizes")
-    two = graph.node("Slice", [sizes, graph.constant("axis.0", [0]), graph.constant("axis.2", [2])], f"{part}.places")
-    shape = graph.node("Concat", [two, graph.constant("axis.last", [-1])], f"{part}.shape", axis=0)
-    graph.node("Reshape", [product, shape], f"{part}.shares")
-
-
-def _running(body: Graph, part: str) -> str:
-    """Append whether each row goes on at this step: (batch, 1)."""
-    before_end = body.node("Less", ["step", "lengths"], f"{part}.running")
-    return body.node("Unsqueeze", [before_end, body.constant("axis.1", [1])], f"{part}.running.column")
+def append_running(graph: Graph) -> None:
+    """Append what layers read that hold their states: ``running.by_step`` (time, batch, 1), whether a row goes on."""
+    zero, one = (graph.constant(f"number.{number}", number) for number in (0, 1))
+    shape = graph.node("Shape", ["tokens"], "running.shape")
+    steps = graph.node("Range", [zero, graph.node("Gather", [shape, one], "running.time"), one], "running.steps")
+    column = graph.node("Unsqueeze", [steps, graph.constant("axis.1", [1])], "running.column")
+    before_end = graph.node("Less", [column, "lengths"], "running.rows")  # (time, batch)
+    graph.node("Unsqueeze", [before_end, graph.constant("axis.2", [2])], "running.by_step")

@@ -13,6 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 Storage = Literal["fp16", "fp32"]
 # A trained matrix with its name.
 Matrix = tuple[str, npt.NDArray[np.float32]]
+# Values (rows, inputs) to be put side by side, each with the number of its inputs.
+Parts = Mapping[str, int]
 
 
 # Both are older than every onnxruntime that is supported here, and nothing newer is needed.
@@ -32,6 +34,9 @@ class Graph:
 
     # Whether layers of an encoder are ONNX's LSTM operator; otherwise they are loops.
     lstm_operator = True
+    # The type of hidden states as steps carry them, and what they begin with.
+    state_type: int = TensorProto.FLOAT
+    first_state = 0
 
     def __init__(self, storage: Storage = "fp32", parent: Self | None = None) -> None:
         self.storage: Storage = storage if parent is None else parent.storage
@@ -59,7 +64,7 @@ class Graph:
 
     def product(
         self,
-        read: str,
+        read: str | Parts,
         name: str,
         values: npt.NDArray[np.float32],
         added: str | None,
@@ -70,7 +75,7 @@ class Graph:
         """Append the product of a value with a trained matrix, which other arithmetic may compute otherwise.
 
         Args:
-            read: The value, (rows, inputs).
+            read: The value, (rows, inputs), or its parts, which are put side by side.
             name: The name of the matrix.
             values: The matrix, (outputs, inputs).
             added: What is added to the product: (outputs,), or (rows, outputs) with ``rows``; None: nothing.
@@ -78,7 +83,35 @@ class Graph:
             rows: Whether what is added differs from row to row.
         """
         addends = [] if added is None else [added]
-        return self.node("Gemm", [read, self.weight(name, values), *addends], output, transB=1)
+        return self.node("Gemm", [self.joined(read, output), self.weight(name, values), *addends], output, transB=1)
+
+    def joined(self, read: str | Parts, output: str) -> str:
+        """Append parts side by side, for the product ``output``; what is one value is that already."""
+        return read if isinstance(read, str) else self.node("Concat", list(read), f"{output}.joined", axis=1)
+
+    def read(self, values: str, name: str, inputs: slice) -> str:
+        """Return a value as products read it: as it is; other arithmetic may read it otherwise.
+
+        Args:
+            values: The value, (..., inputs).
+            name: The name of a matrix that it is multiplied with.
+            inputs: Which of the matrix's inputs it is.
+        """
+        return values
+
+    def read_state(self, hidden: str) -> str:
+        """Return an LSTM's hidden states, all within -1 and 1, as products read them and steps carry them."""
+        return hidden
+
+    def holds_states(self, *names: str) -> None:
+        """Tell that values hold hidden states as ``read_state`` returns them."""
+
+    def alike(self, name: str, *others: str) -> None:
+        """Tell that values hold numbers in the same form as another one."""
+
+    def type_of(self, name: str) -> int:
+        """Return the type of a value of numbers, fp32 or that in which products read it."""
+        return TensorProto.FLOAT
 
     def selected(self, name: str, values: npt.NDArray[np.float32], places: str) -> str:
         """Append some rows of a trained matrix, (outputs, inputs), to this outermost graph, for ``selected_product``.

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from arae_transfer.export.graph import Graph, Matrix
+from arae_transfer.export.graph import Graph, Matrix, Parts
 
 Float32 = npt.NDArray[np.float32]
 
@@ -49,11 +49,11 @@ class HalfGraph(Graph):
             self.node("Cast", [half], output, to=TensorProto.FLOAT)
 
     def product(
-        self, read: str, name: str, values: Float32, added: str | None, output: str, *, rows: bool = False
+        self, read: str | Parts, name: str, values: Float32, added: str | None, output: str, *, rows: bool = False
     ) -> str:
         """Append the product; what is added to it is added in fp32, rows or not."""
         product = output if added is None else f"{output}.product"
-        self.multiply("Gemm", [read, (name, values)], [product], transB=1)
+        self.multiply("Gemm", [self.joined(read, output), (name, values)], [product], transB=1)
         return product if added is None else self.node("Add", [product, added], output)
 
     def selected(self, name: str, values: Float32, places: str) -> str:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
-from arae_transfer.export.graph import CONTRIBUTED, Graph, value
+from arae_transfer.export.graph import CONTRIBUTED, Graph, Parts, value
 
 Float32 = npt.NDArray[np.float32]
 
@@ -48,9 +48,10 @@ class ObservingGraph(Graph):
             self._root._bodies.append(self)
 
     def product(
-        self, read: str, name: str, values: Float32, added: str | None, output: str, *, rows: bool = False
+        self, read: str | Parts, name: str, values: Float32, added: str | None, output: str, *, rows: bool = False
     ) -> str:
         """Append the product and the range of what it reads."""
+        read = self.joined(read, output)
         size = self.node("Abs", [read], f"size.{name}")
         self.node("ReduceMax", [size], f"range.{name}", axes=[0], keepdims=0)
         self._ranges.append(value(f"range.{name}", TensorProto.FLOAT, [values.shape[1]]))
@@ -76,9 +77,16 @@ class ObservingGraph(Graph):
 
 
 class QuantizedGraph(Graph):
-    """A graph whose products run in 8-bit integers, and which stores all matrices so."""
+    """A graph whose products run in 8-bit integers, and which stores all matrices so.
+
+    What a product reads in parts, and hidden states, have one scale for each part, are brought to 8 bits once for all
+    products that read them, and are carried from step to step in 8 bits. What is read alone and is no state has a scale
+    for each input, see ``smoothing``.
+    """
 
     lstm_operator = False
+    state_type = TensorProto.UINT8
+    first_state = _ZERO
 
     def __init__(self, ranges: Mapping[str, Float32] | None = None, parent: QuantizedGraph | None = None) -> None:
         """Begin a graph.
@@ -90,13 +98,20 @@ class QuantizedGraph(Graph):
         super().__init__("fp32", parent)
         self._ranges: Mapping[str, Float32] = (ranges or {}) if parent is None else parent._ranges
         self.shared: frozenset[str] = frozenset({"embedding"})
+        # The scales of values that are in 8 bits, by their names, and what values are named in 8 bits.
+        self._scales: dict[str, float] = {} if parent is None else parent._scales
+        self._reads: dict[str, str] = {}
 
     def product(
-        self, read: str, name: str, values: Float32, added: str | None, output: str, *, rows: bool = False
+        self, read: str | Parts, name: str, values: Float32, added: str | None, output: str, *, rows: bool = False
     ) -> str:
         """Append the product: inputs scaled to 8 bits, whole numbers multiplied and added up, then scaled back."""
+        if isinstance(read, str) and read not in self._scales:
+            quantized, scale, values = self._quantize(read, name, values, output)
+        else:
+            parts = {read: values.shape[1]} if isinstance(read, str) else read
+            quantized, scale, values = self._quantize_parts(parts, name, values, output)
         zero = self.constant("int8.zero", _ZERO, np.uint8)
-        quantized, scale, values = self._quantize(read, name, values, output)
         matrix, scales = self._store_int8(name, values)
         # Stored as (outputs, inputs), as a look-up needs it; turned once, when the file is opened.
         turned = self._root._derive("Transpose", [matrix], f"{name}.turned", perm=[1, 0])
@@ -108,6 +123,54 @@ class QuantizedGraph(Graph):
             domain=CONTRIBUTED,
         )
         return self.node("Add", [f"{output}.product", str(added)], output) if rows else output
+
+    def read(self, values: str, name: str, inputs: slice) -> str:
+        """Return a value in 8 bits, with one scale by the range that was observed of these inputs of the matrix."""
+        if values in self._scales:
+            return values
+        if values not in self._reads:
+            self._reads[values] = self._in_8_bits(values, max(float(self._ranges[name][inputs].max()), _LEAST_RANGE))
+        return self._reads[values]
+
+    def read_state(self, hidden: str) -> str:
+        """Return hidden states in 8 bits, with a scale for numbers within -1 and 1."""
+        return self._in_8_bits(hidden, 1.0)
+
+    def holds_states(self, *names: str) -> None:
+        """Tell that values hold hidden states in 8 bits."""
+        self._scales.update(dict.fromkeys(names, 1 / _GREATEST))
+
+    def alike(self, name: str, *others: str) -> None:
+        """Tell that values have the scale of another one, if that is in 8 bits."""
+        if name in self._scales:
+            self._scales.update(dict.fromkeys(others, self._scales[name]))
+
+    def type_of(self, name: str) -> int:
+        """Return the type of a value of numbers."""
+        return TensorProto.UINT8 if name in self._scales else TensorProto.FLOAT
+
+    def _in_8_bits(self, values: str, greatest: float) -> str:
+        scale = self.constant(f"{values}.in_8_bits.scale", greatest / _GREATEST, np.float32)
+        zero = self.constant("int8.zero", _ZERO, np.uint8)
+        output = self.node("QuantizeLinear", [values, scale, zero], f"{values}.in_8_bits")
+        self._scales[output] = greatest / _GREATEST
+        return output
+
+    def _quantize_parts(self, parts: Parts, name: str, values: Float32, output: str) -> tuple[str, str, Float32]:
+        """Append parts in 8 bits side by side; return them, their scale, and the matrix that they are multiplied with.
+
+        Each part's own scale is put into its columns of the matrix.
+        """
+        if name in self.shared:
+            raise ValueError(f"{name} is looked up, too, and cannot take the scales of parts")
+        reads: dict[str, int] = {}
+        begin = 0
+        for part, size in parts.items():
+            reads[self.read(part, name, slice(begin, begin + size))] = size
+            begin += size
+        scales = np.repeat(np.array([self._scales[read] for read in reads], np.float32), list(reads.values()))
+        whole = self.joined(reads if len(reads) > 1 else next(iter(reads)), output)
+        return whole, self.constant("int8.one", 1.0, np.float32), values * scales
 
     def selected(self, name: str, values: Float32, places: str) -> str:
         """Append the rows in 8 bits, turned for the product, and their scales."""

@@ -324,48 +324,73 @@ class Rewriter:
     def _rewrite_prepared(
         self, prepared: Sequence[_Prepared], to: str, batch_size: int, form: str, choice: Choice
     ) -> list[Rewrite]:
-        rewrites = [Rewrite(line.source, "", to, 0, line.truncated, False, pieces=0) for line in prepared]
+        # Each is made once, or, where the class of its source is told, twice: making one takes as long as decoding it.
+        rewrites: list[Rewrite | None] = [None] * len(prepared)
         lengths = [len(line.ids) for line in prepared]
         for number, line in enumerate(prepared):
             nothing = not line.ids and line.source.strip()
             if nothing or (not line.truncated and self._is_foreign(line.ids)):
                 tokens = max(0, len(line.ids) - 1)
-                rewrites[number] = replace(rewrites[number], output=one_line(line.source), tokens=tokens, unread=1)
+                output = one_line(line.source)
+                rewrites[number] = Rewrite(line.source, output, to, tokens, line.truncated, False, pieces=0, unread=1)
                 lengths[number] = 0  # answered
+            elif not line.ids:
+                rewrites[number] = Rewrite(line.source, "", to, 0, line.truncated, False, pieces=0)
+        classes: list[str | None] = [None] * len(prepared)
         if choice.source is not None:
-            for number, found in enumerate(self._find_classes(prepared)):
-                if found is not None and lengths[number]:
-                    rewrites[number] = _told(rewrites[number], prepared[number], found, choice)
-                    if rewrites[number].already and choice.if_already == "keep":
-                        lengths[number] = 0  # answered
+            classes = self._find_classes(prepared)
+            for number, found in enumerate(classes):
+                if found == to and lengths[number] and choice.if_already == "keep":
+                    line = prepared[number]
+                    output, tokens = one_line(line.source), len(line.ids) - 1
+                    rewrites[number] = Rewrite(
+                        line.source, output, to, tokens, False, False, pieces=0, source_class=found, already=1
+                    )
+                    lengths[number] = 0  # answered
         unchanged: list[int] = []
+
+        def answer(number: int, output: str, *, unfinished: bool, candidates: tuple[Candidate, ...] = ()) -> Rewrite:
+            line, found = prepared[number], classes[number]
+            return Rewrite(
+                line.source,
+                output,
+                to,
+                len(line.ids) - 1,
+                line.truncated,
+                unfinished,
+                source_class=found,
+                already=int(found == to),
+                candidates=candidates,
+            )
 
         def search(batch: list[int]) -> None:
             lines = [prepared[number] for number in batch]
-            for number, line, candidates in zip(batch, lines, self._search(lines, to, form, choice), strict=True):
-                rewrites[number] = _choose(rewrites[number], line, candidates, choice)
+            for number, line, found in zip(batch, lines, self._search(lines, to, form, choice), strict=True):
+                best, candidates = found[0], tuple(found)
+                if best.style < choice.min_confidence:
+                    rewrite = answer(number, one_line(line.source), unfinished=False, candidates=candidates)
+                    rewrites[number] = replace(rewrite, truncated=False, pieces=0, unsure=1)
+                else:
+                    rewrites[number] = answer(number, best.output, unfinished=best.unfinished, candidates=candidates)
 
         def decode(batch: list[int]) -> None:
             lines = [prepared[number] for number in batch]
             answers = self._run([line.ids for line in lines], to)
-            for number, line, answer in zip(batch, lines, answers, strict=True):
-                text = self._tokenizer.decode(answer)
+            texts = self._tokenizer.decode_rows(answers)
+            writer = self._writer(form)
+            for number, line, tokens, text in zip(batch, lines, answers, texts, strict=True):
                 if text == line.text:
                     unchanged.append(number)
-                rewrites[number] = replace(
-                    rewrites[number],
-                    output=self._writer(form).from_corpus(text, line.memory),  # one line
-                    tokens=len(line.ids) - 1,
-                    unfinished=END_ID not in answer,
-                    pieces=1,
-                )
+                output = writer.from_corpus(text, line.memory)  # one line
+                rewrites[number] = answer(number, output, unfinished=END_ID not in tokens)
 
         if choice.searches:
             batch_size = min(batch_size, self._lines_searched(choice.width))
         self._run_batches(search if choice.searches else decode, lengths, batch_size)
+        answered = cast(list[Rewrite], rewrites)
         if unchanged and choice.if_unchanged == "search" and self._sessions.searches:
-            self._search_unchanged(rewrites, prepared, sorted(unchanged), form)
-        return rewrites
+            self._search_unchanged(answered, prepared, sorted(unchanged), form)
+        return answered
 
     def _search_unchanged(
         self, rewrites: list[Rewrite], prepared: Sequence[_Prepared], unchanged: Sequence[int], form: str
@@ -414,7 +439,7 @@ class Rewriter:
         return found
 
     def _search(self, lines: Sequence[_Prepared], to: str, form: str, choice: Choice) -> list[list[Candidate]]:
-        """Return the candidates of each line, the best first; of those that read alike the most probable."""
+        """Return the ``n_best`` candidates of each line, the best first; of those that read alike the most probable."""
         rows = [line.ids for line in lines]
         tokens, lengths = pad(rows)
         limits = lengths + LONGEST_GROWTH
@@ -422,11 +447,14 @@ class Rewriter:
         if choice.sample:
             temperature, uniforms = choice.temperature, uniform_numbers(rows, limits, choice.width, choice.seed)
         written = self._sessions.search(tokens, lengths, to, limits, choice.width, temperature, uniforms)
-        distinct = []
-        for hypotheses in follow(*written, choice.width):
+        found_by_line = follow(*written, choice.width)
+        decoded = iter(self._tokenizer.decode_rows([each.tokens for found in found_by_line for each in found]))
+        distinct: list[dict[str, Hypothesis]] = []
+        for hypotheses in found_by_line:
             texts: dict[str, Hypothesis] = {}
-            for hypothesis in sorted(hypotheses, key=lambda each: -each.fluency):
-                texts.setdefault(self._tokenizer.decode(hypothesis.tokens), hypothesis)
+            read = [(hypothesis, next(decoded)) for hypothesis in hypotheses]
+            for hypothesis, text in sorted(read, key=lambda each: -each[0].fluency):
+                texts.setdefault(text, hypothesis)
             distinct.append(texts)
         # What a text's style is must not depend on the pieces that the decoder happened to write it in.
         encoded = self._tokenizer.encode_lines([text for texts in distinct for text in texts])
@@ -442,24 +470,30 @@ class Rewriter:
                 naturalness(own, sources[place], len(lines[place].ids))
                 for place, own in zip(number, models[to].score(encoded).tolist(), strict=True)
             )
-        found = []
+        writer = self._writer(form)
+        ranked = []
         for line, texts in zip(lines, distinct, strict=True):
             candidates = []
-            for text, hypothesis in texts.items():
-                probability, content, natural = next(style), agreement(line.text, text), next(worth, 0.0)
-                candidates.append(
+            for (text, hypothesis), content in zip(texts.items(), agreement(line.text, list(texts)), strict=True):
+                probability, natural = next(style), next(worth, 0.0)
+                score = choice.ranking.score(probability, hypothesis.fluency, content, natural)
+                candidates.append((score, text, hypothesis, probability, content, natural))
+            candidates.sort(key=lambda each: -each[0])
+            ranked.append(
+                [
                     Candidate(
-                        output=self._writer(form).from_corpus(text, line.memory),
-                        score=choice.ranking.score(probability, hypothesis.fluency, content, natural),
+                        output=writer.from_corpus(text, line.memory),
+                        score=score,
                         style=math.exp(probability),
                         fluency=hypothesis.fluency,
                         content=content,
                         language=natural,
                         unfinished=not hypothesis.finished,
                     )
-                )
-            found.append(sorted(candidates, key=lambda each: -each.score))
-        return found
+                    for score, text, hypothesis, probability, content, natural in candidates[: choice.n_best]
+                ]
+            )
+        return ranked
 
     def _prepare_lines(self, lines: Sequence[str], form: str) -> list[_Prepared]:
         """Turn lines into the ids that the encoder reads; a blank line has none."""
@@ -585,24 +619,6 @@ def _reload(root: Path, device: str, threads: int | None, variant: str) -> Rewri
     return Rewriter.load(root, device=device, threads=threads, variant=variant)
 
 
-def _told(rewrite: Rewrite, line: _Prepared, found: str, choice: Choice) -> Rewrite:
-    """Return a rewrite that tells the class of its source, and is the source where that is to be kept."""
-    already = found == rewrite.to
-    rewrite = replace(rewrite, source_class=found, already=int(already), tokens=len(line.ids) - 1)
-    if already and choice.if_already == "keep":
-        return replace(rewrite, output=one_line(line.source), truncated=False)
-    return rewrite
-
-
-def _choose(rewrite: Rewrite, line: _Prepared, candidates: Sequence[Candidate], choice: Choice) -> Rewrite:
-    """Return the rewrite that the best candidate is, or the source where that is not sure enough."""
-    best = candidates[0]
-    rewrite = replace(rewrite, tokens=len(line.ids) - 1, candidates=tuple(candidates[: choice.n_best]))
-    if best.style < choice.min_confidence:
-        return replace(rewrite, output=one_line(line.source), truncated=False, unsure=1)
-    return replace(rewrite, output=best.output, unfinished=best.unfinished, pieces=1)
-
-
 def _is_rewrite(candidate: Candidate, source: str) -> bool:
     """Say whether a candidate is a rewrite of a source, in the form that both are answered in."""
     if candidate.unfinished or candidate.output == source or only_appends(source, candidate.output):
@@ -629,6 +645,8 @@ def _keep(rewrite: Rewrite) -> Rewrite:
 def _join(line: str, cut: Pieces, rewrites: list[Rewrite], shortened: bool, choice: Choice) -> Rewrite:
     """Return the answer of a line from those of its pieces; shortened: they are not all of it."""
     if len(rewrites) == 1:
+        if rewrites[0].source == line and not shortened:
+            return rewrites[0]
         return replace(rewrites[0], source=line, truncated=shortened or rewrites[0].truncated)
     classes: Counter[str] = Counter()
     for each in rewrites:

@@ -121,7 +121,7 @@ def test_scores_are_what_they_are_said_to_be(
             style = float(style_of(model[0], tokenizer, text)[2])
             assert each.style == pytest.approx(style, abs=1e-4)
             assert each.fluency == pytest.approx(max(by_text[text]), abs=NEAR)
-            assert each.content == agreement(line, text)
+            assert [each.content] == agreement(line, [text])
             assert each.score == pytest.approx(0.5 * math.log(style) + 2 * each.fluency + 3 * each.content, abs=NEAR)
 
 

@@ -72,7 +72,7 @@ def test_no_processor_can_overflow(make_model: Make, tokenizer: Tokenizer, lines
     graphs = build_quantized(make_model()[0], calibration_rows(lines, tokenizer, 12), 12, {})
     for graph in (graphs.encoder, *graphs.decoders.values()):
         stored = [each for each in graph.graph.initializer if each.data_type == onnx.TensorProto.INT8]
-        assert len(stored) > 3
+        assert len(stored) >= 3
         for each in stored:
             # Two products of an unsigned and a signed number are added up in 16 bits by older processors.
             assert 2 * 255 * np.abs(numpy_helper.to_array(each).astype(int)).max() < 2**15
