@@ -16,6 +16,7 @@ _END = re.compile(
     """,
     re.VERBOSE,
 )
+_MARK = re.compile("[.!?…]")
 # Before a period these do not end a sentence; nor does a single letter, as in "J. Smith", or "e.g.", "p.m.".
 _TITLES = frozenset(["mr", "mrs", "ms", "dr", "prof", "st", "mt", "ft", "jr", "sr"])
 _ABBREVIATIONS = _TITLES | {"vs", "etc", "approx", "inc", "ltd", "co", "corp", "dept", "est", "oz", "lb"}
@@ -52,6 +53,11 @@ def cut_into_sentences(line: str) -> Pieces:
     A period after an abbreviation, a single letter or a letter between periods ends no sentence, nor do dots before a
     small letter: "Dr. Smith", "at 5 p.m. on" and "wait ... what" are whole.
     """
+    body = line.rstrip()
+    mark = _MARK.search(body)
+    if mark is None or mark.end() == len(body):
+        # As most lines are: nothing stands behind the only final mark.
+        return Pieces((line,))
     texts, gaps, start = [], [], 0
     content = _CONTENT.search(line)
     for match in _END.finditer(line):
