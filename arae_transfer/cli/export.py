@@ -13,7 +13,7 @@ import typer
 
 from arae_transfer.cli.command import report
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import RunLayout
+from arae_transfer.layout import ExportLayout, RunLayout
 from arae_transfer.runtime.model_folder import MOST_CANDIDATES
 
 if TYPE_CHECKING:
@@ -31,7 +31,12 @@ MODEL = "Model"
 
 def export(
     ctx: typer.Context,
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.", show_default=False)],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="The folder of a training run, or of an export, to build it anew.", show_default=False
+        ),
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -54,20 +59,22 @@ def export(
         ),
     ] = "fp16",
     beam: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
             max=MOST_CANDIDATES,
             metavar="N",
-            help="How many candidates `arae transfer` searches for a line where nobody says; the best is the answer.",
+            help="How many candidates `arae transfer` searches for a line where nobody says; the best is the answer; "
+            "without this, 1.",
             rich_help_panel=MODEL,
         ),
-    ] = 1,
+    ] = None,
     probes: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Sentences in the form of the corpus to check with; without this, the run's held-out ones.",
+            help="Sentences in the form of the corpus to check with; without this, the run's held-out ones. An export "
+            "has none.",
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -88,8 +95,11 @@ def export(
     The folder is written only after its files have been found to answer as the trained model does. Its path goes to
     standard output, everything else to standard error.
 
+    An export in the place of a run is built anew, as this version builds it, with the weights that it has.
+
     \b
       arae export runs/quickstart/20260131-120000 -o exported/quickstart
+      arae export exported/old -o exported/new --probes valid.txt
     """
     if checkpoint not in ("best", "latest"):
         ctx.fail(f"Invalid value for '--checkpoint': {checkpoint!r} is neither best nor latest.")
@@ -103,12 +113,24 @@ def export(
     from arae_transfer.export.export import check_destination, export_model
     from arae_transfer.training.checkpoint import load_run
 
+    if ExportLayout(run).config.is_file() and not RunLayout(run).recipe.is_file():
+        for name in ("checkpoint", "weights"):
+            source = ctx.get_parameter_source(name)
+            if source is not None and source.name == "COMMANDLINE":
+                ctx.fail(f"--{name} is for runs: an export is built anew with the weights that it has.")
+        if output is None:
+            ctx.fail("--output says where the export goes when it is built anew.")
+        if probes is None:
+            ctx.fail("an export holds no sentences to check with: give held-out ones in the corpus's form by --probes.")
+        _rebuild(run, output.absolute(), _read_lines(probes), beam, evaluation, language or (), quiet=quiet)
+        typer.echo(output)
+        return
     loaded = load_run(run, cast(Literal["best", "latest"], checkpoint))
     shown = output or Path("exported") / loaded.recipe.name
     folder = shown.absolute()
     check_destination(folder)
     rewrites = loaded.recipe.task == "rewriting" and loaded.recipe.data.kind == "text"
-    if beam > 1 and not rewrites:
+    if beam is not None and beam > 1 and not rewrites:
         ctx.fail(f"--beam searches rewrites of text, which {loaded.recipe.name} does not make.")
     if loaded.recipe.data.kind == "image":
         _export_images(run, loaded, folder, evaluation, quiet=quiet)
@@ -136,11 +158,32 @@ def export(
         probe_lines=lines,
         class_lines=class_lines,
         weights=cast(Literal["fp16", "fp32"], weights),
-        beam=beam,
+        beam=beam or 1,
     )
     if not quiet:
         _describe(exported, weights)
     typer.echo(shown)
+
+
+def _rebuild(
+    root: Path,
+    folder: Path,
+    lines: Sequence[str],
+    beam: int | None,
+    evaluation: str,
+    languages: Sequence[str],
+    *,
+    quiet: bool,
+) -> None:
+    """Build an export anew."""
+    from arae_transfer.export.rebuild import rebuild_export
+
+    exported = rebuild_export(
+        root, folder, lines, name=folder.name, beam=beam, evaluation=evaluation, languages=languages
+    )
+    if not quiet:
+        weights = json.loads(ExportLayout(folder).config.read_bytes())["variants"]["fp32"]["weights"]
+        _describe(exported, weights)
 
 
 def _export_classification(

@@ -76,6 +76,7 @@ def export_model(
     languages: Sequence[str] = (),
     probe_lines: Sequence[str] = (),
     class_lines: Mapping[str, Sequence[str]] | None = None,
+    language_models: Mapping[str, bytes] | None = None,
     weights: Storage = "fp16",
     beam: int = 1,
 ) -> ExportReport:
@@ -93,7 +94,8 @@ def export_model(
         languages: The language codes of the text, for the card.
         probe_lines: Held-out sentences in the form of the corpus; random sequences join them when they are few.
         class_lines: Sentences of each class, in the form of the corpus, to learn language models from; None: the export
-            has no such, and candidates are ranked without.
+            has no such, and candidates are ranked without, unless they are given.
+        language_models: The language models, as ``language_model.compact`` wrote them.
         weights: How matrices are stored. fp16 halves the files and gives them graphs for GPUs that compute in fp16.
         beam: The candidates that are searched for a line where nobody says how many; only for models that rewrite.
 
@@ -197,12 +199,15 @@ def export_model(
     contents |= generator
     if rewrites:
         contents[layout.scorer.name] = export_scorer(stored.scorer, metadata | {"part": "scorer"}, weights)
-    language_models = None
-    if rewrites and class_lines:
-        language_models = {label: layout.language_model(label).name for label in stored.classes}
-        for label, file in language_models.items():
-            sentences = [ids for ids in tokenizer.encode_lines(list(class_lines[label])) if ids]
-            contents[file] = compact(sentences, tokenizer.vocabulary_size)
+    if rewrites and class_lines and not language_models:
+        language_models = {
+            label: compact(
+                [ids for ids in tokenizer.encode_lines(list(class_lines[label])) if ids], tokenizer.vocabulary_size
+            )
+            for label in stored.classes
+        }
+    language_files = {label: layout.language_model(label).name for label in language_models or {}}
+    contents |= {language_files[label]: content for label, content in (language_models or {}).items()}
     if half is not None:
         contents |= half.files
     contents |= int8.files
@@ -219,7 +224,7 @@ def export_model(
         "form": asdict(recipe.form),
         **fp32.to_table(),
         "scorer": layout.scorer.name if rewrites else None,
-        "language_models": language_models,
+        "language_models": language_files or None,
         **({"beam": beam} if rewrites and beam > 1 else {}),
         "tokenizer": layout.tokenizer.name,
         "generator": generator_description,

@@ -1,4 +1,4 @@
-"""An exported model back as players that can learn: what `arae train --from exported/NAME` starts with.
+"""An exported model back as players: what `arae train --from exported/NAME` starts with, and `arae export` builds anew.
 
 Encoder, decoders and style scorer come out of the fp32 graphs with the weights that these store. The other players are
 in no export, or only folded into other weights; they begin anew and catch up within some hundred steps.
@@ -19,6 +19,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.export.weights import Float32, torch_gates
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
+from arae_transfer.model.code_space import Generator
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.model.encoder import Encoder
 from arae_transfer.recipe import Recipe, recipe_from_table
@@ -100,8 +101,34 @@ def restore_weights(model: ARAE, root: Path) -> None:
         stored.put(scorer.last.bias, "last.bias")
 
 
+@torch.no_grad()
+def restore_generator(generator: Generator, root: Path) -> None:
+    """Put the weights of an exported generator into one of its recipe, in evaluation mode as the export's.
+
+    Normalisations, which the export has folded into the layers before them, become ones that change nothing.
+
+    Raises:
+        AraeError: The export is damaged, or of another version.
+    """
+    stored = _Stored(ModelFolder.find(root), ExportLayout(root).generator.name)
+    if generator.places is not None:
+        stored.put(generator.places.weight, "places")
+    modules = list(generator.layers)
+    for number, (linear, normalisation) in enumerate(zip(modules[0::3], modules[1::3], strict=True)):
+        assert isinstance(linear, nn.Linear)
+        assert isinstance(normalisation, nn.BatchNorm1d)
+        stored.put(linear.weight, stored[f"layer.{number}.weight"].T)
+        stored.put(linear.bias, f"layer.{number}.bias")
+        normalisation.reset_running_stats()
+        normalisation.weight.fill_((1 + normalisation.eps) ** 0.5)
+        normalisation.bias.zero_()
+    last = len(modules) // 3
+    stored.put(generator.last.weight, stored[f"layer.{last}.weight"].T)
+    stored.put(generator.last.bias, f"layer.{last}.bias")
+
+
 def exported_recipe(root: Path) -> tuple[Recipe, tuple[str, ...]]:
-    """Return the recipe and the classes of an exported model that can be trained on.
+    """Return the recipe and the classes of an exported model that rewrites.
 
     Raises:
         AraeError: It cannot, or it is damaged.
@@ -109,7 +136,7 @@ def exported_recipe(root: Path) -> tuple[Recipe, tuple[str, ...]]:
     folder = ModelFolder.find(root)
     if folder.classifier is not None or folder.generates:
         raise AraeError(
-            f"{root} does not rewrite, and only models that do can be trained on from an export",
+            f"{root} does not rewrite, and only models that do hold all that is needed for this",
             "give the folder of its training run, such as runs/RECIPE/NAME.",
         )
     config = ExportLayout(root).config

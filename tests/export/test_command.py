@@ -128,3 +128,46 @@ def test_wrong_wishes_are_explained(run: Path, arguments: list[str], status: int
     assert (found, output) == (status, "")
     assert message in messages
     assert sorted(run.rglob("*")) == before
+
+
+def test_an_export_is_built_anew_without_its_run(run: Path, tmp_path: Path, lines: list[str]) -> None:
+    old, new, probes = tmp_path / "old", tmp_path / "new", tmp_path / "probes.txt"
+    probes.write_text("".join(f"{line}\n" for line in lines[:30]))
+    assert invoke(run, "-o", old, "--probes", probes, "--beam", "3", "--quiet")[0] == 0
+    status, output, messages = invoke(old, "-o", new, "--probes", probes)
+    assert (status, output) == (0, f"{new}\n"), messages
+    assert "rewrites are the model's" in messages
+    first, second = (json.loads((each / "config.json").read_bytes()) for each in (old, new))
+    assert second["name"] == "new"
+    for key in ("beam", "scores", "training", "language_models", "generator", "recipe", "shortlist"):
+        assert second[key] == first[key], key
+    stored = ("encoder.onnx", "generator.onnx", "scorer.onnx", "tokenizer.model", *first["language_models"].values())
+    for file in (*stored, *first["decoders"].values()):
+        # The graphs say what they are called, and nothing else differs.
+        content = (old / file).read_bytes().replace(b"\x03old", b"\x03new")
+        assert content == (new / file).read_bytes(), file
+    # In its own place, with another beam.
+    assert invoke(new, "-o", new, "--probes", probes, "--beam", "2", "--quiet")[0] == 0
+    assert ModelFolder.read(new).beam == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (["-o", "NEW"], 2, "--probes"),
+        (["--probes", "PROBES"], 2, "--output"),
+        (["-o", "NEW", "--probes", "PROBES", "--weights", "fp16"], 2, "--weights is for runs"),
+        (["-o", "NEW", "--probes", "PROBES", "--checkpoint", "latest"], 2, "--checkpoint is for runs"),
+    ],
+)
+def test_what_an_export_built_anew_needs_is_said(
+    run: Path, tmp_path: Path, lines: list[str], options: list[str], status: int, message: str
+) -> None:
+    old, probes = tmp_path / "old", tmp_path / "probes.txt"
+    probes.write_text("".join(f"{line}\n" for line in lines[:5]))
+    assert invoke(run, "-o", old, "--quiet")[0] == 0
+    names = {"NEW": str(tmp_path / "new"), "PROBES": str(probes)}
+    found, output, messages = invoke(old, *(names.get(each, each) for each in options))
+    assert (found, output) == (status, "")
+    assert message in messages
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,71 @@
+"""An exported model's graphs built anew by this version, from the weights that it stores: no run is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from arae_transfer.export.export import ExportReport, export_model
+from arae_transfer.export.graph import Storage
+from arae_transfer.export.restore import exported_recipe, restore_generator, restore_weights
+from arae_transfer.layout import ExportLayout
+from arae_transfer.model.arae import ARAE
+from arae_transfer.runtime.model_folder import ModelFolder
+from arae_transfer.runtime.rewriter import load_tokenizer
+
+
+def rebuild_export(
+    root: Path,
+    destination: Path,
+    probe_lines: Sequence[str],
+    *,
+    name: str,
+    beam: int | None = None,
+    evaluation: str = "",
+    languages: Sequence[str] = (),
+) -> ExportReport:
+    """Write an exported model of text that rewrites once more; weights, style scorer and language models stay.
+
+    Args:
+        root: The folder of the export.
+        destination: The folder to write; the export's own is possible.
+        probe_lines: Held-out sentences in the form of the corpus, to calibrate 8-bit graphs and to check all with.
+        name: The model's name.
+        beam: The candidates that are searched for a line where nobody says how many; None: as many as before.
+        evaluation: The report of an evaluation as Markdown, for the card.
+        languages: The language codes of the text, for the card.
+
+    Raises:
+        AraeError: The export does not rewrite text, is damaged, or of another version than can be read, or what
+            ``export_model`` says.
+    """
+    recipe, classes = exported_recipe(root)
+    folder = ModelFolder.find(root)
+    tokenizer = load_tokenizer(folder)
+    config = json.loads(ExportLayout(root).config.read_bytes())
+    # What an export does not hold, critic and classifier, is drawn anew, and is not exported.
+    with torch.random.fork_rng():
+        model = ARAE(recipe, classes, tokenizer.vocabulary_size)
+    restore_weights(model, root)
+    if config.get("generator") is not None:
+        restore_generator(model.generator, root)
+    model.eval()
+    return export_model(
+        model,
+        recipe,
+        tokenizer,
+        destination,
+        name=name,
+        scores=config.get("scores"),
+        training=config.get("training"),
+        evaluation=evaluation,
+        languages=languages,
+        probe_lines=probe_lines,
+        language_models={label: folder.read_file(file) for label, file in (folder.language_models or {}).items()},
+        weights=cast(Storage, config["variants"]["fp32"]["weights"]),
+        beam=folder.beam if beam is None else beam,
+    )
