@@ -37,9 +37,14 @@ _VERBATIM = r"""
 | < (?: /? [A-Za-z] [^<>]{0,300} | !-- [^<>]{0,300} -- ) >
 | & (?: [A-Za-z]{2,8} | \# \d{1,7} ) ;
 """
+# What a number of less than three is followed by, and a heart, "<3", is not.
+_UNITS = r"% | \$ | (?i: (?: star | min | minute | hour | hr | day | week | month | year | mile ) s? | people ) \b"
+_HEART = rf"""
+| (?P<heart>   (?: < | &lt; ) 3+ (?! \d | [.,:/]\d | \s*+ (?:{_UNITS}) ) )
+"""
 _SCANNER = rf"""
   (?P<quote>   " | `` | '' )
-| (?P<verbatim> {_VERBATIM} )
+{_HEART}| (?P<verbatim> {_VERBATIM} )
 | (?P<dots>    \.{{2,}} | … )
 | (?P<end>     [!?]+ )
 | (?P<dash>    -{{2,}} | — )
@@ -153,6 +158,8 @@ def cut(line: str, form: Form) -> Pieces:
         elif kind == "quote":
             quote_open = _opens_quote(line, start, stop, quote_open)
             word = "``" if quote_open else "''"
+        elif kind == "heart":
+            word = "love"
         elif kind == "end":
             word = "?" if "?" in word else "!"
         else:
@@ -175,7 +182,7 @@ def cut(line: str, form: Form) -> Pieces:
 def _scanner(form: Form) -> re.Pattern[str]:
     alternatives = _SCANNER
     if form.tokens == "plain":  # its answers could not be cut in the same way: they have no capitals left
-        alternatives = alternatives.replace(_NO_SENTENCE_BREAK, "")
+        alternatives = alternatives.replace(_NO_SENTENCE_BREAK, "").replace(_HEART, "")
     if form.number:
         alternatives = rf"(?P<placeholder> {re.escape(form.number)} (?!\w) ) | {alternatives}"
     return re.compile(alternatives, re.VERBOSE)
