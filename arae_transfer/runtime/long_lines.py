@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 LONG = ("split", "keep", "truncate")
 
-# A final mark with what closes after it, and blanks before more text. The mark stands alone, as corpora write it, or
-# ends a word.
+# A final mark with what closes after it, tags among that, and blanks or HTML's line breaks before more text. The mark
+# stands alone, as corpora write it, or ends a word.
 _END = re.compile(
     r"""
       (?P<alone> (?<=\s) (?:[.!?]|\.\.\.) (?:[ ](?:''|['")\]]))* ) (?P<gap1> \s++ ) (?=\S)
-    | (?P<marks> (?<![.!?…]) [.!?…]++ ) (?P<close> ['"”’)\]]* ) (?P<gap2> \s++ ) (?=\S)
+    | (?P<marks> (?<![.!?…]) [.!?…]++ ) (?P<close> (?: ['"”’)\]] | </[A-Za-z]\w{0,15}> )*+ )
+      (?P<gap2> (?: \s | <[Bb][Rr]\s{0,3}/?> )++ ) (?=\S)
     """,
     re.VERBOSE,
 )
