@@ -68,6 +68,24 @@ def test_answers_are_near_the_models_and_the_same_in_every_batch(case: str) -> N
     assert np.mean([a == b for a, b in zip(together, wanted, strict=True)]) > 0.3
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_each_value_is_brought_to_8_bits_once_and_states_are_carried_so(case: str) -> None:
+    graphs = build_quantized(make(case, "fp32"), ROWS, MAXIMUM_LENGTH, {})
+    for graph in (graphs.encoder, *graphs.decoders.values(), *graphs.candidates.values()):
+        bodies = [each.g for node in graph.graph.node for each in node.attribute if each.HasField("g")]
+        assert bodies
+        for body in bodies:
+            read = [node.input[0] for node in body.node if node.op_type == "QuantizeLinear"]
+            assert read
+            assert len(set(read)) == len(read)
+            carried = {each.name: each.type.tensor_type.elem_type for each in body.input if "hidden" in each.name}
+            # A final state of an encoder that is the code itself has to be whole.
+            kind = onnx.TensorProto.FLOAT if "running" in {each.name for each in body.input} else onnx.TensorProto.UINT8
+            if "token" in {each.name for each in body.input}:
+                kind = onnx.TensorProto.UINT8
+            assert set(carried.values()) == {kind}
+
+
 def test_no_processor_can_overflow(make_model: Make, tokenizer: Tokenizer, lines: list[str]) -> None:
     graphs = build_quantized(make_model()[0], calibration_rows(lines, tokenizer, 12), 12, {})
     for graph in (graphs.encoder, *graphs.decoders.values()):
