@@ -273,8 +273,8 @@ def _attend(body: Graph, decoder: Decoder, query: nn.Linear, states: str) -> str
     wanted = body.product(states, "query", array(query.weight), None, "query.wanted")
     by_line = body.node("Reshape", [wanted, "query.by_line"], "query.rows")  # (batch, rows of each, size)
     # Each score is the product of two rows, so that what is attended to need not be turned.
-    body.nodes("FusedMatMul", [by_line, attended(decoder)], ["scores"], domain=CONTRIBUTED, transB=1)
-    scores = "scores"  # (batch, rows of each, vectors)
+    # (batch, rows of each, vectors)
+    scores = body.node("FusedMatMul", [by_line, attended(decoder)], "scores", domain=CONTRIBUTED, transB=1)
     near = body.node("Gather", ["nearness.by_step", "step"], "nearness.here")  # (1, vectors)
     preferred = body.node("Add", [scores, near], "scores.preferred")
     masked = preferred

@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 from torch import nn
 
-from arae_transfer.export.encoder_loop import append_lstm_layer, append_running, append_zero_state
+from arae_transfer.export.encoder_loop import append_lstm_layer, append_zero_state
 from arae_transfer.export.graph import Graph, Storage, make_model, value
 from arae_transfer.export.weights import LSTMWeights, array
 from arae_transfer.model.encoder import Encoder
@@ -127,7 +127,9 @@ def _read_in_loops(graph: Graph, encoder: Encoder) -> tuple[str, str, int]:
     states = graph.rows_of("embedding", array(encoder.embedding.weight), by_time, "embedded")
     append_zero_state(graph, int(LSTMWeights.of(encoder.forward_layers[0]).hidden_size))
     if encoder.last_state:
-        append_running(graph)
+        real = _real_places(graph, "running")
+        by_time = graph.node("Transpose", [real], "running.rows", perm=[1, 0])  # (time, batch)
+        graph.node("Unsqueeze", [by_time, graph.constant("axis.2", [2])], "running.by_step")
     final, size = "", 0
     for number, layer in enumerate(encoder.forward_layers):
         directions = [LSTMWeights.of(layer)]
@@ -193,10 +195,14 @@ def _superpose(graph: Graph, superposition: Superposition, vectors: str) -> int:
 
 def _mask_of_lengths(graph: Graph, output: str) -> None:
     """Append the mask of a sequence: the places before each row's length are real."""
+    graph.node("Cast", [_real_places(graph, output)], output, to=TensorProto.FLOAT)
+
+
+def _real_places(graph: Graph, name: str) -> str:
+    """Append which places are before each row's length, (batch, time), for the value of a name."""
     zero, one = (graph.constant(f"number.{number}", number) for number in (0, 1))
-    sizes = graph.node("Shape", ["tokens"], f"{output}.sizes")
-    time = graph.node("Gather", [sizes, one], f"{output}.time")
+    sizes = graph.node("Shape", ["tokens"], f"{name}.sizes")
+    time = graph.node("Gather", [sizes, one], f"{name}.time")
     places = graph.node("Range", [zero, time, one], "places")  # (time,)
     column = graph.node("Unsqueeze", ["lengths", graph.constant("axis.1", [1])], "lengths.column")  # (batch, 1)
-    real = graph.node("Less", [places, column], "places.real")  # (batch, time)
-    graph.node("Cast", [real], output, to=TensorProto.FLOAT)
+    return graph.node("Less", [places, column], "places.real")

@@ -22,7 +22,8 @@ def append_lstm_layer(
 ) -> tuple[str, str]:
     """Append a layer that reads forwards, or forwards and backwards.
 
-    It reads ``lengths`` int64 (batch), and what ``append_zero_state`` and, with ``hold``, ``append_running`` append.
+    It reads ``lengths`` int64 (batch), what ``append_zero_state`` appends and, with ``hold``, ``running.by_step`` bool
+    (time, batch, 1), whether a row goes on.
 
     Args:
         graph: The graph.
@@ -126,13 +127,3 @@ def _reversed(graph: Graph, states: str, output: str) -> str:
     """Append the states with the real places of each row in reverse order."""
     graph.alike(states, output)
     return graph.node("ReverseSequence", [states, "lengths"], output, time_axis=0, batch_axis=1)
-
-
-def append_running(graph: Graph) -> None:
-    """Append what layers read that hold their states: ``running.by_step`` (time, batch, 1), whether a row goes on."""
-    zero, one = (graph.constant(f"number.{number}", number) for number in (0, 1))
-    shape = graph.node("Shape", ["tokens"], "running.shape")
-    steps = graph.node("Range", [zero, graph.node("Gather", [shape, one], "running.time"), one], "running.steps")
-    column = graph.node("Unsqueeze", [steps, graph.constant("axis.1", [1])], "running.column")
-    before_end = graph.node("Less", [column, "lengths"], "running.rows")  # (time, batch)
-    graph.node("Unsqueeze", [before_end, graph.constant("axis.2", [2])], "running.by_step")

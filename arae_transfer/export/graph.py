@@ -87,7 +87,8 @@ class Graph:
 
     def joined(self, read: str | Parts, output: str) -> str:
         """Append parts side by side, for the product ``output``; what is one value is that already."""
-        return read if isinstance(read, str) else self.node("Concat", list(read), f"{output}.joined", axis=1)
+        parts = [read] if isinstance(read, str) else list(read)
+        return parts[0] if len(parts) == 1 else self.node("Concat", parts, f"{output}.joined", axis=1)
 
     def read(self, values: str, name: str, inputs: slice) -> str:
         """Return a value as products read it: as it is; other arithmetic may read it otherwise.

@@ -169,8 +169,7 @@ class QuantizedGraph(Graph):
             reads[self.read(part, name, slice(begin, begin + size))] = size
             begin += size
         scales = np.repeat(np.array([self._scales[read] for read in reads], np.float32), list(reads.values()))
-        whole = self.joined(reads if len(reads) > 1 else next(iter(reads)), output)
-        return whole, self.constant("int8.one", 1.0, np.float32), values * scales
+        return self.joined(reads, output), self.constant("int8.one", 1.0, np.float32), values * scales
 
     def selected(self, name: str, values: Float32, places: str) -> str:
         """Append the rows in 8 bits, turned for the product, and their scales."""

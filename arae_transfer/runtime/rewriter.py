@@ -324,7 +324,7 @@ class Rewriter:
     def _rewrite_prepared(
         self, prepared: Sequence[_Prepared], to: str, batch_size: int, form: str, choice: Choice
     ) -> list[Rewrite]:
-        # Each is made once, or, where the class of its source is told, twice: making one takes as long as decoding it.
+        # Each is made when all that it tells is known: a copy with changes takes longer than decoding a line.
         rewrites: list[Rewrite | None] = [None] * len(prepared)
         lengths = [len(line.ids) for line in prepared]
         for number, line in enumerate(prepared):
