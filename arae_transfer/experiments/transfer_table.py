@@ -200,8 +200,17 @@ def train_system(
         if step >= max(1, recipe.training.sentences // rows):
             return True
     with make_reporter() as reporter:
+        # All go on from the end of their beginning: its best checkpoint, by a score that asks for style too, may be one
+        # from long before.
         trainer = Trainer(
-            recipe, data, run, reporter, device=device, resume=started, initial=None if started else initial
+            recipe,
+            data,
+            run,
+            reporter,
+            device=device,
+            resume=started,
+            initial=None if started else initial,
+            initial_checkpoint="latest",
         )
         return trainer.train().finished
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -82,6 +82,7 @@ class Trainer:
         device: str = "auto",
         resume: bool = False,
         initial: Path | None = None,
+        initial_checkpoint: Literal["best", "latest"] = "best",
         processes: Processes = ALONE,
     ) -> None:
         """Set a run up.
@@ -93,8 +94,10 @@ class Trainer:
             reporter: Who shows it to a person.
             device: ``"auto"``, ``"cpu"`` or ``"cuda"``, with or without a number.
             resume: Whether the folder holds a run that is continued.
-            initial: A run whose best weights, tokenizer and pairs this one starts from, or an exported model, which has
-                no pairs.
+            initial: A run whose weights, tokenizer and pairs this one starts from, or an exported model, which has no
+                pairs.
+            initial_checkpoint: Which weights of that run: the best, or the latest, where this one goes on from the end
+                of that one.
             processes: The processes that train the model; the leading one of them logs and saves.
 
         Raises:
@@ -109,6 +112,7 @@ class Trainer:
             torch.cuda.set_device(self.device)
         self.precision = choose_precision(recipe.training.precision, self.device)
         self.initial = None if initial is None else RunLayout(initial)
+        self.initial_checkpoint: Literal["best", "latest"] = initial_checkpoint
         if resume:
             self.initial = self._recorded_initial()
         if recipe.pairs.propose > 0 and self.initial is None and not self.layout.pairs.is_file():
@@ -166,34 +170,40 @@ class Trainer:
         """Return the classes that the model tells apart: those that the sentences stand in."""
         return self.classes
 
-    def _initial_name(self) -> str | None:
+    def _start(self) -> dict[str, str | None]:
         """Return what a run started from, also where its own checkpoints have taken over since."""
         if self.initial is not None:
-            return str(self.initial.root)
+            return {"initial": str(self.initial.root), "initial_checkpoint": self.initial_checkpoint}
         try:
-            name = json.loads(self.layout.environment.read_text("utf-8"))["initial"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None  # a new run, or one that says nothing
-        return None if name is None else str(name)
+            return self._recorded_start()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {"initial": None, "initial_checkpoint": None}  # a new run, or one that says nothing
+
+    def _recorded_start(self) -> dict[str, str | None]:
+        recorded = json.loads(self.layout.environment.read_text("utf-8"))
+        initial = recorded["initial"]
+        # Runs of before started from the best weights and do not say so.
+        return {"initial": initial, "initial_checkpoint": initial and recorded.get("initial_checkpoint", "best")}
 
     def _recorded_initial(self) -> RunLayout | None:
         """Return the run that a run started from which was killed before its own first checkpoint."""
         if self.layout.latest.is_file() or not self.layout.environment.is_file():
             return None
         try:
-            initial = json.loads(self.layout.environment.read_text("utf-8"))["initial"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            start = self._recorded_start()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise AraeError(
                 f"{self.layout.environment} is damaged, and nothing else says what {self.layout.root} started from",
                 "start a new run without --resume.",
             ) from error
-        return None if initial is None else RunLayout(Path(initial))
+        self.initial_checkpoint = "latest" if start["initial_checkpoint"] == "latest" else "best"
+        return None if start["initial"] is None else RunLayout(Path(start["initial"]))
 
     def _take_weights(self, initial: RunLayout) -> None:
         if ExportLayout(initial.root).config.is_file():
             self._take_exported_weights(initial.root)
             return
-        loaded = load_run(initial.root, "best")
+        loaded = load_run(initial.root, self.initial_checkpoint)
         self._require_classes(initial.root, loaded.classes)
         try:
             self.model.load_state_dict(loaded.model.state_dict())
@@ -249,7 +259,7 @@ class Trainer:
         write_text(self.layout.recipe, recipe_to_toml(self.recipe))
         environment: dict[str, Any] = {
             "data": list(self.sources),
-            "initial": self._initial_name(),
+            **self._start(),
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,

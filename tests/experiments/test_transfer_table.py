@@ -98,6 +98,7 @@ def test_the_systems_of_a_seed_go_on_from_one_beginning(tmp_path: Path) -> None:
     for each in found:
         environment = json.loads(RunLayout(Path(each.run)).environment.read_text("utf-8"))
         assert environment["initial"] == str(tmp_path / "beginning-7")
+        assert environment["initial_checkpoint"] == "latest"  # its end, whatever it was best at
     assert train(tmp_path, beginning=24) == (found, [])
     with pytest.raises(AraeError, match="began elsewhere"):
         train(tmp_path)

@@ -403,6 +403,26 @@ def test_a_run_may_start_from_the_weights_tokenizer_and_pairs_of_another(
     assert any(f"step {best.state.step}" in message for message in listener.messages)
 
 
+def test_a_run_may_go_on_from_the_end_of_another(tmp_path: Path) -> None:
+    # Nothing the other learns after its first validation is better than that one by any score.
+    initial, run = tmp_path / "initial", tmp_path / "run"
+    worsening = recipe(
+        "joint", {"training": {"learning_rate": 1.0, "gradient_clip": 100.0}, "validation": {"every": BATCH}}
+    )
+    train(initial, worsening)
+    best, latest = (load_run(initial, which).state.step for which in ("best", "latest"))
+    assert best < latest
+    still = recipe("joint", {"training": {"sentences": 6 * BATCH, "learning_rate": 0.0, "warmup": 0.0}})
+    listener = Listener()
+    begin_from(initial, run, still, listener, initial_checkpoint="latest")
+    assert any(f"step {latest}" in message for message in listener.messages)
+    # Also where it is killed before its first checkpoint.
+    RunLayout(run).latest.unlink()
+    listener = Listener()
+    train(run, still, resume=True, listener=listener)
+    assert any(f"step {latest}" in message for message in listener.messages)
+
+
 def test_killed_before_its_first_checkpoint_it_still_starts_from_the_other(
     uninterrupted: dict[str, Path], tmp_path: Path
 ) -> None:
