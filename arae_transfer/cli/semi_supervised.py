@@ -28,6 +28,15 @@ def semi_supervised(
         list[str] | None,
         typer.Option(metavar="SHARE|N", help="A share of the labels, or a number of them; repeatable."),
     ] = None,
+    beginning: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Autoencoder and ARAE see N sentences without labels first, once for all numbers of labels; "
+            "0: labels count from the start.",
+        ),
+    ] = 0,
     seeds: Annotated[int, typer.Option(min=1, metavar="N", help="How many seeds.")] = 3,
     settings: SettingsOption = None,
     output: Annotated[
@@ -46,7 +55,7 @@ def semi_supervised(
 
     \b
       arae semi-supervised snli-classification --data snli_1.0 --labels 0.222 --labels 0.108 --labels 0.0525
-      arae semi-supervised yelp-classification --data yelp --labels 0.01 --labels 0.001 --labels 100
+      arae semi-supervised yelp-classification --data yelp --labels 0.01 --labels 100 --beginning 1000000
     """
     from arae_transfer.cli.extras import require
     from arae_transfer.recipe import load_recipe
@@ -86,6 +95,7 @@ def semi_supervised(
         range(first, first + seeds),
         folder,
         lambda: make_reporter(quiet=True),
+        beginning=beginning,
         device=device,
         finished=say,
     )

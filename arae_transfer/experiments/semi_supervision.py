@@ -2,7 +2,8 @@
 
 Three systems of one recipe, alike in all but two keys: supervised only, with an autoencoder, and adversarially
 regularized. Every system of one seed gets the same labels, the same tokenizer and the same number of updates, and its
-best checkpoint is chosen on the same held-out examples.
+best checkpoint is chosen on the same held-out examples. The two that read sentences without labels may do so alone
+first, once for all numbers of labels: few labels are learned by heart before a decoder has learned to read a code.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from scipy.stats import t as student
 
 from arae_transfer.atomic import append_text
 from arae_transfer.corpus.labelled import Examples, LabelledData, class_indices
+from arae_transfer.experiments.plan import keep_plan
+from arae_transfer.layout import RunLayout
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.checkpoint import load_run
@@ -27,9 +30,11 @@ from arae_transfer.training.classification import (
     class_probabilities,
     tokenize_examples,
 )
+from arae_transfer.training.loop import Outcome
 from arae_transfer.training.reporter import Reporter
 
-SYSTEMS = ("supervised", "autoencoder", "arae")
+SUPERVISED = "supervised"
+SYSTEMS = (SUPERVISED, "autoencoder", "arae")
 CONFIDENCE = 0.95
 
 
@@ -61,7 +66,7 @@ def recipe_of(recipe: Recipe, system: str, seed: int, labels: float, tokenizer: 
     training, adversary = replace(recipe.training, seed=seed), recipe.adversary
     if system != "arae":
         adversary = replace(adversary, weight=0.0)
-    if system == "supervised":
+    if system == SUPERVISED:
         training = replace(training, reconstruction=0.0)
     share, number = (labels, 0) if labels <= 1 else (1.0, round(labels))
     return replace(
@@ -70,6 +75,16 @@ def recipe_of(recipe: Recipe, system: str, seed: int, labels: float, tokenizer: 
         training=training,
         labels=replace(recipe.labels, share=share, number=number),
         tokenizer=replace(recipe.tokenizer, model=str(tokenizer)),
+    )
+
+
+def _beginning_of(recipe: Recipe, sentences: int) -> Recipe:
+    """Return the recipe of a system's beginning, which is the same for all numbers of labels."""
+    return replace(
+        recipe,
+        labels=replace(recipe.labels, weight=0.0, share=1.0, number=0),
+        training=replace(recipe.training, sentences=sentences),
+        validation=replace(recipe.validation, every=sentences),  # without labels there is nothing to choose by
     )
 
 
@@ -82,6 +97,7 @@ def run_systems(
     folder: Path,
     make_reporter: Callable[[], Reporter],
     *,
+    beginning: int = 0,
     device: str = "auto",
     finished: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
@@ -98,10 +114,15 @@ def run_systems(
         seeds: The seeds.
         folder: Where runs and results are kept.
         make_reporter: Returns who shows a run.
+        beginning: The sentences that autoencoder and ARAE see first, without labels; 0: labels count from the start.
         device: Where to train.
         finished: Called with each result.
+
+    Raises:
+        AraeError: The folder holds runs of another beginning, or a run cannot be trained.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    keep_plan(folder, {"beginning": beginning})
     tested = {line for lines in test.sentences for line in lines}
     data = replace(data, unlabelled=[line for line in data.unlabelled if line not in tested])
     tokenizer_file = folder / "tokenizer.model"
@@ -110,6 +131,20 @@ def run_systems(
         Tokenizer.train(data.text(), recipe.tokenizer.vocabulary_size, whole=whole).save(tokenizer_file)
     record = folder / "results.jsonl"
     results = _known_results(record)
+
+    def train(resolved: Recipe, run: Path, initial: Path | None = None) -> tuple[ClassificationTrainer, Outcome]:
+        trainer = ClassificationTrainer(
+            resolved,
+            data,
+            run,
+            make_reporter(),
+            device=device,
+            resume=RunLayout(run).latest.is_file(),
+            initial=initial,
+            initial_checkpoint="latest",
+        )
+        return trainer, trainer.train()
+
     for seed in seeds:
         for wish in labels:
             number = round(wish * len(data.train)) if wish <= 1 else round(wish)
@@ -118,10 +153,13 @@ def run_systems(
                     continue
                 run = folder / f"{system}-{number}-{seed}"
                 resolved = recipe_of(recipe, system, seed, wish, tokenizer_file)
-                trainer = ClassificationTrainer(
-                    resolved, data, run, make_reporter(), device=device, resume=(run / "latest.json").is_file()
-                )
-                outcome = trainer.train()
+                initial = None
+                if beginning > 0 and system != SUPERVISED:
+                    initial = folder / f"{system}-beginning-{seed}"
+                    _, begun = train(_beginning_of(resolved, beginning), initial)
+                    if not begun.finished:
+                        return results
+                trainer, outcome = train(resolved, run, initial and initial.absolute())
                 if not outcome.finished:
                     return results
                 loaded = load_run(run, "best")

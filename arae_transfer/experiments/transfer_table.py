@@ -26,6 +26,7 @@ from arae_transfer.evaluation.outputs import write_output_folder
 from arae_transfer.evaluation.real_text import LabelledText
 from arae_transfer.evaluation.report import LEGEND, signature_line, to_data
 from arae_transfer.evaluation.systems import rewrite_by_run
+from arae_transfer.experiments.plan import keep_plan
 from arae_transfer.layout import RunLayout
 from arae_transfer.recipe import Recipe, load_recipe
 from arae_transfer.tokenizer import Tokenizer
@@ -139,11 +140,7 @@ def train_systems(
         AraeError: The folder holds runs of another recipe or another beginning.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    plan, planned = folder / "plan.json", {"beginning": beginning}
-    # The recipes of the runs do not show it.
-    if plan.is_file() and json.loads(plan.read_text("utf-8")) != planned:
-        raise AraeError(f"the systems in {folder} began elsewhere ({plan})", "give another --output.")
-    write_text(plan, json.dumps(planned) + "\n")
+    keep_plan(folder, {"beginning": beginning})
     tokenizer = folder / "tokenizer.model"
     if not tokenizer.is_file():
         train_tokenizer(recipe, data).save(tokenizer)

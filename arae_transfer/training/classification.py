@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -68,13 +69,23 @@ class ClassificationTrainer(Trainer):
         device: str = "auto",
         resume: bool = False,
         initial: Path | None = None,
+        initial_checkpoint: Literal["best", "latest"] = "best",
     ) -> None:
         """Set a run up; see ``Trainer``."""
         self._label_names = data.classes
         valid_text = [line for lines in data.valid.sentences for line in lines]
         # The sentences of all classes stand together: one decoder reads no label.
         text = TrainingData({TEXT: data.text()}, {TEXT: valid_text}, data.sources)
-        super().__init__(recipe, text, run, reporter, device=device, resume=resume, initial=initial)
+        super().__init__(
+            recipe,
+            text,
+            run,
+            reporter,
+            device=device,
+            resume=resume,
+            initial=initial,
+            initial_checkpoint=initial_checkpoint,
+        )
         labels, seed = recipe.labels, recipe.training.seed
         tokenizer, most = self.text.tokenizer, recipe.data.maximum_tokens
         self.train_examples = tokenize_examples(data.train, tokenizer, most)

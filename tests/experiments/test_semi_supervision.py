@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from arae_transfer.corpus.labelled import Examples, LabelledData
+from arae_transfer.errors import AraeError
 from arae_transfer.experiments.semi_supervision import SYSTEMS, Result, recipe_of, render, run_systems, summarize
 from arae_transfer.recipe import Recipe, recipe_from_table, recipe_to_table
+from arae_transfer.training.checkpoint import load_run
 from arae_transfer.training.reporter import SilentReporter
 
 RECIPE = recipe_from_table(
@@ -54,15 +56,17 @@ def test_labels_are_a_share_or_a_number() -> None:
     assert (number.share, number.number) == (1.0, 100)
 
 
+TEXTS = [f"the {thing} is {word}" for thing in ("cat", "dog", "cow") for word in ("here", "gone")]
+EXAMPLES = Examples((TEXTS,), ["here", "gone"] * 3)
+DATA = LabelledData(("gone", "here"), EXAMPLES, EXAMPLES, [f"{text} now" for text in TEXTS])
+
+
 def test_every_system_is_trained_once_and_kept(tmp_path: Path) -> None:
-    texts = [f"the {thing} is {word}" for thing in ("cat", "dog", "cow") for word in ("here", "gone")]
-    examples = Examples((texts,), ["here", "gone"] * 3)
-    data = LabelledData(("gone", "here"), examples, examples, [f"{text} now" for text in texts])
     seen: list[Result] = []
 
     def run(labels: list[float]) -> list[Result]:
         return run_systems(
-            RECIPE, data, examples, labels, [1], tmp_path, SilentReporter, device="cpu", finished=seen.append
+            RECIPE, DATA, EXAMPLES, labels, [1], tmp_path, SilentReporter, device="cpu", finished=seen.append
         )
 
     first = run([4])
@@ -73,6 +77,28 @@ def test_every_system_is_trained_once_and_kept(tmp_path: Path) -> None:
     assert second[:3] == first
     assert [each.labels for each in second[3:]] == [3, 3, 3]
     assert [Result(**json.loads(line)) for line in (tmp_path / "results.jsonl").read_text().splitlines()] == second
+
+
+def test_what_reads_sentences_without_labels_may_do_so_first(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Noting(SilentReporter):
+        def message(self, message: str) -> None:
+            said.append(message)
+
+    def run(beginning: int) -> list[Result]:
+        return run_systems(RECIPE, DATA, EXAMPLES, [4, 5], [1], tmp_path, Noting, beginning=beginning, device="cpu")
+
+    assert len(run(12)) == 6
+    begun = load_run(tmp_path / "arae-beginning-1", "latest")
+    assert begun.state.step * RECIPE.training.batch_size == 12
+    assert begun.recipe.labels.weight == 0.0
+    for system in ("autoencoder", "arae"):
+        start = f"starting from {(tmp_path / f'{system}-beginning-1').absolute()}, step 3"
+        assert said.count(start) == 2  # one beginning for both numbers of labels
+    assert not (tmp_path / "supervised-beginning-1").exists()
+    with pytest.raises(AraeError, match="began elsewhere"):
+        run(0)
 
 
 def test_gains_are_paired_by_seed() -> None:
