@@ -309,6 +309,12 @@ class Training:
         "rest; 0: the whole vocabulary.",
         minimum=0,
     )
+    scorer_every: int = _setting(
+        1,
+        "The style scorer, by which validation and export judge rewrites, learns from every n-th batch of training; "
+        "nothing that the paper's schedule trains depends on it.",
+        minimum=1,
+    )
     averaging: float = _setting(
         0.0,
         "The decay of the exponential moving average of weights used to validate and export; 0: none.",

@@ -343,17 +343,20 @@ class Trainer:
         generator = np.random.default_rng([recipe.training.seed, step, 3])
         rate = self._begin_step(step)
         batch = self.data.batch(step, generator, self.device)
+        scoring = step % recipe.training.scorer_every == 0
         with self._arithmetic():
             if recipe.training.schedule == "joint":
                 cycling = recipe.cycle.weight > 0 and step >= recipe.cycle.start * self.steps
                 parallel = self.data.parallel_batch(step, generator, self.device)
-                metrics = joint_step(self.players, batch, self.data.style, generator, cycling, parallel)
+                metrics = joint_step(
+                    self.players, batch, self.data.style, generator, cycling, parallel, scoring=scoring
+                )
             else:
 
                 def draw() -> Batch:
                     return self.data.random_batch(generator, self.device)
 
-                metrics = alternating_step(self.players, batch, draw)
+                metrics = alternating_step(self.players, batch, draw, scoring=scoring)
         self._update_average()
         return metrics | {"learning_rate": rate, "code_noise": self.players.code_noise}
 

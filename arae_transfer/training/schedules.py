@@ -24,8 +24,14 @@ from arae_transfer.training.players import Metrics, Players, code_statistics
 DrawBatch = Callable[[], Batch]
 
 
-def alternating_step(players: Players, batch: Batch, draw: DrawBatch) -> Metrics:
+def alternating_step(players: Players, batch: Batch, draw: DrawBatch, *, scoring: bool = True) -> Metrics:
     """Move every player once as Algorithm 2 states it; the critic ``critic_updates`` times.
+
+    Args:
+        players: The players.
+        batch: Sentences of all classes.
+        draw: Draws further ones.
+        scoring: Whether the style scorer, which is none of the paper's players, learns too.
 
     Differences from the reference code, each a repair: the critic sees all classes in each of its updates (there, class
     1 in three of five), and its gradient reaches the encoder from all classes (there, from class 1 alone).
@@ -57,7 +63,7 @@ def alternating_step(players: Players, batch: Batch, draw: DrawBatch) -> Metrics
         adversarial = players.adversarial_term(code, mask)
         players.update_autoencoder(recipe.adversary.weight * adversarial)
         metrics["adversarial"] = float(adversarial.detach())
-    return metrics | players.update_scorer(batch)
+    return metrics | players.update_scorer(batch) if scoring else metrics
 
 
 def classification_step(players: Players, examples: LabelledBatch, batch: Batch) -> Metrics:
@@ -103,6 +109,8 @@ def joint_step(
     generator: np.random.Generator,
     cycling: bool,
     parallel: Batch | None = None,
+    *,
+    scoring: bool = True,
 ) -> Metrics:
     """Encode once, let every player use that code, and update encoder and decoders once.
 
@@ -113,6 +121,7 @@ def joint_step(
         generator: The source of randomness for that noise and for the direction of the cycle.
         cycling: Whether the cycle has begun.
         parallel: Sentences and rewrites of them, where the recipe searches pairs.
+        scoring: Whether the style scorer learns too.
     """
     recipe = players.recipe
     code, mask = players.encode(batch.noised_tokens, batch.noised_lengths)
@@ -131,7 +140,8 @@ def joint_step(
         loss = loss + recipe.adversary.weight * adversarial
         metrics["adversarial"] = float(adversarial.detach())
     # With or without a cycle: validation judges rewrites by the scorer.
-    metrics |= players.update_scorer(batch)
+    if scoring:
+        metrics |= players.update_scorer(batch)
     if parallel is not None:
         read, read_mask = players.encode(parallel.noised_tokens, parallel.noised_lengths)
         pairs = players.reconstruct(players.with_code_noise(read, read_mask), read_mask, parallel, parallel.weights)

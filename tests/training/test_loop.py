@@ -374,6 +374,20 @@ def test_classes_without_a_rewrite_are_named(tmp_path: Path) -> None:
 # --- started from another run
 
 
+@every_schedule
+def test_the_scorer_may_learn_from_some_batches_only(variant: str, tmp_path: Path) -> None:
+    certain = {"model": {"dropout": 0.0, "word_dropout": 0.0}, "validation": {"log_every": 1}}
+    for every in (1, 3):
+        train(tmp_path / str(every), recipe(variant, merged(certain, {"training": {"scorer_every": every}})))
+        scored = [each["step"] for each in metrics(tmp_path / str(every)) if "train/scorer_accuracy" in each]
+        assert scored == list(range(1, STEPS + 1, every))
+    one, other = (load_run(tmp_path / name, "latest").model.state_dict() for name in ("1", "3"))
+    differ = [name for name in one if not torch.equal(one[name], other[name])]
+    assert any(name.startswith("scorer.") for name in differ)
+    if variant == "alternating":  # where nobody else's moves hang on it
+        assert [name for name in differ if not name.startswith("scorer.")] == []
+
+
 def begin_from(initial: Path, run: Path, chosen: Recipe, listener: Listener | None = None, **more: Any) -> Outcome:
     data = more.pop("data", None) or corpus()
     return Trainer(chosen, data, run, listener or Listener(), device="cpu", initial=initial, **more).train()
