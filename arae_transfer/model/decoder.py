@@ -182,7 +182,10 @@ class Decoder(nn.Module):
             logits: Tensor = self.output(read)  # (filled up, vocabulary)
         else:
             # The gradient of a choice among rows without repetition is summed faster than that of any indexing.
-            weight = self.output.weight.index_select(0, candidates)
+            if self.embedding.sparse:
+                weight = functional.embedding(candidates, self.output.weight, sparse=True)
+            else:
+                weight = self.output.weight.index_select(0, candidates)
             bias = self.output.bias.index_select(0, candidates)
             if candidate_offsets is not None:
                 bias = bias + candidate_offsets

@@ -42,6 +42,7 @@ from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.processor import prepare_processor
 from arae_transfer.training.reporter import Progress, Reporter
 from arae_transfer.training.schedules import alternating_step, joint_step
+from arae_transfer.training.sparse_gradients import use_sparse_gradients
 from arae_transfer.training.tensorboard import open_tensorboard
 from arae_transfer.training.validation import ValidationReport
 from arae_transfer.training.watch import watch_codes, watch_players
@@ -134,6 +135,7 @@ class Trainer:
         if self.initial is not None:
             self._take_weights(self.initial)
         self.average = copy.deepcopy(self.model).eval() if recipe.training.averaging > 0 else None
+        use_sparse_gradients(self.model, recipe, self.device, processes.size)
         self.optimizers = Optimizers.build(self.model, recipe)
         self.players = Players(self.model, recipe, self.optimizers, self.device, processes)
         self.players.noise = torch.Generator(self.device)

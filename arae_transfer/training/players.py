@@ -19,6 +19,7 @@ from arae_transfer.tokenizer import END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training import losses
 from arae_transfer.training.batch import Batch, LabelledBatch
 from arae_transfer.training.processes import ALONE, Processes
+from arae_transfer.training.sparse_gradients import gradient_values, has_sparse_gradients
 
 Metrics = dict[str, float]
 
@@ -46,7 +47,9 @@ class Optimizers:
         training, adversary = recipe.training, recipe.adversary
         autoencoder: torch.optim.Optimizer
         if training.optimizer == "sgd":
-            autoencoder = torch.optim.SGD(model.autoencoder_parameters(), lr=training.learning_rate, fused=True)
+            # The fused one takes no sparse gradients.
+            fused = not has_sparse_gradients(model)
+            autoencoder = torch.optim.SGD(model.autoencoder_parameters(), lr=training.learning_rate, fused=fused)
         else:
             autoencoder = torch.optim.Adam(
                 model.autoencoder_parameters(), lr=training.learning_rate, betas=(0.9, 0.98), fused=True
@@ -232,9 +235,8 @@ class Players:
         self.optimizers.autoencoder.zero_grad(set_to_none=True)
         self._backward(loss)
         self.processes.average_gradients(self._autoencoder_parameters)
-        gradients = [each.grad for each in self._autoencoder_parameters if each.grad is not None]
-        total = nn.utils.get_total_norm(gradients)
-        norm = float(total)
+        gradients = gradient_values(self._autoencoder_parameters)
+        norm = float(nn.utils.get_total_norm(gradients))
         if not math.isfinite(norm):
             raise TrainingDiverged(
                 "the gradient of the encoder and decoders is no longer a number",
@@ -242,7 +244,7 @@ class Players:
             )
         if norm > self.recipe.training.gradient_clip:
             # torch's own clip_grad_norm_ multiplies short gradients, too: by one.
-            nn.utils.clip_grads_with_norm_(self._autoencoder_parameters, self.recipe.training.gradient_clip, total)
+            torch._foreach_mul_(gradients, self.recipe.training.gradient_clip / (norm + 1e-6))
         self.optimizers.autoencoder.step()
         return norm
 
