@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 from urllib.parse import quote
 
 from arae_transfer.errors import AraeError
@@ -19,6 +19,9 @@ DEFAULT_MODEL = "yelp-sentiment"
 MODEL_VARIABLE = "ARAE_MODEL"
 CACHE_VARIABLE = "ARAE_CACHE"
 DEFAULT_RECIPE_VARIANT = "recipe"
+
+# The checkpoints that a run keeps.
+WhichCheckpoint = Literal["best", "latest"]
 
 
 @dataclass(frozen=True)
@@ -247,6 +250,17 @@ def _beside_the_package(folder: str) -> Path | None:
 def expanded(path: str | os.PathLike[str]) -> Path:
     """Return a path with the home folder in place of ``~``; where nobody has that home, as it was written."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 -- Path's own raises there
+
+
+def split_checkpoint(wish: str) -> tuple[Path, WhichCheckpoint]:
+    """Return the run and the checkpoint that ``RUN:best`` or ``RUN:latest`` names; any other text is a path alone."""
+    name, _, which = wish.rpartition(":")
+    if name and not expanded(wish).exists():
+        if which == "latest":
+            return expanded(name), "latest"
+        if which == "best":
+            return expanded(name), "best"
+    return expanded(wish), "best"
 
 
 def cache_directory() -> Path:

@@ -9,7 +9,15 @@ import pytest
 
 from arae_transfer import layout
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import ExportLayout, RunLayout, find_model, find_recipe, list_models, list_recipes
+from arae_transfer.layout import (
+    ExportLayout,
+    RunLayout,
+    find_model,
+    find_recipe,
+    list_models,
+    list_recipes,
+    split_checkpoint,
+)
 
 
 @pytest.fixture
@@ -25,6 +33,15 @@ def _put_model(folder: Path) -> Path:
     folder.mkdir(parents=True)
     ExportLayout(folder).config.write_text("{}")
     return folder
+
+
+def test_a_checkpoint_is_named_behind_a_colon(tmp_path: Path) -> None:
+    assert split_checkpoint("runs/a") == (Path("runs/a"), "best")
+    assert split_checkpoint("runs/a:best") == (Path("runs/a"), "best")
+    assert split_checkpoint("runs/a:latest") == (Path("runs/a"), "latest")
+    assert split_checkpoint("runs/a:newest") == (Path("runs/a:newest"), "best")
+    (tmp_path / "a:latest").mkdir()  # a folder's own name
+    assert split_checkpoint(str(tmp_path / "a:latest")) == (tmp_path / "a:latest", "best")
 
 
 def test_checkpoints_sort_by_step() -> None:

@@ -7,18 +7,18 @@ import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from arae_transfer.cli.command import report
 from arae_transfer.cli.train import read_generation_text, sources_of_run
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import RunLayout
+from arae_transfer.layout import RunLayout, WhichCheckpoint
 from arae_transfer.recipe import load_recipe
 
 if TYPE_CHECKING:
-    from arae_transfer.training.checkpoint import LoadedRun
+    from arae_transfer.training.checkpoint import LoadedRun, Start
 
 DATA_FILE = "diagnosis.json"
 REPORT_FILE = "README.md"
@@ -83,7 +83,7 @@ def diagnose(
     from arae_transfer.training.device import use_threads
 
     use_threads(threads)
-    which = cast(Literal["best", "latest"], checkpoint)
+    which = cast(WhichCheckpoint, checkpoint)
     subject = Subject(run, load_run(run, which))
     if subject.loaded.recipe.task == "classification":
         raise AraeError(f"{run} is a classification", "arae diagnose looks into runs that write sentences.")
@@ -132,12 +132,14 @@ def diagnose(
         report(f"numbers{', plots' if pictures else ''} and report are in {folder}")
 
 
-def _initial(layout: RunLayout) -> Path | None:
-    """Return the run that a run went on from; None where it says of none."""
+def _start(run: Path) -> Start:
+    """Return what a run went on from; nothing where it does not say."""
+    from arae_transfer.training.checkpoint import Start, recorded_start
+
     try:
-        return Path(json.loads(layout.environment.read_text("utf-8"))["initial"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return recorded_start(RunLayout(run))
+    except AraeError:
+        return Start()
 
 
 def _read(loaded: LoadedRun, sources: Sequence[str], run: Path) -> tuple[_Lines, _Lines]:
@@ -178,7 +180,7 @@ def _baseline_commands(run: Path, sources: Sequence[str]) -> list[str]:
     where a run that this one descends from is gone, or where this one is plain itself.
     """
     descent = [run.resolve()]
-    while (initial := _initial(RunLayout(descent[0]))) is not None:
+    while (initial := _start(descent[0]).initial) is not None:
         descent.insert(0, initial)
         if not RunLayout(descent[0]).recipe.is_file() or descent[0] in descent[1:]:
             return []
@@ -194,7 +196,7 @@ def _baseline_commands(run: Path, sources: Sequence[str]) -> list[str]:
         if before is None:
             words += ["--set", f"tokenizer.model={layout.tokenizer}"]
         else:
-            words += ["--from", str(before)]
+            words += ["--from", str(before) if _start(each).checkpoint == "best" else f"{before}:latest"]
         words += ["--name", f"{each.name}-plain"]
         before = Path("runs") / recipe.name / f"{each.name}-plain"
         own = sources if place == len(descent) - 1 else sources_of_run(each)

@@ -13,7 +13,7 @@ import typer
 
 from arae_transfer.cli.command import report
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import ExportLayout, RunLayout
+from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
 from arae_transfer.runtime.model_folder import MOST_CANDIDATES
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def export(
         _rebuild(run, output.absolute(), _read_lines(probes), beam, evaluation, language or (), quiet=quiet)
         typer.echo(output)
         return
-    loaded = load_run(run, cast(Literal["best", "latest"], checkpoint))
+    loaded = load_run(run, cast(WhichCheckpoint, checkpoint))
     shown = output or Path("exported") / loaded.recipe.name
     folder = shown.absolute()
     check_destination(folder)

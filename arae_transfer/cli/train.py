@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import ExportLayout, RunLayout, find_recipe, list_recipes
+from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint, find_recipe, list_recipes, split_checkpoint
 
 if TYPE_CHECKING:
     from arae_transfer.corpus.labelled import LabelledData
@@ -72,12 +72,13 @@ def train(
         bool,
         typer.Option("--resume", help="Continue the newest run of the recipe, or the run given.", rich_help_panel=RUN),
     ] = False,
-    initial: Annotated[
-        Path | None,
+    begin_from: Annotated[
+        str | None,
         typer.Option(
             "--from",
-            metavar="RUN|MODEL",
-            help="Start from the best weights, the tokenizer and the pairs of a run, or from an exported model.",
+            metavar="RUN[:latest]|MODEL",
+            help="Start from the best weights (RUN:latest: the latest), the tokenizer and the pairs of a run, or from "
+            "an exported model.",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -128,12 +129,15 @@ def train(
     if recipe is None:
         if resume:
             ctx.fail("--resume needs a recipe or the folder of a run.")
-        if data or settings or name or initial:
+        if data or settings or name or begin_from:
             ctx.fail("Missing argument 'RECIPE'. `arae train` alone lists them; quickstart learns from any classes.")
         _print_recipes()
         return
-    if initial is not None and resume:
+    if begin_from is not None and resume:
         ctx.fail("--from begins a new run; --resume continues one.")
+    initial: Path | None
+    which: WhichCheckpoint
+    initial, which = (None, "best") if begin_from is None else split_checkpoint(begin_from)
     if initial is not None:
         if not _is_run(initial) and not ExportLayout(initial).config.is_file():
             raise AraeError(
@@ -182,7 +186,14 @@ def train(
         trainer: Trainer
         if isinstance(training_data, LabelledData):
             trainer = ClassificationTrainer(
-                resolved, training_data, run, reporter, device=device, resume=resume, initial=initial
+                resolved,
+                training_data,
+                run,
+                reporter,
+                device=device,
+                resume=resume,
+                initial=initial,
+                initial_checkpoint=which,
             )
         else:
             trainer = Trainer(
@@ -193,6 +204,7 @@ def train(
                 device=device,
                 resume=resume,
                 initial=initial,
+                initial_checkpoint=which,
                 processes=processes,
             )
         outcome = trainer.train()

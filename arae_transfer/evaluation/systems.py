@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 from arae_transfer.corpus.reading import ReadingOptions
 from arae_transfer.diagnosis.coder import Coder
@@ -14,7 +14,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.evaluation.outputs import Outputs, all_directions
 from arae_transfer.evaluation.real_text import LabelledText
 from arae_transfer.form import Form
-from arae_transfer.layout import ExportLayout, RunLayout, expanded
+from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint, expanded, split_checkpoint
 from arae_transfer.recipe import load_recipe
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.rewriter import SECOND_BEAM, Rewriter
@@ -33,7 +33,7 @@ class RunCheckpoint:
     """
 
     run: Path
-    which: Literal["best", "latest"] = "best"
+    which: WhichCheckpoint = "best"
 
     @property
     def name(self) -> str:
@@ -71,9 +71,9 @@ def find_system(wish: str | None) -> System:
         folder = expanded(wish)
         if folder.is_dir() and not ExportLayout(folder).config.is_file():
             return RunCheckpoint(folder) if _is_run(folder) else folder
-        run, _, which = wish.rpartition(":")
-        if which in ("best", "latest") and _is_run(expanded(run)):
-            return RunCheckpoint(expanded(run), cast(Literal["best", "latest"], which))
+        run, which = split_checkpoint(wish)
+        if _is_run(run):
+            return RunCheckpoint(run, which)
     return ModelFolder.find(wish, "any")
 
 

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -22,7 +22,7 @@ from arae_transfer.atomic import (
     write_text,
 )
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import RunLayout
+from arae_transfer.layout import RunLayout, WhichCheckpoint
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, load_recipe
 from arae_transfer.tokenizer import Tokenizer
@@ -151,7 +151,46 @@ def _pointed(pointer: Path) -> int | None:
         return None
 
 
-def find_checkpoint(layout: RunLayout, which: Literal["latest", "best"]) -> Path:
+@dataclass(frozen=True)
+class Start:
+    """What a run started from.
+
+    Attributes:
+        initial: Another run, or an exported model; None: random weights.
+        checkpoint: Which weights of that run.
+    """
+
+    initial: Path | None = None
+    checkpoint: WhichCheckpoint = "best"
+
+    def to_table(self) -> dict[str, str | None]:
+        """Return what a run's record of its environment says of it."""
+        if self.initial is None:
+            return {"initial": None}
+        return {"initial": str(self.initial), "initial_checkpoint": self.checkpoint}
+
+
+def recorded_start(layout: RunLayout) -> Start:
+    """Return what a run's record of its environment says that it started from.
+
+    Raises:
+        AraeError: There is no such record, or it is damaged.
+    """
+    try:
+        recorded = json.loads(layout.environment.read_text("utf-8"))
+        initial = recorded["initial"]
+        if initial is None:
+            return Start()
+        # Runs of before do not say which: they took the best.
+        return Start(Path(initial), "latest" if recorded.get("initial_checkpoint") == "latest" else "best")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AraeError(
+            f"{layout.environment} is damaged, and nothing else says what {layout.root} started from",
+            "start a new run without --resume.",
+        ) from error
+
+
+def find_checkpoint(layout: RunLayout, which: WhichCheckpoint) -> Path:
     """Return the directory of a run's checkpoint.
 
     Raises:
@@ -264,7 +303,7 @@ class LoadedRun:
         return self.text_tokenizer
 
 
-def load_run(run: Path, which: Literal["latest", "best"] = "best") -> LoadedRun:
+def load_run(run: Path, which: WhichCheckpoint = "best") -> LoadedRun:
     """Load a run's checkpoint for use.
 
     Raises:

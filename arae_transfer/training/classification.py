@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ import torch
 from arae_transfer.corpus.batches import BatchSchedule, TokenizedSentences, with_end
 from arae_transfer.corpus.labelled import Examples, LabelledData, choose_labels, class_indices
 from arae_transfer.corpus.one_kind import TEXT
+from arae_transfer.layout import WhichCheckpoint
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import UNKNOWN_ID, Tokenizer
@@ -69,7 +69,7 @@ class ClassificationTrainer(Trainer):
         device: str = "auto",
         resume: bool = False,
         initial: Path | None = None,
-        initial_checkpoint: Literal["best", "latest"] = "best",
+        initial_checkpoint: WhichCheckpoint = "best",
     ) -> None:
         """Set a run up; see ``Trainer``."""
         self._label_names = data.classes

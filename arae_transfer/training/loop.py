@@ -10,23 +10,25 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from arae_transfer.atomic import write_text
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import ExportLayout, RunLayout
+from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_to_toml
 from arae_transfer.training.batch import Batch
 from arae_transfer.training.checkpoint import (
+    Start,
     State,
     find_checkpoint,
     load_run,
     load_state,
     model_tensors,
+    recorded_start,
     restore,
     save_checkpoint,
 )
@@ -83,7 +85,7 @@ class Trainer:
         device: str = "auto",
         resume: bool = False,
         initial: Path | None = None,
-        initial_checkpoint: Literal["best", "latest"] = "best",
+        initial_checkpoint: WhichCheckpoint = "best",
         processes: Processes = ALONE,
     ) -> None:
         """Set a run up.
@@ -112,10 +114,9 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         self.precision = choose_precision(recipe.training.precision, self.device)
-        self.initial = None if initial is None else RunLayout(initial)
-        self.initial_checkpoint: Literal["best", "latest"] = initial_checkpoint
-        if resume:
-            self.initial = self._recorded_initial()
+        start = self._resumed_start() if resume else Start(initial, initial_checkpoint)
+        self.initial = None if start.initial is None else RunLayout(start.initial)
+        self.initial_checkpoint = start.checkpoint
         if recipe.pairs.propose > 0 and self.initial is None and not self.layout.pairs.is_file():
             raise AraeError(
                 f"pairs.propose = {recipe.pairs.propose} asks the model of an earlier run, and none is given",
@@ -172,34 +173,20 @@ class Trainer:
         """Return the classes that the model tells apart: those that the sentences stand in."""
         return self.classes
 
-    def _start(self) -> dict[str, str | None]:
+    def _start(self) -> Start:
         """Return what a run started from, also where its own checkpoints have taken over since."""
         if self.initial is not None:
-            return {"initial": str(self.initial.root), "initial_checkpoint": self.initial_checkpoint}
+            return Start(self.initial.root, self.initial_checkpoint)
         try:
-            return self._recorded_start()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {"initial": None, "initial_checkpoint": None}  # a new run, or one that says nothing
+            return recorded_start(self.layout)
+        except AraeError:
+            return Start()  # a new run, or one that says nothing
 
-    def _recorded_start(self) -> dict[str, str | None]:
-        recorded = json.loads(self.layout.environment.read_text("utf-8"))
-        initial = recorded["initial"]
-        # Runs of before started from the best weights and do not say so.
-        return {"initial": initial, "initial_checkpoint": initial and recorded.get("initial_checkpoint", "best")}
-
-    def _recorded_initial(self) -> RunLayout | None:
-        """Return the run that a run started from which was killed before its own first checkpoint."""
+    def _resumed_start(self) -> Start:
+        """Return what a run that is resumed has to start from once more: it was killed before its first checkpoint."""
         if self.layout.latest.is_file() or not self.layout.environment.is_file():
-            return None
-        try:
-            start = self._recorded_start()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise AraeError(
-                f"{self.layout.environment} is damaged, and nothing else says what {self.layout.root} started from",
-                "start a new run without --resume.",
-            ) from error
-        self.initial_checkpoint = "latest" if start["initial_checkpoint"] == "latest" else "best"
-        return None if start["initial"] is None else RunLayout(Path(start["initial"]))
+            return Start()
+        return recorded_start(self.layout)
 
     def _take_weights(self, initial: RunLayout) -> None:
         if ExportLayout(initial.root).config.is_file():
@@ -261,7 +248,7 @@ class Trainer:
         write_text(self.layout.recipe, recipe_to_toml(self.recipe))
         environment: dict[str, Any] = {
             "data": list(self.sources),
-            **self._start(),
+            **self._start().to_table(),
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,

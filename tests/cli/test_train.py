@@ -402,7 +402,11 @@ def test_from_needs_a_run_and_begins_a_new_one() -> None:
     other = succeed(train("--name", "two", "--set", "training.sentences=8", "--from", str(run)))
     assert other != run
     assert RunLayout(other).tokenizer.read_bytes() == RunLayout(run).tokenizer.read_bytes()
-    fail(train("--name", "three", "--from", "nowhere"), "nowhere is neither a run nor an exported model")
+    third = succeed(train("--name", "three", "--set", "training.sentences=8", "--from", f"{run}:latest"))
+    for name, which in ((other, "best"), (third, "latest")):
+        environment = json.loads(RunLayout(name).environment.read_text("utf-8"))
+        assert (environment["initial"], environment["initial_checkpoint"]) == (str(run.absolute()), which)
+    fail(train("--name", "four", "--from", "nowhere"), "nowhere is neither a run nor an exported model")
     done = arae(str(run), "--resume", "--from", str(run))
     assert done.status == 2
 

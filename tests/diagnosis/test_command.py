@@ -78,6 +78,9 @@ def test_the_counterpart_of_a_run_that_went_on_goes_on_too(make_run: Any, corpus
         f"arae train {second}/recipe.toml --set adversary.weight=0 --from runs/tiny/first-plain --name second-plain "
         f"{data}",
     ]
+    for_second.write_text(json.dumps({"data": [str(corpus)], "initial": str(first), "initial_checkpoint": "latest"}))
+    _, _, messages = invoke(second, "--no-plots", "--threads", "1")
+    assert "--from runs/tiny/first-plain:latest --name" in messages
     # What it went on from is gone: nothing trains its like.
     for_second.write_text(json.dumps({"data": [str(corpus)], "initial": str(first / "gone")}))
     status, _, messages = invoke(second, "--no-plots", "--threads", "1")
