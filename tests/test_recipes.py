@@ -131,9 +131,10 @@ def test_recipes_have_names_of_their_own() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_the_fast_recipe_is_the_papers_but_for_three_keys() -> None:
+def test_the_fast_recipe_is_the_papers_but_for_four_keys() -> None:
     folder = recipes_directory() / "yelp-sentiment"
-    settings = ["training.candidates=2000", "training.precision=fast", "adversary.batch_size=32"]
+    settings = ["training.candidates=2000", "training.precision=fast", "training.scorer_every=5"]
+    settings.append("adversary.batch_size=32")
     plain, fast = load_recipe(folder / "paper.toml", settings), load_recipe(folder / "paper-fast.toml")
     assert fast.adversary.batch_size * 2 == fast.training.batch_size
     assert replace(plain, name=fast.name, description=fast.description) == fast
