@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -183,30 +183,17 @@ def train(
     if pairs:
         training_data = _with_pairs(resolved, training_data, pairs)
     with reporter:
+        start: dict[str, Any] = {
+            "device": device,
+            "resume": resume,
+            "initial": initial,
+            "initial_checkpoint": which,
+        }
         trainer: Trainer
         if isinstance(training_data, LabelledData):
-            trainer = ClassificationTrainer(
-                resolved,
-                training_data,
-                run,
-                reporter,
-                device=device,
-                resume=resume,
-                initial=initial,
-                initial_checkpoint=which,
-            )
+            trainer = ClassificationTrainer(resolved, training_data, run, reporter, **start)
         else:
-            trainer = Trainer(
-                resolved,
-                training_data,
-                run,
-                reporter,
-                device=device,
-                resume=resume,
-                initial=initial,
-                initial_checkpoint=which,
-                processes=processes,
-            )
+            trainer = Trainer(resolved, training_data, run, reporter, processes=processes, **start)
         outcome = trainer.train()
     leave_processes()
     if not processes.leads:
