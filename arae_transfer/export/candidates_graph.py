@@ -20,10 +20,14 @@ from arae_transfer.export.decoder_graph import (
     append_logits,
     code_axes,
     first_values,
+    read_by_line,
+    read_by_row,
     read_code,
     state_names,
     state_values,
+    states_of,
 )
+from arae_transfer.export.decoding_loop import DecodingLoop, Description, count_lines
 from arae_transfer.export.graph import Graph, Storage, make_model, value
 from arae_transfer.export.parity import REQUIRED_SHARE, Row, decoding_feed, open_graph, read_inputs
 from arae_transfer.model.decoder import Decoder
@@ -34,6 +38,13 @@ from arae_transfer.tokenizer import END_ID, PAD_ID
 _DEAD = -1e30
 # The logarithm of a share that counts as nothing; e to its power is still a normal number.
 _NOTHING = -80.0
+# What the search carries from step to step for each row, beside the states.
+_CARRIED: Mapping[str, Description] = {
+    "token": (TensorProto.INT64, []),
+    "running": (TensorProto.BOOL, []),
+    "total": (TensorProto.FLOAT, []),
+    "count": (TensorProto.INT64, []),
+}
 # Rows that exports compare with the greedy decoders.
 _PROBES = 128
 
@@ -70,24 +81,25 @@ def build_candidates(
         shortlist: As in ``build_decoder``.
     """
     graph = graph or Graph(storage)
+    short = shortlist is not None
     _rows_of_lines(graph)
     for name in ("code", "code_mask", *([] if shortlist is None else ["source"])):
         graph.node("Identity", [f"line.{name}"], name)
     read_code(graph, decoder, shortlist, "row.line")
-    first_values(graph, decoder, "row")
+    first_values(graph, decoder, "row.number.first")
     _first_totals(graph)
-    carried = ("token", "running", "total", "count", *state_names(decoder))
-    body = _step(graph.body(), decoder, short=shortlist is not None)
-    graph.nodes(
-        "Loop",
-        ["maximum_length", graph.constant("always", True, np.bool_), *(f"{name}.first" for name in carried)],
-        [
-            *(f"{name}.last" if name not in ("total", "count") else f"{name}s" for name in carried),
-            "tokens",
-            "parents",
-        ],
-        body=body,
+    loop = DecodingLoop(
+        lambda body: _step(body, decoder, short=short),
+        {**_CARRIED, **states_of(graph, decoder)},
+        {**read_by_row(decoder, short=short), "limit": (TensorProto.INT64, [])},
+        read_by_line(decoder),
+        ["tokens", "parents"],
+        width="width.axis",
+        wanted=["total", "count"],
     )
+    loop.append(graph)
+    for name in ("total", "count"):
+        graph.node("Identity", [f"{name}.last"], f"{name}s")
     axis, code_size = code_axes(decoder)
     inputs = [
         value("line.code", TensorProto.FLOAT, ["lines", axis, code_size]),
@@ -187,16 +199,16 @@ def require_greedy(
 
 
 def _rows_of_lines(graph: Graph) -> None:
-    """Append ``row`` (rows,), the number of each row, ``row.line`` (rows,), that of its line, and ``limit`` (rows,)."""
+    """Append ``row.number.first``, the numbers of the rows, ``row.line``, those of their lines, and ``limit.first``."""
     zero, one = (graph.constant(f"number.{number}", number) for number in (0, 1))
     shape = graph.node("Shape", ["limits"], "lines.axis")  # [lines]
     width = graph.node("Reshape", ["width", graph.constant("one.axis", [1])], "width.axis")  # [width]
     graph.node("Concat", [shape, width], "lines.by_width", axis=0)
     number = graph.node("Gather", [shape, zero], "lines.number")
     rows = graph.node("Mul", [number, "width"], "rows.number")
-    graph.node("Range", [zero, rows, one], "row")
-    graph.node("Div", ["row", "width"], "row.line")
-    graph.node("Gather", ["limits", "row.line"], "limit")
+    numbers = graph.node("Range", [zero, rows, one], "row.number.first")
+    graph.node("Div", [numbers, "width"], "row.line")
+    graph.node("Gather", ["limits", "row.line"], "limit.first")
 
 
 def _first_totals(graph: Graph) -> None:
@@ -204,7 +216,7 @@ def _first_totals(graph: Graph) -> None:
 
     ``total.first`` (rows,): in beam search only the first hypothesis of each line lives at the start, or all would
     be alike; ``count.first`` (rows,); ``lone`` (1, width): 0 and then _DEAD, the gains of a hypothesis that has ended
-    and continues in one way alone; ``row`` (rows,) their numbers; ``line.start`` (lines, 1) the first row of each line.
+    and continues in one way alone.
     """
     zero, one = (graph.constant(f"number.{number}", number) for number in (0, 1))
     every, axis_0 = graph.constant("every", [-1]), graph.constant("axis.0", [0])
@@ -219,8 +231,6 @@ def _first_totals(graph: Graph) -> None:
     graph.node("Reshape", [by_line, every], "total.first")
     none = helper.make_tensor("none", TensorProto.INT64, [1], [0])
     graph.node("ConstantOfShape", ["rows"], "count.first", value=none)
-    starts = graph.node("Range", [zero, "rows.number", "width"], "line.start.flat")
-    graph.node("Unsqueeze", [starts, graph.constant("axis.1", [1])], "line.start")
 
 
 def _step(body: Graph, decoder: Decoder, *, short: bool) -> onnx.GraphProto:
@@ -268,7 +278,9 @@ def _draw(branch: Graph, logits: str, *, short: bool) -> onnx.GraphProto:
     # Rounding may leave the sum beside 1.
     place = branch.node("Reshape", [last, branch.constant("one.axis", [1])], "drawn.last.axis")
     whole = branch.node("Gather", [cumulative, place], "whole", axis=1)
-    uniform = branch.node("Gather", ["uniforms", "step"], "uniform.row")
+    step = branch.node("Add", ["step", "steps.done"], "uniform.step")
+    uniforms = branch.node("Gather", ["uniforms", step], "uniform.all")  # (1, rows in the beginning)
+    uniform = branch.node("Gather", [uniforms, "row.number"], "uniform.row", axis=1)
     column = branch.node("Reshape", [uniform, branch.constant("rows.column", [-1, 1])], "uniform")  # (rows, 1)
     bound = branch.node("Mul", [column, whole], "uniform.bound")
     # Ids without text have no share, so that the sum is not less before them: they are never chosen.
@@ -361,30 +373,22 @@ def _end(body: Graph) -> None:
     unended = body.node("And", [went_on, goes_on], "running.unended")
     has_room = body.node("Less", ["count.next", "limit"], "count.has_room")
     running = body.node("And", [unended, has_room], "running.next")
-    as_number = body.node("Cast", [running], "running.next.number", to=TensorProto.INT32)
-    any_running = body.node("ReduceMax", [as_number], "running.any", keepdims=0)
-    body.node("Cast", [any_running], "go_on.next", to=TensorProto.BOOL)
+    body.node("Greater", [count_lines(body, running, "width.axis", "lines.running"), "lines.few"], "go_on.next")
 
 
 def _build_body(body: Graph, decoder: Decoder) -> onnx.GraphProto:
-    integer, real, flag = TensorProto.INT64, TensorProto.FLOAT, TensorProto.BOOL
+    integer, flag = TensorProto.INT64, TensorProto.BOOL
     states = state_names(decoder)
     inputs = [
         # Scalars in effect; onnx's shape inference and onnxruntime both take them to have one axis.
         value("step", integer, [1]),
         value("go_on", flag, [1]),
-        value("token", integer, ["rows"]),
-        value("running", flag, ["rows"]),
-        value("total", real, ["rows"]),
-        value("count", integer, ["rows"]),
+        *(value(name, kind, ["rows"]) for name, (kind, _) in _CARRIED.items()),
         *state_values(body, decoder, {name: name for name in states}),
     ]
     outputs = [
-        value("go_on.next", flag, []),
-        value("token.next", integer, ["rows"]),
-        value("running.next", flag, ["rows"]),
-        value("total.next", real, ["rows"]),
-        value("count.next", integer, ["rows"]),
+        value("go_on.next", flag, [1]),
+        *(value(f"{name}.next", kind, ["rows"]) for name, (kind, _) in _CARRIED.items()),
         *state_values(body, decoder, {name: f"{name}.kept" for name in states}),
         value("token.collected", integer, ["rows"]),
         value("parent.collected", integer, ["rows"]),

@@ -10,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper
 from torch import nn
 
+from arae_transfer.export.decoding_loop import DecodingLoop, Description, count_lines
 from arae_transfer.export.graph import CONTRIBUTED, Graph, Parts, Storage, make_model, value
 from arae_transfer.export.lstm_step import append_lstm_step
 from arae_transfer.export.shortlist_graph import append_choices
@@ -45,22 +46,21 @@ def build_decoder(
         shortlist: The ids that a row may choose among beside its source's, see ``append_choices``; None: all.
     """
     graph = graph or Graph(storage)
+    short = shortlist is not None
     read_code(graph, decoder, shortlist)
     first_values(graph, decoder, "code_mask")
-    states = state_names(decoder)
-    inner = graph.body()
-    body = _step(inner, decoder, short=shortlist is not None)
-    graph.nodes(
-        "Loop",
-        [
-            "maximum_length",
-            graph.constant("always", True, np.bool_),
-            *(f"{name}.first" for name in ("token", "running", *states)),
-        ],
-        [*(f"{name}.last" for name in ("token", "running", *states)), "tokens.by_step", *inner.collected],
-        body=body,
+    number = graph.node("Squeeze", ["rows", graph.constant("axis.0", [0])], "rows.number")
+    ends = [graph.constant(f"number.{end}", end) for end in (0, 1)]
+    graph.node("Range", [ends[0], number, ends[1]], "row.number.first")
+    loop = DecodingLoop(
+        lambda body: _step(body, decoder, short=short),
+        {"token": (TensorProto.INT64, []), "running": (TensorProto.BOOL, []), **states_of(graph, decoder)},
+        read_by_row(decoder, short=short),
+        read_by_line(decoder),
+        ["written"],
     )
-    graph.node("Transpose", ["tokens.by_step"], "tokens", perm=[1, 0])
+    loop.append(graph)
+    graph.node("Transpose", ["written"], "tokens", perm=[1, 0])
     axis, code_size = code_axes(decoder)
     inputs = [
         value("code", TensorProto.FLOAT, ["batch", axis, code_size]),
@@ -92,10 +92,11 @@ def read_code(
 ) -> None:
     """Append what depends on the code, or the source, alone and is therefore computed once for each sentence.
 
-    Values for the loop: ``layer.0.share`` (rows, 4 x hidden), the part of the first layer's gates that the mean of
-    the code and the biases give; with attention what ``attended`` names (batch, vectors, size), ``mask.penalty``
-    (batch, 1, vectors) where vectors may be padding, ``nearness.by_step`` (maximum_length, vectors), and the shape
-    ``query.by_line``; otherwise ``context`` (rows, code_size); with a shortlist what ``append_choices`` makes.
+    Values for the loop, which begins with them as ``NAME.first``: ``layer.0.share`` (rows, 4 x hidden), the part of the
+    first layer's gates that the mean of the code and the biases give; with attention ``attended`` (batch, vectors,
+    size), and ``mask.penalty`` (batch, 1, vectors) where vectors may be padding; otherwise ``context`` (rows,
+    code_size); with a shortlist ``choices.added``, and what else ``append_choices`` makes. With attention also
+    ``nearness.by_step`` (maximum_length, vectors), and the shape ``query.by_line``.
 
     Args:
         graph: The graph.
@@ -112,33 +113,50 @@ def read_code(
 
     if shortlist is not None:
         name, matrix, biases = _output_layer(decoder)
-        for_rows(partial(append_choices, graph, name, matrix, biases, shortlist, BLOCK), "choices.added")
+        for_rows(partial(append_choices, graph, name, matrix, biases, shortlist, BLOCK), "choices.added.first")
     axis_1 = graph.constant("axis.1", [1])
     mean = _mean_of_code(graph) if decoder.superposition is None else _lift(graph, decoder.superposition)
     weights = LSTMWeights.of(decoder.first)
     for_mean = weights.inputs[:, decoder.embedding.embedding_dim :]  # (4 x hidden, code_size)
     bias = graph.constant("layer.0.bias", weights.input_bias + weights.recurrent_bias, np.float32)
-    for_rows(partial(graph.product, mean, "layer.0.mean", for_mean, bias), "layer.0.share")
+    for_rows(partial(graph.product, mean, "layer.0.mean", for_mean, bias), "layer.0.share.first")
     if decoder.query is not None and decoder.nearness is not None:
         _nearness_by_step(
             graph, array(decoder.nearness), "code_mask" if decoder.superposition is None else "code.places"
         )
-        shape = graph.node("Shape", ["code_mask"], "attended.shape")
-        batch = graph.node("Slice", [shape, graph.constant("axis.0", [0]), axis_1], "attended.batch")
-        rest = graph.constant("query.rest", [-1, decoder.query.out_features])
-        graph.node("Concat", [batch, rest], "query.by_line", axis=0)
+        graph.node("Identity", ["code" if decoder.superposition is None else "code.places"], "attended.first")
+        sizes = [graph.constant("every", [-1]), graph.constant("query.size", [decoder.query.out_features])]
+        width = graph.constant("axis.1", [1]) if lines is None else "width.axis"
+        graph.node("Concat", [sizes[0], width, sizes[1]], "query.by_line", axis=0)
     if decoder.attends and decoder.superposition is None:
         # 0 at real vectors and the lowest number at padding, which leaves it no weight.
         padding = graph.node("Sub", ["code_mask", graph.constant("one", 1.0, np.float32)], "padding")
         lowest = graph.node("Mul", [padding, graph.constant("highest", -_LOWEST, np.float32)], "padding.lowest")
-        graph.node("Unsqueeze", [lowest, axis_1], "mask.penalty")
+        graph.node("Unsqueeze", [lowest, axis_1], "mask.penalty.first")
     elif not decoder.attends:
-        for_rows(lambda output: graph.node("Squeeze", ["code", axis_1], output), "context")
+        for_rows(lambda output: graph.node("Squeeze", ["code", axis_1], output), "context.first")
 
 
-def attended(decoder: Decoder) -> str:
-    """Return the name of what is attended to."""
-    return "code" if decoder.superposition is None else "code.places"
+def read_by_row(decoder: Decoder, *, short: bool) -> dict[str, Description]:
+    """Return the names of what ``read_code`` makes for each row, with their types and further axes."""
+    real = TensorProto.FLOAT
+    values: dict[str, Description] = {"layer.0.share": (real, [4 * decoder.first.hidden_size])}
+    if short:
+        values["choices.added"] = (real, ["choices"])
+    if not decoder.attends:
+        values["context"] = (real, [code_axes(decoder)[1]])
+    return values
+
+
+def read_by_line(decoder: Decoder) -> dict[str, Description]:
+    """Return the names of what ``read_code`` makes for each line, with their types and further axes."""
+    if decoder.query is None:
+        return {}
+    real = TensorProto.FLOAT
+    values: dict[str, Description] = {"attended": (real, ["vectors", decoder.query.out_features])}
+    if decoder.superposition is None:
+        values["mask.penalty"] = (real, [1, "vectors"])
+    return values
 
 
 def _mean_of_code(graph: Graph) -> str:
@@ -274,14 +292,15 @@ def _attend(body: Graph, decoder: Decoder, query: nn.Linear, states: str) -> str
     by_line = body.node("Reshape", [wanted, "query.by_line"], "query.rows")  # (batch, rows of each, size)
     # Each score is the product of two rows, so that what is attended to need not be turned.
     # (batch, rows of each, vectors)
-    scores = body.node("FusedMatMul", [by_line, attended(decoder)], "scores", domain=CONTRIBUTED, transB=1)
-    near = body.node("Gather", ["nearness.by_step", "step"], "nearness.here")  # (1, vectors)
+    scores = body.node("FusedMatMul", [by_line, "attended"], "scores", domain=CONTRIBUTED, transB=1)
+    place = body.node("Add", ["step", "steps.done"], "step.place")
+    near = body.node("Gather", ["nearness.by_step", place], "nearness.here")  # (1, vectors)
     preferred = body.node("Add", [scores, near], "scores.preferred")
     masked = preferred
     if decoder.superposition is None:
         masked = body.node("Add", [preferred, "mask.penalty"], "scores.masked")
     shares = body.node("Softmax", [masked], "attention", axis=2)
-    found = body.node("MatMul", [shares, attended(decoder)], "attention.found")  # (batch, rows of each, size)
+    found = body.node("MatMul", [shares, "attended"], "attention.found")  # (batch, rows of each, size)
     every = body.constant("context.shape", [-1, query.out_features])
     return body.node("Reshape", [found, every], "attention.context")
 
@@ -355,21 +374,26 @@ def _greatest(body: Graph, logits: str, vocabulary: int | None) -> str:
 
 
 def _end(body: Graph, best: str) -> None:
-    """Append the end of a step: padding for rows that have ended, and whether any row goes on."""
+    """Append the end of a step: padding for rows that have ended, and whether enough rows go on."""
     token = body.node("Where", ["running", best, body.constant("pad", PAD_ID)], "token.next")
     # The ids of text are greater than the end id, the pad id is less; what has no text besides is never chosen.
     end = body.constant("end", END_ID)
-    body.node("Greater", [token, end], "running.next")
-    greatest = body.node("ReduceMax", [token], "token.greatest", keepdims=1)
-    body.node("Greater", [greatest, end], "go_on.next")
+    running = body.node("Greater", [token, end], "running.next")
+    body.node("Greater", [count_lines(body, running, None, "lines.running"), "lines.few"], "go_on.next")
     # A value cannot be carried to the next step and collected at the same time.
     body.node("Identity", [token], "token.collected")
 
 
+def states_of(graph: Graph, decoder: Decoder) -> dict[str, Description]:
+    """Return the names of what the LSTM layers carry from step to step, with their types and further axes."""
+    size = decoder.first.hidden_size
+    types = {"hidden": graph.state_type, "cell": TensorProto.FLOAT}
+    return {name: (types[name.partition(".")[0]], [size]) for name in state_names(decoder)}
+
+
 def state_values(body: Graph, decoder: Decoder, names: Mapping[str, str]) -> list[onnx.ValueInfoProto]:
     """Describe the states that a loop carries, under other names."""
-    shape: list[str | int] = ["rows", decoder.first.hidden_size]
-    return [value(names[name], body.type_of(name), shape) for name in state_names(decoder)]
+    return [value(names[name], kind, ["rows", *axes]) for name, (kind, axes) in states_of(body, decoder).items()]
 
 
 def _build_body(body: Graph, decoder: Decoder, carried: Mapping[str, str]) -> onnx.GraphProto:

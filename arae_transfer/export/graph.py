@@ -41,9 +41,20 @@ class Graph:
     def __init__(self, storage: Storage = "fp32", parent: Self | None = None) -> None:
         self.storage: Storage = storage if parent is None else parent.storage
         self._root: Self = self if parent is None else parent._root
+        # The graph around a loop's body: no further out does onnxruntime look for matrices that it can prepare for the
+        # body's products when it opens the file.
+        self._around: Self = self if parent is None else parent
         self._nodes: list[onnx.NodeProto] = []
         self._derived: set[str] = set()
         self._initializers: dict[str, onnx.TensorProto] = {}
+
+    @property
+    def drops_lines(self) -> bool:
+        """Whether lines that have ended leave a decoder's loop, which is a loop in a loop then.
+
+        Only where the matrices of products are derived from what is stored, and so lie where onnxruntime prepares them.
+        """
+        return self.storage == "fp16"
 
     def body(self) -> Self:
         """Return an empty graph for the body of a loop inside this one."""
@@ -165,7 +176,7 @@ class Graph:
 
     def rows_of(self, name: str, values: npt.NDArray[np.float32], places: str, output: str) -> str:
         """Append the rows of a trained matrix at given places: a look-up of embeddings."""
-        return self.node("Gather", [self.weight(name, values), places], output)
+        return self.node("Gather", [self._root.weight(name, values), places], output)
 
     def node(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:  # noqa: ANN401 -- as onnx takes them
         """Append a node of one output and return the output's name."""
@@ -194,11 +205,12 @@ class Graph:
         Raises:
             ValueError: Storing would change a value, because the model was not rounded to the storage first.
         """
-        root = self._root
-        if root.storage == "fp32":
-            root._store(name, values)
+        if self.storage == "fp32":
+            self._root._store(name, values)
             return name
-        return root._derive("Cast", [self.half_weight(name, values)], name, to=TensorProto.FLOAT)
+        # A name that no graph around has: the outermost one may look up rows of the same matrix.
+        own = name if self._around is self._root else f"{name}.inside"
+        return self._around._derive("Cast", [self.half_weight(name, values)], own, to=TensorProto.FLOAT)
 
     def half_weight(self, name: str, values: npt.NDArray[np.float32]) -> str:
         """Store a trained matrix as fp16 and return the name of its fp16 value.

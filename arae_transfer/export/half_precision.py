@@ -25,6 +25,9 @@ Float32 = npt.NDArray[np.float32]
 class HalfGraph(Graph):
     """A graph whose products run in fp16, and which stores all matrices so."""
 
+    # Sizes that change from round to round are what a GPU plans anew for.
+    drops_lines = False
+
     def __init__(self, parent: HalfGraph | None = None) -> None:
         super().__init__("fp16", parent)
 

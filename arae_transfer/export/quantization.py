@@ -85,6 +85,7 @@ class QuantizedGraph(Graph):
     """
 
     lstm_operator = False
+    drops_lines = True
     state_type = TensorProto.UINT8
     first_state = _ZERO
 
@@ -114,7 +115,7 @@ class QuantizedGraph(Graph):
         zero = self.constant("int8.zero", _ZERO, np.uint8)
         matrix, scales = self._store_int8(name, values)
         # Stored as (outputs, inputs), as a look-up needs it; turned once, when the file is opened.
-        turned = self._root._derive("Transpose", [matrix], f"{name}.turned", perm=[1, 0])
+        turned = self._around._derive("Transpose", [matrix], f"{name}.turned", perm=[1, 0])
         bias = ["", added] if added is not None and not rows else []
         self.nodes(
             "MatMulIntegerToFloat",

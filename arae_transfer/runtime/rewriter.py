@@ -457,7 +457,7 @@ class Rewriter:
                 texts.setdefault(text, hypothesis)
             distinct.append(texts)
         # What a text's style is must not depend on the pieces that the decoder happened to write it in.
-        encoded = self._tokenizer.encode_lines([text for texts in distinct for text in texts])
+        encoded = self._tokenizer.encode_lines([text for texts in distinct for text in texts], threads=1)
         styles = style_scores(self._sessions, encoded)
         style = iter(styles[:, self.classes.index(to)].tolist())
         models = self._sessions.language_models()
@@ -509,7 +509,7 @@ class Rewriter:
             memories.append(memory)
             cuts.append(cut)
         prepared = []
-        encoded = self._tokenizer.encode_lines(texts)
+        encoded = self._tokenizer.encode_lines(texts, self._sessions.threads if len(texts) > BATCH_SIZE else 1)
         for place, ids in enumerate(encoded):
             if not (self._tokenizer.count_bytes(ids) or writer.may_hold_verbatim(texts[place])):
                 continue
