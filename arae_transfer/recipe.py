@@ -129,6 +129,13 @@ class Model:
     bidirectional: bool = _setting(False, "Whether the encoder reads in both directions.")
     decoder_layers: int = _setting(1, "The LSTM layers of each decoder.", minimum=1, maximum=8)
     shared_embeddings: bool = _setting(False, "Whether encoder, decoders and output layer share one embedding table.")
+    shared_decoder_layers: int = _setting(
+        0,
+        "How many LSTM layers of the decoders, from the first on, are one for all classes; with the first of them goes "
+        "the attention to the code.",
+        minimum=0,
+        maximum=8,
+    )
     residual: bool = _setting(
         False,
         "Whether each code vector starts from its token's embedding and the output layer from the vector attended to, "
@@ -414,6 +421,12 @@ def recipe_from_table(
             f"{source}: model.residual = true adds embeddings to code vectors, which are not alike here",
             'set model.code="sequence", model.shared_embeddings=true and one size for both, or '
             'model.code="superposed", or model.residual=false.',
+        )
+    if model.shared_decoder_layers > model.decoder_layers:
+        raise AraeError(
+            f"{source}: model.shared_decoder_layers = {model.shared_decoder_layers}, but each decoder has "
+            f"model.decoder_layers = {model.decoder_layers}",
+            f"use 0 to {model.decoder_layers}.",
         )
     if recipe.task != "rewriting":
         _check_task(recipe, source)

@@ -346,6 +346,12 @@ def test_residual_connections_need_vectors_that_can_be_added(changes: dict[str, 
         recipe_from_table({"model": fitting | changes})
 
 
+def test_decoders_cannot_share_more_layers_than_they_have() -> None:
+    table = {"model": {"decoder_layers": 2, "shared_decoder_layers": 3}}
+    with pytest.raises(AraeError, match="shared_decoder_layers = 3"):
+        recipe_from_table(table)
+
+
 def test_residual_connections_ask_no_size_of_a_code_that_superposes() -> None:
     fitting = {
         "code": "superposed",

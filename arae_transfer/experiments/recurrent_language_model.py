@@ -48,7 +48,7 @@ class RecurrentLanguageModel:
         self._valid = valid
         torch.manual_seed(recipe.training.seed)
         model = recipe.model
-        self._decoder = Decoder(tokenizer.vocabulary_size, _with_dropout(recipe).model, None, None)
+        self._decoder = Decoder(tokenizer.vocabulary_size, _with_dropout(recipe).model)
         for module in self._decoder.modules():
             if isinstance(module, torch.nn.LSTM):
                 open_forget_gates(module)

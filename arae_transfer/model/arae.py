@@ -61,8 +61,8 @@ class ARAE(nn.Module):
             decoders: list[Decoder] = []
             for _ in classes[:1] if classifies else classes:
                 # The output layer is one for all classes, as in the reference code.
-                output = decoders[0].output if decoders else None
-                decoders.append(Decoder(vocabulary_size, model, embedding, output, superposition))
+                other = decoders[0] if decoders else None
+                decoders.append(Decoder(vocabulary_size, model, embedding, superposition, other))
             self.decoders = nn.ModuleList(decoders)
         self.generator = Generator(model, recipe.adversary, self.maximum_vectors)
         self.critic = Critic(model, recipe.adversary, self.maximum_vectors)

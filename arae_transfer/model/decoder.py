@@ -40,29 +40,53 @@ class Decoder(nn.Module):
     there is nothing to choose, and further layers read that vector; one that superposes others is read at each place.
     """
 
+    first: nn.LSTM
+    upper: nn.ModuleList
+    query: nn.Linear | None
+    nearness: nn.Parameter | None
+    bridge: nn.Module
+    output: nn.Linear
+
     def __init__(
         self,
         vocabulary_size: int,
         model: Model,
-        embedding: nn.Embedding | None,
-        output: nn.Linear | None,
+        embedding: nn.Embedding | None = None,
         superposition: Superposition | None = None,
+        other: Decoder | None = None,
     ) -> None:
+        """Build the decoder of a class.
+
+        Args:
+            vocabulary_size: The number of ids.
+            model: The sizes, and what decoders share.
+            embedding: The table that it shares with the encoder; None: one of its own.
+            superposition: What the encoder laid the vectors of a code over each other with, if it did.
+            other: Another class's decoder, whose output layer is this one's, too, and whose first layers are where the
+                recipe says so.
+        """
         super().__init__()
+        shared = model.shared_decoder_layers if other is not None else 0
         self.attends = model.code != "single"
         self.superposition = superposition
         size = model.attended_size
         self.residual = model.residual
         self.embedding = embedding or nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
         self.dropout = nn.Dropout(model.dropout)
-        self.first = nn.LSTM(model.embedding_size + size, model.hidden_size, batch_first=True)
+        if other is not None and shared > 0:
+            self.first = other.first
+        else:
+            self.first = nn.LSTM(model.embedding_size + size, model.hidden_size, batch_first=True)
         self.upper = nn.ModuleList(
-            nn.LSTM(model.hidden_size + size, model.hidden_size, batch_first=True)
-            for _ in range(model.decoder_layers - 1)
+            other.upper[number - 1]
+            if other is not None and number < shared
+            else nn.LSTM(model.hidden_size + size, model.hidden_size, batch_first=True)
+            for number in range(1, model.decoder_layers)
         )
-        self.query: nn.Linear | None = None
-        self.nearness: nn.Parameter | None = None
-        if self.attends:
+        self.query, self.nearness = None, None
+        if other is not None and shared > 0:
+            self.query, self.nearness = other.query, other.nearness
+        elif self.attends:
             self.query = nn.Linear(model.hidden_size, size, bias=False)
             # A rewrite runs along its source, so attention starts out looking at the same place; it learns to look
             # elsewhere. Without this, finding the alignment is most of the early training.
@@ -71,12 +95,12 @@ class Decoder(nn.Module):
         read_size = model.hidden_size + (size if self.attends else 0)
         if model.shared_embeddings:
             # Logits are products with the embeddings; the states are first brought to their size.
-            self.bridge: nn.Module = nn.Linear(read_size, model.embedding_size)
-            self.output = output or nn.Linear(model.embedding_size, vocabulary_size)
+            self.bridge = nn.Linear(read_size, model.embedding_size)
+            self.output = other.output if other is not None else nn.Linear(model.embedding_size, vocabulary_size)
             self.output.weight = self.embedding.weight
         else:
             self.bridge = nn.Identity()
-            self.output = output or nn.Linear(read_size, vocabulary_size)
+            self.output = other.output if other is not None else nn.Linear(read_size, vocabulary_size)
 
     def start_residual(self) -> None:
         """Let the output layer begin with the vector attended to, whose token is then the likeliest."""

@@ -30,7 +30,7 @@ def build(code: str, layers: int = 1, shared: bool = False, end: float = 1.0, se
         shared_embeddings=shared,
     )
     embedding = nn.Embedding(VOCABULARY, 10, padding_idx=PAD_ID) if shared else None
-    decoder = Decoder(VOCABULARY, model, embedding, None).eval()
+    decoder = Decoder(VOCABULARY, model, embedding).eval()
     with torch.no_grad():
         for name, parameter in decoder.named_parameters():
             if not name.endswith("nearness"):
@@ -230,7 +230,7 @@ def test_the_code_decides_the_sentence(code: str, layers: int, shared: bool) -> 
 
 def test_attention_starts_out_at_the_same_place() -> None:
     torch.manual_seed(0)
-    decoder = Decoder(VOCABULARY, Model(code="sequence", code_size=6, hidden_size=8), None, None)
+    decoder = Decoder(VOCABULARY, Model(code="sequence", code_size=6, hidden_size=8))
     places = torch.eye(12, 6)[None]  # places 0 to 5 have vectors that tell them apart
     mask = torch.ones(1, 12, dtype=torch.bool)
     read = decoder.attend(torch.zeros(1, 4, 8), places, mask)
