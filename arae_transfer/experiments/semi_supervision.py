@@ -145,6 +145,7 @@ def run_systems(
         )
         return trainer, trainer.train()
 
+    begun: set[Path] = set()
     for seed in seeds:
         for wish in labels:
             number = round(wish * len(data.train)) if wish <= 1 else round(wish)
@@ -156,9 +157,11 @@ def run_systems(
                 initial = None
                 if beginning > 0 and system != SUPERVISED:
                     initial = folder / f"{system}-beginning-{seed}"
-                    _, begun = train(_beginning_of(resolved, beginning), initial)
-                    if not begun.finished:
-                        return results
+                    if initial not in begun:
+                        _, outcome = train(_beginning_of(resolved, beginning), initial)
+                        if not outcome.finished:
+                            return results
+                        begun.add(initial)
                 trainer, outcome = train(resolved, run, initial and initial.absolute())
                 if not outcome.finished:
                     return results
