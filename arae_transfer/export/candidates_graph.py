@@ -91,7 +91,7 @@ def build_candidates(
     loop = DecodingLoop(
         lambda body: _step(body, decoder, short=short),
         {**_CARRIED, **states_of(graph, decoder)},
-        {**read_by_row(decoder, short=short), "limit": (TensorProto.INT64, [])},
+        {**read_by_row(graph, decoder, short=short), "limit": (TensorProto.INT64, [])},
         read_by_line(decoder),
         ["tokens", "parents"],
         width="width.axis",

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from arae_transfer.export.decoding_loop import DecodingLoop, Description, count_lines
-from arae_transfer.export.graph import CONTRIBUTED, Graph, Parts, Storage, make_model, value
+from arae_transfer.export.graph import CONTRIBUTED, GATES, Graph, Parts, Storage, make_model, value
 from arae_transfer.export.lstm_step import append_lstm_step
 from arae_transfer.export.shortlist_graph import append_choices
 from arae_transfer.export.weights import Float32, LSTMWeights, array
@@ -55,7 +55,7 @@ def build_decoder(
     loop = DecodingLoop(
         lambda body: _step(body, decoder, short=short),
         {"token": (TensorProto.INT64, []), "running": (TensorProto.BOOL, []), **states_of(graph, decoder)},
-        read_by_row(decoder, short=short),
+        read_by_row(graph, decoder, short=short),
         read_by_line(decoder),
         ["written"],
     )
@@ -92,8 +92,8 @@ def read_code(
 ) -> None:
     """Append what depends on the code, or the source, alone and is therefore computed once for each sentence.
 
-    Values for the loop, which begins with them as ``NAME.first``: ``layer.0.share`` (rows, 4 x hidden), the part of the
-    first layer's gates that the mean of the code and the biases give; with attention ``attended`` (batch, vectors,
+    Values for the loop, which begins with them as ``NAME.first``: what ``_shares`` names, the part of the first
+    layer's gates that the mean of the code and the biases give; with attention ``attended`` (batch, vectors,
     size), and ``mask.penalty`` (batch, 1, vectors) where vectors may be padding; otherwise ``context`` (rows,
     code_size); with a shortlist ``choices.added``, and what else ``append_choices`` makes. With attention also
     ``nearness.by_step`` (maximum_length, vectors), and the shape ``query.by_line``.
@@ -118,8 +118,16 @@ def read_code(
     mean = _mean_of_code(graph) if decoder.superposition is None else _lift(graph, decoder.superposition)
     weights = LSTMWeights.of(decoder.first)
     for_mean = weights.inputs[:, decoder.embedding.embedding_dim :]  # (4 x hidden, code_size)
-    bias = graph.constant("layer.0.bias", weights.input_bias + weights.recurrent_bias, np.float32)
-    for_rows(partial(graph.product, mean, "layer.0.mean", for_mean, bias), "layer.0.share.first")
+    bias = ("layer.0.bias", weights.input_bias + weights.recurrent_bias)
+    if graph.parts_gates:
+        found = graph.gates(mean, "layer.0.mean", for_mean, "code.share", bias=bias)
+    else:
+        found = [graph.product(mean, "layer.0.mean", for_mean, graph.constant(*bias, np.float32), "code.share")]
+    for share, name in zip(found, _shares(graph, decoder), strict=True):
+        if lines is None:
+            graph.node("Identity", [share], f"{name}.first")
+        else:
+            graph.node("Gather", [share, lines], f"{name}.first")
     if decoder.query is not None and decoder.nearness is not None:
         _nearness_by_step(
             graph, array(decoder.nearness), "code_mask" if decoder.superposition is None else "code.places"
@@ -137,10 +145,18 @@ def read_code(
         for_rows(lambda output: graph.node("Squeeze", ["code", axis_1], output), "context.first")
 
 
-def read_by_row(decoder: Decoder, *, short: bool) -> dict[str, Description]:
+def _shares(graph: Graph, decoder: Decoder) -> dict[str, int]:
+    """Return the names of what ``Graph.gates`` adds to the first layer's gates row by row, and their last axis."""
+    size = decoder.first.hidden_size
+    if not graph.parts_gates:
+        return {"layer.0.share": len(GATES) * size}
+    return {f"layer.0.share.{gate}": size for gate in GATES}
+
+
+def read_by_row(graph: Graph, decoder: Decoder, *, short: bool) -> dict[str, Description]:
     """Return the names of what ``read_code`` makes for each row, with their types and further axes."""
     real = TensorProto.FLOAT
-    values: dict[str, Description] = {"layer.0.share": (real, [4 * decoder.first.hidden_size])}
+    values: dict[str, Description] = {name: (real, [size]) for name, size in _shares(graph, decoder).items()}
     if short:
         values["choices.added"] = (real, ["choices"])
     if not decoder.attends:
@@ -258,19 +274,18 @@ def append_logits(body: Graph, decoder: Decoder, *, short: bool) -> tuple[str, d
     joined = np.concatenate([weights.inputs[:, :embedding_size], weights.recurrent], axis=1)
     size = weights.hidden_size
     parts = {embedded: embedding_size, "hidden.0": size}
-    gates = body.product(parts, "layer.0.weight", joined, "layer.0.share", "layer.0.gates", rows=True)
-    states, read = _advance(body, 0, gates, size)
+    gates = body.gates(parts, "layer.0.weight", joined, "layer.0.gates", shares=list(_shares(body, decoder)))
+    states, read = _advance(body, 0, gates)
     carried = {"hidden.0": read, "cell.0": "cell.0.next"}
     context = _attend(body, decoder, decoder.query, read) if decoder.query is not None else "context"
     code_size = decoder.first.input_size - embedding_size
     for number, layer in enumerate(decoder.upper, start=1):
         weights = LSTMWeights.of(layer)
         joined = np.concatenate([weights.inputs, weights.recurrent], axis=1)
-        bias = weights.input_bias + weights.recurrent_bias
-        added = body.constant(f"layer.{number}.bias", bias, np.float32)
+        bias = (f"layer.{number}.bias", weights.input_bias + weights.recurrent_bias)
         parts = {read: size, context: code_size, f"hidden.{number}": size}
-        gates = body.product(parts, f"layer.{number}.weight", joined, added, f"layer.{number}.gates")
-        higher, carried[f"hidden.{number}"] = _advance(body, number, gates, size)
+        gates = body.gates(parts, f"layer.{number}.weight", joined, f"layer.{number}.gates", bias=bias)
+        higher, carried[f"hidden.{number}"] = _advance(body, number, gates)
         carried[f"cell.{number}"] = f"cell.{number}.next"
         read = states = body.node("Add", [states, higher], f"states.{number}")
     if not isinstance(decoder.bridge, nn.Linear):
@@ -279,10 +294,10 @@ def append_logits(body: Graph, decoder: Decoder, *, short: bool) -> tuple[str, d
     return _output(body, decoder, features, context, short=short), carried
 
 
-def _advance(body: Graph, number: int, gates: str, hidden: int) -> tuple[str, str]:
+def _advance(body: Graph, number: int, gates: Sequence[str]) -> tuple[str, str]:
     """Append one step of an LSTM layer; return its hidden state, and the same as products read it."""
     following = (f"hidden.{number}.next", f"cell.{number}.next")
-    states, _ = append_lstm_step(body, f"layer.{number}", gates, f"cell.{number}", hidden, following)
+    states, _ = append_lstm_step(body, f"layer.{number}", gates, f"cell.{number}", following)
     return states, body.read_state(states)
 
 

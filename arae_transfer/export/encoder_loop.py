@@ -53,11 +53,11 @@ def append_lstm_layer(
             before = body.read_state(before)
         else:
             body.holds_states(before)
-        bias = body.constant(f"{part}.bias", weights.input_bias + weights.recurrent_bias, np.float32)
+        bias = (f"{part}.bias", weights.input_bias + weights.recurrent_bias)
         joined = np.concatenate([weights.inputs, weights.recurrent], axis=1)
-        gates = body.product({here: size, before: hidden}, f"{part}.weight", joined, bias, f"{part}.gates")
+        gates = body.gates({here: size, before: hidden}, f"{part}.weight", joined, f"{part}.gates", bias=bias)
         cell = body.between_steps(f"{part}.cell")
-        new, new_cell = append_lstm_step(body, part, gates, cell, hidden, (f"{part}.hidden.new", f"{part}.cell.new"))
+        new, new_cell = append_lstm_step(body, part, gates, cell, (f"{part}.hidden.new", f"{part}.cell.new"))
         if hold:
             new = body.node("Where", ["running", new, f"{part}.hidden"], f"{part}.hidden.next")
             new_cell = body.node("Where", ["running", new_cell, f"{part}.cell"], f"{part}.cell.next")

@@ -16,6 +16,8 @@ Matrix = tuple[str, npt.NDArray[np.float32]]
 # Values (rows, inputs) to be put side by side, each with the number of its inputs.
 Parts = Mapping[str, int]
 
+# An LSTM's gates, in ONNX's order.
+GATES = ("input", "output", "forget", "candidate")
 
 # Both are older than every onnxruntime that is supported here, and nothing newer is needed.
 OPSET = 17
@@ -34,6 +36,8 @@ class Graph:
 
     # Whether layers of an encoder are ONNX's LSTM operator; otherwise they are loops.
     lstm_operator = True
+    # Whether each of an LSTM's gates is a product of its own, see ``gates``.
+    parts_gates = False
     # The type of hidden states as steps carry them, and what they begin with.
     state_type: int = TensorProto.FLOAT
     first_state = 0
@@ -95,6 +99,36 @@ class Graph:
         """
         addends = [] if added is None else [added]
         return self.node("Gemm", [self.joined(read, output), self.weight(name, values), *addends], output, transB=1)
+
+    def gates(
+        self,
+        read: str | Parts,
+        name: str,
+        values: npt.NDArray[np.float32],
+        output: str,
+        *,
+        bias: tuple[str, npt.NDArray[np.float32]] | None = None,
+        shares: Sequence[str] = (),
+    ) -> list[str]:
+        """Append the gates of an LSTM before their activations: the product of a value with a trained matrix.
+
+        Args:
+            read: As ``product`` takes it.
+            name: The name of the matrix.
+            values: The matrix, (4 x hidden, inputs), its parts in the order of ``GATES``.
+            output: What names the gates.
+            bias: What is added, (4 x hidden,), and its name; or
+            shares: what is added row by row: a value (rows, hidden) for each gate where ``parts_gates``, otherwise one
+                (rows, 4 x hidden) for all.
+
+        Returns:
+            The names of the gates, (rows, hidden) each.
+        """
+        added = shares[0] if bias is None else self.constant(*bias, np.float32)
+        self.product(read, name, values, added, output, rows=bias is None)
+        gates = [f"{output}.{gate}" for gate in GATES]
+        self.nodes("Split", [output, self.constant("gates.sizes", [len(values) // 4] * 4)], gates, axis=1)
+        return gates
 
     def joined(self, read: str | Parts, output: str) -> str:
         """Append parts side by side, for the product ``output``; what is one value is that already."""
