@@ -18,6 +18,7 @@ from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training import losses
 from arae_transfer.training.batch import Batch, LabelledBatch
+from arae_transfer.training.early_gradients import take_gradients
 from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.sparse_gradients import gradient_values, has_sparse_gradients
 
@@ -25,6 +26,9 @@ Metrics = dict[str, float]
 
 # Fewer rows leave less padding, more rows make larger matrix products.
 ROWS_ENCODED_TOGETHER = 64
+
+MOST_KEPT = 2
+"""Of so many decoders everything is kept until a step's losses are added up."""
 
 
 class TrainingDiverged(AraeError):
@@ -160,14 +164,17 @@ class Players:
         """Decode each sentence with its own class's decoder: mean loss over tokens and classes."""
         training, total = self.recipe.training, code.new_zeros(())
         decoders = len(self.model.decoders)
+        early = decoders > MOST_KEPT and torch.is_grad_enabled()
         for index in range(decoders):
             rows = batch.rows_of(index)
+            own = code[rows]
+            read = own.detach().requires_grad_() if early else own
             # A class's own longest row bounds its work.
             time = int(batch.lengths[rows].max())
             targets = batch.tokens[rows, :time]  # (rows, time)
             logits, wanted = self.model.decoders[index](
                 targets,
-                code[rows],
+                read,
                 mask[rows],
                 self.recipe.model.word_dropout,
                 batch.candidates,
@@ -177,6 +184,10 @@ class Players:
             if sentence_weights is not None:
                 weights = sentence_weights[rows][:, None].expand(-1, time)[targets != PAD_ID]
             loss = losses.reconstruction_loss(logits, wanted, weights, training.label_smoothing)
+            if early:
+                parameters = list(self.model.decoders[index].parameters())
+                with self._whole_precision():
+                    loss = take_gradients(loss, [read, *parameters], [own, *parameters])
             total = total + (loss if batch.token_shares is None else loss * batch.token_shares[index])
         return total / decoders
 

@@ -352,6 +352,27 @@ def test_reconstruction_is_the_mean_over_classes_of_the_mean_over_tokens(code: s
 
 
 @both_codes
+@pytest.mark.parametrize("changes", [{}, {"shared_embeddings": True, "decoder_layers": 2, "shared_decoder_layers": 1}])
+def test_gradients_taken_early_are_those_of_the_sum(
+    code: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for most in (len(CLASSES), len(CLASSES) - 1):
+        monkeypatch.setattr("arae_transfer.training.players.MOST_KEPT", most)
+        players, sentences = build(code, model=changes, training={"label_smoothing": 0.1}), batch()
+        code_now, mask = players.encode(sentences.tokens, sentences.lengths)
+        again = players.reconstruct(code_now, mask, sentences, torch.linspace(0.5, 1.5, 36))
+        once_more = players.reconstruct(code_now, mask, sentences)
+        torch.autograd.backward(3.0 * again + 0.5 * once_more + code_now.square().sum())
+        found.append((float(again.detach()), {n: p.grad for n, p in players.model.named_parameters()}))
+    (kept, expected), (early, gradients) = found
+    assert early == kept
+    assert sum(gradient is not None for gradient in gradients.values()) > 10
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected[name], msg=name)
+
+
+@both_codes
 def test_padding_does_not_count(code: str) -> None:
     players = build(code)
     found = [players.reconstruct(*codes(players, batch(extra)), batch(extra)) for extra in (0, 4)]
