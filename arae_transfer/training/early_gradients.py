@@ -1,7 +1,7 @@
 """Gradients that are taken as soon as a loss is there, so that what it was computed from need not be kept.
 
-A step adds up the losses of all decoders before it goes backwards. Until then each keeps what all its layers computed:
-of four decoders of long sentences 13 GB, of which one needs a tenth at a time.
+A step adds up the losses of all decoders before it goes backwards. Until then each would keep what all its layers
+computed: with four decoders of long sentences 2.2 of 11.1 GB.
 """
 
 from __future__ import annotations
