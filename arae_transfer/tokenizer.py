@@ -23,6 +23,8 @@ SPECIAL_IDS = {"pad": PAD_ID, "unknown": UNKNOWN_ID, "begin": BEGIN_ID, "end": E
 # 4 special ids and 256 byte pieces come before the first learned piece.
 MINIMUM_VOCABULARY = 4 + 256 + 1
 
+# So many lines are encoded before threads have begun.
+_FEW = 64
 _WITHOUT_TEXT = frozenset((PAD_ID, UNKNOWN_ID, BEGIN_ID))
 
 
@@ -164,12 +166,13 @@ class Tokenizer:
         return ids
 
     def encode_lines(self, lines: Sequence[str], threads: int | None = None) -> list[list[int]]:
-        """Return the piece ids of many lines, which threads share; None: one for each of the machine's processors.
+        """Return the piece ids of lines, which threads share where there are many; None: one for each processor.
 
         The threads begin and end with the call: a few lines wait longer for them than they take, and very much longer
         where the processors have other work.
         """
-        ids: list[list[int]] = self._processor.encode(list(lines), num_threads=-1 if threads is None else threads)
+        number = 1 if len(lines) <= _FEW else -1 if threads is None else threads
+        ids: list[list[int]] = self._processor.encode(list(lines), num_threads=number)
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:

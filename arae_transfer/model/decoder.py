@@ -66,26 +66,27 @@ class Decoder(nn.Module):
                 recipe says so.
         """
         super().__init__()
-        shared = model.shared_decoder_layers if other is not None else 0
+        lower = other if model.shared_decoder_layers > 0 else None  # whose first layers are this one's
         self.attends = model.code != "single"
         self.superposition = superposition
         size = model.attended_size
         self.residual = model.residual
         self.embedding = embedding or nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
         self.dropout = nn.Dropout(model.dropout)
-        if other is not None and shared > 0:
-            self.first = other.first
-        else:
-            self.first = nn.LSTM(model.embedding_size + size, model.hidden_size, batch_first=True)
+        self.first = (
+            lower.first
+            if lower is not None
+            else nn.LSTM(model.embedding_size + size, model.hidden_size, batch_first=True)
+        )
         self.upper = nn.ModuleList(
-            other.upper[number - 1]
-            if other is not None and number < shared
+            lower.upper[number - 1]
+            if lower is not None and number < model.shared_decoder_layers
             else nn.LSTM(model.hidden_size + size, model.hidden_size, batch_first=True)
             for number in range(1, model.decoder_layers)
         )
         self.query, self.nearness = None, None
-        if other is not None and shared > 0:
-            self.query, self.nearness = other.query, other.nearness
+        if lower is not None:
+            self.query, self.nearness = lower.query, lower.nearness
         elif self.attends:
             self.query = nn.Linear(model.hidden_size, size, bias=False)
             # A rewrite runs along its source, so attention starts out looking at the same place; it learns to look
@@ -93,14 +94,14 @@ class Decoder(nn.Module):
             away = torch.arange(-FARTHEST, FARTHEST + 1).abs().float()
             self.nearness = nn.Parameter(-away)  # (2 x FARTHEST + 1,)
         read_size = model.hidden_size + (size if self.attends else 0)
+        self.bridge = nn.Identity()
         if model.shared_embeddings:
             # Logits are products with the embeddings; the states are first brought to their size.
             self.bridge = nn.Linear(read_size, model.embedding_size)
-            self.output = other.output if other is not None else nn.Linear(model.embedding_size, vocabulary_size)
+            read_size = model.embedding_size
+        self.output = other.output if other is not None else nn.Linear(read_size, vocabulary_size)
+        if model.shared_embeddings:
             self.output.weight = self.embedding.weight
-        else:
-            self.bridge = nn.Identity()
-            self.output = other.output if other is not None else nn.Linear(read_size, vocabulary_size)
 
     def start_residual(self) -> None:
         """Let the output layer begin with the vector attended to, whose token is then the likeliest."""

@@ -509,7 +509,7 @@ class Rewriter:
             memories.append(memory)
             cuts.append(cut)
         prepared = []
-        encoded = self._tokenizer.encode_lines(texts, self._sessions.threads if len(texts) > BATCH_SIZE else 1)
+        encoded = self._tokenizer.encode_lines(texts, self._sessions.threads)
         for place, ids in enumerate(encoded):
             if not (self._tokenizer.count_bytes(ids) or writer.may_hold_verbatim(texts[place])):
                 continue

@@ -68,20 +68,21 @@ def test_answers_are_near_the_models_and_the_same_in_every_batch(case: str) -> N
     assert np.mean([a == b for a, b in zip(together, wanted, strict=True)]) > 0.3
 
 
-def bodies(graph: onnx.GraphProto) -> list[onnx.GraphProto]:
-    """Return the graphs inside a graph, and those inside them."""
-    own = [each.g for node in graph.node for each in node.attribute if each.HasField("g")]
-    return own + [inner for body in own for inner in bodies(body)]
+def steps_of(graph: onnx.GraphProto) -> list[onnx.GraphProto]:
+    """Return the bodies of the innermost loops of a graph."""
+    bodies = [each.g for node in graph.node for each in node.attribute if each.name == "body"]
+    return [step for body in bodies for step in steps_of(body) or [body]]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_each_value_is_brought_to_8_bits_once_and_states_are_carried_so(case: str) -> None:
     graphs = build_quantized(make(case, "fp32"), ROWS, MAXIMUM_LENGTH, {})
     for graph in (graphs.encoder, *graphs.decoders.values(), *graphs.candidates.values()):
-        steps = [body for body in bodies(graph.graph) if any(node.op_type == "QuantizeLinear" for node in body.node)]
+        steps = steps_of(graph.graph)
         assert steps
         for body in steps:
             read = [node.input[0] for node in body.node if node.op_type == "QuantizeLinear"]
+            assert read
             assert len(set(read)) == len(read)
             carried = {each.name: each.type.tensor_type.elem_type for each in body.input if "hidden" in each.name}
             # A final state of an encoder that is the code itself has to be whole.
