@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sentencepiece
 
+from arae_transfer import tokenizer as tokenizing
 from arae_transfer.errors import AraeError
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, MINIMUM_VOCABULARY, PAD_ID, UNKNOWN_ID, Tokenizer
 
@@ -31,7 +33,7 @@ def other_model(**options: Any) -> bytes:
     """Return a SentencePiece model that someone else made."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(LINES * 20), model_writer=model, model_type="bpe", minloglevel=2, **options
+        sentence_iterator=iter(LINES * 20), model_writer=model, minloglevel=2, **{"model_type": "bpe", **options}
     )
     return model.getvalue()
 
@@ -96,6 +98,70 @@ def test_frequent_words_with_apostrophes_are_one_piece(tokenizer: Tokenizer) -> 
 def test_encoding_many_lines_is_encoding_each(tokenizer: Tokenizer) -> None:
     assert tokenizer.encode_lines(LINES) == [tokenizer.encode(line) for line in LINES]
     assert tokenizer.encode("") == []
+
+
+STRANGE = [
+    "",
+    "   ",
+    "  two   blanks  ",
+    "a\u2581b \u2581 \u2581c d\u2581",
+    "x" * 40 + " y " + "z" * 33,
+    "crème 日本 😀 a\u0301 \ufb01ne tab\there \u00a0 \u3000x",
+    "x_num_ _num_s __num__ _never_again",
+    "</s> <unk> <0x41>",
+]
+
+
+def random_lines(number: int) -> list[str]:
+    """Return lines of corpus words and of what no corpus holds."""
+    generator = random.Random(number)
+    words = [*" ".join(LINES).split(), *["éß日本", "ab😀", "x́", "don't", "▁", "q▁", "\t", "w\xa0w"], "", "y" * 50]
+    return [" ".join(generator.choices(words, k=generator.randint(0, 9))) for _ in range(number)]
+
+
+@pytest.mark.parametrize("remembered", [1 << 15, 20])
+def test_after_many_lines_each_is_encoded_as_before(monkeypatch: pytest.MonkeyPatch, remembered: int) -> None:
+    monkeypatch.setattr(tokenizing, "_MANY", 100)
+    monkeypatch.setattr(tokenizing, "_REMEMBERED_WORDS", remembered)
+    tokenizer = Tokenizer.train(LINES * 20, 400, whole=["_num_", "_never_"])
+    lines = [*LINES, *STRANGE, *random_lines(500)]
+    wanted = [tokenizer.encode(line) for line in lines]
+    assert tokenizer.encode_lines(lines[:90]) == wanted[:90]
+    assert not tokenizer._words
+    for start in (0, 300, 0):
+        assert tokenizer.encode_lines(lines[start:]) == wanted[start:]
+    assert tokenizer._words
+    assert len(tokenizer._words) <= max(remembered, len(set(" ".join(lines).split(" "))))
+    assert tokenizer.encode_lines([]) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"normalization_rule_name": "nmt_nfkc"},
+        {"add_dummy_prefix": False},
+        {"remove_extra_whitespaces": False},
+        {"split_by_whitespace": False},
+        {"treat_whitespace_as_suffix": True},
+        {"model_type": "unigram"},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_of_other_tokenizers_lines_are_encoded_whole(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
+    monkeypatch.setattr(tokenizing, "_MANY", 100)
+    plain = {"normalization_rule_name": "identity", "byte_fallback": True, "pad_id": 0, "unk_id": 1, "bos_id": 2}
+    size = {"vocab_size": 300, "hard_vocab_limit": False} if "model_type" in options else {"vocab_size": 400}
+    tokenizer = Tokenizer(other_model(**{**plain, "eos_id": 3, **size, **options}))
+    lines = [*LINES, *STRANGE, *random_lines(500)]
+    assert tokenizer.encode_lines(lines) == [tokenizer.encode(line) for line in lines]
+    assert not tokenizer._words
+    assert Tokenizer(other_model(**plain, eos_id=3, vocab_size=400))._reads_words
+
+
+def test_without_protobuf_lines_are_encoded_whole(monkeypatch: pytest.MonkeyPatch, tokenizer: Tokenizer) -> None:
+    monkeypatch.setitem(sys.modules, "sentencepiece.sentencepiece_model_pb2", None)
+    monkeypatch.delattr(sentencepiece, "sentencepiece_model_pb2", raising=False)
+    assert not Tokenizer(tokenizer.serialized)._reads_words
 
 
 def test_decoding_stops_at_the_end_and_leaves_special_ids_out(tokenizer: Tokenizer) -> None:

@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.language_model.compact import CompactLanguageModel
 from arae_transfer.runtime.buckets import Bucket
 from arae_transfer.runtime.model_folder import FP16, FP32, INT8, ModelFolder
+from arae_transfer.runtime.replicas import Replicas
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
@@ -34,6 +35,9 @@ Batch = TypeVar("Batch")
 VARIANTS = ("auto", FP32, FP16, INT8)
 # The variant that is preferred on a device, if the export found its answers close enough to the trained model's.
 _PREFERRED = {"cpu": INT8, "cuda": FP16}
+
+# So many batches are run before threads get sessions of their own: a model that rewrites a few lines stays small.
+_SETTLED = 32
 
 # "Fatal": what goes wrong is said by exceptions too, and onnxruntime's own lines on stderr help no user.
 _SILENT = 4
@@ -147,8 +151,9 @@ class Sessions:
         if self.device.kind == "cuda":
             _load_cuda_libraries()
         self._contents: dict[str, bytes] = {}
-        self._encoder: onnxruntime.InferenceSession | None = None
-        self._decoders: dict[tuple[str, bool], onnxruntime.InferenceSession] = {}
+        self._encoder: Replicas | None = None
+        self._decoders: dict[tuple[str, bool], Replicas] = {}
+        self._batches = 0
         self._others: dict[str, onnxruntime.InferenceSession] = {}
         self._language_models: dict[str, CompactLanguageModel] = {}
         self._lock = threading.Lock()
@@ -180,6 +185,10 @@ class Sessions:
         Raises:
             AraeError: A file is missing or damaged, the device cannot be used, or the model writes no candidates.
         """
+        encoder, decoder = self._replicas(class_name, searching=searching)
+        return encoder.first, decoder.first
+
+    def _replicas(self, class_name: str, *, searching: bool) -> tuple[Replicas, Replicas]:
         self.folder.require_decoders()
         key = (class_name, searching)
         with self._lock:
@@ -188,14 +197,14 @@ class Sessions:
                 # Settles the device, and with it the variant, before the decoder is opened.
                 tried = self.variant
                 variant = self.folder.variants[tried]
-                encoder = self._open(variant.encoder, self._shared(*variant.encoder_weights))
+                encoder = self._open_first(variant.encoder, self._shared(*variant.encoder_weights))
                 if self.variant != tried:
                     encoder = None
             variant = self.folder.variants[self.variant]
-            pending: list[Callable[[], Any]] = []
+            pending: list[Callable[[], Replicas]] = []
             if encoder is None:
                 encoder_files = self._shared(*variant.encoder_weights)
-                pending.append(lambda: self._open(variant.encoder, encoder_files))
+                pending.append(lambda: self._open_first(variant.encoder, encoder_files))
             if decoder is None:
                 name = variant.decoders[class_name]
                 files = self._shared(*variant.decoder_weights(class_name, searching=searching))
@@ -206,12 +215,22 @@ class Sessions:
                             f"export its run again: arae export RUN -o {self.folder.root}",
                         )
                     name = variant.candidates[class_name]
-                pending.append(lambda: self._open(name, files))
+                pending.append(lambda: self._open_first(name, files))
             opened = all_at_once(pending, len(pending))
             decoder = opened.pop() if decoder is None else decoder
             encoder = opened.pop() if encoder is None else encoder
             self._encoder, self._decoders[key] = encoder, decoder
         return encoder, decoder
+
+    @contextlib.contextmanager
+    def _borrow(
+        self, class_name: str, *, searching: bool
+    ) -> Iterator[tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]]:
+        """Lend sessions as ``open`` returns them, which no other thread uses meanwhile where there is much to do."""
+        encoders, decoders = self._replicas(class_name, searching=searching)
+        grow = self._batches >= _SETTLED
+        with encoders.borrow(grow=grow) as encoder, decoders.borrow(grow=grow) as decoder:
+            yield encoder, decoder
 
     @property
     def searches(self) -> bool:
@@ -284,7 +303,9 @@ class Sessions:
         Raises:
             AraeError: onnxruntime fails.
         """
-        return all_at_once([partial(work, batch) for batch in batches], self.batches_at_once)
+        tasks = [partial(work, batch) for batch in batches]
+        self._batches += len(tasks)
+        return all_at_once(tasks, self.batches_at_once)
 
     def run(self, tokens: Int64, lengths: Int64, class_name: str, maximum_length: int) -> Int64:
         """Rewrite a padded batch; the code stays on the device between the encoder and the decoder.
@@ -301,11 +322,11 @@ class Sessions:
         Raises:
             AraeError: onnxruntime fails, for want of memory for example.
         """
-        sessions = self.open(class_name)
-        bucket = self._bucket(tokens)
-        inputs = {"maximum_length": np.array(bucket.time(maximum_length), dtype=np.int64)}
-        tokens, lengths = bucket.fill(tokens, lengths)
-        (answers,) = self._rewrite(sessions, tokens, lengths, "", inputs, ["tokens"])
+        with self._borrow(class_name, searching=False) as sessions:
+            bucket = self._bucket(tokens)
+            inputs = {"maximum_length": np.array(bucket.time(maximum_length), dtype=np.int64)}
+            tokens, lengths = bucket.fill(tokens, lengths)
+            (answers,) = self._rewrite(sessions, tokens, lengths, "", inputs, ["tokens"])
         return bucket.own(answers[:, :maximum_length])
 
     def search(
@@ -335,19 +356,21 @@ class Sessions:
         Raises:
             AraeError: The model writes no candidates, or onnxruntime fails.
         """
-        sessions = self.open(class_name, searching=True)
-        bucket = self._bucket(tokens)
-        inputs: dict[str, npt.NDArray[Any]] = {
-            # No candidate is longer than its line's limit, so that steps beyond the greatest are not begun.
-            "maximum_length": np.array(bucket.time(int(limits.max())), dtype=np.int64),
-            "limits": bucket.fill_rows(limits),
-            "width": np.array(width, dtype=np.int64),
-            "temperature": np.array(temperature, dtype=np.float32),
-            "uniforms": np.zeros((0, 0), np.float32) if uniforms is None else bucket.fill_candidates(uniforms, width),
-        }
-        tokens, lengths = bucket.fill(tokens, lengths)
-        outputs = ["tokens", "parents", "totals", "counts"]
-        written, parents, totals, counts = self._rewrite(sessions, tokens, lengths, "line.", inputs, outputs)
+        with self._borrow(class_name, searching=True) as sessions:
+            bucket = self._bucket(tokens)
+            inputs: dict[str, npt.NDArray[Any]] = {
+                # No candidate is longer than its line's limit, so that steps beyond the greatest are not begun.
+                "maximum_length": np.array(bucket.time(int(limits.max())), dtype=np.int64),
+                "limits": bucket.fill_rows(limits),
+                "width": np.array(width, dtype=np.int64),
+                "temperature": np.array(temperature, dtype=np.float32),
+                "uniforms": (
+                    np.zeros((0, 0), np.float32) if uniforms is None else bucket.fill_candidates(uniforms, width)
+                ),
+            }
+            tokens, lengths = bucket.fill(tokens, lengths)
+            outputs = ["tokens", "parents", "totals", "counts"]
+            written, parents, totals, counts = self._rewrite(sessions, tokens, lengths, "line.", inputs, outputs)
         written, parents = (bucket.own(each, width, axis=1) for each in (written, parents))
         totals, counts = (bucket.own(each, width) for each in (totals, counts))
         return written, parents, totals, counts
@@ -444,6 +467,9 @@ class Sessions:
             if name is not None and name not in self._contents:
                 self._contents[name] = self.folder.read_file(name)
         return [(name, self._contents[name]) for name in names if name is not None]
+
+    def _open_first(self, name: str, files: Files) -> Replicas:
+        return Replicas(self._open(name, files), partial(self._open, name, files), self.batches_at_once)
 
     def _open(self, name: str, files: Files, *, alone: bool = False) -> onnxruntime.InferenceSession:
         content = self.folder.read_file(name)
