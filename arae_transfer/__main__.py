@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arae_transfer.cli import main
+from arae_transfer.cli.leaving import run
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -158,6 +158,7 @@ class Sessions:
         self._language_models: dict[str, CompactLanguageModel] = {}
         self._lock = threading.Lock()
         self._language_lock = threading.Lock()
+        self._others_lock = threading.Lock()
 
     @property
     def variant(self) -> str:
@@ -280,13 +281,18 @@ class Sessions:
         A failure shows when ``open`` is called.
         """
 
+        def models() -> None:
+            with contextlib.suppress(Exception):
+                self.open_scorer()
+                self.language_models()
+
         def work() -> None:
             with contextlib.suppress(Exception):
-                if searching:
-                    self.language_models()
                 self.open(class_name, searching=searching)
 
         threading.Thread(target=work).start()
+        if searching:
+            threading.Thread(target=models).start()
 
     @property
     def batches_at_once(self) -> int:
@@ -449,7 +455,7 @@ class Sessions:
         return found
 
     def _open_file(self, name: str) -> onnxruntime.InferenceSession:
-        with self._lock:
+        with self._others_lock:
             session = self._others.get(name)
             if session is None:
                 session = self._others[name] = self._open(name, [], alone=True)
