@@ -26,7 +26,8 @@ MINIMUM_VOCABULARY = 4 + 256 + 1
 
 # So many lines are encoded before threads have begun.
 _FEW = 64
-# After so many lines it pays to have looked whether words can be remembered, which takes 20 milliseconds.
+# After so many lines, encoded or decoded, it pays to have looked whether words can be remembered, which takes 20
+# milliseconds.
 _MANY = 4096
 _REMEMBERED_WORDS = 1 << 15
 _LONGEST_WORD = 32
@@ -59,9 +60,9 @@ class Tokenizer:
                 f"the tokenizer's special ids are pad, unknown, begin, end = {ids}, not {tuple(SPECIAL_IDS.values())}",
                 "train it with --pad_id=0 --unk_id=1 --bos_id=2 --eos_id=3, or let `arae train` make one.",
             )
-        # The ids of words, where those of a line are the ids of its words; and how many lines were encoded so far.
+        # The ids of words, where those of a line are the ids of its words; and how many lines were read so far.
         self._words: dict[str, list[int]] = {}
-        self._encoded = 0
+        self._lines = 0
         # Words that are always one piece, such as a placeholder of numbers, come before the bytes.
         first = self._processor.piece_to_id("<0x00>")
         self._bytes = frozenset(range(first, first + 256))
@@ -167,7 +168,7 @@ class Tokenizer:
 
     @cached_property
     def _reads_words(self) -> bool:
-        """Whether the ids of a line are those of its words, between blanks, one after the other.
+        """Whether the ids of a line are those of its words, between blanks, and its text is its pieces' one by one.
 
         So it is with byte-pair encoding that neither changes characters nor makes pieces across blanks, as ``train``
         makes it. Pieces chosen by likelihood may part where a line's sums are rounded.
@@ -184,6 +185,7 @@ class Tokenizer:
             training.model_type == training.BPE
             and not training.treat_whitespace_as_suffix
             and not normalizing.precompiled_charsmap
+            and not model.denormalizer_spec.precompiled_charsmap
             and normalizing.add_dummy_prefix
             and normalizing.remove_extra_whitespaces
             and normalizing.escape_whitespaces
@@ -202,21 +204,33 @@ class Tokenizer:
     def encode_lines(self, lines: Sequence[str], threads: int | None = None) -> list[list[int]]:
         """Return the piece ids of lines, which threads share where there are many; None: one for each processor.
 
-        The threads begin and end with the call: a few lines wait longer for them than they take, and very much longer
-        where the processors have other work. Of very many lines the words are remembered, a thousandth of which are new
-        after a while.
+        SentencePiece's threads begin and end with the call, one thread too: a few lines wait longer for them than they
+        take, and very much longer where the processors have other work. Of very many lines the words are remembered, a
+        thousandth of which are new after a while.
         """
-        if not lines:
-            return []
-        self._encoded += len(lines)
-        if self._encoded > _MANY and self._reads_words:
+        self._lines += len(lines)
+        if self._lines > _MANY and self._reads_words:
             return self._encode_words(lines)
-        number = 1 if len(lines) <= _FEW else -1 if threads is None else threads
-        ids: list[list[int]] = self._processor.encode(list(lines), num_threads=number)
+        if len(lines) <= _FEW or threads == 1:
+            return [self.encode(line) for line in lines]
+        ids: list[list[int]] = self._processor.encode(list(lines), num_threads=-1 if threads is None else threads)
         return ids
 
     def _encode_words(self, lines: Sequence[str]) -> list[list[int]]:
         """Return the ids of lines word by word; a line that holds what would not be one word is encoded whole."""
+        find = self._words.__getitem__
+        rows: list[list[int] | None] = []
+        for line in lines:
+            try:
+                rows.append(list(chain.from_iterable(map(find, line.split(" ")))))
+            except KeyError:
+                rows.append(None)
+        new = [place for place, row in enumerate(rows) if row is None]
+        found = iter(self._encode_new_words([lines[place] for place in new]))
+        return [next(found) if row is None else row for row in rows]
+
+    def _encode_new_words(self, lines: Sequence[str]) -> list[list[int]]:
+        """Return the ids of lines that have new words, and remember these."""
         words = [line.split(" ") for line in lines]
         every = set().union(*words)
         known = self._words
@@ -226,7 +240,7 @@ class Tokenizer:
             self._words = known = {}
             new = every
         new = new - strange
-        known.update(zip(new, self._processor.encode(list(new), num_threads=1), strict=True))
+        known.update((word, self.encode(word)) for word in new)
         find = known.__getitem__
         return [
             list(chain.from_iterable(map(find, own))) if strange.isdisjoint(own) else self.encode(line)
@@ -241,9 +255,27 @@ class Tokenizer:
     def decode_rows(self, rows: Iterable[list[int]]) -> list[str]:
         """Return the text of each row of piece ids, as ``decode`` does."""
         read = [_text_ids(row) for row in rows]
-        # A row takes a microsecond: less than a thread takes to begin.
-        texts: list[str] = self._processor.decode(read, num_threads=1) if read else []
-        return texts
+        self._lines += len(read)
+        # Row by row, because SentencePiece would begin a thread for them, see encode_lines.
+        write = self._join_pieces if self._lines > _MANY and self._reads_words else self._processor.decode
+        return [write(row) for row in read]
+
+    @cached_property
+    def _pieces(self) -> list[str | None]:
+        """The text of each piece; None: it is a byte, or has none."""
+        every = list(range(self.vocabulary_size))
+        sorts = (self._processor.is_byte, self._processor.is_control, self._processor.is_unknown)
+        without = [any(flags) for flags in zip(*(sort(every) for sort in sorts), strict=True)]
+        pieces = self._processor.id_to_piece(every)
+        return [None if none else piece for piece, none in zip(pieces, without, strict=True)]
+
+    def _join_pieces(self, ids: Sequence[int]) -> str:
+        """Return the text of piece ids that have text, where it is their pieces' one by one."""
+        try:
+            joined = "".join(map(self._pieces.__getitem__, ids))  # type: ignore[arg-type]
+        except TypeError:  # bytes, which make up characters only together
+            return str(self._processor.decode(ids))
+        return joined.replace(_BLANK, " ").lstrip(" ")
 
 
 def _text_ids(ids: list[int]) -> list[int]:

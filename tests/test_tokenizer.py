@@ -135,6 +135,24 @@ def test_after_many_lines_each_is_encoded_as_before(monkeypatch: pytest.MonkeyPa
     assert tokenizer.encode_lines([]) == []
 
 
+def test_after_many_rows_each_is_decoded_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizing, "_MANY", 100)
+    plain = {"normalization_rule_name": "identity", "byte_fallback": True, "pad_id": 0, "unk_id": 1, "bos_id": 2}
+    foreign = other_model(**plain, eos_id=3, vocab_size=400, control_symbols=["<mask>"], user_defined_symbols=["qq"])
+    for tokenizer in (Tokenizer.train(LINES * 20, 400, whole=["_num_", "_never_"]), Tokenizer(foreign)):
+        generator = random.Random(3)
+        rows = [generator.choices(range(tokenizer.vocabulary_size), k=generator.randint(0, 9)) for _ in range(2000)]
+        blank = [number for number in range(400) if tokenizer.decode([number, 399]) == tokenizer.decode([399])]
+        rows += [[*generator.choices(blank, k=3), *row] for row in rows[:200]]
+        rows += [tokenizer.encode(line) for line in [*LINES, *STRANGE, *random_lines(300)]]
+        wanted = [tokenizer.decode(row) for row in rows]
+        assert tokenizer.decode_rows(rows[:90]) == wanted[:90]
+        assert "_pieces" not in vars(tokenizer)
+        assert tokenizer.decode_rows(rows) == wanted
+        assert "_pieces" in vars(tokenizer)
+        assert tokenizer.decode_rows([]) == []
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -153,7 +171,9 @@ def test_of_other_tokenizers_lines_are_encoded_whole(monkeypatch: pytest.MonkeyP
     size = {"vocab_size": 300, "hard_vocab_limit": False} if "model_type" in options else {"vocab_size": 400}
     tokenizer = Tokenizer(other_model(**{**plain, "eos_id": 3, **size, **options}))
     lines = [*LINES, *STRANGE, *random_lines(500)]
-    assert tokenizer.encode_lines(lines) == [tokenizer.encode(line) for line in lines]
+    rows = [tokenizer.encode(line) for line in lines]
+    assert tokenizer.encode_lines(lines) == rows
+    assert tokenizer.decode_rows(rows) == [tokenizer.decode(row) for row in rows]
     assert not tokenizer._words
     assert Tokenizer(other_model(**plain, eos_id=3, vocab_size=400))._reads_words
 

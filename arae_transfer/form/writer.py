@@ -160,7 +160,7 @@ class Writer:
         """
         answer = without_controls(answer)
         if not memory:
-            return " ".join(answer.split()) if self._treebank else answer
+            return _single_blanks(answer) if self._treebank else answer
         spaced = self._treebank and _is_spaced(memory)
         if self._treebank:
             words = answer.split()
@@ -249,6 +249,14 @@ class _Hand:
         else:
             word = self.casing.spell(word, starts)
         return word.replace("'", "’") if self.curly else word
+
+
+def _single_blanks(answer: str) -> str:
+    """Return a text with one blank between its words and none at its ends."""
+    # As nearly all are; no other blank is printable.
+    if answer.isprintable() and "  " not in answer and answer[:1] != " " and answer[-1:] != " ":
+        return answer
+    return " ".join(answer.split())
 
 
 def _is_spaced(memory: Memory) -> bool:

@@ -106,7 +106,7 @@ def test_threads_with_much_to_do_have_sessions_of_their_own(
 def test_a_model_that_is_replaced_meanwhile_goes_on_as_it_is(
     small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "_SETTLED", 2)
+    monkeypatch.setattr(sessions, "_SETTLED", 3)
     rewriter = Rewriter.load(small_model, device="cpu", threads=2)
     wanted = list(rewriter.transfer(LINES[:20], "negative", batch_size=20))
     ExportLayout(small_model).decoder("negative").write_bytes(b"another one")
