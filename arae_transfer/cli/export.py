@@ -78,6 +78,15 @@ def export(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    sentences: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="More sentences in the form of the corpus, such as those of the training, whose rewrites tell which "
+            "tokens decoders write; without this, the run's. An export has none.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     scores: Annotated[
         Path | None,
         typer.Option(
@@ -122,7 +131,8 @@ def export(
             ctx.fail("--output says where the export goes when it is built anew.")
         if probes is None:
             ctx.fail("an export holds no sentences to check with: give held-out ones in the corpus's form by --probes.")
-        _rebuild(run, output.absolute(), _read_lines(probes), beam, evaluation, language or (), quiet=quiet)
+        further = _read_lines(sentences) if sentences else []
+        _rebuild(run, output.absolute(), _read_lines(probes), further, beam, evaluation, language or (), quiet=quiet)
         typer.echo(output)
         return
     loaded = load_run(run, cast(WhichCheckpoint, checkpoint))
@@ -144,7 +154,7 @@ def export(
         typer.echo(shown)
         return
     class_lines = _training_lines(run, loaded, quiet=quiet) if rewrites else None
-    sentences = loaded.state.step * loaded.recipe.training.batch_size * len(loaded.classes)
+    seen = loaded.state.step * loaded.recipe.training.batch_size * len(loaded.classes)
     exported = export_model(
         loaded.model,
         loaded.recipe,
@@ -152,11 +162,12 @@ def export(
         folder,
         name=folder.name,
         scores=loaded.state.scores,
-        training={"sentences": sentences, "minutes": round(loaded.state.minutes, 1), "checkpoint": checkpoint},
+        training={"sentences": seen, "minutes": round(loaded.state.minutes, 1), "checkpoint": checkpoint},
         evaluation=evaluation,
         languages=language or (),
         probe_lines=lines,
         class_lines=class_lines,
+        further_lines=_read_lines(sentences) if sentences else (),
         weights=cast(Literal["fp16", "fp32"], weights),
         beam=beam or 1,
     )
@@ -169,6 +180,7 @@ def _rebuild(
     root: Path,
     folder: Path,
     lines: Sequence[str],
+    further: Sequence[str],
     beam: int | None,
     evaluation: str,
     languages: Sequence[str],
@@ -179,7 +191,14 @@ def _rebuild(
     from arae_transfer.export.rebuild import rebuild_export
 
     exported = rebuild_export(
-        root, folder, lines, name=folder.name, beam=beam, evaluation=evaluation, languages=languages
+        root,
+        folder,
+        lines,
+        name=folder.name,
+        beam=beam,
+        further_lines=further,
+        evaluation=evaluation,
+        languages=languages,
     )
     if not quiet:
         weights = json.loads(ExportLayout(folder).config.read_bytes())["variants"]["fp32"]["weights"]

@@ -78,9 +78,30 @@ def measure_agreement(
         maximum_length: The greatest number of tokens of a rewrite.
         further: The names and the contents of further files that hold weights of the graphs.
     """
+    answers = rewrites_by_graphs(encoder, decoders, weights, rows, maximum_length, further)
+    pairs = [pair for name in model.classes for pair in zip(expected[name], answers[name], strict=True)]
+    same = sum(sum(a == b for a, b in zip(wanted, answer, strict=False)) for wanted, answer in pairs)
+    return Agreement(
+        compared=len(pairs),
+        identical=sum(list(wanted) == answer for wanted, answer in pairs) / len(pairs),
+        tokens=same / sum(len(wanted) for wanted, _ in pairs),
+        style_cost=_accepted(model, expected) - _accepted(model, answers),
+        self_bleu_cost=_self_bleu(rows, expected) - _self_bleu(rows, answers),
+    )
+
+
+def rewrites_by_graphs(
+    encoder: bytes,
+    decoders: Mapping[str, bytes],
+    weights: tuple[str, bytes] | None,
+    rows: Sequence[Row],
+    maximum_length: int,
+    further: Sequence[tuple[str, bytes]] = (),
+) -> dict[str, list[Row]]:
+    """Rewrite rows to every class with graphs; arguments and answers are as those of ``measure_agreement``."""
     encode = open_graph(encoder, weights, *further)
     sessions = {name: open_graph(content, weights, *further) for name, content in decoders.items()}
-    answers: dict[str, list[Row]] = {name: [[] for _ in rows] for name in model.classes}
+    answers: dict[str, list[Row]] = {name: [[] for _ in rows] for name in decoders}
     order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
     for start in range(0, len(order), _BATCH):
         chosen = order[start : start + _BATCH]
@@ -91,15 +112,7 @@ def measure_agreement(
             (found,) = session.run(["tokens"], feed)
             for number, answer in zip(chosen, found.tolist(), strict=True):
                 answers[name][number] = answer[: answer.index(END_ID) + 1] if END_ID in answer else answer
-    pairs = [pair for name in model.classes for pair in zip(expected[name], answers[name], strict=True)]
-    same = sum(sum(a == b for a, b in zip(wanted, answer, strict=False)) for wanted, answer in pairs)
-    return Agreement(
-        compared=len(pairs),
-        identical=sum(list(wanted) == answer for wanted, answer in pairs) / len(pairs),
-        tokens=same / sum(len(wanted) for wanted, _ in pairs),
-        style_cost=_accepted(model, expected) - _accepted(model, answers),
-        self_bleu_cost=_self_bleu(rows, expected) - _self_bleu(rows, answers),
-    )
+    return answers
 
 
 @torch.no_grad()

@@ -89,7 +89,7 @@ def build_candidates(
     first_values(graph, decoder, "row.number.first")
     _first_totals(graph)
     loop = DecodingLoop(
-        lambda body: _step(body, decoder, short=short),
+        lambda body: _step(body, decoder, shortlist),
         {**_CARRIED, **states_of(graph, decoder)},
         {**read_by_row(graph, decoder, short=short), "limit": (TensorProto.INT64, [])},
         read_by_line(decoder),
@@ -233,9 +233,10 @@ def _first_totals(graph: Graph) -> None:
     graph.node("ConstantOfShape", ["rows"], "count.first", value=none)
 
 
-def _step(body: Graph, decoder: Decoder, *, short: bool) -> onnx.GraphProto:
+def _step(body: Graph, decoder: Decoder, shortlist: Sequence[int] | None) -> onnx.GraphProto:
     """Build the loop's body: choose tokens and the hypotheses that they continue, and bring the states along."""
-    logits, carried = append_logits(body, decoder, short=short)
+    logits, carried = append_logits(body, decoder, shortlist)
+    short = shortlist is not None
     vocabulary = None if short else decoder.output.out_features
     axis_1 = body.constant("axis.1", [1])
     by_block, greatest = append_blocks(body, logits, vocabulary)

@@ -200,9 +200,9 @@ def _sizes(card: Card) -> str:
     if shortlist.get("accepted"):
         agreement = shortlist["agreement"]
         text += (
-            f" A decoder chooses among {shortlist['tokens']} tokens that its class likes and those of the source, not "
-            f"among all: {100 * agreement['identical']:.1f} % of the rewrites are the same, style by the training's "
-            f"own judge is {-agreement['style_cost']:+.2f} points, BLEU to the source is "
+            f" A decoder chooses among up to {shortlist['tokens']} tokens that its class likes and those of the "
+            f"source, not among all: {100 * agreement['identical']:.1f} % of the rewrites are the same, style by the "
+            f"training's own judge is {-agreement['style_cost']:+.2f} points, BLEU to the source is "
             f"{-agreement['self_bleu_cost']:+.2f}."
         )
     if card.config.get("beam", 1) > 1:

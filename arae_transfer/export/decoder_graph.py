@@ -13,7 +13,7 @@ from torch import nn
 from arae_transfer.export.decoding_loop import DecodingLoop, Description, count_lines
 from arae_transfer.export.graph import CONTRIBUTED, GATES, Graph, Parts, Storage, make_model, value
 from arae_transfer.export.lstm_step import append_lstm_step
-from arae_transfer.export.shortlist_graph import append_choices
+from arae_transfer.export.shortlist_graph import append_choices, listed_choices
 from arae_transfer.export.weights import Float32, LSTMWeights, array
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.model.superposition import Superposition
@@ -53,7 +53,7 @@ def build_decoder(
     ends = [graph.constant(f"number.{end}", end) for end in (0, 1)]
     graph.node("Range", [ends[0], number, ends[1]], "row.number.first")
     loop = DecodingLoop(
-        lambda body: _step(body, decoder, short=short),
+        lambda body: _step(body, decoder, shortlist),
         {"token": (TensorProto.INT64, []), "running": (TensorProto.BOOL, []), **states_of(graph, decoder)},
         read_by_row(graph, decoder, short=short),
         read_by_line(decoder),
@@ -158,7 +158,7 @@ def read_by_row(graph: Graph, decoder: Decoder, *, short: bool) -> dict[str, Des
     real = TensorProto.FLOAT
     values: dict[str, Description] = {name: (real, [size]) for name, size in _shares(graph, decoder).items()}
     if short:
-        values["choices.added"] = (real, ["choices"])
+        values["choices.added"] = (real, ["further"])
     if not decoder.attends:
         values["context"] = (real, [code_axes(decoder)[1]])
     return values
@@ -178,9 +178,9 @@ def read_by_line(decoder: Decoder) -> dict[str, Description]:
 def _mean_of_code(graph: Graph) -> str:
     """Append the mean of the real vectors, (batch, code_size)."""
     axis_1 = graph.constant("axis.1", [1])
-    column = graph.node("Unsqueeze", ["code_mask", graph.constant("axis.2", [2])], "code_mask.column")
-    real = graph.node("Mul", ["code", column], "code.real")
-    total = graph.node("ReduceSum", [real, axis_1], "code.sum", keepdims=0)  # (batch, code_size)
+    row = graph.node("Unsqueeze", ["code_mask", axis_1], "code_mask.row")  # (batch, 1, vectors)
+    added = graph.node("MatMul", [row, "code"], "code.added")  # (batch, 1, code_size)
+    total = graph.node("Squeeze", [added, axis_1], "code.sum")
     count = graph.node("ReduceSum", ["code_mask", axis_1], "code.count", keepdims=1)  # (batch, 1)
     return graph.node("Div", [total, count], "code.mean")
 
@@ -250,22 +250,23 @@ def first_values(graph: Graph, decoder: Decoder, rows: str) -> None:
         graph.node("ConstantOfShape", [state_shape], f"{name}.first", value=first[name.partition(".")[0]])
 
 
-def _step(body: Graph, decoder: Decoder, *, short: bool) -> onnx.GraphProto:
+def _step(body: Graph, decoder: Decoder, shortlist: Sequence[int] | None) -> onnx.GraphProto:
     """Build the loop's body: from a token and the states to the next ones, as one turn of ``Decoder.greedy``."""
-    logits, carried = append_logits(body, decoder, short=short)
+    logits, carried = append_logits(body, decoder, shortlist)
+    short = shortlist is not None
     best = _greatest(body, logits, None if short else decoder.output.out_features)
     _end(body, body.node("Gather", ["choices", best], "token.chosen") if short else best)
     return _build_body(body, decoder, carried)
 
 
-def append_logits(body: Graph, decoder: Decoder, *, short: bool) -> tuple[str, dict[str, str]]:
+def append_logits(body: Graph, decoder: Decoder, shortlist: Sequence[int] | None) -> tuple[str, dict[str, str]]:
     """Append the network's step, from the preceding token and the states to the next states and the logits.
 
     It reads ``token`` (rows,), ``hidden.N`` and ``cell.N`` of each layer, and what ``read_code`` appends.
 
     Returns:
         The name of the logits (rows, vocabulary), so low at ids without text that these are never chosen; with
-        ``short`` those of ``choices`` (rows, choices). And the names of the next states, by those of the states.
+        a shortlist those of ``choices`` (rows, choices). And the names of the next states, by those of the states.
     """
     embedding_size = decoder.embedding.embedding_dim
     body.holds_states(*(f"hidden.{number}" for number in range(1 + len(decoder.upper))))
@@ -291,7 +292,7 @@ def append_logits(body: Graph, decoder: Decoder, *, short: bool) -> tuple[str, d
     if not isinstance(decoder.bridge, nn.Linear):
         read = states  # what the output layer reads, it reads whole
     features = {read: size, context: code_size} if decoder.attends else read
-    return _output(body, decoder, features, context, short=short), carried
+    return _output(body, decoder, features, context, shortlist), carried
 
 
 def _advance(body: Graph, number: int, gates: Sequence[str]) -> tuple[str, str]:
@@ -329,7 +330,7 @@ def _output_layer(decoder: Decoder) -> tuple[str, Float32, Float32]:
     return "embedding" if tied else "output.weight", array(decoder.output.weight), bias
 
 
-def _output(body: Graph, decoder: Decoder, features: str | Parts, context: str, *, short: bool) -> str:
+def _output(body: Graph, decoder: Decoder, features: str | Parts, context: str, shortlist: Sequence[int] | None) -> str:
     """Append the output layer; return the logits (rows, vocabulary), or those of the choices."""
     if isinstance(decoder.bridge, nn.Linear):
         bias = body.constant("bridge.bias", array(decoder.bridge.bias), np.float32)
@@ -348,8 +349,10 @@ def _output(body: Graph, decoder: Decoder, features: str | Parts, context: str, 
     else:
         states = body.joined(features, "logits")
     name, output_weight, bias_values = _output_layer(decoder)
-    if short:
-        return body.selected_product(states, name, output_weight, "choices.added", "logits")
+    if shortlist is not None:
+        listed = listed_choices(shortlist, BLOCK)
+        own = (listed, bias_values[listed])
+        return body.product_of_choices(states, name, output_weight, own, "choices.added", "logits")
     bias = body.constant("output.bias", bias_values, np.float32)
     return body.product(states, name, output_weight, bias, "logits")
 

@@ -8,13 +8,16 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import arae_transfer
 from arae_transfer.atomic import explain_write_failure, replace_directory
 from arae_transfer.errors import AraeError
-from arae_transfer.export.agreement import Agreement, measure_agreement
+from arae_transfer.export.agreement import Agreement, measure_agreement, rewrites_by_graphs
 from arae_transfer.export.calibration import (
     Graphs,
     build_graphs,
@@ -25,12 +28,13 @@ from arae_transfer.export.calibration import (
 )
 from arae_transfer.export.candidates_graph import refer_to, require_greedy
 from arae_transfer.export.card import Card, render_card
+from arae_transfer.export.decoder_graph import BLOCK
 from arae_transfer.export.generator_graph import export_generator
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
 from arae_transfer.export.half_precision import HalfGraph, RoundedGraph
 from arae_transfer.export.parity import Parity, Row, compare, probe_rows, rewrites_of
 from arae_transfer.export.scorer_graph import export_scorer
-from arae_transfer.export.shortlist import SIZE, choose_shortlists, worth_a_shortlist
+from arae_transfer.export.shortlist import choose_shortlists, worth_a_shortlist
 from arae_transfer.export.weights import storable
 from arae_transfer.language_model.compact import compact
 from arae_transfer.layout import ExportLayout
@@ -76,6 +80,7 @@ def export_model(
     languages: Sequence[str] = (),
     probe_lines: Sequence[str] = (),
     class_lines: Mapping[str, Sequence[str]] | None = None,
+    further_lines: Sequence[str] = (),
     language_models: Mapping[str, bytes] | None = None,
     weights: Storage = "fp16",
     beam: int = 1,
@@ -95,6 +100,8 @@ def export_model(
         probe_lines: Held-out sentences in the form of the corpus; random sequences join them when they are few.
         class_lines: Sentences of each class, in the form of the corpus, to learn language models from; None: the export
             has no such, and candidates are ranked without, unless they are given.
+        further_lines: Sentences in the form of the corpus whose rewrites tell which tokens decoders write, beside the
+            probe lines; without these, those of ``class_lines``.
         language_models: The language models, as ``language_model.compact`` wrote them.
         weights: How matrices are stored. fp16 halves the files and gives them graphs for GPUs that compute in fp16.
         beam: The candidates that are searched for a line where nobody says how many; only for models that rewrite.
@@ -121,8 +128,15 @@ def export_model(
     maximum_length = recipe.data.maximum_tokens + recipe.cycle.extra_tokens
     shortlists = None
     if rewrites and worth_a_shortlist(tokenizer.vocabulary_size):
-        more, _ = probe_rows(unchecked(probe_lines), tokenizer, recipe.data.maximum_tokens, most=_MOST_READ)
-        shortlists = choose_shortlists(more, rewrites_of(stored, more, maximum_length), tokenizer.vocabulary_size)
+        read = _MOST_WRITTEN // len(stored.classes)
+        lines = [*unchecked(probe_lines), *_spread({"": further_lines} if further_lines else class_lines or {}, read)]
+        more, _ = probe_rows(lines, tokenizer, recipe.data.maximum_tokens, most=read)
+        whole = _Variant.of(
+            build_graphs(stored, metadata, weights, searching=False),
+            (layout.encoder, layout.decoder, layout.candidates, layout.weights),
+        )
+        written = rewrites_by_graphs(whole.encoder[1], _contents(whole.decoders), whole.weights, more, maximum_length)
+        shortlists = choose_shortlists(more, written, tokenizer.vocabulary_size, BLOCK)
 
     def build_fp32() -> _Variant:
         return _Variant.of(
@@ -133,8 +147,9 @@ def export_model(
     fp32 = build_fp32()
     expected = rewrites_of(stored, rows, maximum_length)
     unrounded = rewrites_of(trained, rows, maximum_length)
-    shortlisted = None
+    shortlisted, most_listed = None, 0
     if shortlists is not None:
+        most_listed = max(map(len, shortlists.values()))
         shortlisted = measure_agreement(
             stored, fp32.encoder[1], _contents(fp32.decoders), fp32.weights, rows, expected, maximum_length
         )
@@ -247,7 +262,7 @@ def export_model(
         # The part of the vocabulary that decoders choose among beside the source's tokens, and what that changes.
         "shortlist": None
         if shortlisted is None
-        else {"tokens": SIZE, "agreement": shortlisted.to_table(), "accepted": shortlisted.accepted},
+        else {"tokens": most_listed, "agreement": shortlisted.to_table(), "accepted": shortlisted.accepted},
         "onnx": {"opset": OPSET, "ir_version": IR_VERSION},
         "sizes": _sizes(stored, recipe),
         "parity": parity.to_table(),
@@ -263,8 +278,19 @@ def export_model(
     return ExportReport(destination, name, stored.classes, sizes, parity, agreement, half_agreement)
 
 
-# Held-out sentences whose rewrites tell what decoders write: rare words take many.
-_MOST_READ = 2048
+# Rewrites, to all classes together, that tell what decoders write: rare words take many.
+_MOST_WRITTEN = 40_000
+
+
+def _spread(lines: Mapping[str, Sequence[str]], most: int) -> list[str]:
+    """Return lines of each class by turns, evenly spaced ones where there are more than enough."""
+    share = most // max(1, len(lines))
+    chosen = [
+        [own[place] for place in np.linspace(0, len(own) - 1, min(share, len(own))).astype(int)]
+        for own in lines.values()
+    ]
+    return [line for line in chain.from_iterable(zip_longest(*chosen)) if line is not None]
+
 
 File = tuple[str, bytes]
 

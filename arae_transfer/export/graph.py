@@ -160,7 +160,7 @@ class Graph:
         return TensorProto.FLOAT
 
     def selected(self, name: str, values: npt.NDArray[np.float32], places: str) -> str:
-        """Append some rows of a trained matrix, (outputs, inputs), to this outermost graph, for ``selected_product``.
+        """Append some rows of a trained matrix, (outputs, inputs), to this outermost graph, for ``product_of_choices``.
 
         Args:
             name: The name of the matrix.
@@ -172,17 +172,41 @@ class Graph:
         """
         return self.node("Gather", [self.weight(name, values), places], f"{name}.selected", axis=0)
 
-    def selected_product(self, read: str, name: str, values: npt.NDArray[np.float32], added: str, output: str) -> str:
-        """Append the product of a value (rows, inputs) with rows that ``selected`` appended around this graph.
+    def product_of_choices(
+        self,
+        read: str,
+        name: str,
+        values: npt.NDArray[np.float32],
+        listed: tuple[Sequence[int], npt.NDArray[np.float32]],
+        added: str,
+        output: str,
+    ) -> str:
+        """Append the product of a value (rows, inputs) with some rows of a trained matrix, (outputs, inputs).
 
         Args:
             read: The value.
             name: The name of the matrix.
             values: The matrix, whole.
-            added: What is added, (rows, selected).
-            output: The name of the product, (rows, selected).
+            listed: The numbers of the first rows, and what is added to their products, (listed,).
+            added: What is added to the products with further rows, which ``selected`` appended around this graph:
+                (rows, selected).
+            output: The name of the product, (rows, listed + selected).
         """
-        return self.node("Gemm", [read, f"{name}.selected", added], output, transB=1)
+        numbers, biases = listed
+        bias = self.constant(f"{name}.listed.bias", biases, np.float32)
+        parts = [
+            self.node("Gemm", [read, self._listed(name, values, numbers), bias], f"{output}.listed", transB=1),
+            self.node("Gemm", [read, f"{name}.selected", added], f"{output}.further", transB=1),
+        ]
+        return self.node("Concat", parts, output, axis=1)
+
+    def _listed(self, name: str, values: npt.NDArray[np.float32], numbers: Sequence[int]) -> str:
+        """Return some rows of a trained matrix, which onnxruntime finds and prepares when it opens the file."""
+        around, rows = self._around, self.constant(f"{name}.listed.rows", numbers)
+        if self.storage == "fp32":
+            return around._derive("Gather", [self.weight(name, values), rows], f"{name}.listed", axis=0)
+        half = around._derive("Gather", [self.half_weight(name, values), rows], f"{name}.listed.fp16", axis=0)
+        return around._derive("Cast", [half], f"{name}.listed", to=TensorProto.FLOAT)
 
     def multiply(
         self,

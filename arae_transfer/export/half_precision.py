@@ -63,12 +63,27 @@ class HalfGraph(Graph):
         """Append the rows in fp16."""
         return self.node("Gather", [self.half_weight(name, values), places], f"{name}.selected", axis=0)
 
-    def selected_product(self, read: str, name: str, values: Float32, added: str, output: str) -> str:
+    def product_of_choices(
+        self,
+        read: str,
+        name: str,
+        values: Float32,
+        listed: tuple[Sequence[int], Float32],
+        added: str,
+        output: str,
+    ) -> str:
         """Append the product in fp16; what is added to it is added in fp32."""
-        half = self.node("Cast", [read], f"{output}.read", to=TensorProto.FLOAT16)
-        product = self.node("Gemm", [half, f"{name}.selected"], f"{output}.fp16", transB=1)
-        whole = self.node("Cast", [product], f"{output}.product", to=TensorProto.FLOAT)
-        return self.node("Add", [whole, added], output)
+        numbers, biases = listed
+        rows = self.constant(f"{name}.listed.rows", numbers)
+        half = self._around._derive("Gather", [self.half_weight(name, values), rows], f"{name}.listed.fp16", axis=0)
+        bias = self.constant(f"{name}.listed.bias", biases, np.float32)
+        as_half = self.node("Cast", [read], f"{output}.read", to=TensorProto.FLOAT16)
+        parts = []
+        for part, matrix, addend in (("listed", half, bias), ("further", f"{name}.selected", added)):
+            product = self.node("Gemm", [as_half, matrix], f"{output}.{part}.fp16", transB=1)
+            whole = self.node("Cast", [product], f"{output}.{part}.product", to=TensorProto.FLOAT)
+            parts.append(self.node("Add", [whole, addend], f"{output}.{part}"))
+        return self.node("Concat", parts, output, axis=1)
 
     def rows_of(self, name: str, values: Float32, places: str, output: str) -> str:
         """Append the look-up of rows in fp16; they are cast, and not the whole matrix."""
@@ -107,11 +122,29 @@ class RoundedGraph(HalfGraph):
         """Append the rows in fp32, as which fp16 is stored exactly."""
         return self.node("Gather", [self.weight(name, values), places], f"{name}.selected", axis=0)
 
-    def selected_product(self, read: str, name: str, values: Float32, added: str, output: str) -> str:
+    def product_of_choices(
+        self,
+        read: str,
+        name: str,
+        values: Float32,
+        listed: tuple[Sequence[int], Float32],
+        added: str,
+        output: str,
+    ) -> str:
         """Append the product in fp32 between roundings."""
+        numbers, biases = listed
+        bias = self.constant(f"{name}.listed.bias", biases, np.float32)
         rounded = self._rounded(read, f"{output}.read")
-        product = self.node("Gemm", [rounded, f"{name}.selected"], f"{output}.whole", transB=1)
-        return self.node("Add", [self._rounded(product, f"{output}.product"), added], output)
+        parts = []
+        for part, matrix, addend in (
+            ("listed", self._listed(name, values, numbers), bias),
+            ("further", f"{name}.selected", added),
+        ):
+            product = self.node("Gemm", [rounded, matrix], f"{output}.{part}.whole", transB=1)
+            parts.append(
+                self.node("Add", [self._rounded(product, f"{output}.{part}.product"), addend], f"{output}.{part}")
+            )
+        return self.node("Concat", parts, output, axis=1)
 
     def between_steps(self, state: str) -> str:
         """Return the state rounded."""

@@ -213,17 +213,40 @@ class QuantizedGraph(Graph):
         self.node("Gather", [scales, places], f"{name}.selected.scales")
         return self.node("Transpose", [rows], f"{name}.selected", perm=[1, 0])
 
-    def selected_product(self, read: str, name: str, values: Float32, added: str, output: str) -> str:
-        """Append the product as ``product`` does."""
-        quantized, scale, _ = self._quantize(read, name, values, output)
+    def product_of_choices(
+        self,
+        read: str,
+        name: str,
+        values: Float32,
+        listed: tuple[Sequence[int], Float32],
+        added: str,
+        output: str,
+    ) -> str:
+        """Append the product as ``product`` does; what it reads is brought to 8 bits once for all rows."""
+        numbers, biases = listed
+        quantized, scale, values = self._quantize(read, name, values, output)
         zero = self.constant("int8.zero", _ZERO, np.uint8)
+        matrix, scales = self._store_int8(name, values)
+        rows = self.constant(f"{name}.listed.rows", numbers)
+        chosen = self._around._derive("Gather", [matrix, rows], f"{name}.listed.int8", axis=0)
+        turned = self._around._derive("Transpose", [chosen], f"{name}.listed", perm=[1, 0])
+        own_scales = self._around._derive("Gather", [scales, rows], f"{name}.listed.scales")
+        bias = self.constant(f"{name}.listed.bias", biases, np.float32)
+        parts = [f"{output}.listed", f"{output}.further"]
+        self.nodes(
+            "MatMulIntegerToFloat",
+            [quantized, turned, scale, own_scales, zero, "", bias],
+            parts[:1],
+            domain=CONTRIBUTED,
+        )
         self.nodes(
             "MatMulIntegerToFloat",
             [quantized, f"{name}.selected", scale, f"{name}.selected.scales", zero],
             [f"{output}.product"],
             domain=CONTRIBUTED,
         )
-        return self.node("Add", [f"{output}.product", added], output)
+        self.node("Add", [f"{output}.product", added], parts[1])
+        return self.node("Concat", parts, output, axis=1)
 
     def _quantize(self, read: str, name: str, values: Float32, output: str) -> tuple[str, str, Float32]:
         """Append what a product reads in 8 bits; return it, its scale, and the matrix that it is multiplied with."""

@@ -25,6 +25,7 @@ def rebuild_export(
     *,
     name: str,
     beam: int | None = None,
+    further_lines: Sequence[str] = (),
     evaluation: str = "",
     languages: Sequence[str] = (),
 ) -> ExportReport:
@@ -36,6 +37,7 @@ def rebuild_export(
         probe_lines: Held-out sentences in the form of the corpus, to calibrate 8-bit graphs and to check all with.
         name: The model's name.
         beam: The candidates that are searched for a line where nobody says how many; None: as many as before.
+        further_lines: As in ``export_model``.
         evaluation: The report of an evaluation as Markdown, for the card.
         languages: The language codes of the text, for the card.
 
@@ -65,6 +67,7 @@ def rebuild_export(
         evaluation=evaluation,
         languages=languages,
         probe_lines=probe_lines,
+        further_lines=further_lines,
         language_models={label: folder.read_file(file) for label, file in (folder.language_models or {}).items()},
         weights=cast(Storage, config["variants"]["fp32"]["weights"]),
         beam=folder.beam if beam is None else beam,

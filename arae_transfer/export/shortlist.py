@@ -8,31 +8,37 @@ from collections.abc import Mapping, Sequence
 from arae_transfer.export.parity import Row
 from arae_transfer.tokenizer import END_ID, MINIMUM_VOCABULARY
 
-# The tokens of a list. Trained models write about a hundred different ones that their source has not; ten times as many
-# leave what is rarely written a place, and cost an eighth of a vocabulary of 8,000.
-SIZE = 960
-# A vocabulary less than this many times as large as the list is used whole.
+# The most tokens of a list.
+MOST = 960
+# A list is filled up with so many of the tokens that are written most often: sources have them too, but what stands in
+# the list is multiplied faster than what each batch adds to it.
+_FREQUENT = 256
+# A vocabulary less than this many times as large as the longest list is used whole.
 _WORTH_IT = 3
 
 
 def worth_a_shortlist(vocabulary_size: int) -> bool:
     """Say whether a vocabulary is so large that choosing among a part of it saves much."""
-    return vocabulary_size >= _WORTH_IT * SIZE
+    return vocabulary_size >= _WORTH_IT * MOST
 
 
 def choose_shortlists(
-    rows: Sequence[Row], written: Mapping[str, Sequence[Row]], vocabulary_size: int
+    rows: Sequence[Row], written: Mapping[str, Sequence[Row]], vocabulary_size: int, block: int
 ) -> dict[str, list[int]]:
     """Choose the tokens that each class's decoder may write beside those of its source.
+
+    Trained models write a hundred tokens or two that their source has not, most of them rarely: to see them all takes
+    twenty thousand rewrites.
 
     Args:
         rows: Ids with end ids.
         written: Their rewrites by the model, by class.
         vocabulary_size: The number of ids.
+        block: Lists are whole blocks of so many, unless the vocabulary has no more.
 
     Returns:
-        Ascending ids by class: first those that were written and did not stand in the source, then what is written
-        most often, then the tokenizer's most frequent pieces.
+        Ascending ids by class: first all that were written and did not stand in the source, then what is written
+        most often, then the tokenizer's most frequent pieces; at most ``MOST``.
     """
     lists: dict[str, list[int]] = {}
     for label, own in written.items():
@@ -41,7 +47,8 @@ def choose_shortlists(
         # Pieces are numbered by frequency, after the single bytes, which make up what has no piece.
         order = [END_ID, *_by_count(new), *_by_count(every), *range(MINIMUM_VOCABULARY, vocabulary_size)]
         kept = [token for token in dict.fromkeys(order) if token >= END_ID]
-        lists[label] = sorted(kept[:SIZE])
+        blocks = -(-(len(new) + _FREQUENT) // block)
+        lists[label] = sorted(kept[: min(MOST, blocks * block)])
     return lists
 
 

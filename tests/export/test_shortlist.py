@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,17 +13,18 @@ import onnxruntime
 import pytest
 import torch
 
-from arae_transfer.export import shortlist
+from arae_transfer.export import agreement, export, shortlist
 from arae_transfer.export.agreement import measure_agreement
-from arae_transfer.export.calibration import build_quantized
+from arae_transfer.export.calibration import build_quantized, unchecked
 from arae_transfer.export.candidates_graph import build_candidates
 from arae_transfer.export.decoder_graph import build_decoder
+from arae_transfer.export.export import export_model
 from arae_transfer.export.half_precision import RoundedGraph
-from arae_transfer.export.parity import rewrites_of
+from arae_transfer.export.parity import LEAST_PROBES, rewrites_of
 from arae_transfer.export.shortlist import choose_shortlists
 from arae_transfer.export.weights import storable
 from arae_transfer.model.arae import ARAE
-from arae_transfer.tokenizer import BEGIN_ID, END_ID, MINIMUM_VOCABULARY, PAD_ID
+from arae_transfer.tokenizer import BEGIN_ID, END_ID, MINIMUM_VOCABULARY, PAD_ID, Tokenizer
 
 from .conftest import MAXIMUM_LENGTH, random_model, random_recipe
 
@@ -148,10 +151,51 @@ def test_other_arithmetics_agree(model: ARAE) -> None:
 
 
 def test_what_is_new_in_a_rewrite_is_listed_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shortlist, "SIZE", 4)
+    monkeypatch.setattr(shortlist, "MOST", 6)
+    monkeypatch.setattr(shortlist, "_FREQUENT", 2)
     rows = [[300, 301, END_ID], [300, 302, END_ID]]
     written = {"a": [[300, 310, END_ID], [300, 310, 311, END_ID]], "b": [[300, END_ID], [300, 302, END_ID]]}
-    lists = choose_shortlists(rows, written, 400)
+    written["c"] = [[300, *range(310, 320), END_ID]] * 2
+    lists = choose_shortlists(rows, written, 400, 2)
     assert lists["a"] == sorted([END_ID, 310, 311, 300])
-    # Where nothing new is written, what is written most often, then the most frequent piece.
-    assert lists["b"] == sorted([END_ID, 300, 302, MINIMUM_VOCABULARY])
+    # Where nothing new is written, what is written most often.
+    assert lists["b"] == sorted([END_ID, 300])
+    # Where very much is, as much of it as a list takes.
+    assert lists["c"] == sorted([END_ID, *range(310, 315)])
+    # Whole blocks; where no more was written, the most frequent pieces.
+    assert choose_shortlists(rows, written, 400, 5)["b"] == sorted(
+        [END_ID, 300, 302, *range(MINIMUM_VOCABULARY, MINIMUM_VOCABULARY + 2)]
+    )
+
+
+def test_an_export_lists_what_it_writes_for_further_sentences(
+    tokenizer: Tokenizer, lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shortlist, "MOST", 64)
+    monkeypatch.setattr(shortlist, "_FREQUENT", 8)
+    recipe = random_recipe(code="sequence")
+    model = random_model(recipe, ("a", "b"), tokenizer.vocabulary_size)
+    seen: list[int] = []
+
+    def choose(rows: list[list[int]], *rest: Any) -> dict[str, list[int]]:
+        seen.append(len(rows))
+        return choose_shortlists(rows, *rest)
+
+    monkeypatch.setattr(export, "choose_shortlists", choose)
+    # A random model writes so much that is in no list of 64 tokens, that no list is good enough for it.
+    monkeypatch.setattr(agreement, "GREATEST_COST", 200.0)
+    for name, given in (
+        ("none", {}),
+        ("further", {"further_lines": lines}),
+        ("classes", {"class_lines": {"a": lines[:40], "b": lines[40:60]}}),
+    ):
+        export_model(model, recipe, tokenizer, tmp_path / name, name=name, probe_lines=lines[:150], **given)
+        described = json.loads((tmp_path / name / "config.json").read_bytes())["shortlist"]
+        assert described["tokens"] == 64
+        assert described["accepted"]
+        assert described["agreement"]["identical"] < 1
+    beside = unchecked(lines[:150])
+    assert seen == [max(LEAST_PROBES, len(beside) + more) for more in (0, len(lines), 60)]
+    monkeypatch.setattr(export, "_MOST_WRITTEN", 300)
+    export_model(model, recipe, tokenizer, tmp_path / "few", name="few", probe_lines=lines, further_lines=lines * 3)
+    assert seen[-1] == 150
