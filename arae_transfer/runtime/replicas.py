@@ -10,6 +10,9 @@ from onnxruntime import InferenceSession
 
 from arae_transfer.errors import AraeError
 
+MOST = 8
+"""Sessions of one graph, each of which keeps some twenty megabytes; more threads than these share them evenly."""
+
 
 class Replicas:
     """Sessions of one graph that threads borrow.
@@ -24,34 +27,48 @@ class Replicas:
         Args:
             first: The session that is there already.
             create: Opens another one like it.
-            most: How many there may be.
+            most: How many there may be, ``MOST`` at most.
         """
-        self.first = first
+        self._sessions = [first]
+        self._borrowers = [0]
         self._create = create
-        self._left = most - 1
-        self._idle = [first]
+        self._left = min(most, MOST) - 1
         self._lock = threading.Lock()
+
+    @property
+    def first(self) -> InferenceSession:
+        """The session that was there first."""
+        return self._sessions[0]
 
     @contextmanager
     def borrow(self, *, grow: bool) -> Iterator[InferenceSession]:
-        """Lend a session that nobody else has, or the first one where there is no such.
+        """Lend the session that the fewest have.
 
         Args:
-            grow: Whether another session may be opened for it, which takes as long as dozens of lines.
+            grow: Whether another one may be opened where each is lent already; it takes as long as dozens of lines.
         """
         with self._lock:
-            session = self._idle.pop() if self._idle else None
-            grow = grow and session is None and self._left > 0
+            place = min(range(len(self._sessions)), key=self._borrowers.__getitem__)
+            grow = grow and self._borrowers[place] > 0 and self._left > 0
             self._left -= grow
         if grow:
-            try:
-                session = self._create()
-            except AraeError:
-                self._left = 0  # its file is gone by now, or memory is short: the first one serves all
-        if session is None:
-            yield self.first
-            return
+            place = self._open_another(place)
+        with self._lock:
+            self._borrowers[place] += 1
         try:
-            yield session
+            yield self._sessions[place]
         finally:
-            self._idle.append(session)
+            with self._lock:
+                self._borrowers[place] -= 1
+
+    def _open_another(self, otherwise: int) -> int:
+        """Open another session and return its place, or the given one where it cannot be opened."""
+        try:
+            session = self._create()
+        except AraeError:
+            self._left = 0  # its file is gone by now, or memory is short: those that are there serve all
+            return otherwise
+        with self._lock:
+            self._sessions.append(session)
+            self._borrowers.append(0)
+            return len(self._sessions) - 1

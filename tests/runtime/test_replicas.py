@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +14,7 @@ from onnxruntime import InferenceSession
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout
 from arae_transfer.runtime import sessions
-from arae_transfer.runtime.replicas import Replicas
+from arae_transfer.runtime.replicas import MOST, Replicas
 from arae_transfer.runtime.rewriter import Rewriter
 
 LINES = [f"the food was cold {number} times , great place !" for number in range(200)]
@@ -50,13 +52,22 @@ def test_all_share_the_first_where_none_may_be_opened() -> None:
     assert not opened
 
 
-def test_one_that_was_not_borrowed_alone_is_not_given_back_twice() -> None:
-    replicas, _ = make(1)
-    with replicas.borrow(grow=True), replicas.borrow(grow=True):
-        pass
-    with replicas.borrow(grow=True) as one, replicas.borrow(grow=True) as two:
-        assert one == two == "first"
-    assert len(replicas._idle) == 1
+def test_more_threads_than_sessions_share_them_evenly() -> None:
+    replicas, opened = make(3)
+    with ExitStack() as stack:
+        lent = [stack.enter_context(replicas.borrow(grow=True)) for _ in range(9)]
+    assert Counter(map(id, lent)) == dict.fromkeys(map(id, ["first", *opened]), 3)
+    with ExitStack() as stack:
+        again = [stack.enter_context(replicas.borrow(grow=False)) for _ in range(3)]
+    assert len({id(each) for each in again}) == 3
+
+
+def test_there_are_never_too_many() -> None:
+    replicas, opened = make(100)
+    with ExitStack() as stack:
+        for _ in range(50):
+            stack.enter_context(replicas.borrow(grow=True))
+    assert len(opened) == MOST - 1
 
 
 def test_one_is_given_back_after_an_error() -> None:
