@@ -194,11 +194,16 @@ class Graph:
         """
         numbers, biases = listed
         bias = self.constant(f"{name}.listed.bias", biases, np.float32)
+        read = self._read_for_choices(read, name, values, output)
         parts = [
-            self.node("Gemm", [read, self._listed(name, values, numbers), bias], f"{output}.listed", transB=1),
-            self.node("Gemm", [read, f"{name}.selected", added], f"{output}.further", transB=1),
+            self._product_with(read, self._listed(name, values, numbers), bias, f"{output}.listed", rows=False),
+            self._product_with(read, f"{name}.selected", added, f"{output}.further", rows=True),
         ]
         return self.node("Concat", parts, output, axis=1)
+
+    def _read_for_choices(self, read: str, name: str, values: npt.NDArray[np.float32], output: str) -> str:
+        """Return a value as ``_product_with`` reads it; arguments are as those of ``product_of_choices``."""
+        return read
 
     def _listed(self, name: str, values: npt.NDArray[np.float32], numbers: Sequence[int]) -> str:
         """Return some rows of a trained matrix, which onnxruntime finds and prepares when it opens the file."""
@@ -207,6 +212,18 @@ class Graph:
             return around._derive("Gather", [self.weight(name, values), rows], f"{name}.listed", axis=0)
         half = around._derive("Gather", [self.half_weight(name, values), rows], f"{name}.listed.fp16", axis=0)
         return around._derive("Cast", [half], f"{name}.listed", to=TensorProto.FLOAT)
+
+    def _product_with(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
+        """Append the product with rows of a matrix as ``selected`` and ``_listed`` return them.
+
+        Args:
+            read: The value.
+            matrix: The rows.
+            added: What is added: (outputs,), or (rows, outputs) with ``rows``.
+            output: The name of the product.
+            rows: Whether what is added differs from row to row.
+        """
+        return self.node("Gemm", [read, matrix, added], output, transB=1)
 
     def multiply(
         self,

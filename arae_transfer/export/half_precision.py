@@ -63,27 +63,18 @@ class HalfGraph(Graph):
         """Append the rows in fp16."""
         return self.node("Gather", [self.half_weight(name, values), places], f"{name}.selected", axis=0)
 
-    def product_of_choices(
-        self,
-        read: str,
-        name: str,
-        values: Float32,
-        listed: tuple[Sequence[int], Float32],
-        added: str,
-        output: str,
-    ) -> str:
-        """Append the product in fp16; what is added to it is added in fp32."""
-        numbers, biases = listed
+    def _read_for_choices(self, read: str, name: str, values: Float32, output: str) -> str:
+        return self.node("Cast", [read], f"{output}.read", to=TensorProto.FLOAT16)
+
+    def _listed(self, name: str, values: Float32, numbers: Sequence[int]) -> str:
         rows = self.constant(f"{name}.listed.rows", numbers)
-        half = self._around._derive("Gather", [self.half_weight(name, values), rows], f"{name}.listed.fp16", axis=0)
-        bias = self.constant(f"{name}.listed.bias", biases, np.float32)
-        as_half = self.node("Cast", [read], f"{output}.read", to=TensorProto.FLOAT16)
-        parts = []
-        for part, matrix, addend in (("listed", half, bias), ("further", f"{name}.selected", added)):
-            product = self.node("Gemm", [as_half, matrix], f"{output}.{part}.fp16", transB=1)
-            whole = self.node("Cast", [product], f"{output}.{part}.product", to=TensorProto.FLOAT)
-            parts.append(self.node("Add", [whole, addend], f"{output}.{part}"))
-        return self.node("Concat", parts, output, axis=1)
+        return self._around._derive("Gather", [self.half_weight(name, values), rows], f"{name}.listed.fp16", axis=0)
+
+    def _product_with(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
+        """Append the product in fp16; what is added to it is added in fp32."""
+        product = self.node("Gemm", [read, matrix], f"{output}.fp16", transB=1)
+        whole = self.node("Cast", [product], f"{output}.product", to=TensorProto.FLOAT)
+        return self.node("Add", [whole, added], output)
 
     def rows_of(self, name: str, values: Float32, places: str, output: str) -> str:
         """Append the look-up of rows in fp16; they are cast, and not the whole matrix."""
@@ -122,29 +113,16 @@ class RoundedGraph(HalfGraph):
         """Append the rows in fp32, as which fp16 is stored exactly."""
         return self.node("Gather", [self.weight(name, values), places], f"{name}.selected", axis=0)
 
-    def product_of_choices(
-        self,
-        read: str,
-        name: str,
-        values: Float32,
-        listed: tuple[Sequence[int], Float32],
-        added: str,
-        output: str,
-    ) -> str:
+    def _read_for_choices(self, read: str, name: str, values: Float32, output: str) -> str:
+        return self._rounded(read, f"{output}.read")
+
+    def _listed(self, name: str, values: Float32, numbers: Sequence[int]) -> str:
+        return Graph._listed(self, name, values, numbers)
+
+    def _product_with(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
         """Append the product in fp32 between roundings."""
-        numbers, biases = listed
-        bias = self.constant(f"{name}.listed.bias", biases, np.float32)
-        rounded = self._rounded(read, f"{output}.read")
-        parts = []
-        for part, matrix, addend in (
-            ("listed", self._listed(name, values, numbers), bias),
-            ("further", f"{name}.selected", added),
-        ):
-            product = self.node("Gemm", [rounded, matrix], f"{output}.{part}.whole", transB=1)
-            parts.append(
-                self.node("Add", [self._rounded(product, f"{output}.{part}.product"), addend], f"{output}.{part}")
-            )
-        return self.node("Concat", parts, output, axis=1)
+        product = self.node("Gemm", [read, matrix], f"{output}.whole", transB=1)
+        return self.node("Add", [self._rounded(product, f"{output}.product"), added], output)
 
     def between_steps(self, state: str) -> str:
         """Return the state rounded."""

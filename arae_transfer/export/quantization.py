@@ -103,6 +103,8 @@ class QuantizedGraph(Graph):
         # The scales of values that are in 8 bits, by their names, and what values are named in 8 bits.
         self._scales: dict[str, float] = {} if parent is None else parent._scales
         self._reads: dict[str, str] = {}
+        # The scales of what is read by products with chosen rows.
+        self._scale_of_read: dict[str, str] = {}
 
     def product(
         self, read: str | Parts, name: str, values: Float32, added: str | None, output: str, *, rows: bool = False
@@ -144,14 +146,20 @@ class QuantizedGraph(Graph):
         self, quantized: str, scale: str, name: str, values: Float32, added: str | None, output: str, *, rows: bool
     ) -> str:
         """Append the product of what is in 8 bits already, and what is added to it."""
-        zero = self.constant("int8.zero", _ZERO, np.uint8)
         matrix, scales = self._store_int8(name, values)
         # Stored as (outputs, inputs), as a look-up needs it; turned once, when the file is opened.
         turned = self._around._derive("Transpose", [matrix], f"{name}.turned", perm=[1, 0])
+        return self._multiply_int8((quantized, scale), (turned, scales), added, output, rows=rows)
+
+    def _multiply_int8(
+        self, read: tuple[str, str], matrix: tuple[str, str], added: str | None, output: str, *, rows: bool
+    ) -> str:
+        """Append the product of what is in 8 bits with a turned matrix in 8 bits, each with the name of its scales."""
+        zero = self.constant("int8.zero", _ZERO, np.uint8)
         bias = ["", added] if added is not None and not rows else []
         self.nodes(
             "MatMulIntegerToFloat",
-            [quantized, turned, scale, scales, zero, *bias],
+            [read[0], matrix[0], read[1], matrix[1], zero, *bias],
             [f"{output}.product" if rows else output],
             domain=CONTRIBUTED,
         )
@@ -206,47 +214,32 @@ class QuantizedGraph(Graph):
 
     def selected(self, name: str, values: Float32, places: str) -> str:
         """Append the rows in 8 bits, turned for the product, and their scales."""
-        if name not in self.shared:
-            values = values * smoothing(np.maximum(self._ranges[name], _LEAST_RANGE), values)
-        matrix, scales = self._store_int8(name, values)
+        matrix, scales = self._store_int8(name, self._smoothed(name, values))
         rows = self.node("Gather", [matrix, places], f"{name}.selected.rows", axis=0)
         self.node("Gather", [scales, places], f"{name}.selected.scales")
         return self.node("Transpose", [rows], f"{name}.selected", perm=[1, 0])
 
-    def product_of_choices(
-        self,
-        read: str,
-        name: str,
-        values: Float32,
-        listed: tuple[Sequence[int], Float32],
-        added: str,
-        output: str,
-    ) -> str:
-        """Append the product as ``product`` does; what it reads is brought to 8 bits once for all rows."""
-        numbers, biases = listed
-        quantized, scale, values = self._quantize(read, name, values, output)
-        zero = self.constant("int8.zero", _ZERO, np.uint8)
-        matrix, scales = self._store_int8(name, values)
+    def _read_for_choices(self, read: str, name: str, values: Float32, output: str) -> str:
+        quantized, self._scale_of_read[f"{output}.read"], _ = self._quantize(read, name, values, output)
+        return quantized
+
+    def _listed(self, name: str, values: Float32, numbers: Sequence[int]) -> str:
+        matrix, scales = self._store_int8(name, self._smoothed(name, values))
         rows = self.constant(f"{name}.listed.rows", numbers)
         chosen = self._around._derive("Gather", [matrix, rows], f"{name}.listed.int8", axis=0)
-        turned = self._around._derive("Transpose", [chosen], f"{name}.listed", perm=[1, 0])
-        own_scales = self._around._derive("Gather", [scales, rows], f"{name}.listed.scales")
-        bias = self.constant(f"{name}.listed.bias", biases, np.float32)
-        parts = [f"{output}.listed", f"{output}.further"]
-        self.nodes(
-            "MatMulIntegerToFloat",
-            [quantized, turned, scale, own_scales, zero, "", bias],
-            parts[:1],
-            domain=CONTRIBUTED,
-        )
-        self.nodes(
-            "MatMulIntegerToFloat",
-            [quantized, f"{name}.selected", scale, f"{name}.selected.scales", zero],
-            [f"{output}.product"],
-            domain=CONTRIBUTED,
-        )
-        self.node("Add", [f"{output}.product", added], parts[1])
-        return self.node("Concat", parts, output, axis=1)
+        self._around._derive("Gather", [scales, rows], f"{name}.listed.scales")
+        return self._around._derive("Transpose", [chosen], f"{name}.listed", perm=[1, 0])
+
+    def _product_with(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
+        """Append the product as ``product`` does."""
+        scale = self._scale_of_read[read]
+        return self._multiply_int8((read, scale), (matrix, f"{matrix}.scales"), added, output, rows=rows)
+
+    def _smoothed(self, name: str, values: Float32) -> Float32:
+        """Return a matrix as it multiplies what ``_quantize`` gives."""
+        if name in self.shared:
+            return values
+        return values * smoothing(np.maximum(self._ranges[name], _LEAST_RANGE), values)
 
     def _quantize(self, read: str, name: str, values: Float32, output: str) -> tuple[str, str, Float32]:
         """Append what a product reads in 8 bits; return it, its scale, and the matrix that it is multiplied with."""
