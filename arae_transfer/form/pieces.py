@@ -30,6 +30,8 @@ CLITICS = "s|m|re|ve|ll|d|n"
 # A period and a capital after small letters, as in "cold.The", end a sentence and begin one.
 _NO_SENTENCE_BREAK = r"(?! [A-Z] (?<=[a-z]{2}\.[A-Z]) )"
 
+# A scanner tries its alternatives one after the other: "plain" are words of letters that end where any would, which nearly
+# all are, found before everything that they might have been.
 # Addresses of the web and of mail, and the tags and characters of HTML.
 _VERBATIM = r"""
   (?:https?://|www\.) [^\s<>"]* [^\s<>"'.,!?;:)\]}]
@@ -43,7 +45,8 @@ _HEART = rf"""
 | (?P<heart>   (?: < | &lt; ) 3+ (?! \d | [.,:/]\d | \s*+ (?:{_UNITS}) ) )
 """
 _SCANNER = rf"""
-  (?P<quote>   " | `` | '' )
+  (?P<plain>   [A-Za-z]++ (?= [\s,!?;)] | \Z ) )
+| (?P<quote>   " | `` | '' )
 {_HEART}| (?P<verbatim> {_VERBATIM} )
 | (?P<dots>    \.{{2,}} | … )
 | (?P<end>     [!?]+ )
@@ -137,9 +140,9 @@ def cut(line: str, form: Form) -> Pieces:
         end = stop
         word = source[start:stop]
         lowered = word.lower()
-        if kind == "word" and word.isalpha() and lowered not in MERGED_WORDS:
+        if (kind == "plain" or (kind == "word" and word.isalpha())) and lowered not in MERGED_WORDS:
             word = lowered if form.lower_case else word  # most words: a short way to what the next case would do
-        elif kind == "word":
+        elif kind in ("word", "plain"):
             for middle in _cuts(found.group(), start, form):
                 words.append(_written(source[start:middle], form))
                 surfaces.append(line[start:middle])
