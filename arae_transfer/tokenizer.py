@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -29,6 +30,8 @@ _FEW = 64
 # After so many lines, encoded or decoded, it pays to have looked whether words can be remembered, which takes 20
 # milliseconds.
 _MANY = 4096
+# So many threads of SentencePiece's take as long for a line as one that looks its words up.
+_FEW_THREADS = 4
 _REMEMBERED_WORDS = 1 << 15
 _LONGEST_WORD = 32
 _BLANK = "\u2581"
@@ -208,12 +211,13 @@ class Tokenizer:
         take, and very much longer where the processors have other work. Of very many lines the words are remembered, a
         thousandth of which are new after a while.
         """
+        number = threads or os.cpu_count() or 1
         self._lines += len(lines)
-        if self._lines > _MANY and self._reads_words:
+        if self._lines > _MANY and number <= _FEW_THREADS and self._reads_words:
             return self._encode_words(lines)
-        if len(lines) <= _FEW or threads == 1:
+        if len(lines) <= _FEW or number == 1:
             return [self.encode(line) for line in lines]
-        ids: list[list[int]] = self._processor.encode(list(lines), num_threads=-1 if threads is None else threads)
+        ids: list[list[int]] = self._processor.encode(list(lines), num_threads=number)
         return ids
 
     def _encode_words(self, lines: Sequence[str]) -> list[list[int]]:

@@ -126,13 +126,17 @@ def test_after_many_lines_each_is_encoded_as_before(monkeypatch: pytest.MonkeyPa
     tokenizer = Tokenizer.train(LINES * 20, 400, whole=["_num_", "_never_"])
     lines = [*LINES, *STRANGE, *random_lines(500)]
     wanted = [tokenizer.encode(line) for line in lines]
-    assert tokenizer.encode_lines(lines[:90]) == wanted[:90]
+    assert tokenizer.encode_lines(lines[:90], threads=2) == wanted[:90]
     assert not tokenizer._words
     for start in (0, 300, 0):
-        assert tokenizer.encode_lines(lines[start:]) == wanted[start:]
+        assert tokenizer.encode_lines(lines[start:], threads=2) == wanted[start:]
     assert tokenizer._words
     assert len(tokenizer._words) <= max(remembered, len(set(" ".join(lines).split(" "))))
     assert tokenizer.encode_lines([]) == []
+    # Many threads are faster without.
+    others = Tokenizer(tokenizer.serialized)
+    assert others.encode_lines(lines, threads=16) == wanted
+    assert not others._words
 
 
 def test_after_many_rows_each_is_decoded_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +176,7 @@ def test_of_other_tokenizers_lines_are_encoded_whole(monkeypatch: pytest.MonkeyP
     tokenizer = Tokenizer(other_model(**{**plain, "eos_id": 3, **size, **options}))
     lines = [*LINES, *STRANGE, *random_lines(500)]
     rows = [tokenizer.encode(line) for line in lines]
-    assert tokenizer.encode_lines(lines) == rows
+    assert tokenizer.encode_lines(lines, threads=1) == rows
     assert tokenizer.decode_rows(rows) == [tokenizer.decode(row) for row in rows]
     assert not tokenizer._words
     assert Tokenizer(other_model(**plain, eos_id=3, vocab_size=400))._reads_words
