@@ -45,7 +45,7 @@ class TransferReport:
         throughput_searching: As ``throughput``, with that search.
         pytorch: Lines a second of the plain PyTorch loop with the same weights, greedy rewrites alone, by batch size.
         times_pytorch: How many times as fast each variant is, each at its best batch size.
-        ceiling: 10^9 operations a second of single matrix products of the output layer's shape, by variant.
+        ceiling: 10^9 operations a second of single matrix products, the greatest of ``decoder_shapes``, by variant.
         share: The share of that ceiling which the products of the best throughput reach, by variant.
     """
 
@@ -182,6 +182,19 @@ def operations_per_line(sizes: Mapping[str, Any], tokens: float, choices: int) -
     upper = (sizes["decoder_layers"] - 1) * 4 * hidden * (2 * hidden + code)
     output = choices * embedding + embedding * (hidden + code) + hidden * code
     return float(2 * tokens * (encoder + superposition + first + upper + output))
+
+
+def decoder_shapes(sizes: Mapping[str, Any], choices: int) -> list[tuple[int, int]]:
+    """Return inputs and outputs of a decoder's matrix products: the gates of its layers, and its output layer.
+
+    Args:
+        sizes: As in ``operations_per_line``.
+        choices: As in ``operations_per_line``.
+    """
+    hidden, embedding = sizes["hidden"], sizes["embedding"]
+    code = embedding if sizes.get("code") == "superposed" else sizes["code_size"]
+    shapes = [(embedding + hidden, 4 * hidden), (embedding, choices)]
+    return [*shapes, (2 * hidden + code, 4 * hidden)] if sizes["decoder_layers"] > 1 else shapes
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -94,7 +94,7 @@ def transfer(
     sizes = _batch_sizes(batch_size)
     texts = _read_lines(data)
 
-    from arae_transfer.bench.transfer import add_ceiling, measure_transfer, operations_per_line
+    from arae_transfer.bench.transfer import add_ceiling, decoder_shapes, measure_transfer, operations_per_line
     from arae_transfer.layout import ExportLayout
     from arae_transfer.runtime.model_folder import FP16, ModelFolder
     from arae_transfer.runtime.rewriter import Rewriter
@@ -130,7 +130,8 @@ def transfer(
             choices = shortlist["tokens"] if shortlist.get("accepted") else shape["vocabulary"]
             first = next(iter(rewriters.values()))
             tokens = sum(each.tokens + 1 for each in first.rewrite_chunk(texts, class_name)) / len(texts)
-            rates = product_rates(max(sizes), shape["embedding"], shape["vocabulary"], threads)
+            measured = [product_rates(max(sizes), *each, threads) for each in decoder_shapes(shape, choices)]
+            rates = {name: max(each[name] for each in measured) for name in measured[0]}
             add_ceiling(found, rates, operations_per_line(shape, tokens, choices))
     if json_report:
         typer.echo(json.dumps(found.to_table(), indent=2, ensure_ascii=False))

@@ -30,8 +30,6 @@ CLITICS = "s|m|re|ve|ll|d|n"
 # A period and a capital after small letters, as in "cold.The", end a sentence and begin one.
 _NO_SENTENCE_BREAK = r"(?! [A-Z] (?<=[a-z]{2}\.[A-Z]) )"
 
-# A scanner tries its alternatives one after the other: "plain" are words of letters that end where any would, which nearly
-# all are, found before everything that they might have been.
 # Addresses of the web and of mail, and the tags and characters of HTML.
 _VERBATIM = r"""
   (?:https?://|www\.) [^\s<>"]* [^\s<>"'.,!?;:)\]}]
@@ -44,6 +42,8 @@ _UNITS = r"% | \$ | (?i: (?: star | min | minute | hour | hr | day | week | mont
 _HEART = rf"""
 | (?P<heart>   (?: < | &lt; ) 3+ (?! \d | [.,:/]\d | \s*+ (?:{_UNITS}) ) )
 """
+# Alternatives are tried one after the other: "plain" are words of letters that end where any would, as nearly all do,
+# found before everything that they might have been.
 _SCANNER = rf"""
   (?P<plain>   [A-Za-z]++ (?= [\s,!?;)] | \Z ) )
 | (?P<quote>   " | `` | '' )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from arae_transfer.bench.transfer import operations_per_line
+from arae_transfer.bench.transfer import decoder_shapes, operations_per_line
 from arae_transfer.cli import app
 
 
@@ -38,3 +38,10 @@ def test_operations_are_two_for_each_weight_that_a_token_meets() -> None:
     sizes = {"hidden": 4, "code_size": 3, "embedding": 5, "vocabulary": 7, "encoder_layers": 1, "decoder_layers": 1}
     encoder, decoder = 16 * (5 + 4) + 4 * 3, 16 * (5 + 4) + 4 * 3 + 5 * (4 + 3) + 7 * 5
     assert operations_per_line({**sizes, "bidirectional": False}, 2, sizes["vocabulary"]) == 2 * 2 * (encoder + decoder)
+
+
+def test_the_machine_is_measured_at_the_decoders_products() -> None:
+    sizes = {"hidden": 4, "code_size": 3, "embedding": 5, "vocabulary": 7, "encoder_layers": 1, "decoder_layers": 2}
+    assert decoder_shapes(sizes, 6) == [(5 + 4, 16), (5, 6), (2 * 4 + 3, 16)]
+    assert decoder_shapes({**sizes, "code": "superposed"}, 6)[2] == (2 * 4 + 5, 16)
+    assert len(decoder_shapes({**sizes, "decoder_layers": 1}, 6)) == 2
