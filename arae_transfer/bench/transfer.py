@@ -45,7 +45,8 @@ class TransferReport:
         throughput_searching: As ``throughput``, with that search.
         pytorch: Lines a second of the plain PyTorch loop with the same weights, greedy rewrites alone, by batch size.
         times_pytorch: How many times as fast each variant is, each at its best batch size.
-        ceiling: 10^9 operations a second of single matrix products, the greatest of ``decoder_shapes``, by variant.
+        ceiling: 10^9 operations a second of the products of ``decoder_shapes``, each alone and one after the other, by
+            variant.
         share: The share of that ceiling which the products of the best throughput reach, by variant.
     """
 
@@ -147,19 +148,23 @@ class _Way:
         return cls(rewriter.variant, rewrite, latency, throughput)
 
 
-def add_ceiling(report: TransferReport, rates: Mapping[str, float], operations_per_line: float) -> None:
+def add_ceiling(
+    report: TransferReport, rates: Mapping[tuple[int, int], Mapping[str, float]], operations_per_line: float
+) -> None:
     """Put the machine's own rates into a report, and the share of them that the best throughput reaches.
 
     Args:
         report: The report.
-        rates: 10^9 operations a second by variant.
+        rates: 10^9 operations a second of a product, by its inputs and outputs and by variant.
         operations_per_line: The multiplications and additions that a line's matrix products take.
     """
-    report.ceiling = dict(rates)
-    for name, rate in rates.items():
+    weights = {shape: shape[0] * shape[1] for shape in rates}
+    for name in next(iter(rates.values())):
+        seconds = sum(weight / rates[shape][name] for shape, weight in weights.items())
+        report.ceiling[name] = sum(weights.values()) / seconds
         if report.throughput.get(name):
             best = max(report.throughput[name].values())
-            report.share[name] = best * operations_per_line / 1e9 / rate
+            report.share[name] = best * operations_per_line / 1e9 / report.ceiling[name]
 
 
 def operations_per_line(sizes: Mapping[str, Any], tokens: float, choices: int) -> float:

@@ -130,8 +130,7 @@ def transfer(
             choices = shortlist["tokens"] if shortlist.get("accepted") else shape["vocabulary"]
             first = next(iter(rewriters.values()))
             tokens = sum(each.tokens + 1 for each in first.rewrite_chunk(texts, class_name)) / len(texts)
-            measured = [product_rates(max(sizes), *each, threads) for each in decoder_shapes(shape, choices)]
-            rates = {name: max(each[name] for each in measured) for name in measured[0]}
+            rates = {each: product_rates(max(sizes), *each, threads) for each in decoder_shapes(shape, choices)}
             add_ceiling(found, rates, operations_per_line(shape, tokens, choices))
     if json_report:
         typer.echo(json.dumps(found.to_table(), indent=2, ensure_ascii=False))
@@ -187,7 +186,7 @@ def _print_tables(found: TransferReport) -> None:
         console.print(f"{INT8}: {best[INT8] / best[FP32]:.1f} times {FP32}")
     for name, rate in found.ceiling.items():
         share = f"; the best batch size reaches {100 * found.share[name]:.0f} % of it" if name in found.share else ""
-        console.print(f"{name}: one product alone does {rate:,.0f} billion operations a second here{share}")
+        console.print(f"{name}: its products alone would do {rate:,.0f} billion operations a second here{share}")
 
 
 def _sizes(found: TransferReport) -> list[int]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
-from arae_transfer.bench.transfer import decoder_shapes, operations_per_line
+from arae_transfer.bench.transfer import TransferReport, add_ceiling, decoder_shapes, operations_per_line
 from arae_transfer.cli import app
 
 
@@ -45,3 +46,11 @@ def test_the_machine_is_measured_at_the_decoders_products() -> None:
     assert decoder_shapes(sizes, 6) == [(5 + 4, 16), (5, 6), (2 * 4 + 3, 16)]
     assert decoder_shapes({**sizes, "code": "superposed"}, 6)[2] == (2 * 4 + 5, 16)
     assert len(decoder_shapes({**sizes, "decoder_layers": 1}, 6)) == 2
+
+
+def test_the_share_is_that_of_the_time_which_the_products_alone_would_take() -> None:
+    report = TransferReport("small", "good", 10, 1, throughput={"fp32": {1: 50.0, 8: 100.0}})
+    add_ceiling(report, {(10, 30): {"fp32": 3.0, "int8": 9.0}, (10, 10): {"fp32": 1.0, "int8": 1.0}}, 1e7)
+    # 300 and 100 of 400 weights, at a rate of 3 and of 1.
+    assert report.ceiling == pytest.approx({"fp32": 400 / (300 / 3 + 100 / 1), "int8": 400 / (300 / 9 + 100 / 1)})
+    assert report.share == pytest.approx({"fp32": 100 * 1e7 / 2e9})
