@@ -6,7 +6,6 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 from urllib.parse import quote
@@ -14,6 +13,7 @@ from urllib.parse import quote
 import typer
 
 from arae_transfer.cli.command import report
+from arae_transfer.cli.status import status
 from arae_transfer.errors import AraeError
 
 if TYPE_CHECKING:
@@ -250,14 +250,14 @@ def evaluate(
         for option, given in unfit.items():
             if given:
                 ctx.fail(f"Option '{option}' has no place with a model of images.")
-        with _progress(quiet) as progress:
+        with status(quiet) as progress:
             results = _evaluate_images(found, data or [], limit, device, threads, progress)
         typer.echo(_render_images(results, as_json=as_json, as_markdown=as_markdown), nl=False)
         return
     if save_outputs is not None and all(isinstance(system, Path) for system in found.values()):
         ctx.fail("Option '--save-outputs' needs a model: what is read from files is there already.")
     options = reading_options(found.values(), text_column, label_column)
-    with _progress(quiet) as progress:
+    with status(quiet) as progress:
         # What cannot be used is said before anything is read.
         loaded = {wish: system.load() for wish, system in found.items() if isinstance(system, RunCheckpoint)}
         progress("reading")
@@ -436,16 +436,3 @@ def _render(results: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], *,
 def _author(name: str, sample: Mapping[str, Any]) -> str:
     """Return who wrote a rewrite, where several did."""
     return f"   ({name})" if len(sample["rewrites"]) > 1 else ""
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Show what is being done, where a person looks on."""
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
-        yield lambda message: None
-        return
-    from rich.console import Console
-    from rich.markup import escape
-
-    with Console(stderr=True).status("") as status:
-        yield lambda message: status.update(f"[dim]{escape(message)}[/dim]")

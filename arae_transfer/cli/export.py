@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from arae_transfer.cli.command import report
+from arae_transfer.cli.status import status
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
 from arae_transfer.runtime.model_folder import MOST_CANDIDATES
@@ -155,22 +156,24 @@ def export(
         return
     class_lines = _training_lines(run, loaded, quiet=quiet) if rewrites else None
     seen = loaded.state.step * loaded.recipe.training.batch_size * len(loaded.classes)
-    exported = export_model(
-        loaded.model,
-        loaded.recipe,
-        loaded.tokenizer,
-        folder,
-        name=folder.name,
-        scores=loaded.state.scores,
-        training={"sentences": seen, "minutes": round(loaded.state.minutes, 1), "checkpoint": checkpoint},
-        evaluation=evaluation,
-        languages=language or (),
-        probe_lines=lines,
-        class_lines=class_lines,
-        further_lines=_read_lines(sentences) if sentences else (),
-        weights=cast(Literal["fp16", "fp32"], weights),
-        beam=beam or 1,
-    )
+    with status(quiet) as progress:
+        exported = export_model(
+            loaded.model,
+            loaded.recipe,
+            loaded.tokenizer,
+            folder,
+            name=folder.name,
+            scores=loaded.state.scores,
+            training={"sentences": seen, "minutes": round(loaded.state.minutes, 1), "checkpoint": checkpoint},
+            evaluation=evaluation,
+            languages=language or (),
+            probe_lines=lines,
+            class_lines=class_lines,
+            further_lines=_read_lines(sentences) if sentences else (),
+            weights=cast(Literal["fp16", "fp32"], weights),
+            beam=beam or 1,
+            progress=progress,
+        )
     if not quiet:
         _describe(exported, weights)
     typer.echo(shown)
@@ -190,16 +193,18 @@ def _rebuild(
     """Build an export anew."""
     from arae_transfer.export.rebuild import rebuild_export
 
-    exported = rebuild_export(
-        root,
-        folder,
-        lines,
-        name=folder.name,
-        beam=beam,
-        further_lines=further,
-        evaluation=evaluation,
-        languages=languages,
-    )
+    with status(quiet) as progress:
+        exported = rebuild_export(
+            root,
+            folder,
+            lines,
+            name=folder.name,
+            beam=beam,
+            further_lines=further,
+            evaluation=evaluation,
+            languages=languages,
+            progress=progress,
+        )
     if not quiet:
         weights = json.loads(ExportLayout(folder).config.read_bytes())["variants"]["fp32"]["weights"]
         _describe(exported, weights)

@@ -84,6 +84,7 @@ def export_model(
     language_models: Mapping[str, bytes] | None = None,
     weights: Storage = "fp16",
     beam: int = 1,
+    progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Write a model as a folder that runs without PyTorch, after proving that it answers as the model does.
 
@@ -105,6 +106,7 @@ def export_model(
         language_models: The language models, as ``language_model.compact`` wrote them.
         weights: How matrices are stored. fp16 halves the files and gives them graphs for GPUs that compute in fp16.
         beam: The candidates that are searched for a line where nobody says how many; only for models that rewrite.
+        progress: Is told what is being done; an export takes minutes.
 
     Raises:
         AraeError: The destination holds something else or cannot be written, the model's weights cannot be stored, or
@@ -112,6 +114,7 @@ def export_model(
     """
     destination = Path(os.path.abspath(destination))  # noqa: PTH100 -- unlike resolve(), this keeps symbolic links
     check_destination(destination)
+    tell = progress or (lambda message: None)
     stored, trained = storable(model, weights), storable(model, "fp32")
     layout = ExportLayout(destination)
     metadata = {
@@ -135,8 +138,11 @@ def export_model(
             build_graphs(stored, metadata, weights, searching=False),
             (layout.encoder, layout.decoder, layout.candidates, layout.weights),
         )
+        tell(f"rewriting {len(more):,} sentences to see which tokens the decoders write")
         written = rewrites_by_graphs(whole.encoder[1], _contents(whole.decoders), whole.weights, more, maximum_length)
         shortlists = choose_shortlists(more, written, tokenizer.vocabulary_size, BLOCK)
+
+    tell("building fp32 graphs and comparing them with the model")
 
     def build_fp32() -> _Variant:
         return _Variant.of(
@@ -168,6 +174,7 @@ def export_model(
         weights=fp32.weights,
     )
     parity.require()
+    tell("building 8-bit graphs and comparing them with the model")
     quantized = build_quantized(
         trained, other_rows, maximum_length, metadata, searching=rewrites, shortlists=shortlists
     )
@@ -185,6 +192,7 @@ def export_model(
     )
     half, half_agreement = None, None
     if weights == "fp16":
+        tell("building fp16 graphs and comparing them with the model")
         half, half_agreement = _half_variant(
             stored,
             trained,
@@ -197,6 +205,7 @@ def export_model(
             searching=rewrites,
             shortlists=shortlists,
         )
+    tell("comparing candidates with greedy rewrites")
     for variant in filter(None, (fp32, half, int8)) if rewrites else ():
         require_greedy(
             variant.encoder[1],
@@ -215,6 +224,7 @@ def export_model(
     if rewrites:
         contents[layout.scorer.name] = export_scorer(stored.scorer, metadata | {"part": "scorer"}, weights)
     if rewrites and class_lines and not language_models:
+        tell("learning language models")
         language_models = {
             label: compact(
                 [ids for ids in tokenizer.encode_lines(list(class_lines[label])) if ids], tokenizer.vocabulary_size

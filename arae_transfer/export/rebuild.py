@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -28,6 +28,7 @@ def rebuild_export(
     further_lines: Sequence[str] = (),
     evaluation: str = "",
     languages: Sequence[str] = (),
+    progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Write an exported model of text that rewrites once more; weights, style scorer and language models stay.
 
@@ -40,6 +41,7 @@ def rebuild_export(
         further_lines: As in ``export_model``.
         evaluation: The report of an evaluation as Markdown, for the card.
         languages: The language codes of the text, for the card.
+        progress: As in ``export_model``.
 
     Raises:
         AraeError: The export does not rewrite text, is damaged, or of another version than can be read, or what
@@ -68,6 +70,7 @@ def rebuild_export(
         languages=languages,
         probe_lines=probe_lines,
         further_lines=further_lines,
+        progress=progress,
         language_models={label: folder.read_file(file) for label, file in (folder.language_models or {}).items()},
         weights=cast(Storage, config["variants"]["fp32"]["weights"]),
         beam=folder.beam if beam is None else beam,

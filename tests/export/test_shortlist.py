@@ -189,7 +189,12 @@ def test_an_export_lists_what_it_writes_for_further_sentences(
         ("further", {"further_lines": lines}),
         ("classes", {"class_lines": {"a": lines[:40], "b": lines[40:60]}}),
     ):
-        export_model(model, recipe, tokenizer, tmp_path / name, name=name, probe_lines=lines[:150], **given)
+        told: list[str] = []
+        export_model(
+            model, recipe, tokenizer, tmp_path / name, name=name, probe_lines=lines[:150], progress=told.append, **given
+        )
+        assert told[0] == f"rewriting {seen[-1]} sentences to see which tokens the decoders write"
+        assert len(told) == len(set(told)) == (6 if "class_lines" in given else 5)
         described = json.loads((tmp_path / name / "config.json").read_bytes())["shortlist"]
         assert described["tokens"] == 64
         assert described["accepted"]
