@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from arae_transfer.form.alignment import ABSENT, align
@@ -174,7 +174,9 @@ class Writer:
         if not words and not memory.carried:
             return ""
         hand = _Hand.of(memory, self.form, spaced)
-        numbers = iter([s for w, s in zip(memory.words, memory.surfaces, strict=True) if w == self.form.number])
+        numbers: Iterator[str] = iter(())
+        if self.form.number in memory.words:
+            numbers = iter([s for w, s in zip(memory.words, memory.surfaces, strict=True) if w == self.form.number])
         carried = list(reversed(memory.carried))
         parts: list[str] = []
         previous, reached, starts = -1, 0, True
@@ -223,11 +225,14 @@ class _Hand:
     @classmethod
     def of(cls, memory: Memory, form: Form, spaced: bool) -> _Hand:
         casing = Casing.of(memory.words, memory.surfaces) if form.lower_case else None
-        accents = {
-            word: surface.lower() if form.lower_case else surface
-            for word, surface in zip(memory.words, memory.surfaces, strict=True)
-            if not surface.isascii() and surface[0].isalpha()
-        }
+        typed = " ".join(memory.surfaces)
+        accents: dict[str, str] = {}
+        if not typed.isascii():
+            accents = {
+                word: surface.lower() if form.lower_case else surface
+                for word, surface in zip(memory.words, memory.surfaces, strict=True)
+                if not surface.isascii() and surface[0].isalpha()
+            }
         if form.tokens == "plain" or spaced:
             return cls(casing, {}, False, accents)
         marks = {
@@ -235,7 +240,7 @@ class _Hand:
             for word, surface in zip(memory.words, memory.surfaces, strict=True)
             if word != surface and surface and not surface[0].isalnum()
         }
-        return cls(casing, _STRAIGHT_QUOTES | marks, "’" in " ".join(memory.surfaces), accents)
+        return cls(casing, _STRAIGHT_QUOTES | marks, "’" in typed, accents)
 
     def write(self, word: str, starts: bool) -> str:
         """Return the word as typed; ``starts`` says that it begins a sentence."""
@@ -261,11 +266,10 @@ def _single_blanks(answer: str) -> str:
 
 def _is_spaced(memory: Memory) -> bool:
     """Say whether the line has blanks before its marks and contractions more often than not."""
-    balance = 0
-    for index in range(1, len(memory.words)):
-        if memory.words[index] in _TELLTALES:
-            balance += 1 if memory.gaps[index] else -1
-    return balance > 0
+    gaps = [gap for word, gap in zip(memory.words, memory.gaps, strict=False) if word in _TELLTALES]
+    if memory.words and memory.words[0] in _TELLTALES:
+        del gaps[0]  # before the first word there is no choice
+    return 2 * sum(map(bool, gaps)) > len(gaps)
 
 
 def _has_idle_period(words: Sequence[str], positions: Sequence[int], typed: Sequence[str]) -> bool:
