@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -116,6 +115,7 @@ def export(
     if weights not in ("fp16", "fp32"):
         ctx.fail(f"Invalid value for '--weights': {weights!r} is neither fp16 nor fp32.")
     evaluation = _read_report(scores) if scores else ""
+    further = _read_lines(sentences) if sentences else []
 
     from arae_transfer.cli.extras import require
 
@@ -132,7 +132,6 @@ def export(
             ctx.fail("--output says where the export goes when it is built anew.")
         if probes is None:
             ctx.fail("an export holds no sentences to check with: give held-out ones in the corpus's form by --probes.")
-        further = _read_lines(sentences) if sentences else []
         _rebuild(run, output.absolute(), _read_lines(probes), further, beam, evaluation, language or (), quiet=quiet)
         typer.echo(output)
         return
@@ -143,6 +142,8 @@ def export(
     rewrites = loaded.recipe.task == "rewriting" and loaded.recipe.data.kind == "text"
     if beam is not None and beam > 1 and not rewrites:
         ctx.fail(f"--beam searches rewrites of text, which {loaded.recipe.name} does not make.")
+    if sentences is not None and not rewrites:
+        ctx.fail(f"--sentences are rewritten, which {loaded.recipe.name} does not do.")
     if loaded.recipe.data.kind == "image":
         _export_images(run, loaded, folder, evaluation, quiet=quiet)
         typer.echo(shown)
@@ -169,7 +170,7 @@ def export(
             languages=language or (),
             probe_lines=lines,
             class_lines=class_lines,
-            further_lines=_read_lines(sentences) if sentences else (),
+            further_lines=further,
             weights=cast(Literal["fp16", "fp32"], weights),
             beam=beam or 1,
             progress=progress,
@@ -343,8 +344,9 @@ def _held_out_lines(run: Path, loaded: LoadedRun, *, quiet: bool) -> Sequence[st
         if not quiet:
             report(f"the run's held-out sentences cannot be read: {error.message}", "checking with random ones.")
         return []
-    by_turns = zip_longest(*corpus.values())
-    return [line for line in chain.from_iterable(by_turns) if line is not None]
+    from arae_transfer.export.parity import by_turns
+
+    return by_turns(corpus)
 
 
 def _training_lines(run: Path, loaded: LoadedRun, *, quiet: bool) -> Mapping[str, Sequence[str]] | None:

@@ -13,7 +13,7 @@ from arae_transfer.export.candidates_graph import build_candidates
 from arae_transfer.export.decoder_graph import build_decoder
 from arae_transfer.export.encoder_graph import build_encoder
 from arae_transfer.export.graph import Graph, Storage
-from arae_transfer.export.parity import MOST_PROBES, Float32, Int64, Row, open_graph, probe_rows
+from arae_transfer.export.parity import MOST_PROBES, Float32, Int64, Row, evenly_spaced, open_graph, probe_rows
 from arae_transfer.export.quantization import ObservingGraph, QuantizedGraph
 from arae_transfer.model.arae import ARAE
 from arae_transfer.runtime.rewriter import pad
@@ -49,7 +49,7 @@ def calibration_rows(lines: Sequence[str], tokenizer: Tokenizer, maximum_tokens:
 
 def unchecked(lines: Sequence[str]) -> Sequence[str]:
     """Return the lines that ``probe_rows`` does not take, or all where these are few."""
-    checked = set(np.linspace(0, len(lines) - 1, min(MOST_PROBES, len(lines))).astype(int).tolist()) if lines else set()
+    checked = set(evenly_spaced(range(len(lines)), MOST_PROBES))
     others = [line for number, line in enumerate(lines) if number not in checked]
     return others if len(others) >= _FEWEST else lines
 

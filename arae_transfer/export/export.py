@@ -8,11 +8,8 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 import arae_transfer
 from arae_transfer.atomic import explain_write_failure, replace_directory
@@ -32,7 +29,7 @@ from arae_transfer.export.decoder_graph import BLOCK
 from arae_transfer.export.generator_graph import export_generator
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
 from arae_transfer.export.half_precision import HalfGraph, RoundedGraph
-from arae_transfer.export.parity import Parity, Row, compare, probe_rows, rewrites_of
+from arae_transfer.export.parity import Parity, Row, by_turns, compare, evenly_spaced, probe_rows, rewrites_of
 from arae_transfer.export.scorer_graph import export_scorer
 from arae_transfer.export.shortlist import choose_shortlists, worth_a_shortlist
 from arae_transfer.export.weights import storable
@@ -129,20 +126,7 @@ def export_model(
     # Other rows than those that all is measured with.
     other_rows = calibration_rows(probe_lines, tokenizer, recipe.data.maximum_tokens)
     maximum_length = recipe.data.maximum_tokens + recipe.cycle.extra_tokens
-    shortlists = None
-    if rewrites and worth_a_shortlist(tokenizer.vocabulary_size):
-        read = _MOST_WRITTEN // len(stored.classes)
-        lines = [*unchecked(probe_lines), *_spread({"": further_lines} if further_lines else class_lines or {}, read)]
-        more, _ = probe_rows(lines, tokenizer, recipe.data.maximum_tokens, most=read)
-        whole = _Variant.of(
-            build_graphs(stored, metadata, weights, searching=False),
-            (layout.encoder, layout.decoder, layout.candidates, layout.weights),
-        )
-        tell(f"rewriting {len(more):,} sentences to see which tokens the decoders write")
-        written = rewrites_by_graphs(whole.encoder[1], _contents(whole.decoders), whole.weights, more, maximum_length)
-        shortlists = choose_shortlists(more, written, tokenizer.vocabulary_size, BLOCK)
-
-    tell("building fp32 graphs and comparing them with the model")
+    shortlists, shortlist_table = None, None
 
     def build_fp32() -> _Variant:
         return _Variant.of(
@@ -150,18 +134,31 @@ def export_model(
             (layout.encoder, layout.decoder, layout.candidates, layout.weights),
         )
 
-    fp32 = build_fp32()
+    fp32 = whole = build_fp32()
+    if rewrites and worth_a_shortlist(tokenizer.vocabulary_size):
+        most = _MOST_WRITTEN // len(stored.classes)
+        others = {"": further_lines} if further_lines else class_lines or {}
+        chosen = {label: evenly_spaced(own, most // len(others)) for label, own in others.items()}
+        lines = [*unchecked(probe_lines), *by_turns(chosen)]
+        more, _ = probe_rows(lines, tokenizer, recipe.data.maximum_tokens, most=most)
+        tell(f"rewriting {len(more):,} sentences to see which tokens the decoders write")
+        written = rewrites_by_graphs(whole.encoder[1], _contents(whole.decoders), whole.weights, more, maximum_length)
+        shortlists = choose_shortlists(more, written, tokenizer.vocabulary_size, BLOCK)
+    tell("building fp32 graphs and comparing them with the model")
     expected = rewrites_of(stored, rows, maximum_length)
     unrounded = rewrites_of(trained, rows, maximum_length)
-    shortlisted, most_listed = None, 0
     if shortlists is not None:
-        most_listed = max(map(len, shortlists.values()))
-        shortlisted = measure_agreement(
+        fp32 = build_fp32()
+        agreed = measure_agreement(
             stored, fp32.encoder[1], _contents(fp32.decoders), fp32.weights, rows, expected, maximum_length
         )
-        if not shortlisted.accepted:
-            shortlists = None
-            fp32 = build_fp32()
+        shortlist_table = {
+            "tokens": max(map(len, shortlists.values())),
+            "agreement": agreed.to_table(),
+            "accepted": agreed.accepted,
+        }
+        if not agreed.accepted:
+            shortlists, fp32 = None, whole
     parity = compare(
         stored,
         trained,
@@ -205,7 +202,8 @@ def export_model(
             searching=rewrites,
             shortlists=shortlists,
         )
-    tell("comparing candidates with greedy rewrites")
+    if rewrites:
+        tell("comparing candidates with greedy rewrites")
     for variant in filter(None, (fp32, half, int8)) if rewrites else ():
         require_greedy(
             variant.encoder[1],
@@ -270,9 +268,7 @@ def export_model(
             },
         },
         # The part of the vocabulary that decoders choose among beside the source's tokens, and what that changes.
-        "shortlist": None
-        if shortlisted is None
-        else {"tokens": most_listed, "agreement": shortlisted.to_table(), "accepted": shortlisted.accepted},
+        "shortlist": shortlist_table,
         "onnx": {"opset": OPSET, "ir_version": IR_VERSION},
         "sizes": _sizes(stored, recipe),
         "parity": parity.to_table(),
@@ -290,17 +286,6 @@ def export_model(
 
 # Rewrites, to all classes together, that tell what decoders write: rare words take many.
 _MOST_WRITTEN = 40_000
-
-
-def _spread(lines: Mapping[str, Sequence[str]], most: int) -> list[str]:
-    """Return lines of each class by turns, evenly spaced ones where there are more than enough."""
-    share = most // max(1, len(lines))
-    chosen = [
-        [own[place] for place in np.linspace(0, len(own) - 1, min(share, len(own))).astype(int)]
-        for own in lines.values()
-    ]
-    return [line for line in chain.from_iterable(zip_longest(*chosen)) if line is not None]
-
 
 File = tuple[str, bytes]
 

@@ -207,11 +207,16 @@ class Graph:
 
     def _listed(self, name: str, values: npt.NDArray[np.float32], numbers: Sequence[int]) -> str:
         """Return some rows of a trained matrix, which onnxruntime finds and prepares when it opens the file."""
-        around, rows = self._around, self.constant(f"{name}.listed.rows", numbers)
         if self.storage == "fp32":
-            return around._derive("Gather", [self.weight(name, values), rows], f"{name}.listed", axis=0)
-        half = around._derive("Gather", [self.half_weight(name, values), rows], f"{name}.listed.fp16", axis=0)
-        return around._derive("Cast", [half], f"{name}.listed", to=TensorProto.FLOAT)
+            rows = self.constant(f"{name}.listed.rows", numbers)
+            return self._around._derive("Gather", [self.weight(name, values), rows], f"{name}.listed", axis=0)
+        half = self._half_listed(name, values, numbers)
+        return self._around._derive("Cast", [half], f"{name}.listed", to=TensorProto.FLOAT)
+
+    def _half_listed(self, name: str, values: npt.NDArray[np.float32], numbers: Sequence[int]) -> str:
+        """Return such rows as they are stored, in fp16."""
+        rows = self.constant(f"{name}.listed.rows", numbers)
+        return self._around._derive("Gather", [self.half_weight(name, values), rows], f"{name}.listed.fp16", axis=0)
 
     def _product_with(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
         """Append the product with rows of a matrix as ``selected`` and ``_listed`` return them.

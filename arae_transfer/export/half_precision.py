@@ -67,8 +67,7 @@ class HalfGraph(Graph):
         return self.node("Cast", [read], f"{output}.read", to=TensorProto.FLOAT16)
 
     def _listed(self, name: str, values: Float32, numbers: Sequence[int]) -> str:
-        rows = self.constant(f"{name}.listed.rows", numbers)
-        return self._around._derive("Gather", [self.half_weight(name, values), rows], f"{name}.listed.fp16", axis=0)
+        return self._half_listed(name, values, numbers)
 
     def _product_with(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
         """Append the product in fp16; what is added to it is added in fp32."""

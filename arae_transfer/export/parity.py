@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from itertools import chain, pairwise, zip_longest
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ _SEED = 1111
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
 Row = list[int]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,7 @@ def probe_rows(
     Returns:
         The rows, those of lines first, and how many come from lines.
     """
-    if len(lines) > most:
-        lines = [lines[place] for place in np.linspace(0, len(lines) - 1, most).astype(int)]
+    lines = evenly_spaced(lines, most)
     rows = [[*ids[: maximum_tokens - 1], END_ID] for ids in tokenizer.encode_lines(lines) if ids]
     given = len(rows)
     generator = np.random.default_rng(_SEED)
@@ -135,6 +135,18 @@ def probe_rows(
         drawn = generator.choice(pieces, size=length, p=shares / shares.sum())
         rows.append([*drawn.tolist(), END_ID])
     return rows, given
+
+
+def evenly_spaced(items: Sequence[Item], most: int) -> Sequence[Item]:
+    """Return items in their order: all, or where these are more than enough, evenly spaced ones."""
+    if len(items) <= most:
+        return items
+    return [items[place] for place in np.linspace(0, len(items) - 1, most).astype(int)]
+
+
+def by_turns(lines: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the lines of several classes, one of each by turns as long as each has any."""
+    return [line for line in chain.from_iterable(zip_longest(*lines.values())) if line is not None]
 
 
 def compare(

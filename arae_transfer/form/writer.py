@@ -266,10 +266,11 @@ def _single_blanks(answer: str) -> str:
 
 def _is_spaced(memory: Memory) -> bool:
     """Say whether the line has blanks before its marks and contractions more often than not."""
-    gaps = [gap for word, gap in zip(memory.words, memory.gaps, strict=False) if word in _TELLTALES]
-    if memory.words and memory.words[0] in _TELLTALES:
-        del gaps[0]  # before the first word there is no choice
-    return 2 * sum(map(bool, gaps)) > len(gaps)
+    balance = 0
+    for index in range(1, len(memory.words)):
+        if memory.words[index] in _TELLTALES:
+            balance += 1 if memory.gaps[index] else -1
+    return balance > 0
 
 
 def _has_idle_period(words: Sequence[str], positions: Sequence[int], typed: Sequence[str]) -> bool:

@@ -47,28 +47,27 @@ class Replicas:
         Args:
             grow: Whether another one may be opened where each is lent already; it takes as long as dozens of lines.
         """
-        with self._lock:
-            place = min(range(len(self._sessions)), key=self._borrowers.__getitem__)
-            grow = grow and self._borrowers[place] > 0 and self._left > 0
-            self._left -= grow
-        if grow:
-            place = self._open_another(place)
-        with self._lock:
-            self._borrowers[place] += 1
+        place = self._take(grow)
         try:
             yield self._sessions[place]
         finally:
             with self._lock:
                 self._borrowers[place] -= 1
 
-    def _open_another(self, otherwise: int) -> int:
-        """Open another session and return its place, or the given one where it cannot be opened."""
+    def _take(self, grow: bool) -> int:
+        """Return the place of a session, which is lent once more from now on."""
+        with self._lock:
+            place = min(range(len(self._sessions)), key=self._borrowers.__getitem__)
+            if not (grow and self._borrowers[place] and self._left > 0):
+                self._borrowers[place] += 1
+                return place
+            self._left -= 1
         try:
             session = self._create()
         except AraeError:
             self._left = 0  # its file is gone by now, or memory is short: those that are there serve all
-            return otherwise
+            return self._take(grow=False)
         with self._lock:
             self._sessions.append(session)
-            self._borrowers.append(0)
+            self._borrowers.append(1)
             return len(self._sessions) - 1

@@ -166,6 +166,11 @@ def test_images_are_not_searched_with_a_beam(run: Path, tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "--beam searches rewrites of text" in done.stderr
     assert not (tmp_path / "beams").exists()
+    (tmp_path / "lines.txt").write_text("the food was cold .\n")
+    done = arae("export", run, "-o", tmp_path / "lists", "--sentences", tmp_path / "lines.txt")
+    assert done.exit_code == 2
+    assert "--sentences are rewritten, which" in done.stderr
+    assert not (tmp_path / "lists").exists()
 
 
 def test_samples_are_a_grid_that_depends_on_the_seed_alone(exported: Path, tmp_path: Path) -> None:

@@ -119,6 +119,7 @@ def test_a_run_that_names_no_data_borrows_none(run: Path, tmp_path: Path) -> Non
         (["RUN", "--scores", "nowhere.json"], 1, "cannot read nowhere.json"),
         (["RUN", "--scores", "RUN/latest.json"], 1, "is no report of an evaluation"),
         (["RUN", "--probes", "nowhere.txt"], 1, "cannot read nowhere.txt"),
+        (["RUN", "--sentences", "nowhere.txt"], 1, "cannot read nowhere.txt"),
         (["RUN", "-o", "RUN"], 1, "no exported model"),
     ],
 )
