@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from arae_transfer.errors import AraeError
-from arae_transfer.form import Form
+from arae_transfer.text import TextFormat
 
 Value = TypeVar("Value")
 
@@ -367,7 +367,7 @@ class Recipe:
     )
     data: Data = field(default_factory=Data)
     image: Image = field(default_factory=Image)
-    form: Form = field(default_factory=Form)
+    form: TextFormat = field(default_factory=TextFormat)
     tokenizer: Tokenization = field(default_factory=Tokenization)
     noise: InputNoise = field(default_factory=InputNoise)
     model: Model = field(default_factory=Model)

@@ -23,8 +23,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from arae_transfer.form import Form
 from arae_transfer.layout import ExportLayout
+from arae_transfer.text import TextFormat
 from arae_transfer.tokenizer import END_ID, MINIMUM_VOCABULARY, PAD_ID, SPECIAL_IDS, Tokenizer
 
 # Whoever starts the tests in the background may have told them to ignore Ctrl-C, and processes pass that on; the tests
@@ -170,7 +170,7 @@ def _write_model(root: Path) -> None:
         "special_ids": SPECIAL_IDS,
         "maximum_tokens": MAXIMUM_TOKENS,
         "sizes": {},
-        "form": asdict(Form()),
+        "form": asdict(TextFormat()),
         "files": {
             name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
             for name, content in contents.items()

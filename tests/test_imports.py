@@ -132,7 +132,7 @@ def test_completion_imports_nothing_heavy(words: str, pristine_model: Path) -> N
         "atomic",
         "layout",
         "recipe",
-        "form",
+        "text",
         "tokenizer",
         "runtime.candidates",
         "runtime.rewriter",

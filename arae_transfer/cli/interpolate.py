@@ -15,7 +15,7 @@ from arae_transfer.layout import MODEL_VARIABLE
 from arae_transfer.runtime.model_folder import ModelFolder
 
 if TYPE_CHECKING:
-    from arae_transfer.form import Writer
+    from arae_transfer.text import Normalizer
 
 
 def interpolate(
@@ -28,7 +28,7 @@ def interpolate(
             "--steps",
             "-n",
             min=2,
-            max=1000,  # all are held in memory
+            max=1000,  # all are held in surface
             metavar="N",
             help="How many sentences, those of both ends included.",
         ),
@@ -104,13 +104,13 @@ def interpolate(
     from arae_transfer.cli.answers import open_answers
     from arae_transfer.runtime.code_space import CodeSpace
     from arae_transfer.runtime.paths import PATHS
-    from arae_transfer.runtime.rewriter import make_writer
+    from arae_transfer.runtime.rewriter import make_normalizer
     from arae_transfer.runtime.sessions import Sessions
 
     if path not in PATHS:
         raise AraeError(f"unknown path {path!r}", f"use {' or '.join(PATHS)}.")
     space = CodeSpace(Sessions(folder, device, threads))
-    texts, write_step = _forms(make_writer(folder, form), first, second, steps)
+    texts, write_step = _forms(make_normalizer(folder, form), first, second, steps)
     with open_answers(output) as write:
         for class_name in classes:
             for place, decoded in enumerate(space.walk(*texts, class_name, steps, path, write_step)):
@@ -128,11 +128,13 @@ def interpolate(
                 write(f"{line}\n".encode())
 
 
-def _forms(writer: Writer, first: str, second: str, steps: int) -> tuple[tuple[str, str], Callable[[int, str], str]]:
+def _forms(
+    normalizer: Normalizer, first: str, second: str, steps: int
+) -> tuple[tuple[str, str], Callable[[int, str], str]]:
     """Return both sentences in the corpus's form, and what writes the sentence of a step as the nearer one is typed."""
-    ends = [writer.to_corpus(text) for text in (first, second)]
+    ends = [normalizer.normalize(text) for text in (first, second)]
 
     def write(place: int, text: str) -> str:
-        return writer.from_corpus(text, ends[0 if place <= (steps - 1) / 2 else 1][1])
+        return normalizer.restore(text, ends[0 if place <= (steps - 1) / 2 else 1][1])
 
     return (ends[0][0], ends[1][0]), write

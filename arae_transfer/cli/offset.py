@@ -147,16 +147,16 @@ def offset(
         from arae_transfer.cli.answers import open_answers
         from arae_transfer.runtime.code_space import CodeSpace
         from arae_transfer.runtime.offsets import Offset, Pool, encoded_pool, generated_pool, with_word
-        from arae_transfer.runtime.rewriter import make_writer, one_line
+        from arae_transfer.runtime.rewriter import make_normalizer, one_line
         from arae_transfer.runtime.sessions import Sessions
         from arae_transfer.runtime.stream import LineReader
 
         space = CodeSpace(Sessions(folder, device, threads))
-    writer = make_writer(folder, form)
+    normalizer = make_normalizer(folder, form)
     strengths = [strongest * (place + 1) / steps for place in range(steps)]
 
     def pool_of(path: Path) -> Pool:
-        return encoded_pool(space, [writer.to_corpus(line)[0] for line in _read_lines(path)])
+        return encoded_pool(space, [normalizer.normalize(line)[0] for line in _read_lines(path)])
 
     def make(wanted: Pool, other: Pool, has: HasProperty | None, name: str) -> Offset:
         if min(len(wanted.lines), len(other.lines)) < FEW and not quiet:
@@ -177,7 +177,7 @@ def offset(
             kept = len(own.lines) - max(1, len(own.lines) // 10)
             own, lines = Pool(own.lines[:kept], own.codes[:kept]), list(own.lines[kept:])
         for word in words:
-            spelt = writer.to_corpus(typed_text(word))[0]
+            spelt = normalizer.normalize(typed_text(word))[0]
             chosen = with_word(spelt)(own.lines)
             wanted, other = own.where(chosen), own.where([not each for each in chosen])
             if not wanted.lines or not other.lines:
@@ -195,7 +195,7 @@ def offset(
     with open_answers(output) as write:
         if measure:
             for chunk in LineReader(sources).chunks(_LINES_PER_CHUNK) if files else ():
-                lines += [writer.to_corpus(line.text)[0] for line in chunk]
+                lines += [normalizer.normalize(line.text)[0] for line in chunk]
             rows = []
             for name, (each, with_count, without_count) in offsets.items():
                 found = each.measure(lines, number)
@@ -207,10 +207,10 @@ def offset(
         matched = total = 0
         with progress_bar(files or [STANDARD_INPUT], output, quiet=quiet) as advance:
             for chunk in LineReader(sources).chunks(_LINES_PER_CHUNK):
-                typed = [writer.to_corpus(line.text) for line in chunk]
+                typed = [normalizer.normalize(line.text) for line in chunk]
                 answers = moved.apply([text for text, _ in typed])
-                for line, (_, memory), answer in zip(chunk, typed, answers, strict=True):
-                    text = writer.from_corpus(answer.output, memory) if answer.strength else line.text
+                for line, (_, surface), answer in zip(chunk, typed, answers, strict=True):
+                    text = normalizer.restore(answer.output, surface) if answer.strength else line.text
                     record = {
                         "source": line.text,
                         "output": one_line(text),

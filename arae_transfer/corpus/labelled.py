@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from arae_transfer.corpus.reading import ReadingOptions, read_corpus
 from arae_transfer.errors import AraeError
-from arae_transfer.form import Form, Writer
+from arae_transfer.text import Normalizer, TextFormat
 
 UNLABELLED = "unlabelled="
 # What SNLI writes where its annotators did not agree; its authors advise to leave these pairs out.
@@ -42,7 +42,7 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def in_form(self, form: Form) -> Examples:
+    def in_form(self, form: TextFormat) -> Examples:
         """Return the examples with each sentence in a corpus's form of writing."""
         return Examples(tuple(in_form(lines, form) for lines in self.sentences), self.labels, self.skipped)
 
@@ -144,7 +144,7 @@ def read_unlabelled(sources: Sequence[str]) -> list[str]:
 def read_examples(
     sources: Sequence[str],
     split: str,
-    form: Form,
+    form: TextFormat,
     options: ReadingOptions,
     *,
     pairs: bool,
@@ -183,7 +183,7 @@ def read_examples(
 
 def read_labelled_data(
     sources: Sequence[str],
-    form: Form,
+    form: TextFormat,
     options: ReadingOptions,
     *,
     pairs: bool,
@@ -243,7 +243,7 @@ def class_indices(labels: Iterable[str], classes: Sequence[str]) -> npt.NDArray[
     return np.array([places[label] for label in labels], dtype=np.int64)
 
 
-def in_form(lines: Sequence[str], form: Form) -> list[str]:
+def in_form(lines: Sequence[str], form: TextFormat) -> list[str]:
     """Return lines in a corpus's form of writing."""
-    writer = Writer(form)
-    return [writer.to_corpus(line)[0] for line in lines]
+    normalizer = Normalizer(form)
+    return [normalizer.normalize(line)[0] for line in lines]

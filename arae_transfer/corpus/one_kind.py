@@ -12,7 +12,7 @@ from arae_transfer.corpus.reading import LabelledLines, ReadingOptions, is_large
 from arae_transfer.corpus.sources import TEST, TRAIN, VALID
 from arae_transfer.corpus.text_files import COMPRESSED_SUFFIX
 from arae_transfer.errors import AraeError
-from arae_transfer.form import Form
+from arae_transfer.text import TextFormat
 
 # The name of the one class where the data name none.
 TEXT = "text"
@@ -34,7 +34,7 @@ class OneKind:
 def read_one_kind(
     sources: Sequence[str],
     split: str,
-    form: Form,
+    form: TextFormat,
     options: ReadingOptions,
     *,
     classes: Sequence[str] | None = None,
@@ -82,7 +82,7 @@ def _is_text_file(source: str) -> bool:
     return path.is_file() and suffixes[-1:] in ([], [".txt"])
 
 
-def _read_snli_sentences(folders: Sequence[Path], sources: Sequence[str], split: str, form: Form) -> OneKind:
+def _read_snli_sentences(folders: Sequence[Path], sources: Sequence[str], split: str, form: TextFormat) -> OneKind:
     others = [source for source in sources if not _is_snli(source) and not source.startswith(UNLABELLED)]
     if others or len(folders) > 1:
         raise AraeError(

@@ -24,8 +24,8 @@ from arae_transfer.corpus.tables import NO_SPLIT_COLUMN, Columns, Row, clean_tex
 from arae_transfer.corpus.text_files import TextFile
 from arae_transfer.corpus.yahoo_answers import iterate_questions
 from arae_transfer.errors import AraeError
-from arae_transfer.form import Form, Writer
 from arae_transfer.recipe import Recipe
+from arae_transfer.text import Normalizer, TextFormat
 
 ALL = "all"
 
@@ -59,7 +59,7 @@ class ReadingOptions:
     minimum_classes: int = 2
     held_out: HeldOutSize = field(default_factory=HeldOutSize)
     classes_key: str = ""
-    form: Form | None = None
+    form: TextFormat | None = None
 
     @classmethod
     def of(cls, recipe: Recipe) -> ReadingOptions:
@@ -183,11 +183,11 @@ class ReadingPlan:
         if form is None:
             yield from self._written_batches(pool, tally, progress)
             return
-        writer = Writer(form, "ordinary")
+        normalizer = Normalizer(form, "ordinary")
         for batch in self._written_batches(pool, tally, progress):
             texts, numbers = [], []
             for written, number in zip(batch.texts, batch.numbers, strict=True):
-                text = writer.to_corpus(written)[0].strip()
+                text = normalizer.normalize(written)[0].strip()
                 if text:
                     texts.append(text)
                     numbers.append(number)

@@ -31,8 +31,8 @@ from arae_transfer.evaluation.outputs import Direction, Outputs, References
 from arae_transfer.evaluation.real_text import LabelledText, hash_lines, keep_unlike
 from arae_transfer.evaluation.style import LinearJudge
 from arae_transfer.evaluation.words import Tokenization, WordSplitter
-from arae_transfer.form import Form
 from arae_transfer.language_model.ngram import NgramLanguageModel
+from arae_transfer.text import TextFormat
 
 COPY = "copied source"
 HUMAN = "human"
@@ -57,7 +57,7 @@ class EvaluationOptions:
     order: int = 5
     resamples: int = RESAMPLES
     seed: int = 1
-    form: Form | None = None
+    form: TextFormat | None = None
 
 
 @dataclass(frozen=True)
@@ -334,7 +334,7 @@ def _describe_use(text: LabelledText, dropped: int) -> str:
     return f"{text.describe()}" + (f", {dropped:,} of them left out because they are evaluated" if dropped else "")
 
 
-def _describe_form(form: Form) -> str:
+def _describe_form(form: TextFormat) -> str:
     case = "lower case" if form.lower_case else "capitals kept"
     return f"{form.tokens} words, {case}" + (f", {form.number} for numbers" if form.number else "")
 

@@ -11,8 +11,8 @@ from arae_transfer.atomic import write_text
 from arae_transfer.corpus.report import Tally
 from arae_transfer.corpus.text_files import TextFile
 from arae_transfer.errors import AraeError
-from arae_transfer.form import Form, Writer
 from arae_transfer.layout import expanded
+from arae_transfer.text import Normalizer, TextFormat
 
 
 @dataclass(frozen=True, order=True)
@@ -61,7 +61,7 @@ class Alignment:
     lines: Mapping[str, int]
     limit: int | None = None
     remark: str = ""
-    form: Form | None = None
+    form: TextFormat | None = None
 
     def read(self, path: Path, source: str) -> list[str]:
         """Read a file that is aligned with a class's lines: with all of them, or with those up to the limit.
@@ -80,8 +80,8 @@ class Alignment:
             )
         if self.form is None:
             return lines[:evaluated]
-        writer = Writer(self.form)  # a model's own rewrites are in its form already, other people's may be
-        return [writer.to_corpus(line)[0] for line in lines[:evaluated]]
+        normalizer = Normalizer(self.form)  # a model's own rewrites are in its form already, other people's may be
+        return [normalizer.normalize(line)[0] for line in lines[:evaluated]]
 
 
 def read_output_options(values: Iterable[str], classes: Sequence[str], alignment: Alignment) -> Outputs:

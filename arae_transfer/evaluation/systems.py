@@ -13,11 +13,11 @@ from arae_transfer.diagnosis.coder import Coder
 from arae_transfer.errors import AraeError
 from arae_transfer.evaluation.outputs import Outputs, all_directions
 from arae_transfer.evaluation.real_text import LabelledText
-from arae_transfer.form import Form
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint, expanded, split_checkpoint
 from arae_transfer.recipe import load_recipe
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.rewriter import SECOND_BEAM, Rewriter
+from arae_transfer.text import TextFormat
 from arae_transfer.training.checkpoint import LoadedRun, load_run
 
 FROM_FILES = "read from files"
@@ -110,7 +110,11 @@ def reading_options(
     keys = {} if model is None else _data_keys(model)
     form = None
     if model is not None and keys.get("writing") == "ordinary":
-        form = Form(**model.form) if isinstance(model, ModelFolder) else load_recipe(RunLayout(model.run).recipe).form
+        form = (
+            TextFormat(**model.form)
+            if isinstance(model, ModelFolder)
+            else load_recipe(RunLayout(model.run).recipe).form
+        )
     return ReadingOptions(
         text_column=text_column or str(keys.get("text_column", "text")),
         label_column=label_column or str(keys.get("label_column", "label")),

@@ -18,7 +18,7 @@ from arae_transfer.runtime.rewriter import (
     CHARACTERS_PER_TOKEN,
     bound,
     load_tokenizer,
-    make_writer,
+    make_normalizer,
     one_line,
     pad,
     style_scores,
@@ -63,7 +63,7 @@ class Classifier:
         self._sessions = sessions
         self.folder.require_classifier()
         self._tokenizer = load_tokenizer(self.folder)
-        self._writer = make_writer(self.folder, form)
+        self._normalizer = make_normalizer(self.folder, form)
 
     @classmethod
     def load(
@@ -118,9 +118,9 @@ class Classifier:
         """Return the ids of a sentence, without end id, and whether its end was left out."""
         most = self.folder.maximum_tokens - 1
         text, cut = bound(one_line(sentence), most * CHARACTERS_PER_TOKEN)
-        ids = self._tokenizer.encode(self._writer.to_corpus(text)[0])
-        if self._tokenizer.count_bytes(ids) or self._writer.may_hold_verbatim(text):
-            ids = self._tokenizer.encode(self._writer.to_corpus(text, self._tokenizer.characters)[0])
+        ids = self._tokenizer.encode(self._normalizer.normalize(text)[0])
+        if self._tokenizer.count_bytes(ids) or self._normalizer.may_hold_verbatim(text):
+            ids = self._tokenizer.encode(self._normalizer.normalize(text, self._tokenizer.characters)[0])
         return ids[:most], cut or len(ids) > most
 
     def _run(self, sentences: Sequence[Sequence[list[int]]]) -> Probabilities:

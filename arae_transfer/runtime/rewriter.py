@@ -28,13 +28,13 @@ from arae_transfer.runtime.candidates import (
     only_appends,
     uniform_numbers,
 )
-from arae_transfer.runtime.long_lines import LONG, Pieces, cut_in_two, cut_into_sentences
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.sessions import Device, Float32, Int64, Sessions
+from arae_transfer.text.sentences import LONG, SentenceSplit, split_in_two, split_sentences
 from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
 
 if TYPE_CHECKING:
-    from arae_transfer.form import Writer
+    from arae_transfer.text import Normalizer
 
 FORMS = ("auto", "ordinary", "corpus")
 BATCH_SIZE = 64
@@ -113,7 +113,7 @@ class _Prepared:
     source: str
     text: str
     ids: list[int]
-    memory: Any
+    surface: Any
     truncated: bool
 
 
@@ -129,7 +129,7 @@ class Rewriter:
         self.folder.require_rewriting()
         self._sessions = sessions
         self._tokenizer = load_tokenizer(self.folder)
-        self._writers: dict[str, Writer] = {}
+        self._normalizers: dict[str, Normalizer] = {}
 
     @classmethod
     def load(
@@ -199,7 +199,7 @@ class Rewriter:
         """
         class_name = self.folder.match_class(to)
         choice = choice.settled(self.folder.beam)
-        self._writer(form)
+        self._normalizer(form)
         self._sessions.open(class_name, searching=choice.searches)
         if choice.searches:
             self._sessions.language_models()
@@ -257,7 +257,7 @@ class Rewriter:
         if isinstance(lines, str):
             raise TypeError("lines is one string: give a list of lines, such as [line]")
         class_name = self.folder.match_class(to)
-        self._writer(form)
+        self._normalizer(form)
         if long not in LONG:
             raise AraeError(f"unknown way {long!r} with long lines", f"use {', '.join(LONG)}.")
         if batch_size < 1:
@@ -303,20 +303,20 @@ class Rewriter:
             rewrites = self._rewrite_prepared(self._prepare_lines(lines, form), to, batch_size, form, choice)
             return [_keep(each) if each.truncated else each for each in rewrites] if long == "keep" else rewrites
         bounded = [bound(one_line(line), LONGEST_SPLIT) for line in lines]
-        cuts, prepared = self._cut_further([cut_into_sentences(text) for text, _ in bounded], form)
+        cuts, prepared = self._cut_further([split_sentences(text) for text, _ in bounded], form)
         pieces = iter(self._rewrite_prepared(prepared, to, batch_size, form, choice))
         return [
             _join(line, cut, list(islice(pieces, len(cut.texts))), shortened, choice)
             for line, cut, (_, shortened) in zip(lines, cuts, bounded, strict=True)
         ]
 
-    def _cut_further(self, cuts: list[Pieces], form: str) -> tuple[list[Pieces], list[_Prepared]]:
+    def _cut_further(self, cuts: list[SentenceSplit], form: str) -> tuple[list[SentenceSplit], list[_Prepared]]:
         """Halve the pieces that are longer than the model reads until none is, or none can be; prepare all."""
         ready: dict[str, _Prepared] = {}
         while True:
             new = list(dict.fromkeys(text for cut in cuts for text in cut.texts if text not in ready))
             ready.update(zip(new, self._prepare_lines(new, form), strict=True))
-            halves = {text: cut_in_two(text) for text in new if ready[text].truncated}
+            halves = {text: split_in_two(text) for text in new if ready[text].truncated}
             if not any(halves.values()):
                 return cuts, [ready[text] for cut in cuts for text in cut.texts]
             cuts = [_exchange(cut, halves) for cut in cuts]
@@ -377,11 +377,11 @@ class Rewriter:
             lines = [prepared[number] for number in batch]
             answers = self._run([line.ids for line in lines], to)
             texts = self._tokenizer.decode_rows(answers)
-            writer = self._writer(form)
+            normalizer = self._normalizer(form)
             for number, line, tokens, text in zip(batch, lines, answers, texts, strict=True):
                 if text == line.text:
                     unchanged.append(number)
-                output = writer.from_corpus(text, line.memory)  # one line
+                output = normalizer.restore(text, line.surface)  # one line
                 rewrites[number] = answer(number, output, unfinished=END_ID not in tokens)
 
         if choice.searches:
@@ -470,7 +470,7 @@ class Rewriter:
                 naturalness(own, sources[place], len(lines[place].ids))
                 for place, own in zip(number, models[to].score(encoded).tolist(), strict=True)
             )
-        writer = self._writer(form)
+        normalizer = self._normalizer(form)
         ranked = []
         for line, texts in zip(lines, distinct, strict=True):
             candidates = []
@@ -482,7 +482,7 @@ class Rewriter:
             ranked.append(
                 [
                     Candidate(
-                        output=writer.from_corpus(text, line.memory),
+                        output=normalizer.restore(text, line.surface),
                         score=score,
                         style=math.exp(probability),
                         fluency=hypothesis.fluency,
@@ -497,31 +497,31 @@ class Rewriter:
 
     def _prepare_lines(self, lines: Sequence[str], form: str) -> list[_Prepared]:
         """Turn lines into the ids that the encoder reads; a blank line has none."""
-        writer = self._writer(form)
+        normalizer = self._normalizer(form)
         most = self.folder.maximum_tokens
         texts: list[str] = []
-        memories: list[Any] = []
+        surfaces: list[Any] = []
         cuts: list[bool] = []
         for line in lines:
             text, cut = bound(one_line(line), most * CHARACTERS_PER_TOKEN)
-            text, memory = writer.to_corpus(text) if text.strip() else ("", None)
+            text, surface = normalizer.normalize(text) if text.strip() else ("", None)
             texts.append(text)
-            memories.append(memory)
+            surfaces.append(surface)
             cuts.append(cut)
         prepared = []
         encoded = self._tokenizer.encode_lines(texts, self._sessions.threads)
         for place, ids in enumerate(encoded):
-            if not (self._tokenizer.count_bytes(ids) or writer.may_hold_verbatim(texts[place])):
+            if not (self._tokenizer.count_bytes(ids) or normalizer.may_hold_verbatim(texts[place])):
                 continue
             text, _ = bound(one_line(lines[place]), most * CHARACTERS_PER_TOKEN)
-            texts[place], memory = writer.to_corpus(text, self._tokenizer.characters)
+            texts[place], surface = normalizer.normalize(text, self._tokenizer.characters)
             encoded[place] = again = self._tokenizer.encode(texts[place])
             if len(again) >= most:
-                memory = writer.forget_behind(memory, self._tokenizer.decode(again[: most - 1]))
-            memories[place] = memory
-        for source, text, ids, memory, cut in zip(lines, texts, encoded, memories, cuts, strict=True):
+                surface = normalizer.forget_after(surface, self._tokenizer.decode(again[: most - 1]))
+            surfaces[place] = surface
+        for source, text, ids, surface, cut in zip(lines, texts, encoded, surfaces, cuts, strict=True):
             row = [*ids[: most - 1], END_ID] if ids else []
-            prepared.append(_Prepared(source, text, row, memory, cut or len(ids) >= most))
+            prepared.append(_Prepared(source, text, row, surface, cut or len(ids) >= most))
         return prepared
 
     def _is_foreign(self, ids: Sequence[int]) -> bool:
@@ -540,12 +540,12 @@ class Rewriter:
             )
         return [answer[: len(row) + LONGEST_GROWTH] for row, answer in zip(rows, answers, strict=True)]
 
-    def _writer(self, form: str) -> Writer:
+    def _normalizer(self, form: str) -> Normalizer:
         """Return the converter between the given form of writing and the corpus's own."""
-        writer = self._writers.get(form)
-        if writer is None:
-            writer = self._writers[form] = make_writer(self.folder, form)
-        return writer
+        normalizer = self._normalizers.get(form)
+        if normalizer is None:
+            normalizer = self._normalizers[form] = make_normalizer(self.folder, form)
+        return normalizer
 
 
 def load_tokenizer(folder: ModelFolder) -> Tokenizer:
@@ -595,7 +595,7 @@ def wrong_shape(folder: ModelFolder) -> AraeError:
     return AraeError(f"the model {folder.name} gave answers of a wrong shape", "export it again.")
 
 
-def make_writer(folder: ModelFolder, form: str) -> Writer:
+def make_normalizer(folder: ModelFolder, form: str) -> Normalizer:
     """Return the converter between a form of writing and that of a model's corpus.
 
     Raises:
@@ -603,16 +603,16 @@ def make_writer(folder: ModelFolder, form: str) -> Writer:
     """
     if form not in FORMS:
         raise AraeError(f"unknown form {form!r}", f"use {', '.join(FORMS)}.")
-    from arae_transfer.form import Form, FormChoice, Writer
+    from arae_transfer.text import FormatChoice, Normalizer, TextFormat
 
     try:
-        settings = Form(**folder.form)
+        settings = TextFormat(**folder.form)
     except (TypeError, ValueError) as error:
         raise AraeError(
             f"the form of writing of the model {folder.name} is not understood: {error}",
             "upgrade arae, or export the model again.",
         ) from error
-    return Writer(settings, cast(FormChoice, form))
+    return Normalizer(settings, cast(FormatChoice, form))
 
 
 def _reload(root: Path, device: str, threads: int | None, variant: str) -> Rewriter:
@@ -642,7 +642,7 @@ def _keep(rewrite: Rewrite) -> Rewrite:
     )
 
 
-def _join(line: str, cut: Pieces, rewrites: list[Rewrite], shortened: bool, choice: Choice) -> Rewrite:
+def _join(line: str, cut: SentenceSplit, rewrites: list[Rewrite], shortened: bool, choice: Choice) -> Rewrite:
     """Return the answer of a line from those of its pieces; shortened: they are not all of it."""
     if len(rewrites) == 1:
         if rewrites[0].source == line and not shortened:
@@ -670,15 +670,15 @@ def _join(line: str, cut: Pieces, rewrites: list[Rewrite], shortened: bool, choi
     )
 
 
-def _exchange(cut: Pieces, halves: Mapping[str, Pieces | None]) -> Pieces:
+def _exchange(cut: SentenceSplit, halves: Mapping[str, SentenceSplit | None]) -> SentenceSplit:
     """Put halves in the place of pieces."""
     texts: list[str] = []
     gaps: list[str] = []
     for text, gap in zip(cut.texts, (*cut.gaps, ""), strict=True):
-        part = halves.get(text) or Pieces((text,))
+        part = halves.get(text) or SentenceSplit((text,))
         texts += part.texts
         gaps += [*part.gaps, gap]
-    return Pieces(tuple(texts), tuple(gaps[:-1]))
+    return SentenceSplit(tuple(texts), tuple(gaps[:-1]))
 
 
 def one_line(text: str) -> str:

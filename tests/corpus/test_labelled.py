@@ -19,9 +19,9 @@ from arae_transfer.corpus.labelled import (
 )
 from arae_transfer.corpus.reading import ReadingOptions
 from arae_transfer.errors import AraeError
-from arae_transfer.form import Form
+from arae_transfer.text import TextFormat
 
-FORM = Form(lower_case=True, tokens="penn-treebank")
+FORM = TextFormat(lower_case=True, tokens="penn-treebank")
 OPTIONS = ReadingOptions()
 
 

@@ -10,10 +10,10 @@ import pytest
 from arae_transfer.corpus.one_kind import TEXT, read_one_kind
 from arae_transfer.corpus.reading import ReadingOptions
 from arae_transfer.errors import AraeError
-from arae_transfer.form import Form
+from arae_transfer.text import TextFormat
 
 OPTIONS = ReadingOptions(minimum_classes=1)
-FORM = Form(lower_case=True, tokens="penn-treebank")
+FORM = TextFormat(lower_case=True, tokens="penn-treebank")
 
 
 def write_snli(folder: Path, split: str, pairs: list[tuple[str, str, str]]) -> None:

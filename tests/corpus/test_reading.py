@@ -29,8 +29,8 @@ from arae_transfer.corpus.reading import (
 from arae_transfer.corpus.report import Finding, ReadingReport, Reason, Tally
 from arae_transfer.corpus.sources import absolute_source
 from arae_transfer.errors import AraeError
-from arae_transfer.form import Form
 from arae_transfer.recipe import recipe_from_table
+from arae_transfer.text import TextFormat
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -877,7 +877,7 @@ def test_progress_rises_to_the_total(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert steps[-1][0] == steps[-1][1]
 
 
-TREEBANK = Form(lower_case=True, tokens="penn-treebank")
+TREEBANK = TextFormat(lower_case=True, tokens="penn-treebank")
 
 
 def test_ordinary_writing_is_brought_to_the_form_of_the_recipe(tmp_path: Path) -> None:

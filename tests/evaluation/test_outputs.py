@@ -16,7 +16,7 @@ from arae_transfer.evaluation.outputs import (
     read_references,
     write_output_folder,
 )
-from arae_transfer.form import Form
+from arae_transfer.text import TextFormat
 
 CLASSES = ["negative", "positive"]
 ALIGNMENT = Alignment("test", {"negative": 3, "positive": 2})
@@ -139,6 +139,6 @@ def test_references_of_a_folder(tmp_path: Path) -> None:
 
 def test_files_are_brought_to_the_form_of_the_split(tmp_path: Path) -> None:
     path = _file(tmp_path, "mine.txt", "It's here.", "it 's here .", "")
-    form = Form(lower_case=True, tokens="penn-treebank")
+    form = TextFormat(lower_case=True, tokens="penn-treebank")
     alignment = Alignment("test", {"negative": 3, "positive": 2}, form=form)
     assert alignment.read(path, "negative") == ["it 's here .", "it 's here .", ""]

@@ -104,10 +104,10 @@ def test_scores_are_what_they_are_said_to_be(
 ) -> None:
     ranking = Ranking(0.5, 2.0, 3.0)
     rows = [[*tokenizer.encode(line)[: MAXIMUM_LENGTH - 1], END_ID] for line in lines]
-    write = rewriter._writer("corpus").from_corpus
+    write = rewriter._normalizer("corpus").restore
     choice = Choice(beam=4, ranking=ranking)
     for line, row, found in zip(lines, rows, rewrite(rewriter, lines, choice), strict=True):
-        memory = rewriter._prepare_lines([line], "corpus")[0].memory
+        surface = rewriter._prepare_lines([line], "corpus")[0].surface
         tokens, lengths = np.array([row]), np.array([len(row)])
         searched = rewriter._sessions.search(tokens, lengths, "good", lengths + 16, 4)
         by_text: dict[str, list[float]] = {}
@@ -117,7 +117,7 @@ def test_scores_are_what_they_are_said_to_be(
         assert [each.score for each in found.candidates] == sorted(each.score for each in found.candidates)[::-1]
         assert found.output == found.candidates[0].output
         for each in found.candidates:
-            text = next(text for text in by_text if write(text, memory) == each.output)
+            text = next(text for text in by_text if write(text, surface) == each.output)
             style = float(style_of(model[0], tokenizer, text)[2])
             assert each.style == pytest.approx(style, abs=1e-4)
             assert each.fluency == pytest.approx(max(by_text[text]), abs=NEAR)

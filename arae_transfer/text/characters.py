@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection
 
-from arae_transfer.form.pieces import PLAIN_CHARACTERS
+from arae_transfer.text.treebank import PLAIN_CHARACTERS
 
 
 def fold(word: str, known: Collection[str], *, lower_case: bool) -> str | None:

@@ -1,4 +1,4 @@
-"""Cut a typed line into pieces: the corpus's words, how each was typed, and the blanks between them.
+"""Tokenize a typed line: the corpus's words, how each was typed, and the blanks between them.
 
 The rules are those of the Penn Treebank as review corpora apply them: contractions and possessives are cut
 (``was n't``, ``joe 's``, ``can not``), punctuation stands alone except inside a word (``p.m.``, ``check-in``,
@@ -17,7 +17,8 @@ import re
 from functools import cache
 from typing import NamedTuple
 
-from arae_transfer.form.description import Form
+from arae_transfer.text.abbreviations import OTHER_ABBREVIATIONS, TITLES
+from arae_transfer.text.format import TextFormat
 
 # Line breaks of any kind and other controls become blanks; a tab is a blank already.
 _CONTROLS = dict.fromkeys((*range(9), *range(10, 32), *range(127, 160), 8232, 8233), " ")
@@ -73,15 +74,11 @@ MERGED_PAIRS = frozenset(
 # Amounts, times, ranges, dates with a year; "1/2", "24/7", "10/10", "2nd", "80s" and "5-star" are words.
 _NUMBER = re.compile(r"\.?\d+(?:[.,:-]\d+)*+|\d+/\d+/\d+")
 _HALF_DAY = re.compile(r"(?i)(?<=\d)[ap]\.?m\Z")
-_TITLES = frozenset(("mr", "mrs", "ms", "dr", "prof", "st", "mt", "vs"))
-_ABBREVIATIONS = frozenset(
-    ("approx", "ave", "blvd", "co", "corp", "dept", "etc", "hwy", "inc", "jr", "ltd", "rd", "sr")
-)
 _DOTTED = re.compile(r"(?:[a-z]\.){1,4}[a-z]")
 _NEXT = re.compile(r"(\s*+)(\S?)")
 
 
-class Pieces(NamedTuple):
+class TokenizedLine(NamedTuple):
     """A line in pieces; joining gaps and surfaces in turn gives the line again.
 
     Attributes:
@@ -116,7 +113,7 @@ def is_number(word: str) -> bool:
     return _NUMBER.fullmatch(word) is not None
 
 
-def cut(line: str, form: Form) -> Pieces:
+def tokenize(line: str, form: TextFormat) -> TokenizedLine:
     """Cut a line into pieces, each with the word that the corpus writes for it.
 
     Args:
@@ -178,11 +175,11 @@ def cut(line: str, form: Form) -> Pieces:
         words.append(".")
         gaps.append("")
     gaps.append(line[end:])
-    return Pieces(words, surfaces, gaps)
+    return TokenizedLine(words, surfaces, gaps)
 
 
 @cache
-def _scanner(form: Form) -> re.Pattern[str]:
+def _scanner(form: TextFormat) -> re.Pattern[str]:
     alternatives = _SCANNER
     if form.tokens == "plain":  # its answers could not be cut in the same way: they have no capitals left
         alternatives = alternatives.replace(_NO_SENTENCE_BREAK, "").replace(_HEART, "")
@@ -191,13 +188,13 @@ def _scanner(form: Form) -> re.Pattern[str]:
     return re.compile(alternatives, re.VERBOSE)
 
 
-def _written(typed: str, form: Form) -> str:
+def _written(typed: str, form: TextFormat) -> str:
     if form.number and (typed[0].isdecimal() or typed[0] == ".") and is_number(typed):
         return form.number
     return typed.lower() if form.lower_case else typed
 
 
-def _cuts(word: str, start: int, form: Form) -> list[int]:
+def _cuts(word: str, start: int, form: TextFormat) -> list[int]:
     """Return the positions inside a word, which begins at ``start``, where the Treebank cuts it."""
     if word.isalpha():
         return [start + MERGED_WORDS[word.lower()]]
@@ -224,11 +221,11 @@ def _keeps_period(word: str, text: str, stop: int, treebank: bool) -> bool:
     if following is None or not following[2] or not (following[1] or following[2] in ",:;"):
         return False
     word = word.lower()
-    if word in _TITLES or (len(word) == 1 and word.isalpha() and word not in "ai"):
+    if word in TITLES or (len(word) == 1 and word.isalpha() and word not in "ai"):
         return True
     if treebank and following[2].isupper():
         return False
-    return word in _ABBREVIATIONS or _DOTTED.fullmatch(word) is not None
+    return word in OTHER_ABBREVIATIONS or _DOTTED.fullmatch(word) is not None
 
 
 def _opens_quote(line: str, start: int, stop: int, quote_open: bool) -> bool:

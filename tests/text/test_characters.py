@@ -8,16 +8,16 @@ import unicodedata
 
 import pytest
 
-from arae_transfer.form import Form, Memory, Writer
-from arae_transfer.form.characters import fold
+from arae_transfer.text import Normalizer, SurfaceForm, TextFormat
+from arae_transfer.text.characters import fold
 
-REVIEWS = Form(lower_case=True, tokens="penn-treebank", number="_num_")
+REVIEWS = TextFormat(lower_case=True, tokens="penn-treebank", number="_num_")
 FORMS = [
     REVIEWS,
-    Form(),
-    Form(lower_case=True),
-    Form(tokens="penn-treebank"),
-    Form(tokens="penn-treebank", number="NUM"),
+    TextFormat(),
+    TextFormat(lower_case=True),
+    TextFormat(tokens="penn-treebank"),
+    TextFormat(tokens="penn-treebank", number="NUM"),
 ]
 KNOWN = frozenset(string.ascii_letters + string.digits + string.punctuation)
 
@@ -46,15 +46,15 @@ LINES = [
 
 @pytest.mark.parametrize(("line", "read", "answer", "written"), LINES)
 def test_what_is_not_read_comes_back_in_its_place(line: str, read: str, answer: str, written: str) -> None:
-    writer = Writer(REVIEWS)
-    text, memory = writer.to_corpus(line, KNOWN)
+    normalizer = Normalizer(REVIEWS)
+    text, surface = normalizer.normalize(line, KNOWN)
     assert text == read
-    assert writer.from_corpus(answer, memory).split() == written.split()
-    assert writer.from_corpus(text, memory) == line
+    assert normalizer.restore(answer, surface).split() == written.split()
+    assert normalizer.restore(text, surface) == line
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
-def test_every_line_is_read_in_known_characters_and_repeated_as_typed(form: Form) -> None:
+def test_every_line_is_read_in_known_characters_and_repeated_as_typed(form: TextFormat) -> None:
     draw = random.Random(4)
     units = [
         "the ",
@@ -75,54 +75,54 @@ def test_every_line_is_read_in_known_characters_and_repeated_as_typed(form: Form
         "½",
         "ﬁ",
     ]
-    writer = Writer(form, "ordinary")
+    normalizer = Normalizer(form, "ordinary")
     carried = 0
     for _ in range(400):
         chosen = [draw.choice(units) for _ in range(draw.randint(1, 12))]
         # Without blanks, the answer of a model of plain text cannot be cut where the line was.
         line = "".join(chosen) if form.tokens == "penn-treebank" else " ".join(chosen)
-        text, memory = writer.to_corpus(line, KNOWN)
-        assert writer.from_corpus(text, memory) == line
-        if memory.carried:
+        text, surface = normalizer.normalize(line, KNOWN)
+        assert normalizer.restore(text, surface) == line
+        if surface.carried:
             carried += 1
             assert set(text) <= KNOWN | {" "}
     assert carried > 50
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
-def test_what_stands_behind_the_end_of_what_was_read_is_forgotten(form: Form) -> None:
-    writer = Writer(form, "ordinary")
-    text, memory = writer.to_corpus("the soup 😡 was bad 🍕 but the rest 🍷 was ok", KNOWN)
-    assert [each.surface for each in memory.carried] == ["😡", "🍕", "🍷"]
-    left = writer.forget_behind(memory, "the soup was bad but")
+def test_what_stands_behind_the_end_of_what_was_read_is_forgotten(form: TextFormat) -> None:
+    normalizer = Normalizer(form, "ordinary")
+    text, surface = normalizer.normalize("the soup 😡 was bad 🍕 but the rest 🍷 was ok", KNOWN)
+    assert [each.surface for each in surface.carried] == ["😡", "🍕", "🍷"]
+    left = normalizer.forget_after(surface, "the soup was bad but")
     assert [each.surface for each in left.carried] == ["😡", "🍕"]
-    assert writer.forget_behind(memory, text) == memory
-    assert "🍷" not in writer.from_corpus("the soup was good but", left)
+    assert normalizer.forget_after(surface, text) == surface
+    assert "🍷" not in normalizer.restore("the soup was good but", left)
 
 
 def test_a_line_of_mostly_unknown_words_stays_one() -> None:
-    writer = Writer(REVIEWS)
+    normalizer = Normalizer(REVIEWS)
     for line in ("ужасная еда", "😡", "😡 bad 😡"):
-        assert writer.to_corpus(line, KNOWN) == writer.to_corpus(line)
-        assert not writer.to_corpus(line, KNOWN)[1].carried
+        assert normalizer.normalize(line, KNOWN) == normalizer.normalize(line)
+        assert not normalizer.normalize(line, KNOWN)[1].carried
 
 
 def test_a_line_said_to_be_in_the_form_is_left_alone() -> None:
     line = "the café 😡 was bad ."
-    assert Writer(REVIEWS, "corpus").to_corpus(line, KNOWN) == (line, Memory())
+    assert Normalizer(REVIEWS, "corpus").normalize(line, KNOWN) == (line, SurfaceForm())
 
 
 def test_a_number_is_read_though_its_placeholder_has_other_characters() -> None:
-    writer = Writer(REVIEWS)
+    normalizer = Normalizer(REVIEWS)
     for line in ("the 😡 took 12 minutes", "the 😡 took _num_ minutes ."):
-        text, memory = writer.to_corpus(line, KNOWN - {"_"})
+        text, surface = normalizer.normalize(line, KNOWN - {"_"})
         assert text.startswith("the took _num_ minutes")
-        assert writer.from_corpus(text, memory) == line
+        assert normalizer.restore(text, surface) == line
 
 
 def test_known_characters_stay() -> None:
     assert fold("café", KNOWN | {"é"}, lower_case=True) == "café"
-    assert Writer(REVIEWS).to_corpus("the café was bad", KNOWN | {"é"})[0] == "the café was bad"
+    assert Normalizer(REVIEWS).normalize("the café was bad", KNOWN | {"é"})[0] == "the café was bad"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from arae_transfer.form.pieces import CLITICS, MERGED_PAIRS
+from arae_transfer.text.treebank import CLITICS, MERGED_PAIRS
 
 QUOTES = frozenset(("``", "''"))
 CONTRACTED = frozenset(("n't", *(f"'{clitic}" for clitic in CLITICS.split("|") if clitic != "n")))
@@ -18,7 +18,7 @@ _OPENING = frozenset("([{")
 _PREFIXES = frozenset("$#")
 
 
-def blanks(words: Sequence[str], number: str) -> list[str]:
+def spaces_before(words: Sequence[str], number: str) -> list[str]:
     """Return the blank, one or none, that stands before each word in ordinary writing.
 
     Args:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from arae_transfer.form.alignment import ABSENT, align
-from arae_transfer.form.casing import SENTENCE_ENDS, Casing, begins_next
-from arae_transfer.form.characters import fold
-from arae_transfer.form.description import Form, FormChoice
-from arae_transfer.form.pieces import cut, is_verbatim, may_hold_verbatim, without_controls
-from arae_transfer.form.recognition import recognizer
-from arae_transfer.form.spacing import CONTRACTED, blanks
+from arae_transfer.text.alignment import ABSENT, align
+from arae_transfer.text.characters import fold
+from arae_transfer.text.detokenizer import CONTRACTED, spaces_before
+from arae_transfer.text.format import FormatChoice, TextFormat
+from arae_transfer.text.recognition import recognizer
+from arae_transfer.text.treebank import is_verbatim, may_hold_verbatim, tokenize, without_controls
+from arae_transfer.text.truecasing import SENTENCE_ENDS, Casing, begins_next
 
 # Written for a number of the answer that the typed line has none for. It claims nothing, and reads wherever a number
 # does: "waited X minutes", "an X star hotel", "$X", "X%".
@@ -23,7 +23,7 @@ _STRAIGHT_QUOTES = {"``": '"', "''": '"'}
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class CarriedSpan:
     """A word that the model does not read, such as an emoji, an address or a tag; it keeps its place in the answer.
 
     Attributes:
@@ -38,7 +38,7 @@ class Carried:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class SurfaceForm:
     """What must be undone in an answer; false when nothing must.
 
     Attributes:
@@ -51,31 +51,31 @@ class Memory:
     words: tuple[str, ...] = ()
     surfaces: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
-    carried: tuple[Carried, ...] = ()
+    carried: tuple[CarriedSpan, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.words or self.carried)
 
 
-_NOTHING = Memory()
+_NOTHING = SurfaceForm()
 
 
-class Writer:
+class Normalizer:
     """Translator between a person's writing and the form of one model's corpus; threads may share it.
 
     ``auto`` decides line by line: what is surely in the form is left alone and answered in it, all else is taken for
     ordinary writing. ``ordinary`` and ``corpus`` decide for every line.
     """
 
-    def __init__(self, form: Form, choice: FormChoice = "auto") -> None:
+    def __init__(self, form: TextFormat, choice: FormatChoice = "auto") -> None:
         self.form = form
         self.choice = choice
-        self._untouched = choice == "corpus" or form == Form()
+        self._untouched = choice == "corpus" or form == TextFormat()
         self._treebank = form.tokens == "penn-treebank"
         self._is_in_form = recognizer(form)
 
-    def to_corpus(self, line: str, known: Collection[str] | None = None) -> tuple[str, Memory]:
-        """Return the line as the corpus would write it, and what ``from_corpus`` must know about it.
+    def normalize(self, line: str, known: Collection[str] | None = None) -> tuple[str, SurfaceForm]:
+        """Return the line as the corpus would write it, and what ``restore`` must know about it.
 
         No line raises. Control characters and line breaks inside an ordinary line become blanks.
 
@@ -88,34 +88,34 @@ class Writer:
                 as nothing.
         """
         if known is not None and self.choice != "corpus":
-            text, memory = self._in_known_characters(line, known)
-            if memory:
-                return text, memory
+            text, surface = self._in_known_characters(line, known)
+            if surface:
+                return text, surface
         if self._untouched or (self.choice == "auto" and self._is_in_form(line)):
             return line, _NOTHING
-        words, surfaces, gaps = cut(line, self.form)
-        return self._join(words, gaps), Memory(tuple(words), tuple(surfaces), tuple(gaps))
+        words, surfaces, gaps = tokenize(line, self.form)
+        return self._join(words, gaps), SurfaceForm(tuple(words), tuple(surfaces), tuple(gaps))
 
-    def forget_behind(self, memory: Memory, read: str) -> Memory:
+    def forget_after(self, surface: SurfaceForm, read: str) -> SurfaceForm:
         """Return what must be known of a line of which the model read only the beginning, ``read``."""
-        if not memory.carried:
-            return memory
-        words = len(read.split() if self._treebank else cut(read, self.form).words)
-        return replace(memory, carried=tuple(each for each in memory.carried if each.before < words))
+        if not surface.carried:
+            return surface
+        words = len(read.split() if self._treebank else tokenize(read, self.form).words)
+        return replace(surface, carried=tuple(each for each in surface.carried if each.before < words))
 
     def may_hold_verbatim(self, line: str) -> bool:
         """Say whether a line may hold an address or a tag, which is to be carried past the model."""
         return self.choice != "corpus" and may_hold_verbatim(line)
 
-    def _in_known_characters(self, line: str, known: Collection[str]) -> tuple[str, Memory]:
+    def _in_known_characters(self, line: str, known: Collection[str]) -> tuple[str, SurfaceForm]:
         """Write a line in known characters; nothing is remembered where most of its words have others, or none has."""
-        pieces = cut(line, self.form)
+        tokenized = tokenize(line, self.form)
         words: list[str] = []
         surfaces: list[str] = []
         gaps: list[str] = []
-        carried: list[Carried] = []
+        carried: list[CarriedSpan] = []
         unknown = 0
-        for word, surface, gap in zip(pieces.words, pieces.surfaces, pieces.gaps, strict=False):
+        for word, surface, gap in zip(tokenized.words, tokenized.surfaces, tokenized.gaps, strict=False):
             folded: str | None = word  # the placeholder of numbers is read as a whole
             verbatim = is_verbatim(surface)
             if verbatim:
@@ -123,26 +123,26 @@ class Writer:
             elif word != self.form.number:
                 folded = fold(word, known, lower_case=self.form.lower_case)
             if folded is None:
-                carried.append(Carried(len(words), gap, surface))
+                carried.append(CarriedSpan(len(words), gap, surface))
                 unknown += not verbatim
             else:
                 words.append(folded)
                 surfaces.append(surface)
                 gaps.append(gap)
-        if unknown > len(words) or (not carried and words == pieces.words):
+        if unknown > len(words) or (not carried and words == tokenized.words):
             return line, _NOTHING
-        gaps.append(pieces.gaps[-1])
+        gaps.append(tokenized.gaps[-1])
         # Words between which others stood, and no blank, are still two.
         parted = {each.before for each in carried} - {0}
         apart = [gap or " " if place in parted else gap for place, gap in enumerate(gaps)]
-        return self._join(words, apart), Memory(tuple(words), tuple(surfaces), tuple(gaps), tuple(carried))
+        return self._join(words, apart), SurfaceForm(tuple(words), tuple(surfaces), tuple(gaps), tuple(carried))
 
     def _join(self, words: Sequence[str], gaps: Sequence[str]) -> str:
         if self._treebank:
             return " ".join(words)
         return "".join([gap + word for gap, word in zip(gaps, words, strict=False)]) + gaps[-1]
 
-    def from_corpus(self, answer: str, memory: Memory) -> str:
+    def restore(self, answer: str, surface: SurfaceForm) -> str:
         """Return the model's answer in the way in which the line was typed.
 
         What follows in the answer on what it followed in the line is written as it was typed: blanks, capitals, curly
@@ -153,47 +153,47 @@ class Writer:
 
         Args:
             answer: The model's answer, in the corpus's form.
-            memory: What ``to_corpus`` returned with the line.
+            surface: What ``normalize`` returned with the line.
 
         Returns:
             One line; it never holds a line break.
         """
         answer = without_controls(answer)
-        if not memory:
+        if not surface:
             return _single_blanks(answer) if self._treebank else answer
-        spaced = self._treebank and _is_spaced(memory)
+        spaced = self._treebank and _is_spaced(surface)
         if self._treebank:
             words = answer.split()
-            positions = align(memory.words, words)
-            if not spaced and _has_idle_period(words, positions, memory.words):
+            positions = align(surface.words, words)
+            if not spaced and _has_idle_period(words, positions, surface.words):
                 words.pop()
-            gaps = [" "] * len(words) if spaced else blanks(words, self.form.number)
+            gaps = [" "] * len(words) if spaced else spaces_before(words, self.form.number)
         else:
-            words, _, gaps = cut(answer, self.form)
-            positions = align(memory.words, words)
-        if not words and not memory.carried:
+            words, _, gaps = tokenize(answer, self.form)
+            positions = align(surface.words, words)
+        if not words and not surface.carried:
             return ""
-        hand = _Hand.of(memory, self.form, spaced)
+        hand = _WriterStyle.of(surface, self.form, spaced)
         numbers: Iterator[str] = iter(())
-        if self.form.number in memory.words:
-            numbers = iter([s for w, s in zip(memory.words, memory.surfaces, strict=True) if w == self.form.number])
-        carried = list(reversed(memory.carried))
+        if self.form.number in surface.words:
+            numbers = iter([s for w, s in zip(surface.words, surface.surfaces, strict=True) if w == self.form.number])
+        carried = list(reversed(surface.carried))
         parts: list[str] = []
         previous, reached, starts = -1, 0, True
         if gaps:
-            gaps[0] = memory.gaps[0]
+            gaps[0] = surface.gaps[0]
         for word, position, gap in zip(words, positions, gaps, strict=False):
             # A new word stands behind what stood before the words that it is written for; what stood at the end stays.
-            place = position if position != ABSENT else min(reached, len(memory.words) - 1)
+            place = position if position != ABSENT else min(reached, len(surface.words) - 1)
             while carried and carried[-1].before <= place:
                 parts += (carried[-1].gap, carried[-1].surface)
-                gap = memory.gaps[carried.pop().before]
+                gap = surface.gaps[carried.pop().before]
             follows = position == previous + 1
-            parts.append(memory.gaps[position] if follows else gap)
+            parts.append(surface.gaps[position] if follows else gap)
             if word == self.form.number:
                 parts.append(next(numbers, UNKNOWN_NUMBER))
             elif follows:
-                parts.append(memory.surfaces[position])
+                parts.append(surface.surfaces[position])
             else:
                 parts.append(hand.write(word, starts))
             if starts or word in SENTENCE_ENDS:
@@ -202,12 +202,12 @@ class Writer:
             reached = max(reached, position + 1)
         for left in reversed(carried):
             parts += (left.gap, left.surface)
-        parts.append(memory.gaps[-1])
+        parts.append(surface.gaps[-1])
         return "".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
-class _Hand:
+class _WriterStyle:
     """How one line's writer writes a word that the line does not hold in the same place.
 
     Attributes:
@@ -223,21 +223,21 @@ class _Hand:
     accents: Mapping[str, str]
 
     @classmethod
-    def of(cls, memory: Memory, form: Form, spaced: bool) -> _Hand:
-        casing = Casing.of(memory.words, memory.surfaces) if form.lower_case else None
-        typed = " ".join(memory.surfaces)
+    def of(cls, surface: SurfaceForm, form: TextFormat, spaced: bool) -> _WriterStyle:
+        casing = Casing.of(surface.words, surface.surfaces) if form.lower_case else None
+        typed = " ".join(surface.surfaces)
         accents: dict[str, str] = {}
         if not typed.isascii():
             accents = {
                 word: surface.lower() if form.lower_case else surface
-                for word, surface in zip(memory.words, memory.surfaces, strict=True)
+                for word, surface in zip(surface.words, surface.surfaces, strict=True)
                 if not surface.isascii() and surface[0].isalpha()
             }
         if form.tokens == "plain" or spaced:
             return cls(casing, {}, False, accents)
         marks = {
             word: surface
-            for word, surface in zip(memory.words, memory.surfaces, strict=True)
+            for word, surface in zip(surface.words, surface.surfaces, strict=True)
             if word != surface and surface and not surface[0].isalnum()
         }
         return cls(casing, _STRAIGHT_QUOTES | marks, "’" in typed, accents)
@@ -264,12 +264,12 @@ def _single_blanks(answer: str) -> str:
     return " ".join(answer.split())
 
 
-def _is_spaced(memory: Memory) -> bool:
+def _is_spaced(surface: SurfaceForm) -> bool:
     """Say whether the line has blanks before its marks and contractions more often than not."""
     balance = 0
-    for index in range(1, len(memory.words)):
-        if memory.words[index] in _TELLTALES:
-            balance += 1 if memory.gaps[index] else -1
+    for index in range(1, len(surface.words)):
+        if surface.words[index] in _TELLTALES:
+            balance += 1 if surface.gaps[index] else -1
     return balance > 0
 
 

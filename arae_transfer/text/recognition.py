@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from arae_transfer.form.description import Form
-from arae_transfer.form.pieces import CLITICS, MERGED_WORDS, is_number
+from arae_transfer.text.format import TextFormat
+from arae_transfer.text.treebank import CLITICS, MERGED_WORDS, is_number
 
 # A corpus has few words, so most tests are a look into a set; people type others, so the set is bounded.
 _REMEMBERED_WORDS = 2**15
@@ -27,7 +27,7 @@ _TREEBANK_WORD = re.compile(
 _BARE_NUMBER = re.compile(r"\d*\.?\d+")
 
 
-def recognizer(form: Form) -> Callable[[str], bool]:
+def recognizer(form: TextFormat) -> Callable[[str], bool]:
     """Return a test that says whether a line is surely in the form, and not merely in no conflict with it.
 
     "the food was cold" is consistent with a lower-case treebank corpus and with a person who types so: the test says
@@ -65,7 +65,7 @@ def recognizer(form: Form) -> Callable[[str], bool]:
     return is_treebank_form
 
 
-def _is_plain_form(line: str, form: Form) -> bool:
+def _is_plain_form(line: str, form: TextFormat) -> bool:
     if form.lower_case and line != line.lower():
         return False
     if form.number:

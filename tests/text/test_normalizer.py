@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from arae_transfer.errors import AraeError
-from arae_transfer.form import Form, Memory, Writer
-from arae_transfer.form.alignment import ABSENT, align
+from arae_transfer.text import Normalizer, SurfaceForm, TextFormat
+from arae_transfer.text.alignment import ABSENT, align
 
-REVIEWS = Form(lower_case=True, tokens="penn-treebank", number="_num_")
+REVIEWS = TextFormat(lower_case=True, tokens="penn-treebank", number="_num_")
 ALL_FORMS = [
-    Form(lower_case=lower_case, tokens=tokens, number=number)  # type: ignore[arg-type]
+    TextFormat(lower_case=lower_case, tokens=tokens, number=number)  # type: ignore[arg-type]
     for lower_case, tokens, number in itertools.product(
         (False, True), ("plain", "penn-treebank"), ("", "_num_", "<n>", "NUM")
     )
@@ -106,7 +106,7 @@ ANSWERS = [
     ("THE FOOD WAS COLD!", "the food was n't cold , i loved it !", "THE FOOD WASN'T COLD, I LOVED IT!"),
     ("The Worst Place In Town", "the best place of all , i ca n't wait", "The Best Place Of All, I Can't Wait"),
     ("OK!", "great !", "Great!"),
-    # a writer without capitals, marks or both
+    # a normalizer without capitals, marks or both
     ("the food was cold", "i love the warm food .", "i love the warm food"),
     ("the food was cold", "the food was n't cold !", "the food wasn't cold!"),
     ("the food wasn't good.", "i 'd say it 's good .", "i'd say it's good."),
@@ -168,13 +168,13 @@ HOSTILE_UNITS = [
 HOSTILE_UNITS += ["a@", "a@b.", "a.b", "_num_", ") ", "Mr. ", "``", "$ ", "10pm", "cannot ", ": ) ", "i "]
 
 
-def there_and_back(writer: Writer, line: str) -> str:
-    text, memory = writer.to_corpus(line)
-    return writer.from_corpus(text, memory)
+def there_and_back(normalizer: Normalizer, line: str) -> str:
+    text, surface = normalizer.normalize(line)
+    return normalizer.restore(text, surface)
 
 
 def test_every_field_says_what_it_means() -> None:
-    assert all(field.metadata["help"].endswith(".") for field in dataclasses.fields(Form))
+    assert all(field.metadata["help"].endswith(".") for field in dataclasses.fields(TextFormat))
 
 
 @pytest.mark.parametrize(
@@ -183,76 +183,76 @@ def test_every_field_says_what_it_means() -> None:
 )
 def test_a_form_that_makes_no_sense_is_refused(settings: dict[str, str]) -> None:
     with pytest.raises(AraeError):
-        Form(**settings)  # type: ignore[arg-type]
+        TextFormat(**settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("choice", ["auto", "ordinary", "corpus"])
 def test_the_default_form_is_ordinary_writing(choice: str) -> None:
-    writer = Writer(Form(), choice)  # type: ignore[arg-type]
+    normalizer = Normalizer(TextFormat(), choice)  # type: ignore[arg-type]
     for line, _ in ORDINARY_LINES:
-        text, memory = writer.to_corpus(line)
-        assert (text, bool(memory)) == (line, False)
-        assert writer.from_corpus(line, memory) == line
+        text, surface = normalizer.normalize(line)
+        assert (text, bool(surface)) == (line, False)
+        assert normalizer.restore(line, surface) == line
 
 
 @pytest.mark.parametrize("line", CORPUS_LINES)
 def test_a_line_in_the_form_is_left_alone_and_answered_in_it(line: str) -> None:
-    writer = Writer(REVIEWS)
-    assert writer.to_corpus(line) == (line, Memory())
-    assert writer.from_corpus("i wo n't pay $ _num_ .", Memory()) == "i wo n't pay $ _num_ ."
+    normalizer = Normalizer(REVIEWS)
+    assert normalizer.normalize(line) == (line, SurfaceForm())
+    assert normalizer.restore("i wo n't pay $ _num_ .", SurfaceForm()) == "i wo n't pay $ _num_ ."
 
 
 @pytest.mark.parametrize(("line", "corpus_line"), ORDINARY_LINES)
 def test_ordinary_writing_becomes_the_corpus_form(line: str, corpus_line: str) -> None:
-    assert Writer(REVIEWS).to_corpus(line)[0] == corpus_line
-    assert Writer(REVIEWS, "ordinary").to_corpus(line)[0] == corpus_line
+    assert Normalizer(REVIEWS).normalize(line)[0] == corpus_line
+    assert Normalizer(REVIEWS, "ordinary").normalize(line)[0] == corpus_line
 
 
 @pytest.mark.parametrize("line", [line for line, _ in ORDINARY_LINES])
 def test_a_repeated_line_is_as_typed_in_every_form(line: str) -> None:
     for form in ALL_FORMS:
-        for writer in (Writer(form), Writer(form, "ordinary")):
-            assert there_and_back(writer, line) == line, form
+        for normalizer in (Normalizer(form), Normalizer(form, "ordinary")):
+            assert there_and_back(normalizer, line) == line, form
 
 
 @pytest.mark.parametrize(("line", "answer", "written"), ANSWERS)
 def test_an_answer_is_written_as_the_line_was(line: str, answer: str, written: str) -> None:
-    writer = Writer(REVIEWS)
-    assert writer.from_corpus(answer, writer.to_corpus(line)[1]) == written
+    normalizer = Normalizer(REVIEWS)
+    assert normalizer.restore(answer, normalizer.normalize(line)[1]) == written
 
 
 def test_the_choice_decides_for_every_line() -> None:
     line = "the table for 10-15 was n't ready ."
-    assert Writer(REVIEWS).to_corpus(line)[0] == line
-    assert Writer(REVIEWS, "ordinary").to_corpus(line)[0] == "the table for _num_ was n't ready ."
+    assert Normalizer(REVIEWS).normalize(line)[0] == line
+    assert Normalizer(REVIEWS, "ordinary").normalize(line)[0] == "the table for _num_ was n't ready ."
     typed = "The table for 12 wasn't ready."
-    corpus = Writer(REVIEWS, "corpus")
-    assert corpus.to_corpus(typed) == (typed, Memory())
-    assert corpus.from_corpus("it 's  ready\n.", Memory()) == "it 's ready ."
+    corpus = Normalizer(REVIEWS, "corpus")
+    assert corpus.normalize(typed) == (typed, SurfaceForm())
+    assert corpus.restore("it 's  ready\n.", SurfaceForm()) == "it 's ready ."
 
 
 def test_a_lower_case_plain_corpus_keeps_its_marks() -> None:
-    writer = Writer(Form(lower_case=True))
-    text, memory = writer.to_corpus("I hate Joe's, it's “bad”!")
+    normalizer = Normalizer(TextFormat(lower_case=True))
+    text, surface = normalizer.normalize("I hate Joe's, it's “bad”!")
     assert text == "i hate joe's, it's “bad”!"
-    assert writer.from_corpus("i love joe's. it's “good”!", memory) == "I love Joe's. It's “good”!"
-    assert writer.to_corpus("it's bad.") == ("it's bad.", Memory())
+    assert normalizer.restore("i love joe's. it's “good”!", surface) == "I love Joe's. It's “good”!"
+    assert normalizer.normalize("it's bad.") == ("it's bad.", SurfaceForm())
 
 
 def test_a_plain_corpus_with_a_placeholder() -> None:
-    writer = Writer(Form(number="NUM"))
-    text, memory = writer.to_corpus("We paid $1,200 for 10-15 (or 3.5) in NUMBERS, 2nd class.")
+    normalizer = Normalizer(TextFormat(number="NUM"))
+    text, surface = normalizer.normalize("We paid $1,200 for 10-15 (or 3.5) in NUMBERS, 2nd class.")
     assert text == "We paid $NUM for NUM (or NUM) in NUMBERS, 2nd class."
-    assert writer.from_corpus("NUM or $NUM; NUM, NUM!", memory) == "1,200 or $10-15; 3.5, X!"
-    assert writer.to_corpus("We paid $NUM.") == ("We paid $NUM.", Memory())
+    assert normalizer.restore("NUM or $NUM; NUM, NUM!", surface) == "1,200 or $10-15; 3.5, X!"
+    assert normalizer.normalize("We paid $NUM.") == ("We paid $NUM.", SurfaceForm())
 
 
 def test_a_treebank_corpus_with_capitals_keeps_them() -> None:
-    writer = Writer(Form(tokens="penn-treebank"))
-    text, memory = writer.to_corpus("Joe wasn't in Vegas, I paid $12.")
+    normalizer = Normalizer(TextFormat(tokens="penn-treebank"))
+    text, surface = normalizer.normalize("Joe wasn't in Vegas, I paid $12.")
     assert text == "Joe was n't in Vegas , I paid $ 12 ."
     assert (
-        writer.from_corpus("Jim was in Reno , he did n't pay $ 12 .", memory) == "Jim was in Reno, he didn't pay $12."
+        normalizer.restore("Jim was in Reno , he did n't pay $ 12 .", surface) == "Jim was in Reno, he didn't pay $12."
     )
 
 
@@ -265,41 +265,41 @@ def test_no_character_breaks_a_line_or_raises() -> None:
     letters += ["n't", "'s", "``", "''", "...", "_num_", "can not", "gonna", "http://", "10pm", "Mr.", "é\u0301"]
     generator = random.Random(7)
     for form in ALL_FORMS:
-        for writer in (Writer(form), Writer(form, "ordinary"), Writer(form, "corpus")):
+        for normalizer in (Normalizer(form), Normalizer(form, "ordinary"), Normalizer(form, "corpus")):
             for _ in range(60):
                 line = "".join(generator.choices(letters[len(breaks) :], k=generator.randrange(25)))
                 broken = "".join(generator.choices(letters, k=generator.randrange(25)))
-                text, memory = writer.to_corpus(line)
-                assert len(writer.from_corpus(broken, memory).splitlines()) <= 1
-                assert len(there_and_back(writer, broken + "A").splitlines()) <= 1
-                if memory:
+                text, surface = normalizer.normalize(line)
+                assert len(normalizer.restore(broken, surface).splitlines()) <= 1
+                assert len(there_and_back(normalizer, broken + "A").splitlines()) <= 1
+                if surface:
                     shown = line.replace("\x00", " ").replace("\x1b", " ")
-                    assert writer.from_corpus(text, memory) == shown, (form, line)
+                    assert normalizer.restore(text, surface) == shown, (form, line)
 
 
 @pytest.mark.parametrize("unit", HOSTILE_UNITS)
 def test_the_time_for_a_long_line_grows_with_its_length(unit: str) -> None:
     line = (unit * 30_000)[:30_000]
     began = time.process_time()
-    for form in (REVIEWS, Form(lower_case=True, number="_num_")):
-        writer = Writer(form)
-        text, memory = writer.to_corpus(line)
-        writer.from_corpus(text[::-1], memory)
+    for form in (REVIEWS, TextFormat(lower_case=True, number="_num_")):
+        normalizer = Normalizer(form)
+        text, surface = normalizer.normalize(line)
+        normalizer.restore(text[::-1], surface)
     assert time.process_time() - began < 4.0  # ten times what it takes; its square is far beyond
 
 
 def test_a_line_of_a_hundred_thousand_characters_is_answered() -> None:
     line = ("Joe's soup (at 7:30pm) wasn't \"good\", and it cost $12! " * 2_000)[:100_000]
-    assert there_and_back(Writer(REVIEWS), line) == line
+    assert there_and_back(Normalizer(REVIEWS), line) == line
 
 
 def test_threads_may_share_a_writer() -> None:
-    writer = Writer(REVIEWS)
+    normalizer = Normalizer(REVIEWS)
     lines = [line for line, _ in ORDINARY_LINES] * 20 + CORPUS_LINES * 20
     random.Random(5).shuffle(lines)
     with ThreadPoolExecutor(8) as pool:
-        converted = list(pool.map(writer.to_corpus, lines))
-        answers = list(pool.map(lambda pair: writer.from_corpus(*pair), converted))
+        converted = list(pool.map(normalizer.normalize, lines))
+        answers = list(pool.map(lambda pair: normalizer.restore(*pair), converted))
     assert answers == lines
 
 
@@ -319,9 +319,9 @@ def test_words_are_found_again_once_each() -> None:
 
 def test_only_the_standard_library_is_imported() -> None:
     program = (
-        "import sys; from arae_transfer.form import Form, Writer; "
-        "writer = Writer(Form(True, 'penn-treebank', '_num_')); "
-        "print(writer.from_corpus('it was n\\'t bad !', writer.to_corpus('It was bad!')[1])); "
+        "import sys; from arae_transfer.text import TextFormat, Normalizer; "
+        "normalizer = Normalizer(TextFormat(True, 'penn-treebank', '_num_')); "
+        "print(normalizer.restore('it was n\\'t bad !', normalizer.normalize('It was bad!')[1])); "
         "names = {name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names; "
         "print(sorted(name for name in names if name.isidentifier() and not name.startswith('_')))"
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from arae_transfer.text.abbreviations import ABBREVIATIONS
+
 LONG = ("split", "keep", "truncate")
 
 # A final mark with what closes after it, tags among that, and blanks or HTML's line breaks before more text. The mark
@@ -18,9 +20,6 @@ _END = re.compile(
     re.VERBOSE,
 )
 _MARK = re.compile("[.!?…]")
-# Before a period these do not end a sentence; nor does a single letter, as in "J. Smith", or "e.g.", "p.m.".
-_TITLES = frozenset(["mr", "mrs", "ms", "dr", "prof", "st", "mt", "ft", "jr", "sr"])
-_ABBREVIATIONS = _TITLES | {"vs", "etc", "approx", "inc", "ltd", "co", "corp", "dept", "est", "oz", "lb"}
 _CONTENT = re.compile(r"""[^\s.!?…'"”’)\]]""")
 _LONGEST_WORD = 16
 _CLAUSE = re.compile(r"(?<=[,;:])\s++|(?<!\s)\s++(?=(?:--?|–|—|but|and|because|so|which)\s)", re.IGNORECASE)
@@ -28,7 +27,7 @@ _BLANKS = re.compile(r"\s+")
 
 
 @dataclass(slots=True)
-class Pieces:
+class SentenceSplit:
     """A line in pieces; it is not frozen, which would take three times as long to make.
 
     Attributes:
@@ -48,7 +47,7 @@ class Pieces:
         return "".join(parts)
 
 
-def cut_into_sentences(line: str) -> Pieces:
+def split_sentences(line: str) -> SentenceSplit:
     """Cut a line after each sentence; nothing but the blanks between sentences is left out of the pieces.
 
     A period after an abbreviation, a single letter or a letter between periods ends no sentence, nor do dots before a
@@ -58,7 +57,7 @@ def cut_into_sentences(line: str) -> Pieces:
     mark = _MARK.search(body)
     if mark is None or mark.end() == len(body):
         # As most lines are: nothing stands behind the only final mark.
-        return Pieces((line,))
+        return SentenceSplit((line,))
     texts, gaps, start = [], [], 0
     content = _CONTENT.search(line)
     for match in _END.finditer(line):
@@ -69,7 +68,7 @@ def cut_into_sentences(line: str) -> Pieces:
         gaps.append(match[gap])
         start = match.end(gap)
         content = _CONTENT.search(line, start)
-    return Pieces((*texts, line[start:]), tuple(gaps))
+    return SentenceSplit((*texts, line[start:]), tuple(gaps))
 
 
 def _ends(match: re.Match[str], line: str) -> bool:
@@ -80,11 +79,12 @@ def _ends(match: re.Match[str], line: str) -> bool:
         before = re.split(r"[\s.!?]", line[max(0, match.start() - _LONGEST_WORD) : match.start()].lower())
         word = before[-1].lstrip("(['\"")
         dotted = line.startswith(".", match.start() - len(before[-1]) - 1)  # the last letters of "e.g." or "p.m."
-        return not (word in _ABBREVIATIONS or dotted or (len(word) == 1 and word.isalpha() and word != "i"))
+        # Nor does a single letter end a sentence, as in "J. Smith", or "e.g.", "p.m.".
+        return not (word in ABBREVIATIONS or dotted or (len(word) == 1 and word.isalpha() and word != "i"))
     return not (following.islower() and not match["marks"].strip(".…"))
 
 
-def cut_in_two(text: str) -> Pieces | None:
+def split_in_two(text: str) -> SentenceSplit | None:
     """Cut a text near its middle: between two clauses if it has any, otherwise between words; None: it is one word."""
     middle = len(text) / 2
     inner = (len(text) - len(text.lstrip()), len(text.rstrip()))
@@ -93,5 +93,5 @@ def cut_in_two(text: str) -> Pieces | None:
         near = [match for match in places if abs(match.start() - middle) <= reach]
         if near:
             best = min(near, key=lambda match: abs(match.start() - middle))
-            return Pieces((text[: best.start()], text[best.end() :]), (best[0],))
+            return SentenceSplit((text[: best.start()], text[best.end() :]), (best[0],))
     return None

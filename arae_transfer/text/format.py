@@ -8,11 +8,11 @@ from typing import Literal, get_args
 from arae_transfer.errors import AraeError
 
 Separation = Literal["plain", "penn-treebank"]
-FormChoice = Literal["auto", "ordinary", "corpus"]
+FormatChoice = Literal["auto", "ordinary", "corpus"]
 
 
 @dataclass(frozen=True)
-class Form:
+class TextFormat:
     """The way in which a corpus is written; the default is ordinary writing, left as it is.
 
     Raises:

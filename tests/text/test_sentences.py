@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from arae_transfer.errors import AraeError
-from arae_transfer.runtime.long_lines import cut_in_two, cut_into_sentences
 from arae_transfer.runtime.rewriter import LONGEST_SPLIT, Rewriter
+from arae_transfer.text.sentences import split_in_two, split_sentences
 
 SENTENCES = ["the food was cold .", "great place , i will come back !", "we waited an hour ?"]
 
@@ -40,7 +40,7 @@ def rewriter(pristine_model: Path) -> Rewriter:
     ],
 )
 def test_lines_are_cut_where_sentences_end(line: str, pieces: list[str] | None) -> None:
-    assert list(cut_into_sentences(line).texts) == (pieces or [line])
+    assert list(split_sentences(line).texts) == (pieces or [line])
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -70,19 +70,19 @@ def test_pieces_joined_are_the_line(seed: int) -> None:
     ]
     for _ in range(200):
         line = "".join(generator.choices(parts, k=generator.randrange(20)))
-        cut = cut_into_sentences(line)
+        cut = split_sentences(line)
         assert cut.join(list(cut.texts)) == line
-        if (halves := cut_in_two(line)) is not None:
+        if (halves := split_in_two(line)) is not None:
             assert halves.join(list(halves.texts)) == line
             assert all(text.strip() for text in halves.texts)
 
 
 def test_a_text_is_cut_between_clauses_near_its_middle() -> None:
-    cut = cut_in_two("it was cold and we were tired, so we left before the meal")
+    cut = split_in_two("it was cold and we were tired, so we left before the meal")
     assert cut is not None and cut.texts == ("it was cold and we were tired,", "so we left before the meal")
-    cut = cut_in_two("one two three four")
+    cut = split_in_two("one two three four")
     assert cut is not None and cut.texts == ("one two", "three four")
-    assert cut_in_two("unbreakable") is None
+    assert split_in_two("unbreakable") is None
 
 
 @pytest.mark.parametrize("gap", [" ", "   ", "\t", "\u00a0 "])

@@ -1,0 +1,10 @@
+"""Words that a period may follow without ending a sentence; one list for splitting and for tokenizing."""
+
+from __future__ import annotations
+
+# They stand before a name or a number, so that a capital after them begins no sentence either.
+TITLES = frozenset(("mr", "mrs", "ms", "dr", "prof", "st", "mt", "ft", "vs"))
+OTHER_ABBREVIATIONS = frozenset(
+    """approx ave blvd co corp dept est etc hwy inc jr lb ltd oz rd sr""".split()  # noqa: SIM905
+)
+ABBREVIATIONS = TITLES | OTHER_ABBREVIATIONS
