@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from arae_transfer.runtime.candidates import Choice, Ranking
+    from arae_transfer.runtime.decoding import DecodingOptions
+    from arae_transfer.runtime.reranking import Ranking
     from arae_transfer.runtime.rewriter import Rewriter
 
-__all__ = ["Choice", "Ranking", "__version__", "load"]
+__all__ = ["DecodingOptions", "Ranking", "__version__", "load"]
 
 __version__ = "0.1.0"
 
@@ -28,8 +29,8 @@ def load(
             close enough.
 
     Returns:
-        A rewriter, whose ``transfer(lines, to=...)`` yields one answer per line, in order. With a ``Choice`` the
-        answer is the best of several candidates, and ``rewrites`` tells all of them with their scores.
+        A rewriter, whose ``transfer(lines, to=...)`` yields one answer per line, in order. With ``DecodingOptions``
+        the answer is the best of several candidates, and ``rewrites`` tells all of them with their scores.
 
     Raises:
         AraeError: There is no such model, or it is damaged, or the device cannot be used.
@@ -41,8 +42,17 @@ def load(
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 -- the type of what is asked for
     """Look up what is rarely asked for only then: importing it costs start-up time."""
-    if name in ("Choice", "Ranking"):
-        from arae_transfer.runtime import candidates
+    if name == "Choice":
+        import warnings
 
-        return getattr(candidates, name)
+        warnings.warn("arae_transfer.Choice is now arae_transfer.DecodingOptions", DeprecationWarning, stacklevel=2)
+        name = "DecodingOptions"
+    if name == "DecodingOptions":
+        from arae_transfer.runtime.decoding import DecodingOptions
+
+        return DecodingOptions
+    if name == "Ranking":
+        from arae_transfer.runtime.reranking import Ranking
+
+        return Ranking
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,8 @@ import torch
 
 from arae_transfer.bench.transfer import Rewrite
 from arae_transfer.export.weights import storable
-from arae_transfer.runtime.rewriter import LONGEST_GROWTH, pad
+from arae_transfer.runtime.batching import pad
+from arae_transfer.runtime.decoding import LONGEST_GROWTH
 from arae_transfer.tokenizer import END_ID
 from arae_transfer.training.checkpoint import load_run
 

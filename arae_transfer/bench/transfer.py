@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from arae_transfer.runtime.candidates import GREEDY, Choice
+from arae_transfer.runtime.decoding import GREEDY, DecodingOptions
 from arae_transfer.runtime.rewriter import Rewriter
 
 _ROUNDS = 3
 _ALONE = 40
 # What the PyTorch loop does too; matrix products alone are counted for it.
-_GREEDY = Choice(beam=1, if_unchanged="keep")
+_GREEDY = DecodingOptions(beam=1, if_unchanged="keep")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def measure_transfer(
         into = (report.latency_searching, report.throughput_searching)
         ways += [_Way.of(rewriter, to, GREEDY, *into) for rewriter in rewriters.values()]
     for rewriter in rewriters.values():
-        rewriter.prepare(to, choice=_GREEDY)
+        rewriter.prepare(to, options=_GREEDY)
         rewriter.prepare(to)
     for way in ways:
         way.rewrite(lines, batch_sizes[0])
@@ -138,12 +138,12 @@ class _Way:
         cls,
         rewriter: Rewriter,
         to: str,
-        choice: Choice,
+        options: DecodingOptions,
         latency: dict[str, Latency],
         throughput: dict[str, dict[int, float]],
     ) -> _Way:
         def rewrite(lines: Sequence[str], size: int) -> object:
-            return rewriter.rewrite_chunk(lines, to, batch_size=size, choice=choice)
+            return rewriter.rewrite_chunk(lines, to, batch_size=size, options=options)
 
         return cls(rewriter.variant, rewrite, latency, throughput)
 

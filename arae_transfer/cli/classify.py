@@ -82,8 +82,8 @@ def classify(
 
     with quick_start():
         from arae_transfer.cli.answers import open_answers
+        from arae_transfer.runtime.batching import BATCHES_PER_CHUNK
         from arae_transfer.runtime.classifier import Classifier
-        from arae_transfer.runtime.rewriter import BATCHES_PER_CHUNK
         from arae_transfer.runtime.stream import LineReader
 
         classifier = Classifier.load(folder.root, device=device, threads=threads, form=form)
@@ -116,7 +116,7 @@ def _as_text(line: Line, verdict: Verdict) -> str:
 
 
 def _as_tsv(line: Line, verdict: Verdict) -> str:
-    from arae_transfer.runtime.rewriter import one_line
+    from arae_transfer.runtime.preparation import one_line
 
     return f"{verdict.label}\t{one_line(line.text)}\n"
 

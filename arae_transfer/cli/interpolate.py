@@ -104,7 +104,7 @@ def interpolate(
     from arae_transfer.cli.answers import open_answers
     from arae_transfer.runtime.code_space import CodeSpace
     from arae_transfer.runtime.paths import PATHS
-    from arae_transfer.runtime.rewriter import make_normalizer
+    from arae_transfer.runtime.preparation import make_normalizer
     from arae_transfer.runtime.sessions import Sessions
 
     if path not in PATHS:

@@ -12,9 +12,10 @@ from arae_transfer.cli.command import report
 from arae_transfer.runtime.model_folder import FP16
 
 if TYPE_CHECKING:
-    from arae_transfer.runtime.candidates import Choice
+    from arae_transfer.runtime.decoding import DecodingOptions
     from arae_transfer.runtime.model_folder import ModelFolder
-    from arae_transfer.runtime.rewriter import Rewrite, Rewriter
+    from arae_transfer.runtime.rewrite import Rewrite
+    from arae_transfer.runtime.rewriter import Rewriter
     from arae_transfer.runtime.stream import Line
 
 
@@ -71,7 +72,7 @@ class Messages:
         self._unread += sum(rewrite.unread > 0 for rewrite in rewrites)
         self._classes.update(rewrite.source_class for rewrite in rewrites if rewrite.source_class is not None)
 
-    def finished(self, class_name: str, choice: Choice) -> None:
+    def finished(self, class_name: str, options: DecodingOptions) -> None:
         """Say what was changed, and with ``--verbose`` how fast it went."""
         if self._quiet:
             return
@@ -86,9 +87,9 @@ class Messages:
         self._say(self._unfinished, "answered with a text that was stopped before its end")
         if self._classes:
             report("found: " + ", ".join(f"{number:,} {name}" for name, number in self._classes.most_common()))
-        done = "left so" if choice.if_already == "keep" else "rewritten all the same"
+        done = "left so" if options.if_already == "keep" else "rewritten all the same"
         self._say(self._already, f"already {class_name}, in whole or in part, and {done}")
-        least = f"no candidate was {choice.min_confidence:g} sure to be {class_name}"
+        least = f"no candidate was {options.min_confidence:g} sure to be {class_name}"
         self._say(self._unsure, f"left unchanged, in whole or in part: {least}")
         if self._verbose:
             seconds = time.perf_counter() - self._ready

@@ -147,7 +147,7 @@ def offset(
         from arae_transfer.cli.answers import open_answers
         from arae_transfer.runtime.code_space import CodeSpace
         from arae_transfer.runtime.offsets import Offset, Pool, encoded_pool, generated_pool, with_word
-        from arae_transfer.runtime.rewriter import make_normalizer, one_line
+        from arae_transfer.runtime.preparation import make_normalizer, one_line
         from arae_transfer.runtime.sessions import Sessions
         from arae_transfer.runtime.stream import LineReader
 

@@ -34,8 +34,9 @@ from arae_transfer.layout import list_models
 from arae_transfer.runtime.model_folder import ModelFolder
 
 if TYPE_CHECKING:
-    from arae_transfer.runtime.candidates import Candidate, Choice
-    from arae_transfer.runtime.rewriter import Rewrite
+    from arae_transfer.runtime.decoding import DecodingOptions
+    from arae_transfer.runtime.reranking import ScoredHypothesis
+    from arae_transfer.runtime.rewrite import Rewrite
     from arae_transfer.runtime.stream import Line, Source
 
 CANDIDATES = "Candidates"
@@ -88,9 +89,9 @@ def transfer(
         bool,
         typer.Option(
             "--json",
-            help="Write one JSON object a line: source, output, to, tokens, truncated, unfinished, pieces, kept, "
-            "unread, repaired; candidates with their scores, and unsure, where there are candidates; from and already "
-            "with --from.",
+            help="Write one JSON object a line: source, output, to, tokens, truncated, unfinished, status, pieces, "
+            "kept, unread, repaired; candidates with their scores, and unsure, where there are candidates; from and "
+            "already with --from.",
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = False,
@@ -247,7 +248,9 @@ def transfer(
             ctx.fail(f"Option '{name}' needs {needed}.")
     if beam is not None and sample is not None:
         ctx.fail("Options '--beam' and '--sample' exclude each other.")
-    choice = _choice(beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged)
+    options = _decoding_options(
+        beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged
+    )
     folder = ModelFolder.find(model)
     folder.require_rewriting()
     class_name = folder.match_class(to)
@@ -259,14 +262,16 @@ def transfer(
         from arae_transfer.runtime.sessions import Sessions
 
         sessions = Sessions(folder, device, threads, variant)
-        sessions.open_early(class_name, searching=choice.settled(folder.beam).searches)  # while the rest is imported
+        sessions.open_early(
+            class_name, searching=options.resolve(folder.beam).needs_hypotheses
+        )  # while the rest is imported
 
         from arae_transfer.cli.answers import open_answers
         from arae_transfer.runtime.rewriter import Rewriter
         from arae_transfer.runtime.stream import LineReader
 
         rewriter = Rewriter(sessions)
-        rewriter.prepare(class_name, form, choice)
+        rewriter.prepare(class_name, form, options)
 
     with open_answers(output) as write:
         messages.ready(rewriter, class_name, names)
@@ -279,17 +284,17 @@ def transfer(
                     batch_size=batch_size,
                     form=form,
                     long=long,
-                    choice=choice,
+                    options=options,
                 )
-                answers = (render(line, each, choice) for line, each in zip(chunk, rewrites, strict=True))
+                answers = (render(line, each, options) for line, each in zip(chunk, rewrites, strict=True))
                 write("".join(answers).encode())
                 messages.count(chunk, rewrites)
                 advance(sum(line.size for line in chunk))
-    messages.finished(class_name, choice)
+    messages.finished(class_name, options)
     leave_at_once()
 
 
-def _choice(
+def _decoding_options(
     beam: int | None,
     sample: int | None,
     temperature: float | None,
@@ -300,14 +305,15 @@ def _choice(
     source: str | None,
     if_already: str | None,
     if_unchanged: str | None,
-) -> Choice:
-    """Return how answers are chosen; what was not said is as a choice is without it.
+) -> DecodingOptions:
+    """Return how answers are chosen; what was not said is as a options is without it.
 
     Raises:
         AraeError: A value is out of range, or two do not go together.
     """
     with quick_start():
-        from arae_transfer.runtime.candidates import Choice, Ranking
+        from arae_transfer.runtime.decoding import DecodingOptions
+        from arae_transfer.runtime.reranking import Ranking
 
     if if_unchanged is not None and beam is None and not sample and n_best is None:
         beam = 1  # it is about the one greedy rewrite
@@ -323,7 +329,7 @@ def _choice(
         "if_already": if_already,
         "if_unchanged": if_unchanged,
     }
-    return Choice(**{name: value for name, value in said.items() if value is not None})
+    return DecodingOptions(**{name: value for name, value in said.items() if value is not None})
 
 
 @contextmanager
@@ -382,17 +388,17 @@ def _standard_input() -> Source:
     return Source("standard input", lambda: nullcontext(getattr(stream, "raw", stream)))
 
 
-def _as_text(line: Line, rewrite: Rewrite, choice: Choice) -> str:
+def _as_text(line: Line, rewrite: Rewrite, options: DecodingOptions) -> str:
     return f"{rewrite.output}\n"
 
 
-def _as_tsv(line: Line, rewrite: Rewrite, choice: Choice) -> str:
-    from arae_transfer.runtime.rewriter import one_line
+def _as_tsv(line: Line, rewrite: Rewrite, options: DecodingOptions) -> str:
+    from arae_transfer.runtime.preparation import one_line
 
     return "\t".join(one_line(text).replace("\t", " ") for text in (line.text, rewrite.output)) + "\n"
 
 
-def _as_json(line: Line, rewrite: Rewrite, choice: Choice) -> str:
+def _as_json(line: Line, rewrite: Rewrite, options: DecodingOptions) -> str:
     record: dict[str, Any] = {
         "source": line.text,
         "output": rewrite.output,
@@ -400,15 +406,16 @@ def _as_json(line: Line, rewrite: Rewrite, choice: Choice) -> str:
         "tokens": rewrite.tokens,
         "truncated": rewrite.truncated,
         "unfinished": rewrite.unfinished,
+        "status": rewrite.status,
         "pieces": rewrite.pieces,
         "kept": rewrite.kept,
         "unread": rewrite.unread,
         "repaired": line.repaired,
     }
-    if choice.source is not None:
+    if options.source is not None:
         record |= {"from": rewrite.source_class, "already": rewrite.already}
-    if choice.searches:
-        record |= {"unsure": rewrite.unsure, "candidates": [_candidate(each) for each in rewrite.candidates]}
+    if options.needs_hypotheses:
+        record |= {"unsure": rewrite.unsure, "candidates": [_scores_of(each) for each in rewrite.candidates]}
     return json_line(record)
 
 
@@ -419,11 +426,12 @@ def json_line(record: Mapping[str, Any]) -> str:
     return re.sub("[\x7f-\x9f\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
 
 
-def _candidate(candidate: Candidate) -> dict[str, Any]:
+def _scores_of(hypothesis: ScoredHypothesis) -> dict[str, Any]:
     numbers = {
-        name: round(getattr(candidate, name), DECIMALS) for name in ("score", "style", "fluency", "content", "language")
+        name: round(getattr(hypothesis, name), DECIMALS)
+        for name in ("score", "style", "fluency", "content", "language")
     }
-    return {"output": candidate.output, **numbers, "unfinished": candidate.unfinished}
+    return {"output": hypothesis.output, **numbers, "unfinished": hypothesis.unfinished}
 
 
 @contextmanager

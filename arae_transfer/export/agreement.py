@@ -10,7 +10,7 @@ import torch
 
 from arae_transfer.export.parity import Row, decoding_feed, open_graph
 from arae_transfer.model.arae import ARAE
-from arae_transfer.runtime.rewriter import pad
+from arae_transfer.runtime.batching import pad
 from arae_transfer.tokenizer import END_ID, PAD_ID
 
 # What another arithmetic may cost, in points of a hundred, before it has to be asked for. Both are losses against the

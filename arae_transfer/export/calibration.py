@@ -16,7 +16,7 @@ from arae_transfer.export.graph import Graph, Storage
 from arae_transfer.export.parity import MOST_PROBES, Float32, Int64, Row, evenly_spaced, open_graph, probe_rows
 from arae_transfer.export.quantization import ObservingGraph, QuantizedGraph
 from arae_transfer.model.arae import ARAE
-from arae_transfer.runtime.rewriter import pad
+from arae_transfer.runtime.batching import pad
 from arae_transfer.tokenizer import Tokenizer
 
 _BATCH = 64

@@ -31,7 +31,7 @@ from arae_transfer.export.decoding_loop import DecodingLoop, Description, count_
 from arae_transfer.export.graph import Graph, Storage, make_model, value
 from arae_transfer.export.parity import REQUIRED_SHARE, Row, decoding_feed, open_graph, read_inputs
 from arae_transfer.model.decoder import Decoder
-from arae_transfer.runtime.rewriter import pad
+from arae_transfer.runtime.batching import pad
 from arae_transfer.tokenizer import END_ID, PAD_ID
 
 # The log-probability of what must not be chosen: far below any sentence's, and still a number after many additions.

@@ -27,8 +27,8 @@ from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.model.code_space import CodeClassifier
 from arae_transfer.recipe import Recipe
+from arae_transfer.runtime.batching import pad
 from arae_transfer.runtime.model_folder import CLASSIFICATION, FORMAT, FORMAT_VERSION
-from arae_transfer.runtime.rewriter import pad
 from arae_transfer.tokenizer import SPECIAL_IDS, Tokenizer
 
 GREATEST_DIFFERENCE = 1e-4

@@ -14,7 +14,7 @@ import torch
 
 from arae_transfer.errors import AraeError
 from arae_transfer.model.arae import ARAE
-from arae_transfer.runtime.rewriter import pad
+from arae_transfer.runtime.batching import pad
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID, Tokenizer
 
 # An export is refused when fewer rewrites are those of the model, near ties apart, or when a code differs by more.

@@ -15,7 +15,7 @@ from arae_transfer.export.restore import exported_recipe, restore_generator, res
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.runtime.model_folder import ModelFolder
-from arae_transfer.runtime.rewriter import load_tokenizer
+from arae_transfer.runtime.preparation import load_tokenizer
 
 
 def rebuild_export(

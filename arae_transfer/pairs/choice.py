@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from arae_transfer.language_model.ngram import NgramLanguageModel
 from arae_transfer.linear_classifier import LinearClassifier
-from arae_transfer.runtime.candidates import only_appends
+from arae_transfer.runtime.reranking import only_appends
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,19 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from arae_transfer.runtime.batching import BATCH_SIZE, BATCHES_PER_CHUNK, pad
 from arae_transfer.runtime.model_folder import ModelFolder
-from arae_transfer.runtime.rewriter import (
-    BATCH_SIZE,
-    BATCHES_PER_CHUNK,
-    CHARACTERS_PER_TOKEN,
-    bound,
-    load_tokenizer,
-    make_normalizer,
-    one_line,
-    pad,
-    style_scores,
-    wrong_shape,
-)
+from arae_transfer.runtime.preparation import CHARACTERS_PER_TOKEN, bound, load_tokenizer, make_normalizer, one_line
+from arae_transfer.runtime.reranking import style_scores, wrong_shape
 from arae_transfer.runtime.sessions import Sessions
 from arae_transfer.tokenizer import END_ID
 

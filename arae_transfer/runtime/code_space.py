@@ -13,9 +13,12 @@ import onnxruntime
 
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout
+from arae_transfer.runtime.batching import BATCH_SIZE, BATCHES_PER_CHUNK, pad
+from arae_transfer.runtime.decoding import LONGEST_GROWTH
 from arae_transfer.runtime.model_folder import ModelFolder
+from arae_transfer.runtime.parallel import map_in_parallel
 from arae_transfer.runtime.paths import Code, interpolate
-from arae_transfer.runtime.rewriter import BATCH_SIZE, BATCHES_PER_CHUNK, LONGEST_GROWTH, one_line, pad
+from arae_transfer.runtime.preparation import one_line
 from arae_transfer.runtime.sessions import Int64, Sessions
 from arae_transfer.tokenizer import END_ID, Tokenizer
 
@@ -266,7 +269,7 @@ class CodeSpace(CodeGenerator):
                 decoded[place] = Decoded(text, END_ID not in own, len(codes[place]))
 
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-        self._sessions.run_batches(work, batches)
+        map_in_parallel(work, batches, self._sessions.batches_at_once)
         return [each for each in decoded if each is not None]
 
     def sample(self, number: int, to: str, *, seed: int = 0, batch_size: int = BATCH_SIZE) -> list[Decoded]:

@@ -11,6 +11,7 @@ from arae_transfer.corpus.images import Bytes, brightness, quantize, read_idx
 from arae_transfer.errors import AraeError
 from arae_transfer.runtime.code_space import CodeGenerator, describes_generator, run_session
 from arae_transfer.runtime.model_folder import ModelFolder
+from arae_transfer.runtime.parallel import map_in_parallel
 from arae_transfer.runtime.paths import interpolate
 from arae_transfer.runtime.sessions import Sessions
 
@@ -79,7 +80,7 @@ class ImageModel(CodeGenerator):
             codes: Floats = run_session(encoder, ["code"], {"pixels": values[rows]})[0]
             return codes
 
-        return np.concatenate(self._sessions.run_batches(work, _batches(len(values))))
+        return np.concatenate(map_in_parallel(work, _batches(len(values)), self._sessions.batches_at_once))
 
     def probabilities(self, codes: Floats, to: str) -> Floats:
         """Return the probability of each level of each pixel: (images, 1, code_size) to (images, pixels, levels).
@@ -93,7 +94,7 @@ class ImageModel(CodeGenerator):
             shares: Floats = run_session(decoder, ["probabilities"], {"code": np.ascontiguousarray(codes[rows])})[0]
             return shares
 
-        return np.concatenate(self._sessions.run_batches(work, _batches(len(codes))))
+        return np.concatenate(map_in_parallel(work, _batches(len(codes)), self._sessions.batches_at_once))
 
     def decode(self, codes: Floats, to: str) -> Bytes:
         """Return the most likely images of codes: (images, 1, code_size) to (images, pixels) levels.

@@ -1,120 +1,53 @@
-"""Rewriting: lines in, lines out, in order, by an exported model."""
+"""Rewriting: lines in, lines out, in order, by an exported model.
+
+A line goes one way: it is split into sentences, each is normalized to the corpus's form and encoded as ids
+(``preparation``), a batch of them is decoded (``decoding``), its hypotheses are ranked (``reranking``), the best is
+restored to the way in which the sentence was typed, and the answers to a line's sentences are joined (``rewrite``).
+"""
 
 from __future__ import annotations
 
-import math
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-
-import numpy as np
+from typing import TYPE_CHECKING, TypeVar
 
 from arae_transfer.errors import AraeError
-from arae_transfer.runtime.candidates import (
+from arae_transfer.runtime.batching import (
+    BATCH_SIZE,
+    BATCHES_PER_CHUNK,
+    BATCHES_PER_THREAD,
+    batches_by_length,
+    shared_batch_size,
+)
+from arae_transfer.runtime.decoding import (
     GREEDY,
-    MOST_ROWS,
-    MOST_ROWS_ON_CPU,
-    Candidate,
-    Choice,
-    Hypothesis,
-    agreement,
-    follow,
-    join_candidates,
-    naturalness,
-    only_appends,
-    uniform_numbers,
+    DecodingOptions,
+    decode_greedily,
+    decode_hypotheses,
+    rows_at_once,
 )
 from arae_transfer.runtime.model_folder import ModelFolder
-from arae_transfer.runtime.sessions import Device, Float32, Int64, Sessions
-from arae_transfer.text.sentences import LONG, SentenceSplit, split_in_two, split_sentences
-from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
+from arae_transfer.runtime.parallel import map_in_parallel
+from arae_transfer.runtime.preparation import PreparedSentence, Preparer, load_tokenizer, make_normalizer
+from arae_transfer.runtime.reranking import ScoredHypothesis, only_appends, rerank, style_scores
+from arae_transfer.runtime.rewrite import Rewrite, Status, join_rewrites, left_too_long
+from arae_transfer.runtime.sessions import Device, Sessions
+from arae_transfer.text.sentences import LONG
+from arae_transfer.tokenizer import END_ID
 
 if TYPE_CHECKING:
     from arae_transfer.text import Normalizer
 
-FORMS = ("auto", "ordinary", "corpus")
-BATCH_SIZE = 64
-BATCHES_PER_CHUNK = 16
-"""A chunk is what is sorted by length together: more makes fuller batches, fewer makes earlier answers."""
-
-BATCHES_PER_THREAD = 4
-"""A chunk has at least as many, so that no thread waits long for the one that has the longest lines."""
-
-LEAST_ROWS = 8
-"""A batch that is divided among threads: smaller ones take as long."""
-
-CHARACTERS_PER_TOKEN = 16
-"""No piece of a tokenizer made here is longer, so this many characters a token are always enough."""
-
-LONGEST_SPLIT = 1 << 14
-"""Characters of a line that are rewritten in pieces; the rest of a longer one, which no person wrote, is left out."""
+Answer = TypeVar("Answer")
 
 SECOND_BEAM = 6
-"""The candidates that are searched where the greedy rewrite is the source itself."""
+"""The hypotheses that are searched where the greedy rewrite is the source itself."""
 
 LEAST_STYLE = 0.5
-"""How sure the style scorer must be of the wished class for such a candidate to be the answer."""
-
-LONGEST_GROWTH = 16
-"""An answer may have this many tokens more than its line. A bound for each line alone: none depends on its batch."""
-
-# Control characters, line and paragraph separators: inside a line they would break it, or drive a terminal.
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(slots=True)
-class Rewrite:
-    """One line and its answer; it is not frozen, which would take four times as long to make.
-
-    Attributes:
-        source: The line as it was given.
-        output: The answer: one line, blank when the source is blank.
-        to: The class that it was rewritten to.
-        tokens: The number of tokens of the source that the model read, the end id not counted.
-        truncated: Whether the source was longer than the model can read, so that its end was left out.
-        unfinished: Whether the answer reached its greatest length before its end.
-        pieces: In how many pieces it was rewritten; 0: it was not, being blank or kept.
-        kept: Whether it was answered as it is, because it is longer than the model reads.
-        source_class: The class that the style scorer finds in the source, where it was asked for; of a line in pieces
-            that of most of its tokens.
-        already: How many of its pieces had the wished class already, where that was asked for.
-        unsure: How many of its pieces were left as they are, because no candidate was as sure to have the wished class
-            as was asked for.
-        unread: How many of its pieces were left as they are, because they are mostly of characters that the model's
-            tokenizer has no piece for (another script, emoji): it would make up words for them.
-        candidates: The candidates, the best first, where they were asked for; the best one alone where the model's
-            export asks for a beam.
-    """
-
-    source: str
-    output: str
-    to: str
-    tokens: int
-    truncated: bool
-    unfinished: bool
-    pieces: int = 1
-    kept: bool = False
-    source_class: str | None = None
-    already: int = 0
-    unsure: int = 0
-    unread: int = 0
-    candidates: tuple[Candidate, ...] = ()
-
-
-@dataclass(slots=True)
-class _Prepared:
-    """A line as the encoder reads it: its text in the form of the corpus, and that text's ids with the end id."""
-
-    source: str
-    text: str
-    ids: list[int]
-    surface: Any
-    truncated: bool
+"""How sure the style scorer must be of the target class for such a hypothesis to be the answer."""
 
 
 class Rewriter:
@@ -182,28 +115,28 @@ class Rewriter:
         """Return why ``auto`` did not take the GPU that is there, or None."""
         return self._sessions.fallback
 
-    def prepare(self, to: str, form: str = "auto", choice: Choice = GREEDY) -> str:
+    def prepare(self, to: str, form: str = "auto", options: DecodingOptions = GREEDY) -> str:
         """Open what rewriting to a class needs, so that the first line is as fast as the others.
 
         Args:
             to: A class, or the unique start of one.
             form: As in ``transfer``.
-            choice: As in ``transfer``.
+            options: As in ``transfer``.
 
         Returns:
             The name of the class.
 
         Raises:
-            AraeError: There is no such class or form, the model is damaged or was exported without what the choice
-                needs, or the device cannot be used.
+            AraeError: There is no such class or form, the model is damaged or was exported without what the options
+                need, or the device cannot be used.
         """
         class_name = self.folder.match_class(to)
-        choice = choice.settled(self.folder.beam)
+        options = options.resolve(self.folder.beam)
         self._normalizer(form)
-        self._sessions.open(class_name, searching=choice.searches)
-        if choice.searches:
+        self._sessions.open(class_name, searching=options.needs_hypotheses)
+        if options.needs_hypotheses:
             self._sessions.language_models()
-        if choice.scores:
+        if options.needs_scorer:
             self._sessions.open_scorer()
         return class_name
 
@@ -215,7 +148,7 @@ class Rewriter:
         batch_size: int = BATCH_SIZE,
         form: str = "auto",
         long: str = "split",
-        choice: Choice = GREEDY,
+        options: DecodingOptions = GREEDY,
     ) -> Iterator[str]:
         """Rewrite lines, lazily: this returns at once, and the work is done as the answers are taken.
 
@@ -231,13 +164,13 @@ class Rewriter:
             long: What happens to lines of several sentences, or longer than the model reads: ``"split"`` rewrites
                 piece by piece and joins the answers, ``"keep"`` answers a too long line as it is, ``"truncate"``
                 leaves out its end.
-            choice: How each answer is chosen: greedily, or the best of several candidates; by default as the model's
+            options: How each answer is chosen: greedily, or the best of several hypotheses; by default as the model's
                 export says.
 
         Raises:
             AraeError: There is no such class, form or way; later, the model is damaged or onnxruntime fails.
         """
-        rewrites = self.rewrites(lines, to, batch_size=batch_size, form=form, long=long, choice=choice)
+        rewrites = self.rewrites(lines, to, batch_size=batch_size, form=form, long=long, options=options)
         return (rewrite.output for rewrite in rewrites)
 
     def rewrites(
@@ -248,11 +181,11 @@ class Rewriter:
         batch_size: int = BATCH_SIZE,
         form: str = "auto",
         long: str = "split",
-        choice: Choice = GREEDY,
+        options: DecodingOptions = GREEDY,
     ) -> Iterator[Rewrite]:
         """Rewrite lines as ``transfer`` does, and yield everything that is known of each answer.
 
-        A choice with a beam or samples gives each rewrite its ``candidates`` with their scores.
+        Options with a beam or samples give each rewrite its ``candidates`` with their scores.
         """
         if isinstance(lines, str):
             raise TypeError("lines is one string: give a list of lines, such as [line]")
@@ -262,14 +195,14 @@ class Rewriter:
             raise AraeError(f"unknown way {long!r} with long lines", f"use {', '.join(LONG)}.")
         if batch_size < 1:
             raise AraeError(f"a batch of {batch_size} lines cannot work", "use a batch size of 1 or more.")
-        return self._stream(iter(lines), class_name, batch_size, form, long, choice)
+        return self._stream(iter(lines), class_name, batch_size, form, long, options)
 
     def _stream(
-        self, lines: Iterator[str], to: str, batch_size: int, form: str, long: str, choice: Choice
+        self, lines: Iterator[str], to: str, batch_size: int, form: str, long: str, options: DecodingOptions
     ) -> Iterator[Rewrite]:
         ahead = 1 if batch_size == 1 else self.chunk_size(batch_size)
         while chunk := list(islice(lines, ahead)):
-            yield from self.rewrite_chunk(chunk, to, batch_size=batch_size, form=form, long=long, choice=choice)
+            yield from self.rewrite_chunk(chunk, to, batch_size=batch_size, form=form, long=long, options=options)
 
     def chunk_size(self, batch_size: int) -> int:
         """Return how many lines are best given to ``rewrite_chunk`` at once, where so many wait."""
@@ -283,7 +216,7 @@ class Rewriter:
         batch_size: int = BATCH_SIZE,
         form: str = "auto",
         long: str = "split",
-        choice: Choice = GREEDY,
+        options: DecodingOptions = GREEDY,
     ) -> list[Rewrite]:
         """Rewrite lines at once, sorted by length into batches and back into their order.
 
@@ -293,252 +226,163 @@ class Rewriter:
             batch_size: The most lines in a batch.
             form: As in ``transfer``.
             long: As in ``transfer``.
-            choice: As in ``transfer``.
+            options: As in ``transfer``.
 
         Raises:
             AraeError: The model is damaged or onnxruntime fails.
         """
-        choice = choice.settled(self.folder.beam)
+        options = options.resolve(self.folder.beam)
+        normalizer = self._normalizer(form)
+        preparer = Preparer(normalizer, self._tokenizer, self.folder.maximum_tokens, self._sessions.threads)
         if long != "split":
-            rewrites = self._rewrite_prepared(self._prepare_lines(lines, form), to, batch_size, form, choice)
-            return [_keep(each) if each.truncated else each for each in rewrites] if long == "keep" else rewrites
-        bounded = [bound(one_line(line), LONGEST_SPLIT) for line in lines]
-        cuts, prepared = self._cut_further([split_sentences(text) for text, _ in bounded], form)
-        pieces = iter(self._rewrite_prepared(prepared, to, batch_size, form, choice))
+            rewrites = self._rewrite_sentences(preparer.prepare(lines), to, batch_size, normalizer, options)
+            return (
+                [left_too_long(each) if each.truncated else each for each in rewrites] if long == "keep" else rewrites
+            )
+        splits, sentences, shortened = preparer.split(lines)
+        answers = iter(self._rewrite_sentences(sentences, to, batch_size, normalizer, options))
+        most = options.n_best or options.width
         return [
-            _join(line, cut, list(islice(pieces, len(cut.texts))), shortened, choice)
-            for line, cut, (_, shortened) in zip(lines, cuts, bounded, strict=True)
+            join_rewrites(line, split, list(islice(answers, len(split.texts))), short, most)
+            for line, split, short in zip(lines, splits, shortened, strict=True)
         ]
 
-    def _cut_further(self, cuts: list[SentenceSplit], form: str) -> tuple[list[SentenceSplit], list[_Prepared]]:
-        """Halve the pieces that are longer than the model reads until none is, or none can be; prepare all."""
-        ready: dict[str, _Prepared] = {}
-        while True:
-            new = list(dict.fromkeys(text for cut in cuts for text in cut.texts if text not in ready))
-            ready.update(zip(new, self._prepare_lines(new, form), strict=True))
-            halves = {text: split_in_two(text) for text in new if ready[text].truncated}
-            if not any(halves.values()):
-                return cuts, [ready[text] for cut in cuts for text in cut.texts]
-            cuts = [_exchange(cut, halves) for cut in cuts]
-
-    def _rewrite_prepared(
-        self, prepared: Sequence[_Prepared], to: str, batch_size: int, form: str, choice: Choice
+    def _rewrite_sentences(
+        self,
+        sentences: Sequence[PreparedSentence],
+        to: str,
+        batch_size: int,
+        normalizer: Normalizer,
+        options: DecodingOptions,
     ) -> list[Rewrite]:
-        # Each is made when all that it tells is known: a copy with changes takes longer than decoding a line.
-        rewrites: list[Rewrite | None] = [None] * len(prepared)
-        lengths = [len(line.ids) for line in prepared]
-        for number, line in enumerate(prepared):
-            nothing = not line.ids and line.source.strip()
-            if nothing or (not line.truncated and self._is_foreign(line.ids)):
-                tokens = max(0, len(line.ids) - 1)
-                output = one_line(line.source)
-                rewrites[number] = Rewrite(line.source, output, to, tokens, line.truncated, False, pieces=0, unread=1)
-                lengths[number] = 0  # answered
-            elif not line.ids:
-                rewrites[number] = Rewrite(line.source, "", to, 0, line.truncated, False, pieces=0)
-        classes: list[str | None] = [None] * len(prepared)
-        if choice.source is not None:
-            classes = self._find_classes(prepared)
-            for number, found in enumerate(classes):
-                if found == to and lengths[number] and choice.if_already == "keep":
-                    line = prepared[number]
-                    output, tokens = one_line(line.source), len(line.ids) - 1
-                    rewrites[number] = Rewrite(
-                        line.source, output, to, tokens, False, False, pieces=0, source_class=found, already=1
-                    )
-                    lengths[number] = 0  # answered
-        unchanged: list[int] = []
+        """Return the answer to each sentence: those without the model first, then batch by batch."""
+        rewrites = [self._without_reading(sentence, to) for sentence in sentences]
+        pending = [number for number, rewrite in enumerate(rewrites) if rewrite is None]
+        if options.source is not None:
+            self._find_classes([sentences[number] for number in pending])
+            if options.if_already == "keep":
+                for number in pending:
+                    if sentences[number].source_class == to:
+                        rewrites[number] = Rewrite.left(sentences[number], to, Status.ALREADY)
+                pending = [number for number in pending if rewrites[number] is None]
+        if options.needs_hypotheses:
+            batch_size = min(batch_size, self._rows_at_once(options.width))
+            work = partial(self._search_batch, to=to, normalizer=normalizer, options=options)
+        else:
+            work = partial(self._decode_batch, to=to, normalizer=normalizer)
+        for number, rewrite in self._in_batches(work, sentences, pending, batch_size):
+            rewrites[number] = rewrite
+        if not options.needs_hypotheses and options.if_unchanged == "search" and self._sessions.searches:
+            self._search_copied(rewrites, sentences, pending, to, normalizer)
+        return [rewrite for rewrite in rewrites if rewrite is not None]
 
-        def answer(number: int, output: str, *, unfinished: bool, candidates: tuple[Candidate, ...] = ()) -> Rewrite:
-            line, found = prepared[number], classes[number]
-            return Rewrite(
-                line.source,
-                output,
-                to,
-                len(line.ids) - 1,
-                line.truncated,
-                unfinished,
-                source_class=found,
-                already=int(found == to),
-                candidates=candidates,
-            )
+    def _without_reading(self, sentence: PreparedSentence, to: str) -> Rewrite | None:
+        """Return the answer to a sentence in which there is nothing for the model to read, or None."""
+        if not sentence.ids:
+            if not sentence.source.strip():
+                return Rewrite(sentence.source, "", to, Status.BLANK, truncated=sentence.truncated)
+            return Rewrite.left(sentence, to, Status.UNREAD)
+        if not sentence.truncated and self._is_foreign(sentence.ids):
+            return Rewrite.left(sentence, to, Status.UNREAD)
+        return None
 
-        def search(batch: list[int]) -> None:
-            lines = [prepared[number] for number in batch]
-            for number, line, found in zip(batch, lines, self._search(lines, to, form, choice), strict=True):
-                best, candidates = found[0], tuple(found)
-                if best.style < choice.min_confidence:
-                    rewrite = answer(number, one_line(line.source), unfinished=False, candidates=candidates)
-                    rewrites[number] = replace(rewrite, truncated=False, pieces=0, unsure=1)
-                else:
-                    rewrites[number] = answer(number, best.output, unfinished=best.unfinished, candidates=candidates)
-
-        def decode(batch: list[int]) -> None:
-            lines = [prepared[number] for number in batch]
-            answers = self._run([line.ids for line in lines], to)
-            texts = self._tokenizer.decode_rows(answers)
-            normalizer = self._normalizer(form)
-            for number, line, tokens, text in zip(batch, lines, answers, texts, strict=True):
-                if text == line.text:
-                    unchanged.append(number)
-                output = normalizer.restore(text, line.surface)  # one line
-                rewrites[number] = answer(number, output, unfinished=END_ID not in tokens)
-
-        if choice.searches:
-            batch_size = min(batch_size, self._lines_searched(choice.width))
-        self._run_batches(search if choice.searches else decode, lengths, batch_size)
-        answered = cast(list[Rewrite], rewrites)
-        if unchanged and choice.if_unchanged == "search" and self._sessions.searches:
-            self._search_unchanged(answered, prepared, sorted(unchanged), form)
-        return answered
-
-    def _search_unchanged(
-        self, rewrites: list[Rewrite], prepared: Sequence[_Prepared], unchanged: Sequence[int], form: str
-    ) -> None:
-        """Exchange rewrites that are their sources for the best other candidates of a beam, where these are rewrites.
-
-        What has the wished class already is rightly left as it is.
-        """
-        classes = self._find_classes([prepared[number] for number in unchanged])
-        wanted = [number for number, found in zip(unchanged, classes, strict=True) if found != rewrites[number].to]
-        search = Choice(beam=SECOND_BEAM)
-
-        def work(batch: list[int]) -> None:
-            numbers = [wanted[place] for place in batch]
-            lines = [prepared[number] for number in numbers]
-            found_by_line = self._search(lines, rewrites[numbers[0]].to, form, search)
-            for number, candidates in zip(numbers, found_by_line, strict=True):
-                source = rewrites[number].output
-                rewrite = next((each for each in candidates if _is_rewrite(each, source)), None)
-                if rewrite is not None:
-                    rewrites[number] = replace(rewrites[number], output=rewrite.output)
-
-        lengths = [len(prepared[number].ids) for number in wanted]
-        self._run_batches(work, lengths, self._lines_searched(SECOND_BEAM))
-
-    def _lines_searched(self, width: int) -> int:
-        """Return of how many lines candidates are searched at once."""
-        rows = MOST_ROWS_ON_CPU if self.device.kind == "cpu" else MOST_ROWS
-        return max(1, rows // width)
-
-    def _run_batches(self, work: Callable[[list[int]], None], lengths: Sequence[int], batch_size: int) -> None:
-        """Do work on batches of the rows that are not empty, smaller ones where threads would have none."""
-        rows = sum(length > 0 for length in lengths)
-        if not rows:
+    def _in_batches(
+        self,
+        work: Callable[[Sequence[PreparedSentence]], list[Answer]],
+        sentences: Sequence[PreparedSentence],
+        numbers: Sequence[int],
+        batch_size: int,
+    ) -> Iterator[tuple[int, Answer]]:
+        """Do work on batches of some of the sentences, side by side, and yield their numbers with their answers."""
+        if not numbers:
             return
-        share = -(-rows // self._sessions.batches_at_once)
-        self._sessions.run_batches(work, _batches(lengths, min(batch_size, max(LEAST_ROWS, share))))
+        threads = self._sessions.batches_at_once
+        size = shared_batch_size(len(numbers), batch_size, threads)
+        lengths = [len(sentences[number].ids) for number in numbers]
+        batches = [[numbers[place] for place in batch] for batch in batches_by_length(lengths, size)]
+        answers = map_in_parallel(work, [[sentences[number] for number in batch] for batch in batches], threads)
+        for batch, found in zip(batches, answers, strict=True):
+            yield from zip(batch, found, strict=True)
 
-    def _find_classes(self, lines: Sequence[_Prepared]) -> list[str | None]:
-        """Return the class that the style scorer finds in each line; a blank one has none."""
-        chosen = [number for number, line in enumerate(lines) if line.ids]
-        found: list[str | None] = [None] * len(lines)
-        scores = style_scores(self._sessions, [lines[number].ids[:-1] for number in chosen])
-        for number, best in zip(chosen, scores.argmax(axis=1).tolist(), strict=True):
-            found[number] = self.classes[best]
-        return found
-
-    def _search(self, lines: Sequence[_Prepared], to: str, form: str, choice: Choice) -> list[list[Candidate]]:
-        """Return the ``n_best`` candidates of each line, the best first; of those that read alike the most probable."""
-        rows = [line.ids for line in lines]
-        tokens, lengths = pad(rows)
-        limits = lengths + LONGEST_GROWTH
-        temperature, uniforms = 0.0, None
-        if choice.sample:
-            temperature, uniforms = choice.temperature, uniform_numbers(rows, limits, choice.width, choice.seed)
-        written = self._sessions.search(tokens, lengths, to, limits, choice.width, temperature, uniforms)
-        found_by_line = follow(*written, choice.width)
-        decoded = iter(self._tokenizer.decode_rows([each.tokens for found in found_by_line for each in found]))
-        distinct: list[dict[str, Hypothesis]] = []
-        for hypotheses in found_by_line:
-            texts: dict[str, Hypothesis] = {}
-            read = [(hypothesis, next(decoded)) for hypothesis in hypotheses]
-            for hypothesis, text in sorted(read, key=lambda each: -each[0].fluency):
-                texts.setdefault(text, hypothesis)
-            distinct.append(texts)
-        # What a text's style is must not depend on the pieces that the decoder happened to write it in.
-        encoded = self._tokenizer.encode_lines([text for texts in distinct for text in texts], threads=1)
-        styles = style_scores(self._sessions, encoded)
-        style = iter(styles[:, self.classes.index(to)].tolist())
-        models = self._sessions.language_models()
-        worth: Iterator[float] = iter(())
-        if models:
-            of_sources = [model.score([line.ids[:-1] for line in lines]) for model in models.values()]
-            sources = np.maximum.reduce(of_sources).tolist()
-            number = [place for place, texts in enumerate(distinct) for _ in texts]
-            worth = iter(
-                naturalness(own, sources[place], len(lines[place].ids))
-                for place, own in zip(number, models[to].score(encoded).tolist(), strict=True)
+    def _decode_batch(self, sentences: Sequence[PreparedSentence], to: str, normalizer: Normalizer) -> list[Rewrite]:
+        """Return the greedy rewrite of each sentence."""
+        answers = decode_greedily(self._sessions, [sentence.ids for sentence in sentences], to)
+        texts = self._tokenizer.decode_rows(answers)
+        return [
+            Rewrite.of(
+                sentence,
+                normalizer.restore(text, sentence.surface),
+                to,
+                Status.UNCHANGED if text == sentence.text else Status.REWRITTEN,
+                unfinished=END_ID not in tokens,
             )
-        normalizer = self._normalizer(form)
-        ranked = []
-        for line, texts in zip(lines, distinct, strict=True):
-            candidates = []
-            for (text, hypothesis), content in zip(texts.items(), agreement(line.text, list(texts)), strict=True):
-                probability, natural = next(style), next(worth, 0.0)
-                score = choice.ranking.score(probability, hypothesis.fluency, content, natural)
-                candidates.append((score, text, hypothesis, probability, content, natural))
-            candidates.sort(key=lambda each: -each[0])
-            ranked.append(
-                [
-                    Candidate(
-                        output=normalizer.restore(text, line.surface),
-                        score=score,
-                        style=math.exp(probability),
-                        fluency=hypothesis.fluency,
-                        content=content,
-                        language=natural,
-                        unfinished=not hypothesis.finished,
-                    )
-                    for score, text, hypothesis, probability, content, natural in candidates[: choice.n_best]
-                ]
-            )
-        return ranked
+            for sentence, tokens, text in zip(sentences, answers, texts, strict=True)
+        ]
 
-    def _prepare_lines(self, lines: Sequence[str], form: str) -> list[_Prepared]:
-        """Turn lines into the ids that the encoder reads; a blank line has none."""
-        normalizer = self._normalizer(form)
-        most = self.folder.maximum_tokens
-        texts: list[str] = []
-        surfaces: list[Any] = []
-        cuts: list[bool] = []
-        for line in lines:
-            text, cut = bound(one_line(line), most * CHARACTERS_PER_TOKEN)
-            text, surface = normalizer.normalize(text) if text.strip() else ("", None)
-            texts.append(text)
-            surfaces.append(surface)
-            cuts.append(cut)
-        prepared = []
-        encoded = self._tokenizer.encode_lines(texts, self._sessions.threads)
-        for place, ids in enumerate(encoded):
-            if not (self._tokenizer.count_bytes(ids) or normalizer.may_hold_verbatim(texts[place])):
+    def _search_batch(
+        self, sentences: Sequence[PreparedSentence], to: str, normalizer: Normalizer, options: DecodingOptions
+    ) -> list[Rewrite]:
+        """Return the best hypothesis for each sentence."""
+        rewrites = []
+        for sentence, found in zip(sentences, self._best_hypotheses(sentences, to, normalizer, options), strict=True):
+            best, candidates = found[0], tuple(found)
+            if best.style < options.min_confidence:
+                rewrites.append(Rewrite.left(sentence, to, Status.UNSURE, candidates))
                 continue
-            text, _ = bound(one_line(lines[place]), most * CHARACTERS_PER_TOKEN)
-            texts[place], surface = normalizer.normalize(text, self._tokenizer.characters)
-            encoded[place] = again = self._tokenizer.encode(texts[place])
-            if len(again) >= most:
-                surface = normalizer.forget_after(surface, self._tokenizer.decode(again[: most - 1]))
-            surfaces[place] = surface
-        for source, text, ids, surface, cut in zip(lines, texts, encoded, surfaces, cuts, strict=True):
-            row = [*ids[: most - 1], END_ID] if ids else []
-            prepared.append(_Prepared(source, text, row, surface, cut or len(ids) >= most))
-        return prepared
+            status = Status.UNCHANGED if best.output == sentence.source else Status.REWRITTEN
+            rewrites.append(
+                Rewrite.of(sentence, best.output, to, status, unfinished=best.unfinished, candidates=candidates)
+            )
+        return rewrites
+
+    def _search_copied(
+        self,
+        rewrites: list[Rewrite | None],
+        sentences: Sequence[PreparedSentence],
+        numbers: Sequence[int],
+        to: str,
+        normalizer: Normalizer,
+    ) -> None:
+        """Replace greedy copies of sentences by the best rewrite of a small beam, where it has one.
+
+        What has the target class already is rightly left as it is.
+        """
+        copied = [number for number in numbers if (found := rewrites[number]) and found.status is Status.UNCHANGED]
+        self._find_classes([sentences[number] for number in copied])
+        wanted = [number for number in copied if sentences[number].source_class != to]
+        options = DecodingOptions(beam=SECOND_BEAM)
+        work = partial(self._best_hypotheses, to=to, normalizer=normalizer, options=options)
+        for number, hypotheses in self._in_batches(work, sentences, wanted, self._rows_at_once(SECOND_BEAM)):
+            copy = rewrites[number]
+            assert copy is not None
+            best = next((each for each in hypotheses if _is_rewrite(each, copy.output)), None)
+            if best is not None:
+                rewrites[number] = replace(copy, output=best.output, status=Status.REWRITTEN)
+
+    def _best_hypotheses(
+        self, sentences: Sequence[PreparedSentence], to: str, normalizer: Normalizer, options: DecodingOptions
+    ) -> list[list[ScoredHypothesis]]:
+        """Return the ``n_best`` hypotheses for each sentence, the best first, written as it was typed."""
+        found = decode_hypotheses(self._sessions, [sentence.ids for sentence in sentences], to, options)
+        sources = [(sentence.text, sentence.ids) for sentence in sentences]
+        ranked = rerank(self._sessions, self._tokenizer, sources, found, to, options.ranking)
+        return [
+            [each.written(normalizer.restore(each.text, sentence.surface)) for each in texts[: options.n_best]]
+            for sentence, texts in zip(sentences, ranked, strict=True)
+        ]
+
+    def _rows_at_once(self, width: int) -> int:
+        return rows_at_once(self.device.kind == "cpu", width)
+
+    def _find_classes(self, sentences: Sequence[PreparedSentence]) -> None:
+        """Let each sentence, none of which is blank, know the class that the style scorer finds in it."""
+        scores = style_scores(self._sessions, [sentence.ids[:-1] for sentence in sentences])
+        for sentence, best in zip(sentences, scores.argmax(axis=1).tolist(), strict=True):
+            sentence.source_class = self.classes[best]
 
     def _is_foreign(self, ids: Sequence[int]) -> bool:
         """Say whether more than half of a row's tokens, its end id left out, are single bytes of unknown characters."""
         return 2 * self._tokenizer.count_bytes(ids) > max(0, len(ids) - 1)
-
-    def _run(self, rows: Sequence[Sequence[int]], to: str) -> list[list[int]]:
-        """Return the decoder's ids for rows of ids that end with the end id, each cut at its own bound."""
-        tokens, lengths = pad(rows)
-        longest = tokens.shape[1] + LONGEST_GROWTH
-        answers: list[list[int]] = self._sessions.run(tokens, lengths, to, longest).tolist()
-        if len(answers) != len(rows):
-            raise AraeError(
-                f"the model {self.folder.name} gave {len(answers)} answers for {len(rows)} lines",
-                "export it again: its decoder does not fit its encoder.",
-            )
-        return [answer[: len(row) + LONGEST_GROWTH] for row, answer in zip(rows, answers, strict=True)]
 
     def _normalizer(self, form: str) -> Normalizer:
         """Return the converter between the given form of writing and the corpus's own."""
@@ -548,163 +392,12 @@ class Rewriter:
         return normalizer
 
 
-def load_tokenizer(folder: ModelFolder) -> Tokenizer:
-    """Return a model's tokenizer.
-
-    Raises:
-        AraeError: Its file is missing or damaged.
-    """
-    serialized = folder.read_file(folder.tokenizer)
-    try:
-        return Tokenizer(serialized)
-    except RuntimeError as error:
-        raise AraeError(
-            f"{folder.root / folder.tokenizer} is not a SentencePiece model", "export the model again."
-        ) from error
-
-
-def pad(rows: Sequence[Sequence[int]], least: int = 0) -> tuple[Int64, Int64]:
-    """Return rows as ids (rows, time), padded at the right to the longest or to a least time, and lengths (rows,)."""
-    lengths: Int64 = np.array([len(row) for row in rows], dtype=np.int64)
-    tokens: Int64 = np.full((len(rows), max(int(lengths.max()), least)), PAD_ID, dtype=np.int64)
-    for place, row in enumerate(rows):
-        tokens[place, : len(row)] = row
-    return tokens, lengths
-
-
-def style_scores(sessions: Sessions, rows: Sequence[Sequence[int]]) -> Float32:
-    """Return the style scorer's log-probability of each class, (rows, classes), for rows of ids without end ids.
-
-    Raises:
-        AraeError: The model has no style scorer, or it is damaged, or onnxruntime fails.
-    """
-    classes = sessions.folder.classes
-    scores: Float32 = np.zeros((len(rows), len(classes)), dtype=np.float32)
-    for batch in _batches([len(row) + 1 for row in rows], MOST_ROWS):
-        tokens, lengths = pad([rows[number] for number in batch], least=1)
-        mask: Float32 = (np.arange(tokens.shape[1]) < lengths[:, np.newaxis]).astype(np.float32)
-        found = sessions.score(tokens, mask)
-        if found.shape != (len(batch), len(classes)):
-            raise wrong_shape(sessions.folder)
-        scores[batch] = found
-    return scores
-
-
-def wrong_shape(folder: ModelFolder) -> AraeError:
-    """Return the error of a graph that does not fit the model's classes."""
-    return AraeError(f"the model {folder.name} gave answers of a wrong shape", "export it again.")
-
-
-def make_normalizer(folder: ModelFolder, form: str) -> Normalizer:
-    """Return the converter between a form of writing and that of a model's corpus.
-
-    Raises:
-        AraeError: There is no such form, or the model's own is not understood.
-    """
-    if form not in FORMS:
-        raise AraeError(f"unknown form {form!r}", f"use {', '.join(FORMS)}.")
-    from arae_transfer.text import FormatChoice, Normalizer, TextFormat
-
-    try:
-        settings = TextFormat(**folder.form)
-    except (TypeError, ValueError) as error:
-        raise AraeError(
-            f"the form of writing of the model {folder.name} is not understood: {error}",
-            "upgrade arae, or export the model again.",
-        ) from error
-    return Normalizer(settings, cast(FormatChoice, form))
-
-
 def _reload(root: Path, device: str, threads: int | None, variant: str) -> Rewriter:
     return Rewriter.load(root, device=device, threads=threads, variant=variant)
 
 
-def _is_rewrite(candidate: Candidate, source: str) -> bool:
-    """Say whether a candidate is a rewrite of a source, in the form that both are answered in."""
-    if candidate.unfinished or candidate.output == source or only_appends(source, candidate.output):
+def _is_rewrite(hypothesis: ScoredHypothesis, source: str) -> bool:
+    """Say whether a hypothesis is a rewrite of a source, in the form that both are answered in."""
+    if hypothesis.unfinished or hypothesis.output == source or only_appends(source, hypothesis.output):
         return False
-    return candidate.style > LEAST_STYLE
-
-
-def _keep(rewrite: Rewrite) -> Rewrite:
-    """Return the answer of a line that is left as it is."""
-    return replace(
-        rewrite,
-        output=one_line(rewrite.source),
-        tokens=0,
-        truncated=False,
-        unfinished=False,
-        pieces=0,
-        kept=True,
-        unsure=0,
-        unread=0,
-        candidates=(),
-    )
-
-
-def _join(line: str, cut: SentenceSplit, rewrites: list[Rewrite], shortened: bool, choice: Choice) -> Rewrite:
-    """Return the answer of a line from those of its pieces; shortened: they are not all of it."""
-    if len(rewrites) == 1:
-        if rewrites[0].source == line and not shortened:
-            return rewrites[0]
-        return replace(rewrites[0], source=line, truncated=shortened or rewrites[0].truncated)
-    classes: Counter[str] = Counter()
-    for each in rewrites:
-        if each.source_class is not None:
-            classes[each.source_class] += each.tokens
-    return Rewrite(
-        source=line,
-        output=cut.join([each.output for each in rewrites]),
-        to=rewrites[0].to,
-        tokens=sum(each.tokens for each in rewrites),
-        truncated=shortened or any(each.truncated for each in rewrites),
-        unfinished=any(each.unfinished for each in rewrites),
-        pieces=sum(each.pieces for each in rewrites),
-        source_class=classes.most_common(1)[0][0] if classes else None,
-        already=sum(each.already for each in rewrites),
-        unsure=sum(each.unsure for each in rewrites),
-        unread=sum(each.unread for each in rewrites),
-        candidates=join_candidates(
-            [(each.candidates, each.output, each.tokens) for each in rewrites], cut.join, choice.n_best or choice.width
-        ),
-    )
-
-
-def _exchange(cut: SentenceSplit, halves: Mapping[str, SentenceSplit | None]) -> SentenceSplit:
-    """Put halves in the place of pieces."""
-    texts: list[str] = []
-    gaps: list[str] = []
-    for text, gap in zip(cut.texts, (*cut.gaps, ""), strict=True):
-        part = halves.get(text) or SentenceSplit((text,))
-        texts += part.texts
-        gaps += [*part.gaps, gap]
-    return SentenceSplit(tuple(texts), tuple(gaps[:-1]))
-
-
-def one_line(text: str) -> str:
-    """Replace what would break a line, and what cannot be written as UTF-8."""
-    if text.isprintable():  # as most lines are
-        return text
-    return _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", text))
-
-
-def bound(text: str, limit: int) -> tuple[str, bool]:
-    """Cut a text that is far too long, so that it costs no more than one that is just too long.
-
-    Runs of blanks, which the tokenizer joins anyway, count as one character.
-
-    Returns:
-        The text, and whether anything but blanks was left out.
-    """
-    if len(text) <= limit:
-        return text, False
-    words = text.split(None, limit)  # the last of them is all that follows the others
-    joined = " ".join(words[:limit])
-    return joined[:limit], len(joined) > limit or len(words) > limit
-
-
-def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Group the numbers of the rows that are not empty: the longest first, rows of like length together."""
-    order = sorted((number for number, length in enumerate(lengths) if length), key=lambda number: -lengths[number])
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+    return hypothesis.style > LEAST_STYLE

@@ -8,12 +8,11 @@ import os
 import re
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +22,13 @@ from arae_transfer.errors import AraeError
 from arae_transfer.language_model.compact import CompactLanguageModel
 from arae_transfer.runtime.buckets import Bucket
 from arae_transfer.runtime.model_folder import FP16, FP32, INT8, ModelFolder
+from arae_transfer.runtime.parallel import run_in_parallel
 from arae_transfer.runtime.replicas import Replicas
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
 # Names and contents.
 Files = list[tuple[str, bytes]]
-Result = TypeVar("Result")
-Batch = TypeVar("Batch")
 
 VARIANTS = ("auto", FP32, FP16, INT8)
 # The variant that is preferred on a device, if the export found its answers close enough to the trained model's.
@@ -217,7 +215,7 @@ class Sessions:
                         )
                     name = variant.candidates[class_name]
                 pending.append(lambda: self._open_first(name, files))
-            opened = all_at_once(pending, len(pending))
+            opened = run_in_parallel(pending, len(pending))
             decoder = opened.pop() if decoder is None else decoder
             encoder = opened.pop() if encoder is None else encoder
             self._encoder, self._decoders[key] = encoder, decoder
@@ -227,9 +225,10 @@ class Sessions:
     def _borrow(
         self, class_name: str, *, searching: bool
     ) -> Iterator[tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]]:
-        """Lend sessions as ``open`` returns them, which no other thread uses meanwhile where there is much to do."""
+        """Borrow an encoder and a decoder session; once many batches were run, for exclusive use by this thread."""
         encoders, decoders = self._replicas(class_name, searching=searching)
-        grow = self._batches >= _SETTLED
+        self._batches += 1  # about: two threads may count one batch
+        grow = self._batches > _SETTLED
         with encoders.borrow(grow=grow) as encoder, decoders.borrow(grow=grow) as decoder:
             yield encoder, decoder
 
@@ -296,22 +295,8 @@ class Sessions:
 
     @property
     def batches_at_once(self) -> int:
-        """Return how many batches run side by side: one for each thread; a GPU takes one after the other."""
+        """How many batches run side by side: one for each thread; a GPU takes one after the other."""
         return self.threads if self.device.kind == "cpu" else 1
-
-    def run_batches(self, work: Callable[[Batch], Result], batches: Iterable[Batch]) -> list[Result]:
-        """Do work on each of some batches, side by side, and return what it returns in order.
-
-        Args:
-            work: What is done with a batch, from several threads.
-            batches: What tells the rows of each batch, the batches that take longest first.
-
-        Raises:
-            AraeError: onnxruntime fails.
-        """
-        tasks = [partial(work, batch) for batch in batches]
-        self._batches += len(tasks)
-        return all_at_once(tasks, self.batches_at_once)
 
     def run(self, tokens: Int64, lengths: Int64, class_name: str, maximum_length: int) -> Int64:
         """Rewrite a padded batch; the code stays on the device between the encoder and the decoder.
@@ -357,7 +342,7 @@ class Sessions:
             uniforms: Numbers in [0, 1) of shape (greatest limit, batch x width).
 
         Returns:
-            What ``candidates.follow`` takes.
+            What ``decoding.backtrack_hypotheses`` takes.
 
         Raises:
             AraeError: The model writes no candidates, or onnxruntime fails.
@@ -496,7 +481,7 @@ class Sessions:
             names, contents = [file for file, _ in files], [shared for _, shared in files]
             options.add_external_initializers_from_files_in_memory(names, contents, list(map(len, contents)))
         # Encoder and decoders take one thread: their steps are too small to share, so that whole batches run side by
-        # side, see run_batches. What is run by run_file has the threads to itself.
+        # side. What is run by run_file has the threads to itself.
         options.intra_op_num_threads = self.threads if alone else 1
         options.inter_op_num_threads = 1
         if device.kind == "cpu":
@@ -547,46 +532,6 @@ def _load_cuda_libraries() -> None:
     # Its failures are printed on stdout, among the answers.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
         onnxruntime.preload_dlls()
-
-
-def all_at_once(tasks: Sequence[Callable[[], Result]], threads: int) -> list[Result]:
-    """Run tasks side by side, the first ones first, and return their results in order.
-
-    Args:
-        tasks: The tasks.
-        threads: How many run at once; the caller's own thread is one of them.
-
-    Raises:
-        BaseException: What the first of the tasks that failed raised; no further ones were begun then.
-    """
-    results: list[Any] = [None] * len(tasks)
-    errors: dict[int, BaseException] = {}
-    waiting = deque(range(len(tasks)))
-
-    def work() -> None:
-        while True:
-            try:
-                number = waiting.popleft()
-            except IndexError:
-                return
-            try:
-                results[number] = tasks[number]()
-            except BaseException as error:
-                errors[number] = error
-                waiting.clear()
-
-    others = [threading.Thread(target=work) for _ in range(min(threads, len(tasks)) - 1)]
-    try:
-        for thread in others:
-            thread.start()
-        work()
-        for thread in others:
-            thread.join()
-    finally:
-        waiting.clear()  # interrupted: what runs is not waited for, and nothing more is begun
-    if errors:
-        raise errors[min(errors)]
-    return results
 
 
 def _first_line(error: BaseException) -> str:

@@ -17,14 +17,16 @@ from arae_transfer.errors import AraeError
 from arae_transfer.export.export import export_model
 from arae_transfer.export.weights import storable
 from arae_transfer.model.arae import ARAE
-from arae_transfer.runtime.candidates import Choice, Ranking, agreement, follow
-from arae_transfer.runtime.rewriter import Rewrite, Rewriter
+from arae_transfer.runtime.decoding import DecodingOptions, backtrack_hypotheses
+from arae_transfer.runtime.reranking import Ranking, agreement
+from arae_transfer.runtime.rewrite import Rewrite
+from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.tokenizer import END_ID, Tokenizer
 
 from .conftest import MAXIMUM_LENGTH, random_model, random_recipe
 
-BEAM = Choice(beam=4)
-SAMPLE = Choice(sample=4, seed=3, temperature=1.5)
+BEAM = DecodingOptions(beam=4)
+SAMPLE = DecodingOptions(sample=4, seed=3, temperature=1.5)
 # Scores of a line differ in their last digits from batch to batch; random weights this wide amplify them.
 NEAR = 2e-3
 
@@ -55,9 +57,9 @@ def rewriter(folder: Path) -> Rewriter:
     return Rewriter.load(folder, device="cpu", threads=1, variant="fp32")
 
 
-def rewrite(rewriter: Rewriter, lines: list[str], choice: Choice, **more: Any) -> list[Rewrite]:
+def rewrite(rewriter: Rewriter, lines: list[str], options: DecodingOptions, **more: Any) -> list[Rewrite]:
     more = {"form": "corpus", "long": "truncate"} | more
-    return list(rewriter.rewrites(lines, "good", choice=choice, **more))
+    return list(rewriter.rewrites(lines, "good", options=options, **more))
 
 
 def style_of(model: ARAE, tokenizer: Tokenizer, text: str, *, read: bool = False) -> torch.Tensor:
@@ -81,22 +83,24 @@ def assert_alike(found: list[Rewrite], wanted: list[Rewrite]) -> None:
 def test_a_beam_of_one_is_the_greedy_rewrite(rewriter: Rewriter, lines: list[str]) -> None:
     greedy = list(rewriter.transfer(lines, "good", form="corpus", long="truncate"))
     assert len(set(greedy)) > 20
-    assert [each.output for each in rewrite(rewriter, lines, Choice(beam=1))] == greedy
-    searched = rewrite(rewriter, lines, Choice(beam=1, min_confidence=1e-30))
+    assert [each.output for each in rewrite(rewriter, lines, DecodingOptions(beam=1))] == greedy
+    searched = rewrite(rewriter, lines, DecodingOptions(beam=1, min_confidence=1e-30))
     assert [each.output for each in searched] == greedy
     assert all(len(each.candidates) == 1 for each in searched)
 
 
-@pytest.mark.parametrize("choice", [BEAM, SAMPLE])
+@pytest.mark.parametrize("options", [BEAM, SAMPLE])
 @pytest.mark.parametrize("variant", ["fp32", "int8"])
-def test_batches_and_order_change_no_candidate(folder: Path, lines: list[str], choice: Choice, variant: str) -> None:
+def test_batches_and_order_change_no_candidate(
+    folder: Path, lines: list[str], options: DecodingOptions, variant: str
+) -> None:
     rewriter = Rewriter.load(folder, device="cpu", threads=1, variant=variant)
     lines = [*lines[::4], "", lines[3], "the soup was cold . our waiter is rude !"]
-    together = rewrite(rewriter, lines, choice, long="split")
+    together = rewrite(rewriter, lines, options, long="split")
     assert sum(len(each.candidates) > 1 for each in together) > 20
     for size in (1, 5):
-        assert_alike(rewrite(rewriter, lines, choice, batch_size=size, long="split"), together)
-    assert_alike(rewrite(rewriter, lines[::-1], choice, long="split")[::-1], together)
+        assert_alike(rewrite(rewriter, lines, options, batch_size=size, long="split"), together)
+    assert_alike(rewrite(rewriter, lines[::-1], options, long="split")[::-1], together)
 
 
 def test_scores_are_what_they_are_said_to_be(
@@ -105,13 +109,13 @@ def test_scores_are_what_they_are_said_to_be(
     ranking = Ranking(0.5, 2.0, 3.0)
     rows = [[*tokenizer.encode(line)[: MAXIMUM_LENGTH - 1], END_ID] for line in lines]
     write = rewriter._normalizer("corpus").restore
-    choice = Choice(beam=4, ranking=ranking)
-    for line, row, found in zip(lines, rows, rewrite(rewriter, lines, choice), strict=True):
-        surface = rewriter._prepare_lines([line], "corpus")[0].surface
+    options = DecodingOptions(beam=4, ranking=ranking)
+    for line, row, found in zip(lines, rows, rewrite(rewriter, lines, options), strict=True):
+        surface = rewriter._normalizer("corpus").normalize(line)[1]
         tokens, lengths = np.array([row]), np.array([len(row)])
         searched = rewriter._sessions.search(tokens, lengths, "good", lengths + 16, 4)
         by_text: dict[str, list[float]] = {}
-        for hypothesis in follow(*searched, 4)[0]:
+        for hypothesis in backtrack_hypotheses(*searched, 4)[0]:
             by_text.setdefault(tokenizer.decode(hypothesis.tokens), []).append(hypothesis.fluency)
         assert len(found.candidates) == len(by_text)
         assert [each.score for each in found.candidates] == sorted(each.score for each in found.candidates)[::-1]
@@ -127,26 +131,26 @@ def test_scores_are_what_they_are_said_to_be(
 
 def test_the_ranking_says_which_candidate_is_the_answer(rewriter: Rewriter, lines: list[str]) -> None:
     for name in ("style", "fluency", "content"):
-        choice = Choice(beam=4, ranking=Ranking.parse(f"{name}=1"))
-        for found in rewrite(rewriter, lines[::3], choice):
+        options = DecodingOptions(beam=4, ranking=Ranking.parse(f"{name}=1"))
+        for found in rewrite(rewriter, lines[::3], options):
             values = [getattr(each, name) for each in found.candidates]
             assert values == sorted(values, reverse=True)
 
 
 def test_the_best_are_the_first_of_all(rewriter: Rewriter, lines: list[str]) -> None:
-    every = rewrite(rewriter, lines[:20], Choice(beam=4))
-    for whole, few in zip(every, rewrite(rewriter, lines[:20], Choice(beam=4, n_best=2)), strict=True):
+    every = rewrite(rewriter, lines[:20], DecodingOptions(beam=4))
+    for whole, few in zip(every, rewrite(rewriter, lines[:20], DecodingOptions(beam=4, n_best=2)), strict=True):
         assert few.candidates == whole.candidates[:2]
         assert few.output == whole.output
-    assert_alike(rewrite(rewriter, lines[:20], Choice(n_best=4)), every)
+    assert_alike(rewrite(rewriter, lines[:20], DecodingOptions(n_best=4)), every)
 
 
 def test_samples_change_with_the_seed_and_the_temperature(rewriter: Rewriter, lines: list[str]) -> None:
     first = [each.output for each in rewrite(rewriter, lines, SAMPLE)]
     assert [each.output for each in rewrite(rewriter, lines, SAMPLE)] == first
-    other = [each.output for each in rewrite(rewriter, lines, Choice(sample=4, seed=4, temperature=1.5))]
+    other = [each.output for each in rewrite(rewriter, lines, DecodingOptions(sample=4, seed=4, temperature=1.5))]
     assert other != first
-    cold = rewrite(rewriter, lines, Choice(sample=1, temperature=1e-3))
+    cold = rewrite(rewriter, lines, DecodingOptions(sample=1, temperature=1e-3))
     greedy = list(rewriter.transfer(lines, "good", form="corpus", long="truncate"))
     assert np.mean([each.output == answer for each, answer in zip(cold, greedy, strict=True)]) > 0.95
 
@@ -154,7 +158,7 @@ def test_samples_change_with_the_seed_and_the_temperature(rewriter: Rewriter, li
 def test_lines_whose_best_candidate_is_unsure_stay_unchanged(rewriter: Rewriter, lines: list[str]) -> None:
     every = rewrite(rewriter, lines, BEAM)
     least = float(np.median([each.candidates[0].style for each in every]))
-    found = rewrite(rewriter, lines, Choice(beam=4, min_confidence=least))
+    found = rewrite(rewriter, lines, DecodingOptions(beam=4, min_confidence=least))
     assert {each.unsure for each in found} == {0, 1}
     for line, one, before in zip(lines, found, every, strict=True):
         assert one.unsure == (before.candidates[0].style < least)
@@ -163,13 +167,13 @@ def test_lines_whose_best_candidate_is_unsure_stay_unchanged(rewriter: Rewriter,
         assert one.candidates == before.candidates
 
 
-@pytest.mark.parametrize("choice", [Choice(source="auto"), Choice(source="auto", beam=3)])
+@pytest.mark.parametrize("options", [DecodingOptions(source="auto"), DecodingOptions(source="auto", beam=3)])
 def test_lines_that_have_the_style_already_are_kept(
-    rewriter: Rewriter, model: list[ARAE], tokenizer: Tokenizer, lines: list[str], choice: Choice
+    rewriter: Rewriter, model: list[ARAE], tokenizer: Tokenizer, lines: list[str], options: DecodingOptions
 ) -> None:
     lines = [*lines, "", "  "]
-    plain = rewrite(rewriter, lines, Choice(beam=choice.beam))
-    found = rewrite(rewriter, lines, choice)
+    plain = rewrite(rewriter, lines, DecodingOptions(beam=options.beam))
+    found = rewrite(rewriter, lines, options)
     assert {each.source_class for each in found[:-2]} >= {"good"}
     assert len({each.source_class for each in found[:-2]}) > 1
     for line, one, before in zip(lines[:-2], found, plain, strict=False):
@@ -179,19 +183,19 @@ def test_lines_that_have_the_style_already_are_kept(
         assert one.output == (line if one.already else before.output)
         assert one.pieces == 1 - one.already
     assert [(each.source_class, each.already, each.output) for each in found[-2:]] == [(None, 0, "")] * 2
-    rewritten = rewrite(rewriter, lines, Choice(beam=choice.beam, source="auto", if_already="rewrite"))
+    rewritten = rewrite(rewriter, lines, DecodingOptions(beam=options.beam, source="auto", if_already="rewrite"))
     assert [each.already for each in rewritten] == [each.already for each in found]
     assert [each.output for each in rewritten] == [each.output for each in plain]
 
 
 def test_sentences_of_a_line_are_chosen_one_by_one(rewriter: Rewriter, tokenizer: Tokenizer, lines: list[str]) -> None:
     lines = [line for line in lines if len(tokenizer.encode(line)) < MAXIMUM_LENGTH]
-    singly = rewrite(rewriter, lines, Choice(source="auto", beam=3))
+    singly = rewrite(rewriter, lines, DecodingOptions(source="auto", beam=3))
     kept = next(number for number, each in enumerate(singly) if each.already)
     changed = [number for number, each in enumerate(singly) if not each.already and len(each.candidates) > 1][:2]
     numbers = [changed[0], kept, changed[1]]
     line = "  ".join(lines[number] for number in numbers)
-    (found,) = rewrite(rewriter, [line], Choice(source="auto", beam=3), long="split")
+    (found,) = rewrite(rewriter, [line], DecodingOptions(source="auto", beam=3), long="split")
     parts = [singly[number] for number in numbers]
     assert found.output == "  ".join(each.output for each in parts)
     assert (found.pieces, found.already) == (2, 1)
@@ -223,11 +227,11 @@ def test_a_folder_without_scorer_or_candidates_says_what_it_lacks(
     older = Rewriter.load(without(folder, tmp_path, "scorer", "candidates"), device="cpu", threads=1, variant="fp32")
     assert list(older.transfer(lines, "good")) == list(rewriter.transfer(lines, "good"))
     with pytest.raises(AraeError, match="writes no candidates"):
-        older.prepare("good", choice=BEAM)
+        older.prepare("good", options=BEAM)
     with pytest.raises(AraeError, match="has no style scorer"):
-        older.prepare("good", choice=Choice(source="auto"))
+        older.prepare("good", options=DecodingOptions(source="auto"))
     with pytest.raises(AraeError, match="has no style scorer"):
-        list(older.transfer(lines, "good", choice=Choice(source="auto")))
+        list(older.transfer(lines, "good", options=DecodingOptions(source="auto")))
 
 
 @pytest.mark.parametrize("name", ["scorer.onnx", "candidates.good.onnx", "candidates.good.int8.onnx"])
@@ -239,7 +243,7 @@ def test_a_damaged_file_is_named(folder: Path, tmp_path: Path, name: str) -> Non
     rewriter = Rewriter.load(root, device="cpu", variant="int8" if "int8" in name else "fp32")
     assert rewriter.prepare("good") == "good"
     with pytest.raises(AraeError, match=rf"{name} is damaged"):
-        rewriter.prepare("good", choice=BEAM)
+        rewriter.prepare("good", options=BEAM)
 
 
 def test_candidates_weigh_nothing_on_disk(folder: Path) -> None:
@@ -284,7 +288,7 @@ def test_json_tells_every_candidate(arae: Arae, rewriter: Rewriter, lines: list[
     given = "".join(f"{line}\n" for line in lines[:8])
     code, output, _ = arae("--beam", "4", "--json", given=given)
     assert code == 0
-    wanted = list(rewriter.rewrites(lines[:8], "good", choice=BEAM, long="truncate"))
+    wanted = list(rewriter.rewrites(lines[:8], "good", options=BEAM, long="truncate"))
     for line, record in zip(wanted, map(json.loads, output.splitlines()), strict=True):
         assert record["output"] == line.output == record["candidates"][0]["output"]
         assert record["unsure"] == 0
@@ -298,13 +302,14 @@ def test_json_tells_every_candidate(arae: Arae, rewriter: Rewriter, lines: list[
     assert {len(json.loads(line)["candidates"]) for line in output.splitlines()} <= {1, 2}
     code, output, _ = arae("--json", given=given)
     assert set(json.loads(output.splitlines()[0])) == {
-        "source", "output", "to", "tokens", "truncated", "unfinished", "pieces", "kept", "unread", "repaired",
+        "source", "output", "to", "tokens", "truncated", "unfinished", "status", "pieces", "kept", "unread",
+        "repaired",
     }  # fmt: skip
 
 
 def test_what_was_left_is_counted_at_the_end(arae: Arae, rewriter: Rewriter, lines: list[str]) -> None:
     given = "".join(f"{line}\n" for line in lines)
-    found = list(rewriter.rewrites(lines, "good", choice=Choice(source="auto"), long="truncate"))
+    found = list(rewriter.rewrites(lines, "good", options=DecodingOptions(source="auto"), long="truncate"))
     already = sum(each.already for each in found)
     code, output, messages = arae("--from", "auto", given=given)
     assert (code, output) == (0, "".join(f"{each.output}\n" for each in found))
@@ -340,8 +345,8 @@ def test_what_was_left_is_counted_at_the_end(arae: Arae, rewriter: Rewriter, lin
         (["--sample", "2", "--temperature", "-1"], 1, "a temperature of -1.0 cannot work"),
         (["--beam", "2", "--rerank", "beauty=1"], 1, "'beauty=1' does not say how to rank"),
         (["--min-confidence", "2"], 1, "2.0 is no confidence"),
-        (["--from", "bad"], 1, "use --from auto to find the class of each line"),
-        (["--from", "auto", "--if-already", "drop"], 1, "unknown way 'drop'"),
+        (["--from", "bad"], 1, "use --from auto to find the class of each"),
+        (["--from", "auto", "--if-already", "drop"], 1, "if_already cannot be 'drop'"),
     ],
 )
 def test_what_does_not_go_together_is_said(arae: Arae, arguments: list[str], code: int, message: str) -> None:
@@ -370,5 +375,5 @@ def test_the_model_classifies_by_its_scorer(
         assert list(answer["probabilities"].values()) == pytest.approx(wanted.tolist(), abs=NEAR)
         assert answer["label"] == model[0].classes[int(wanted.argmax())]
     assert len({answer["label"] for answer in answers}) == 4
-    told = rewrite(rewriter, given, Choice(source="auto"))
+    told = rewrite(rewriter, given, DecodingOptions(source="auto"))
     assert [each.source_class or "" for each in told] == [answer["label"] for answer in answers]

@@ -16,7 +16,7 @@ from arae_transfer.export.decoder_graph import build_decoder
 from arae_transfer.export.encoder_graph import build_encoder
 from arae_transfer.export.parity import open_graph
 from arae_transfer.model.arae import ARAE
-from arae_transfer.runtime.candidates import Hypothesis, follow
+from arae_transfer.runtime.decoding import Hypothesis, backtrack_hypotheses
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 
 from .conftest import MAXIMUM_LENGTH
@@ -66,7 +66,7 @@ class Search:
             "uniforms": uniforms,
         }
         tokens, parents, totals, counts = self.session.run(["tokens", "parents", "totals", "counts"], feed)
-        return follow(tokens, parents, totals, counts, width)
+        return backtrack_hypotheses(tokens, parents, totals, counts, width)
 
 
 def log_probabilities(

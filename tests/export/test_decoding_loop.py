@@ -18,7 +18,7 @@ from arae_transfer.export.encoder_graph import build_encoder
 from arae_transfer.export.graph import Graph
 from arae_transfer.export.half_precision import HalfGraph
 from arae_transfer.export.parity import open_graph, read_inputs
-from arae_transfer.runtime.candidates import follow
+from arae_transfer.runtime.decoding import backtrack_hypotheses
 
 from .conftest import MAXIMUM_LENGTH
 from .test_graphs import CASES, METADATA, batch, make
@@ -79,7 +79,7 @@ def test_a_line_that_leaves_has_its_candidates(case: str, width: int, temperatur
     for graph in (None, Together()):
         session = open_graph(build_candidates(decoder, METADATA, "fp16", graph).SerializeToString())
         tokens, parents, totals, counts = session.run(OUTPUTS, read_inputs(session, feed))
-        found.append(follow(tokens, parents, totals, counts, width))
+        found.append(backtrack_hypotheses(tokens, parents, totals, counts, width))
     for leaving, together in zip(*found, strict=True):
         assert [each.tokens for each in leaving] == [each.tokens for each in together]
         np.testing.assert_allclose([each.total for each in leaving], [each.total for each in together], rtol=1e-5)

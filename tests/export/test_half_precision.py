@@ -29,7 +29,7 @@ from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
 from arae_transfer.runtime import sessions
 from arae_transfer.runtime.buckets import Bucket
-from arae_transfer.runtime.candidates import Choice
+from arae_transfer.runtime.decoding import DecodingOptions
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.runtime.sessions import CPU, Device, Sessions
@@ -151,9 +151,9 @@ def test_a_processor_answers_as_in_fp32(exported: Path, lines: list[str]) -> Non
     asked = Rewriter.load(exported, device="cpu", threads=1, variant="fp16")
     assert (asked.variant, asked.device) == ("fp16", CPU)
     plain = Rewriter.load(exported, device="cpu", threads=1, variant="fp32")
-    for choice in (Choice(), Choice(beam=3)):
-        found = list(asked.transfer(lines, "good", choice=choice))
-        wanted = list(plain.transfer(lines, "good", choice=choice))
+    for options in (DecodingOptions(), DecodingOptions(beam=3)):
+        found = list(asked.transfer(lines, "good", options=options))
+        wanted = list(plain.transfer(lines, "good", options=options))
         assert np.mean([a == b for a, b in zip(found, wanted, strict=True)]) > 0.9
 
 
@@ -231,16 +231,19 @@ def test_weights_stored_in_fp32_have_no_fp16_graphs(
     assert "--weights fp16" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("choice", [Choice(), Choice(beam=3), Choice(sample=3, seed=5), Choice(source="auto")])
+@pytest.mark.parametrize(
+    "options",
+    [DecodingOptions(), DecodingOptions(beam=3), DecodingOptions(sample=3, seed=5), DecodingOptions(source="auto")],
+)
 @pytest.mark.parametrize("variant", ["fp32", "fp16"])
 def test_batches_filled_up_have_the_same_answers(
-    exported: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch, choice: Choice, variant: str
+    exported: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch, options: DecodingOptions, variant: str
 ) -> None:
     texts = [" ".join(lines[number : number + 1 + number % 3]) for number in range(40)]
     rewriter = Rewriter.load(exported, device="cpu", threads=1, variant=variant)
 
     def outputs(batch_size: int) -> list[list[str]]:
-        found = rewriter.rewrites(texts, "good", batch_size=batch_size, long="truncate", choice=choice)
+        found = rewriter.rewrites(texts, "good", batch_size=batch_size, long="truncate", options=options)
         return [[each.output, *(candidate.output for candidate in each.candidates)] for each in found]
 
     wanted = outputs(64)

@@ -14,7 +14,8 @@ from arae_transfer.language_model.compact import CompactLanguageModel
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
-from arae_transfer.runtime.candidates import Choice, Ranking
+from arae_transfer.runtime.decoding import DecodingOptions
+from arae_transfer.runtime.reranking import Ranking
 from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.tokenizer import Tokenizer
 
@@ -22,7 +23,7 @@ from .conftest import MAXIMUM_LENGTH
 
 Make = Callable[..., tuple[ARAE, Recipe]]
 
-FOUR = Choice(beam=4, n_best=4)
+FOUR = DecodingOptions(beam=4, n_best=4)
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_candidates_have_their_worth_as_text_of_the_class(folder: Path, tokenize
     # Longer ones are rewritten piece by piece, and have means of the pieces' worths.
     lines = [line for line in lines if len(tokenizer.encode(line)) < MAXIMUM_LENGTH]
     assert len(lines) > 8
-    for line, rewrite in zip(lines, rewriter.rewrites(lines, "good", form="corpus", choice=FOUR), strict=True):
+    for line, rewrite in zip(lines, rewriter.rewrites(lines, "good", form="corpus", options=FOUR), strict=True):
         source = tokenizer.encode(line)
         for candidate in rewrite.candidates:
             before, after = language.score([source, tokenizer.encode(candidate.output)])
@@ -59,15 +60,15 @@ def test_candidates_have_their_worth_as_text_of_the_class(folder: Path, tokenize
     assert len({round(worth, 3) for worth in worths}) > 10
     # Ranked by nothing else, the most natural one is the answer.
     alone = replace(FOUR, ranking=Ranking(0, 0, 0, 1))
-    for rewrite in rewriter.rewrites(lines, "good", form="corpus", choice=alone):
+    for rewrite in rewriter.rewrites(lines, "good", form="corpus", options=alone):
         assert rewrite.candidates[0].language == max(each.language for each in rewrite.candidates)
         assert rewrite.output == rewrite.candidates[0].output
 
 
 def test_neither_batches_nor_threads_change_a_worth(folder: Path, lines: list[str]) -> None:
-    whole = [each.candidates for each in Rewriter.load(folder, device="cpu").rewrites(lines, "bad", choice=FOUR)]
+    whole = [each.candidates for each in Rewriter.load(folder, device="cpu").rewrites(lines, "bad", options=FOUR)]
     one = Rewriter.load(folder, device="cpu", threads=1)
-    assert [each.candidates for each in one.rewrites(lines, "bad", choice=FOUR, batch_size=1)] == whole
+    assert [each.candidates for each in one.rewrites(lines, "bad", options=FOUR, batch_size=1)] == whole
 
 
 def test_a_damaged_model_of_language_is_named(folder: Path) -> None:
@@ -79,8 +80,8 @@ def test_a_damaged_model_of_language_is_named(folder: Path) -> None:
     # Sources are measured by it on the way to the other class, too; a greedy rewrite needs none.
     with pytest.raises(AraeError, match=r"language\.good\.npz is damaged"):
         list(rewriter.transfer(["the soup was cold ."], "bad"))
-    greedy = Choice(beam=1, if_unchanged="keep")
-    assert len(list(rewriter.transfer(["the soup was cold ."], "bad", choice=greedy))) == 1
+    greedy = DecodingOptions(beam=1, if_unchanged="keep")
+    assert len(list(rewriter.transfer(["the soup was cold ."], "bad", options=greedy))) == 1
 
 
 def test_an_export_without_them_ranks_by_the_rest(
@@ -90,5 +91,5 @@ def test_an_export_without_them_ranks_by_the_rest(
     export_model(model, recipe, tokenizer, tmp_path / "tiny", name="tiny", probe_lines=lines)
     rewriter = Rewriter.load(tmp_path / "tiny", device="cpu")
     assert rewriter.folder.language_models is None
-    (rewrite,) = rewriter.rewrites(["the soup was cold ."], "good", choice=FOUR)
+    (rewrite,) = rewriter.rewrites(["the soup was cold ."], "good", options=FOUR)
     assert {each.language for each in rewrite.candidates} == {0.0}

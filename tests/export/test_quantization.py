@@ -22,7 +22,8 @@ from arae_transfer.export.parity import open_graph, probe_rows, rewrites_of
 from arae_transfer.export.quantization import ObservingGraph, smoothing
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
-from arae_transfer.runtime.rewriter import Rewriter, pad
+from arae_transfer.runtime.batching import pad
+from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.tokenizer import END_ID, Tokenizer
 
 from .conftest import MAXIMUM_LENGTH

@@ -16,11 +16,12 @@ from arae_transfer.export.export import export_model
 from arae_transfer.export.weights import storable
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import recipe_from_table
-from arae_transfer.runtime.candidates import Choice, only_appends
+from arae_transfer.runtime.decoding import DecodingOptions
+from arae_transfer.runtime.reranking import only_appends
 from arae_transfer.runtime.rewriter import LEAST_STYLE, SECOND_BEAM, Rewriter
 from arae_transfer.tokenizer import Tokenizer
 
-KEEP = Choice(if_unchanged="keep")
+KEEP = DecodingOptions(if_unchanged="keep")
 CLASSES = ("bad", "good")
 
 
@@ -55,15 +56,17 @@ def rewriter(folder: Path) -> Rewriter:
     return Rewriter.load(folder, device="cpu", threads=1, variant="fp32")
 
 
-def answers(rewriter: Rewriter, lines: list[str], choice: Choice, batch_size: int = 64) -> list[str]:
-    found = rewriter.transfer(lines, "good", form="corpus", choice=choice, batch_size=batch_size)
+def answers(rewriter: Rewriter, lines: list[str], options: DecodingOptions, batch_size: int = 64) -> list[str]:
+    found = rewriter.transfer(lines, "good", form="corpus", options=options, batch_size=batch_size)
     return list(found)
 
 
 def test_the_best_other_candidate_that_has_the_class_takes_its_place(rewriter: Rewriter, lines: list[str]) -> None:
-    kept, searched = answers(rewriter, lines, KEEP), answers(rewriter, lines, Choice())
-    beams = list(rewriter.rewrites(lines, "good", form="corpus", choice=Choice(beam=SECOND_BEAM, source="auto")))
-    beams_of_all = rewriter.rewrites(lines, "good", form="corpus", choice=Choice(beam=SECOND_BEAM))
+    kept, searched = answers(rewriter, lines, KEEP), answers(rewriter, lines, DecodingOptions())
+    beams = list(
+        rewriter.rewrites(lines, "good", form="corpus", options=DecodingOptions(beam=SECOND_BEAM, source="auto"))
+    )
+    beams_of_all = rewriter.rewrites(lines, "good", form="corpus", options=DecodingOptions(beam=SECOND_BEAM))
     exchanged = already = hopeless = 0
     for line, one, other, beam, every in zip(lines, kept, searched, beams, beams_of_all, strict=True):
         fitting = [
@@ -90,9 +93,9 @@ def test_the_best_other_candidate_that_has_the_class_takes_its_place(rewriter: R
 
 
 def test_batches_change_nothing(rewriter: Rewriter, lines: list[str]) -> None:
-    together = answers(rewriter, lines[:40], Choice())
-    assert answers(rewriter, lines[:40], Choice(), batch_size=1) == together
-    assert answers(rewriter, lines[:40][::-1], Choice(), batch_size=7)[::-1] == together
+    together = answers(rewriter, lines[:40], DecodingOptions())
+    assert answers(rewriter, lines[:40], DecodingOptions(), batch_size=1) == together
+    assert answers(rewriter, lines[:40][::-1], DecodingOptions(), batch_size=7)[::-1] == together
 
 
 def asking_for(folder: Path, copy: Path, **config: object) -> Path:
@@ -105,16 +108,18 @@ def asking_for(folder: Path, copy: Path, **config: object) -> Path:
 
 def test_an_export_may_ask_for_a_beam(folder: Path, rewriter: Rewriter, lines: list[str], tmp_path: Path) -> None:
     asking = Rewriter.load(asking_for(folder, tmp_path / "beam", beam=3), device="cpu", threads=1, variant="fp32")
-    best = answers(rewriter, lines, Choice(beam=3))
-    assert answers(asking, lines, Choice()) == best != answers(rewriter, lines, Choice())
+    best = answers(rewriter, lines, DecodingOptions(beam=3))
+    assert answers(asking, lines, DecodingOptions()) == best != answers(rewriter, lines, DecodingOptions())
     assert [each.output for each in asking.rewrites(lines, "good", form="corpus")] == best
     # Whoever says otherwise gets that.
-    for choice in (Choice(beam=1), KEEP, Choice(n_best=2), Choice(sample=2)):
-        assert answers(asking, lines, choice) == answers(rewriter, lines, choice)
-    assert answers(asking, lines[:20], Choice(), batch_size=1) == best[:20]
-    asked = list(asking.rewrites(lines[:20], "good", form="corpus", choice=Choice(min_confidence=0.9)))
+    for options in (DecodingOptions(beam=1), KEEP, DecodingOptions(n_best=2), DecodingOptions(sample=2)):
+        assert answers(asking, lines, options) == answers(rewriter, lines, options)
+    assert answers(asking, lines[:20], DecodingOptions(), batch_size=1) == best[:20]
+    asked = list(asking.rewrites(lines[:20], "good", form="corpus", options=DecodingOptions(min_confidence=0.9)))
     assert asked == list(
-        rewriter.rewrites(lines[:20], "good", form="corpus", choice=Choice(beam=3, n_best=1, min_confidence=0.9))
+        rewriter.rewrites(
+            lines[:20], "good", form="corpus", options=DecodingOptions(beam=3, n_best=1, min_confidence=0.9)
+        )
     )
 
 
@@ -157,12 +162,12 @@ def test_an_export_says_what_was_asked_for(tokenizer: Tokenizer, lines: list[str
 
 def test_a_model_without_a_scorer_answers_as_before(folder: Path, lines: list[str], tmp_path: Path) -> None:
     rewriter = Rewriter.load(asking_for(folder, tmp_path / "old", scorer=None), device="cpu", threads=1, variant="fp32")
-    assert answers(rewriter, lines[:20], Choice()) == answers(rewriter, lines[:20], KEEP)
+    assert answers(rewriter, lines[:20], DecodingOptions()) == answers(rewriter, lines[:20], KEEP)
 
 
 def test_another_way_is_refused() -> None:
-    with pytest.raises(AraeError, match="unknown way 'drop' if unchanged"):
-        Choice(if_unchanged="drop")
+    with pytest.raises(AraeError, match="if_unchanged cannot be 'drop'"):
+        DecodingOptions(if_unchanged="drop")
 
 
 def test_the_search_that_transfer_adds_is_measured_apart(folder: Path) -> None:

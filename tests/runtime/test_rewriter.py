@@ -14,7 +14,7 @@ import pytest
 
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout
-from arae_transfer.runtime.candidates import Choice
+from arae_transfer.runtime.decoding import DecodingOptions
 from arae_transfer.runtime.rewriter import Rewriter
 
 Expected = Callable[[str, str], str]
@@ -270,5 +270,5 @@ def test_what_is_in_another_script_is_left_as_it_is() -> None:
     assert rewrites[1].output not in ("", lines[1])
     assert "日本語のテキストです" in rewrites[4].output
     # Nor does it have a class.
-    told = shipped_rewriter.rewrites(lines[:1], "positive", choice=Choice(source="auto"))
+    told = shipped_rewriter.rewrites(lines[:1], "positive", options=DecodingOptions(source="auto"))
     assert [(each.output, each.source_class, each.already) for each in told] == [(lines[0], None, 0)]

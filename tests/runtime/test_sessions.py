@@ -16,8 +16,9 @@ from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout
 from arae_transfer.runtime import sessions
 from arae_transfer.runtime.model_folder import ModelFolder
+from arae_transfer.runtime.parallel import run_in_parallel
 from arae_transfer.runtime.rewriter import Rewriter
-from arae_transfer.runtime.sessions import CPU, Sessions, all_at_once, choose_device, default_threads
+from arae_transfer.runtime.sessions import CPU, Sessions, choose_device, default_threads
 
 HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
@@ -96,7 +97,7 @@ def test_tasks_run_side_by_side_and_answer_in_order() -> None:
         both.wait(timeout=10)  # raises when the two are not there together
         return number
 
-    assert all_at_once([partial(work, number) for number in range(6)], 2) == list(range(6))
+    assert run_in_parallel([partial(work, number) for number in range(6)], 2) == list(range(6))
 
 
 def test_after_a_failed_task_no_further_one_is_begun() -> None:
@@ -108,7 +109,7 @@ def test_after_a_failed_task_no_further_one_is_begun() -> None:
             raise AraeError("no memory")
 
     with pytest.raises(AraeError, match="no memory"):
-        all_at_once([partial(work, number) for number in range(5)], 1)
+        run_in_parallel([partial(work, number) for number in range(5)], 1)
     assert begun == [0, 1, 2]
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from arae_transfer.errors import AraeError
-from arae_transfer.runtime.rewriter import LONGEST_SPLIT, Rewriter
+from arae_transfer.runtime.preparation import LONGEST_SPLIT
+from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.text.sentences import split_in_two, split_sentences
 
 SENTENCES = ["the food was cold .", "great place , i will come back !", "we waited an hour ?"]

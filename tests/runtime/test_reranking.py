@@ -9,17 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import arae_transfer
 from arae_transfer.errors import AraeError
-from arae_transfer.runtime.candidates import (
-    GREEDY,
-    Candidate,
-    Choice,
-    Ranking,
-    agreement,
-    join_candidates,
-    only_appends,
-    uniform_numbers,
-)
+from arae_transfer.runtime.decoding import GREEDY, DecodingOptions, uniform_numbers
+from arae_transfer.runtime.reranking import Ranking, ScoredHypothesis, agreement, join_hypotheses, only_appends
 
 
 @pytest.mark.parametrize(
@@ -38,24 +31,24 @@ from arae_transfer.runtime.candidates import (
         ({"seed": -1}, "no seed"),
         ({"min_confidence": 1.5}, "no confidence"),
         ({"min_confidence": float("nan")}, "no confidence"),
-        ({"source": "negative"}, "whatever their class"),
-        ({"source": "auto", "if_already": "drop"}, "unknown way 'drop'"),
+        ({"source": "negative"}, "--from must be 'auto', not 'negative'"),
+        ({"source": "auto", "if_already": "drop"}, "if_already cannot be 'drop'"),
     ],
 )
 def test_what_cannot_be_done_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(AraeError, match=message):
-        Choice(**settings)
+        DecodingOptions(**settings)
 
 
 def test_the_default_scores_nothing() -> None:
-    assert not GREEDY.searches
-    assert not GREEDY.scores
-    assert not Choice(beam=1).scores
-    assert Choice(source="auto").scores
-    assert not Choice(source="auto").searches
-    assert Choice(min_confidence=0.5).width == 1
-    assert Choice(n_best=4).width == 4
-    assert Choice(sample=3).searches
+    assert not GREEDY.needs_hypotheses
+    assert not GREEDY.needs_scorer
+    assert not DecodingOptions(beam=1).needs_scorer
+    assert DecodingOptions(source="auto").needs_scorer
+    assert not DecodingOptions(source="auto").needs_hypotheses
+    assert DecodingOptions(min_confidence=0.5).width == 1
+    assert DecodingOptions(n_best=4).width == 4
+    assert DecodingOptions(sample=3).needs_hypotheses
 
 
 def test_weights_of_the_ranking_are_read() -> None:
@@ -97,22 +90,22 @@ def test_numbers_depend_on_the_line_alone() -> None:
     assert not np.array_equal(uniform_numbers(rows, limits, 3, seed=2), together)
 
 
-def _random_candidate(generator: random.Random, name: str) -> Candidate:
+def _random_candidate(generator: random.Random, name: str) -> ScoredHypothesis:
     numbers = (generator.random(), -generator.random(), generator.random(), -generator.random())
-    return Candidate(name, generator.gauss(0, 1), *numbers, unfinished=False)
+    return ScoredHypothesis(name, generator.gauss(0, 1), *numbers, unfinished=False)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_candidates_of_pieces_are_joined_best_first(seed: int) -> None:
     generator = random.Random(seed)
-    pieces: list[tuple[list[Candidate], str, int]] = []
+    pieces: list[tuple[list[ScoredHypothesis], str, int]] = []
     for piece in range(4):
         if piece == 2:
             pieces.append(([], "as it is", generator.randrange(1, 9)))
             continue
         candidates = [_random_candidate(generator, f"{piece}.{number}") for number in range(generator.randrange(1, 5))]
         pieces.append((sorted(candidates, key=lambda each: -each.score), "", generator.randrange(1, 9)))
-    joined = join_candidates(pieces, " ".join, 5)
+    joined = join_hypotheses(pieces, " ".join, 5)
     scored = [piece for piece in pieces if piece[0]]
     weight = sum(tokens for _, _, tokens in scored)
     wanted = sorted(
@@ -129,7 +122,7 @@ def test_the_candidates_of_pieces_are_joined_best_first(seed: int) -> None:
 
 
 def test_pieces_without_candidates_join_to_none() -> None:
-    assert join_candidates([([], "a", 3), ([], "b", 2)], " ".join, 3) == ()
+    assert join_hypotheses([([], "a", 3), ([], "b", 2)], " ".join, 3) == ()
 
 
 @pytest.mark.parametrize(
@@ -145,3 +138,8 @@ def test_pieces_without_candidates_join_to_none() -> None:
 )
 def test_style_stuck_on_at_the_end_is_told(source: str, rewrite: str, appends: bool) -> None:
     assert only_appends(source, rewrite) is appends
+
+
+def test_the_old_name_of_the_options_warns() -> None:
+    with pytest.warns(DeprecationWarning, match="DecodingOptions"):
+        assert arae_transfer.Choice is DecodingOptions

@@ -1,0 +1,43 @@
+"""Batches: rows of like length together, padded to a rectangle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from arae_transfer.tokenizer import PAD_ID
+
+Int64 = npt.NDArray[np.int64]
+
+BATCH_SIZE = 64
+BATCHES_PER_CHUNK = 16
+"""A chunk is what is sorted by length together: more makes fuller batches, fewer makes earlier answers."""
+
+BATCHES_PER_THREAD = 4
+"""A chunk has at least as many, so that no thread waits long for the one that has the longest lines."""
+
+LEAST_ROWS = 8
+"""A batch that is divided among threads: smaller ones take as long."""
+
+
+def pad(rows: Sequence[Sequence[int]], least: int = 0) -> tuple[Int64, Int64]:
+    """Return rows as ids (rows, time), padded at the right to the longest or to a least time, and lengths (rows,)."""
+    lengths: Int64 = np.array([len(row) for row in rows], dtype=np.int64)
+    tokens: Int64 = np.full((len(rows), max(int(lengths.max()), least)), PAD_ID, dtype=np.int64)
+    for place, row in enumerate(rows):
+        tokens[place, : len(row)] = row
+    return tokens, lengths
+
+
+def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Group the numbers of the rows that are not empty: the longest first, rows of like length together."""
+    order = sorted((number for number, length in enumerate(lengths) if length), key=lambda number: -lengths[number])
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def shared_batch_size(rows: int, batch_size: int, threads: int) -> int:
+    """Return the size of batches of which no thread goes without, where there are rows enough for all."""
+    return min(batch_size, max(LEAST_ROWS, -(-rows // threads)))

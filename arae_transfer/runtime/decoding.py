@@ -1,0 +1,240 @@
+"""Decoding: how an answer is chosen, and rows of ids in, hypotheses out: greedily, by beam search or by sampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from arae_transfer.errors import AraeError
+from arae_transfer.runtime.batching import pad
+from arae_transfer.runtime.model_folder import MOST_CANDIDATES
+from arae_transfer.runtime.reranking import Ranking
+from arae_transfer.tokenizer import END_ID
+
+if TYPE_CHECKING:
+    from arae_transfer.runtime.sessions import Sessions
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+
+MOST_ROWS = 512
+"""Hypotheses that are written at once: more take memory and are no faster."""
+
+MOST_ROWS_ON_CPU = 256
+"""The same on a CPU: one thread alone is as fast with half as many, several wait less for each other with these."""
+
+LONGEST_GROWTH = 16
+"""An answer may have this many tokens more than its line. A bound for each line alone: none depends on its batch."""
+
+AUTO = "auto"
+IF_ALREADY = ("keep", "rewrite")
+IF_UNCHANGED = ("search", "keep")
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingOptions:
+    """How the answer to a line is chosen. The default is the one greedy rewrite, and nothing is scored.
+
+    Attributes:
+        beam: The hypotheses of a beam search; 1: the greedy rewrite. None: as many as ``n_best``, or what the model's
+            export says, mostly 1.
+        sample: How many hypotheses are sampled instead; 0: none.
+        temperature: By what the logits are divided before sampling: less than 1 is bolder about what is probable.
+        seed: What samples are drawn from, together with the line's own tokens: the same line has the same samples in
+            every batch, order and run.
+        n_best: How many hypotheses are told, the best first; None: all of them, without those that read alike.
+        ranking: By what hypotheses are ranked.
+        min_confidence: The least style score of the best hypothesis, a probability; a line (or sentence of a longer
+            one) that has none as good is left as it is.
+        source: ``"auto"`` finds the class of each line by the style scorer; None: it is not looked for.
+        if_already: With ``source``, what happens to lines (or sentences of longer ones) that have the target class
+            already: ``"keep"`` leaves them as they are, ``"rewrite"`` rewrites them all the same.
+        if_unchanged: What happens if greedy decoding copies a source that is not yet in the target class by the style
+            scorer: ``"search"`` takes the best hypothesis of a small beam that is, if there is one and the model can
+            search; ``"keep"`` answers with the source.
+    """
+
+    beam: int | None = None
+    sample: int = 0
+    temperature: float = 1.0
+    seed: int = 0
+    n_best: int | None = None
+    ranking: Ranking = field(default_factory=Ranking)
+    min_confidence: float = 0.0
+    source: str | None = None
+    if_already: str = "keep"
+    if_unchanged: str = "search"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be done.
+
+        Raises:
+            AraeError: A value is out of range, or two do not go together.
+        """
+        for name, number, least in (("beam", self.beam, 1), ("sample", self.sample, 0), ("n_best", self.n_best, 1)):
+            if number is not None and not least <= number <= MOST_CANDIDATES:
+                raise AraeError(f"{name} = {number} cannot work", f"use {least} to {MOST_CANDIDATES}.")
+        if self.sample and self.beam is not None:
+            raise AraeError("candidates are either searched with a beam or drawn by chance", "choose one of the two.")
+        if not 0 < self.temperature < math.inf:
+            raise AraeError(f"a temperature of {self.temperature} cannot work", "use a number above 0, such as 0.7.")
+        if self.seed < 0:
+            raise AraeError(f"{self.seed} is no seed", "use 0 or more.")
+        if (self.n_best or 0) > self.width:
+            raise AraeError(
+                f"{self.n_best} candidates are wanted of {self.width}",
+                f"use --beam {self.n_best} or --sample {self.n_best}.",
+            )
+        if not 0 <= self.min_confidence <= 1:
+            raise AraeError(f"{self.min_confidence} is no confidence", "use a probability from 0 to 1.")
+        if self.source not in (None, AUTO):
+            raise AraeError(
+                f"--from must be 'auto', not {self.source!r}",
+                "leave --from out to rewrite every line, or use --from auto to find the class of each.",
+            )
+        if self.if_already not in IF_ALREADY:
+            raise AraeError(f"if_already cannot be {self.if_already!r}", f"use {' or '.join(IF_ALREADY)}.")
+        if self.if_unchanged not in IF_UNCHANGED:
+            raise AraeError(f"if_unchanged cannot be {self.if_unchanged!r}", f"use {' or '.join(IF_UNCHANGED)}.")
+
+    def resolve(self, model_beam: int) -> DecodingOptions:
+        """Return these options with a model's own beam where they leave the beam open.
+
+        Options that keep what is unchanged are about the greedy rewrite, and stay greedy.
+        """
+        if self.beam is not None or self.sample or self.n_best is not None or self.if_unchanged == "keep":
+            return self
+        return self if model_beam == 1 else replace(self, beam=model_beam, n_best=1)
+
+    @property
+    def width(self) -> int:
+        """How many hypotheses are searched or sampled for a line."""
+        return self.sample or self.beam or self.n_best or 1
+
+    @property
+    def needs_hypotheses(self) -> bool:
+        """Whether hypotheses are wanted, with their scores; otherwise the greedy rewrite is the answer."""
+        return self.sample > 0 or self.width > 1 or self.min_confidence > 0
+
+    @property
+    def needs_scorer(self) -> bool:
+        """Whether the style scorer is needed."""
+        return self.needs_hypotheses or self.source is not None
+
+
+GREEDY = DecodingOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What the decoder wrote for a line.
+
+    Attributes:
+        tokens: Its ids, the end id last where it came to one.
+        total: Their log-probability under the decoder.
+    """
+
+    tokens: list[int]
+    total: float
+
+    @property
+    def finished(self) -> bool:
+        """Whether it came to its end."""
+        return bool(self.tokens) and self.tokens[-1] == END_ID
+
+    @property
+    def fluency(self) -> float:
+        """The mean log-probability of its tokens."""
+        return self.total / len(self.tokens)
+
+
+def decode_greedily(sessions: Sessions, rows: Sequence[Sequence[int]], to: str) -> list[list[int]]:
+    """Return the decoder's ids for rows of ids that end with the end id, each cut at its own bound.
+
+    Raises:
+        AraeError: onnxruntime fails, or the model's graphs do not fit together.
+    """
+    tokens, lengths = pad(rows)
+    longest = tokens.shape[1] + LONGEST_GROWTH
+    answers: list[list[int]] = sessions.run(tokens, lengths, to, longest).tolist()
+    if len(answers) != len(rows):
+        raise AraeError(
+            f"the model {sessions.folder.name} gave {len(answers)} answers for {len(rows)} lines",
+            "export it again: its decoder does not fit its encoder.",
+        )
+    return [answer[: len(row) + LONGEST_GROWTH] for row, answer in zip(rows, answers, strict=True)]
+
+
+def decode_hypotheses(
+    sessions: Sessions, rows: Sequence[Sequence[int]], to: str, options: DecodingOptions
+) -> list[list[Hypothesis]]:
+    """Return the hypotheses of each row of ids, searched by a beam or sampled, in no order.
+
+    Raises:
+        AraeError: The model writes no hypotheses, or onnxruntime fails.
+    """
+    tokens, lengths = pad(rows)
+    limits = lengths + LONGEST_GROWTH
+    temperature, uniforms = 0.0, None
+    if options.sample:
+        temperature = options.temperature
+        uniforms = uniform_numbers(rows, limits, options.width, options.seed)
+    written = sessions.search(tokens, lengths, to, limits, options.width, temperature, uniforms)
+    return backtrack_hypotheses(*written, options.width)
+
+
+def rows_at_once(on_cpu: bool, width: int) -> int:
+    """Return of how many lines hypotheses are written at once."""
+    return max(1, (MOST_ROWS_ON_CPU if on_cpu else MOST_ROWS) // width)
+
+
+def backtrack_hypotheses(
+    tokens: Int64, parents: Int64, totals: Float32, counts: Int64, width: int
+) -> list[list[Hypothesis]]:
+    """Follow hypotheses back from their ends through the rows that they continued.
+
+    Args:
+        tokens: (steps, lines x width) the ids written at each step.
+        parents: (steps, lines x width) the rows that each continues.
+        totals: (lines x width,) log-probabilities.
+        counts: (lines x width,) numbers of ids.
+        width: The hypotheses of a line.
+
+    Returns:
+        The hypotheses of each line, in the order of their rows.
+    """
+    steps, rows = tokens.shape
+    written = np.empty((rows, steps), dtype=np.int64)
+    row = np.arange(rows)
+    for step in reversed(range(steps)):
+        written[:, step] = tokens[step, row]
+        row = parents[step, row]
+    hypotheses = [
+        Hypothesis(ids[:count], total)
+        for ids, count, total in zip(written.tolist(), counts.tolist(), totals.tolist(), strict=True)
+    ]
+    return [hypotheses[start : start + width] for start in range(0, rows, width)]
+
+
+def uniform_numbers(rows: Sequence[Sequence[int]], limits: Int64, width: int, seed: int) -> Float32:
+    """Return what hypotheses are sampled by: numbers in [0, 1) that depend on a line's own ids and the seed alone.
+
+    Args:
+        rows: The ids of each line.
+        limits: (lines,) the most tokens of each line's hypotheses.
+        width: The hypotheses of a line. Fewer are the first of more.
+        seed: Any number of 0 or more.
+
+    Returns:
+        (greatest limit, lines x width).
+    """
+    numbers = np.zeros((int(limits.max()), len(rows), width), dtype=np.float32)
+    for line, (row, limit) in enumerate(zip(rows, limits.tolist(), strict=True)):
+        generator = np.random.default_rng([seed, *row])
+        numbers[:limit, line] = generator.random((width, limit), dtype=np.float32).T
+    return numbers.reshape(len(numbers), -1)

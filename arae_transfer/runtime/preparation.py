@@ -1,0 +1,176 @@
+"""Before decoding: lines are split into sentences, normalized to the corpus's form and encoded as ids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from arae_transfer.errors import AraeError
+from arae_transfer.text.sentences import SentenceSplit, split_in_two, split_sentences
+from arae_transfer.tokenizer import END_ID, Tokenizer
+
+if TYPE_CHECKING:
+    from arae_transfer.runtime.model_folder import ModelFolder
+    from arae_transfer.text import Normalizer, SurfaceForm
+
+FORMS = ("auto", "ordinary", "corpus")
+CHARACTERS_PER_TOKEN = 16
+"""No piece of a tokenizer made here is longer, so this many characters a token are always enough."""
+
+LONGEST_SPLIT = 1 << 14
+"""Characters of a line that are split into sentences; the rest of a longer one, which no person wrote, is left out."""
+
+# Control characters, line and paragraph separators: inside a line they would break it, or drive a terminal.
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(slots=True)
+class PreparedSentence:
+    """A sentence as the encoder reads it; it is not frozen, which would take longer to make.
+
+    Attributes:
+        source: The sentence as it was typed.
+        text: What of it the model reads, in the form of the corpus.
+        ids: The ids of that text with the end id; empty where the model reads nothing.
+        surface: What ``Normalizer.restore`` must know to write an answer as the source was typed.
+        truncated: Whether its end was left out.
+        source_class: The class that the style scorer finds in it, where it was asked for.
+    """
+
+    source: str
+    text: str
+    ids: list[int]
+    surface: SurfaceForm
+    truncated: bool
+    source_class: str | None = None
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the model reads, the end id not counted."""
+        return max(0, len(self.ids) - 1)
+
+
+class Preparer:
+    """Splits, normalizes and encodes lines for one model and one form of writing."""
+
+    def __init__(self, normalizer: Normalizer, tokenizer: Tokenizer, maximum_tokens: int, threads: int) -> None:
+        self._normalizer = normalizer
+        self._tokenizer = tokenizer
+        self._maximum_tokens = maximum_tokens
+        self._threads = threads
+
+    def split(self, lines: Sequence[str]) -> tuple[list[SentenceSplit], list[PreparedSentence], list[bool]]:
+        """Split lines into sentences, and halve those that are longer than the model reads until none is.
+
+        Returns:
+            How each line was split, all sentences prepared, and whether the end of each line was left out.
+        """
+        bounded = [bound(one_line(line), LONGEST_SPLIT) for line in lines]
+        splits = [split_sentences(text) for text, _ in bounded]
+        ready: dict[str, PreparedSentence] = {}
+        while True:
+            new = list(dict.fromkeys(text for split in splits for text in split.texts if text not in ready))
+            ready.update(zip(new, self.prepare(new), strict=True))
+            halves = {text: split_in_two(text) for text in new if ready[text].truncated}
+            if not any(halves.values()):
+                break
+            splits = [_exchange(split, halves) for split in splits]
+        return splits, [ready[text] for split in splits for text in split.texts], [short for _, short in bounded]
+
+    def prepare(self, sentences: Sequence[str]) -> list[PreparedSentence]:
+        """Turn sentences into the ids that the encoder reads; a blank one has none."""
+        normalizer, most = self._normalizer, self._maximum_tokens
+        texts: list[str] = []
+        surfaces: list[SurfaceForm] = []
+        cuts: list[bool] = []
+        for sentence in sentences:
+            text, cut = bound(one_line(sentence), most * CHARACTERS_PER_TOKEN)
+            text, surface = normalizer.normalize(text if text.strip() else "")
+            texts.append(text)
+            surfaces.append(surface)
+            cuts.append(cut)
+        encoded = self._tokenizer.encode_lines(texts, self._threads)
+        for place, ids in enumerate(encoded):
+            if not (self._tokenizer.count_bytes(ids) or normalizer.may_hold_verbatim(texts[place])):
+                continue
+            text, _ = bound(one_line(sentences[place]), most * CHARACTERS_PER_TOKEN)
+            texts[place], surface = normalizer.normalize(text, self._tokenizer.characters)
+            encoded[place] = again = self._tokenizer.encode(texts[place])
+            if len(again) >= most:
+                surface = normalizer.forget_after(surface, self._tokenizer.decode(again[: most - 1]))
+            surfaces[place] = surface
+        return [
+            PreparedSentence(source, text, [*ids[: most - 1], END_ID] if ids else [], surface, cut or len(ids) >= most)
+            for source, text, ids, surface, cut in zip(sentences, texts, encoded, surfaces, cuts, strict=True)
+        ]
+
+
+def make_normalizer(folder: ModelFolder, form: str) -> Normalizer:
+    """Return the converter between a form of writing and that of a model's corpus.
+
+    Raises:
+        AraeError: There is no such form, or the model's own is not understood.
+    """
+    if form not in FORMS:
+        raise AraeError(f"unknown form {form!r}", f"use {', '.join(FORMS)}.")
+    from arae_transfer.text import FormatChoice, Normalizer, TextFormat
+
+    try:
+        settings = TextFormat(**folder.form)
+    except (TypeError, ValueError) as error:
+        raise AraeError(
+            f"the form of writing of the model {folder.name} is not understood: {error}",
+            "upgrade arae, or export the model again.",
+        ) from error
+    return Normalizer(settings, cast(FormatChoice, form))
+
+
+def load_tokenizer(folder: ModelFolder) -> Tokenizer:
+    """Return a model's tokenizer.
+
+    Raises:
+        AraeError: Its file is missing or damaged.
+    """
+    serialized = folder.read_file(folder.tokenizer)
+    try:
+        return Tokenizer(serialized)
+    except RuntimeError as error:
+        raise AraeError(
+            f"{folder.root / folder.tokenizer} is not a SentencePiece model", "export the model again."
+        ) from error
+
+
+def one_line(text: str) -> str:
+    """Replace what would break a line, and what cannot be written as UTF-8."""
+    if text.isprintable():  # as most lines are
+        return text
+    return _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", text))
+
+
+def bound(text: str, limit: int) -> tuple[str, bool]:
+    """Cut a text that is far too long, so that it costs no more than one that is just too long.
+
+    Runs of spaces, which the tokenizer joins anyway, count as one character.
+
+    Returns:
+        The text, and whether anything but spaces was left out.
+    """
+    if len(text) <= limit:
+        return text, False
+    words = text.split(None, limit)  # the last of them is all that follows the others
+    joined = " ".join(words[:limit])
+    return joined[:limit], len(joined) > limit or len(words) > limit
+
+
+def _exchange(split: SentenceSplit, halves: Mapping[str, SentenceSplit | None]) -> SentenceSplit:
+    """Put halves in the place of sentences."""
+    texts: list[str] = []
+    gaps: list[str] = []
+    for text, gap in zip(split.texts, (*split.gaps, ""), strict=True):
+        part = halves.get(text) or SentenceSplit((text,))
+        texts += part.texts
+        gaps += [*part.gaps, gap]
+    return SentenceSplit(tuple(texts), tuple(gaps[:-1]))

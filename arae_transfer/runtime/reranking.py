@@ -1,0 +1,303 @@
+"""Reranking: hypotheses are scored by style, fluency, content and language, and the best come first."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from arae_transfer.errors import AraeError
+from arae_transfer.runtime.batching import batches_by_length, pad
+
+if TYPE_CHECKING:
+    from arae_transfer.runtime.decoding import Hypothesis
+    from arae_transfer.runtime.model_folder import ModelFolder
+    from arae_transfer.runtime.sessions import Sessions
+    from arae_transfer.tokenizer import Tokenizer
+
+Float32 = npt.NDArray[np.float32]
+
+_WORD = re.compile(r"\w+")
+# How much more the words that a rewrite keeps count for agreement than those that it adds: the square of beta.
+_RECALL = 4.0
+_MOST_SCORED_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """By what hypotheses are ranked: a weighted sum, the greatest first.
+
+    The default weights were chosen by measuring, see ``recipes/LOG.md``.
+
+    Attributes:
+        style: The weight of the natural logarithm of the style score, the probability of the target class.
+        fluency: The weight of the mean log-probability of the hypothesis's tokens under the decoder of its class.
+        content: The weight of the agreement with the source, see ``agreement``.
+        language: The weight of what the hypothesis loses as text of its class, see ``language_model_drop``; nothing
+            where the export has no language models.
+    """
+
+    style: float = 1.0
+    fluency: float = 0.25
+    content: float = 1.5
+    language: float = 0.2
+
+    @classmethod
+    def parse(cls, text: str) -> Ranking:
+        """Read ``style=1,fluency=0.5,content=2``; what is not named counts nothing.
+
+        Raises:
+            AraeError: A name is unknown or comes twice, a weight is not a finite number of 0 or more, or all are 0.
+        """
+        names = [field.name for field in fields(cls)]
+        weights = dict.fromkeys(names, 0.0)
+        for part in text.split(","):
+            name, _, number = part.partition("=")
+            try:
+                weight = float(number)
+            except ValueError:
+                weight = math.nan
+            if name.strip() not in names or not (0 <= weight < math.inf) or weights[name.strip()]:
+                raise AraeError(
+                    f"{part.strip()!r} does not say how to rank", f"write NAME=WEIGHT of {', '.join(names)}."
+                )
+            weights[name.strip()] = weight
+        if not any(weights.values()):
+            raise AraeError("candidates cannot be ranked by nothing", f"give a weight to one of {', '.join(names)}.")
+        return cls(**weights)
+
+    def score(self, style: float, fluency: float, content: float, language: float) -> float:
+        """Return what a hypothesis is worth; ``style`` is a log-probability."""
+        return self.style * style + self.fluency * fluency + self.content * content + self.language * language
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredHypothesis:
+    """A rewrite of a line, with its scores; of a line in sentences, scores are means by the tokens of the sources.
+
+    Attributes:
+        output: The rewrite, one line.
+        score: What it is ranked by.
+        style: The probability of the target class, by the style scorer.
+        fluency: The mean log-probability of its tokens, the end id among them, under the decoder of its class.
+        content: Its agreement with the source.
+        language: What it loses as text of its class, see ``language_model_drop``; 0 where the export has no language
+            models.
+        unfinished: Whether it reached its greatest length before its end.
+    """
+
+    output: str
+    score: float
+    style: float
+    fluency: float
+    content: float
+    language: float
+    unfinished: bool
+
+
+class RankedText:
+    """A hypothesis as the corpus writes it, with its scores; not yet written as its line was typed."""
+
+    __slots__ = ("content", "hypothesis", "language", "log_style", "score", "text")
+
+    def __init__(
+        self, text: str, hypothesis: Hypothesis, log_style: float, content: float, language: float, ranking: Ranking
+    ) -> None:
+        self.text = text
+        self.hypothesis = hypothesis
+        self.log_style = log_style
+        self.content = content
+        self.language = language
+        self.score = ranking.score(log_style, hypothesis.fluency, content, language)
+
+    def written(self, output: str) -> ScoredHypothesis:
+        """Return it with its text as its line was typed."""
+        return ScoredHypothesis(
+            output=output,
+            score=self.score,
+            style=math.exp(self.log_style),
+            fluency=self.hypothesis.fluency,
+            content=self.content,
+            language=self.language,
+            unfinished=not self.hypothesis.finished,
+        )
+
+
+def rerank(
+    sessions: Sessions,
+    tokenizer: Tokenizer,
+    sources: Sequence[tuple[str, Sequence[int]]],
+    hypotheses: Sequence[Sequence[Hypothesis]],
+    to: str,
+    ranking: Ranking,
+) -> list[list[RankedText]]:
+    """Return the hypotheses of each line, the best first; of those that read alike the most probable.
+
+    Args:
+        sessions: The model.
+        tokenizer: The model's tokenizer.
+        sources: The text of each line, as the corpus would write it, and its ids with the end id.
+        hypotheses: Those of each line.
+        to: The target class.
+        ranking: By what they are ranked.
+
+    Raises:
+        AraeError: The model has no style scorer, is damaged, or onnxruntime fails.
+    """
+    decoded = iter(tokenizer.decode_rows([each.tokens for found in hypotheses for each in found]))
+    distinct: list[dict[str, Hypothesis]] = []
+    for found in hypotheses:
+        texts: dict[str, Hypothesis] = {}
+        read = [(hypothesis, next(decoded)) for hypothesis in found]
+        for hypothesis, text in sorted(read, key=lambda each: -each[0].fluency):
+            texts.setdefault(text, hypothesis)
+        distinct.append(texts)
+    # What a text's style is must not depend on the pieces that the decoder happened to write it in.
+    encoded = tokenizer.encode_lines([text for texts in distinct for text in texts], threads=1)
+    scores = style_scores(sessions, encoded)
+    style = iter(scores[:, sessions.folder.classes.index(to)].tolist())
+    numbers = [number for number, texts in enumerate(distinct) for _ in texts]
+    drop = _language_model_drops(sessions, [ids for _, ids in sources], numbers, encoded, to)
+    ranked = []
+    for (source, _), texts in zip(sources, distinct, strict=True):
+        contents = agreement(source, list(texts))
+        found_texts = [
+            RankedText(text, hypothesis, next(style), content, next(drop, 0.0), ranking)
+            for (text, hypothesis), content in zip(texts.items(), contents, strict=True)
+        ]
+        found_texts.sort(key=lambda each: -each.score)
+        ranked.append(found_texts)
+    return ranked
+
+
+def _language_model_drops(
+    sessions: Sessions, sources: Sequence[Sequence[int]], numbers: Sequence[int], encoded: list[list[int]], to: str
+) -> Iterator[float]:
+    """Return the drop of each text, whose source's number is given; nothing where there are no language models."""
+    models = sessions.language_models()
+    if not models:
+        return iter(())
+    of_sources = [model.score([ids[:-1] for ids in sources]) for model in models.values()]
+    best = np.maximum.reduce(of_sources).tolist()
+    return iter(
+        [
+            language_model_drop(own, best[number], len(sources[number]))
+            for number, own in zip(numbers, models[to].score(encoded).tolist(), strict=True)
+        ]
+    )
+
+
+def style_scores(sessions: Sessions, rows: Sequence[Sequence[int]]) -> Float32:
+    """Return the style scorer's log-probability of each class, (rows, classes), for rows of ids without end ids.
+
+    Raises:
+        AraeError: The model has no style scorer, or it is damaged, or onnxruntime fails.
+    """
+    classes = sessions.folder.classes
+    scores: Float32 = np.zeros((len(rows), len(classes)), dtype=np.float32)
+    for batch in batches_by_length([len(row) + 1 for row in rows], _MOST_SCORED_ROWS):
+        tokens, lengths = pad([rows[number] for number in batch], least=1)
+        mask: Float32 = (np.arange(tokens.shape[1]) < lengths[:, np.newaxis]).astype(np.float32)
+        found = sessions.score(tokens, mask)
+        if found.shape != (len(batch), len(classes)):
+            raise wrong_shape(sessions.folder)
+        scores[batch] = found
+    return scores
+
+
+def wrong_shape(folder: ModelFolder) -> AraeError:
+    """Return the error of a graph that does not fit the model's classes."""
+    return AraeError(f"the model {folder.name} gave answers of a wrong shape", "export it again.")
+
+
+def agreement(source: str, rewrites: Sequence[str]) -> list[float]:
+    """Return how far each of some texts has the words of a source, however ordered: F2, 0 to 1; 1 if both have none.
+
+    The harmonic mean of the share of the rewrite's words that the source has and, weighing four times as much, the
+    share of the source's words that the rewrite has (van Rijsbergen's F with beta 2): what the source says is to be
+    said otherwise, not left out. A word that comes twice in both counts twice.
+    """
+    words = source.split()
+    counts = Counter(words)
+    found = []
+    for rewrite in rewrites:
+        others = rewrite.split()
+        left = dict(counts)
+        common = 0
+        for word in others:
+            if left.get(word):
+                left[word] -= 1
+                common += 1
+        number = _RECALL * len(words) + len(others)
+        found.append((1 + _RECALL) * common / number if number else 1.0)
+    return found
+
+
+def language_model_drop(log_probability: float, of_source: float, tokens: int) -> float:
+    """Return what a rewrite loses against its source under the language models, in nats a token; 0 or less.
+
+    Being likelier than the source is no merit: what everybody says is likely. The source is taken as text of the class
+    in which it is likeliest, mostly its own: as text of another it is as unlikely as a bad rewrite.
+
+    Args:
+        log_probability: Of the rewrite, under the language model of its class.
+        of_source: Of the source, the greatest under the language model of any class.
+        tokens: The tokens of the source, its end among them.
+    """
+    return min(0.0, log_probability - of_source) / tokens
+
+
+def only_appends(source: str, rewrite: str) -> bool:
+    """Say whether a rewrite goes on behind its source's last word: style stuck on, as in "we asked is great ."."""
+    before, after = (_WORD.findall(text) for text in (source, rewrite))
+    return bool(before) and before[-1] in after and after[-1] != before[-1]
+
+
+def join_hypotheses(
+    sentences: Sequence[tuple[Sequence[ScoredHypothesis], str, int]], join: Callable[[list[str]], str], most: int
+) -> tuple[ScoredHypothesis, ...]:
+    """Return the best hypotheses of a line from those of its sentences, by the mean of their scores.
+
+    Args:
+        sentences: For each sentence its hypotheses, its answer where it has none (it is blank, or left as it is), and
+            its tokens, by which it weighs.
+        join: Joins the answers to the sentences.
+        most: How many hypotheses are wanted.
+    """
+    weight = sum(tokens for hypotheses, _, tokens in sentences if hypotheses)
+    if not weight:
+        return ()
+    # The sum of scores is greatest where each is, so that the best of some sentences are among the best of fewer.
+    best: list[tuple[float, tuple[ScoredHypothesis | None, ...]]] = [(0.0, ())]
+    for hypotheses, _, tokens in sentences:
+        longer = [
+            (total + tokens * (each.score if each else 0.0), (*chosen, each))
+            for total, chosen in best
+            for each in hypotheses or (None,)
+        ]
+        best = sorted(longer, key=lambda entry: -entry[0])[:most]
+
+    def mean(chosen: tuple[ScoredHypothesis | None, ...], name: str) -> float:
+        values = [(tokens, getattr(each, name)) for each, (_, _, tokens) in zip(chosen, sentences, strict=True) if each]
+        return float(sum(tokens * value for tokens, value in values) / weight)
+
+    return tuple(
+        ScoredHypothesis(
+            output=join(
+                [each.output if each else answer for each, (_, answer, _) in zip(chosen, sentences, strict=True)]
+            ),
+            score=mean(chosen, "score"),
+            style=mean(chosen, "style"),
+            fluency=mean(chosen, "fluency"),
+            content=mean(chosen, "content"),
+            language=mean(chosen, "language"),
+            unfinished=any(each.unfinished for each in chosen if each),
+        )
+        for _, chosen in best
+    )
