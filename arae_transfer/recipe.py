@@ -14,14 +14,40 @@ import math
 import tomllib
 import types
 import typing
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, AraeNotice
 from arae_transfer.form import Form
 
 Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class RemovedKey:
+    """A recipe key of the last version that this one no longer has.
+
+    Attributes:
+        off: The value with which the key changed nothing; recipes that set it mean what they meant.
+        reason: Why the key is gone, for the notice.
+        decides_model: Whether another value made another network, which this version cannot build.
+    """
+
+    off: object
+    reason: str
+    decides_model: bool = False
+
+
+# Keys of the last version. Recipes, runs and exports that name them still load.
+REMOVED_KEYS: dict[str, RemovedKey] = {
+    "cycle.doubt": RemovedKey(0.0, "rewrites that the style scorer rejects teach copying"),
+    "model.shared_decoder_layers": RemovedKey(0, "sharing layers brought no corpus any gain", decides_model=True),
+    "pairs.naturalness": RemovedKey(0.0, "the discriminator improved no model"),
+}
+# Old name: new name.
+RENAMED_KEYS: dict[str, str] = {}
 
 
 def _setting(default: Value, help: str, *, minimum: float = -math.inf, maximum: float = math.inf) -> Value:
@@ -129,13 +155,6 @@ class Model:
     bidirectional: bool = _setting(False, "Whether the encoder reads in both directions.")
     decoder_layers: int = _setting(1, "The LSTM layers of each decoder.", minimum=1, maximum=8)
     shared_embeddings: bool = _setting(False, "Whether encoder, decoders and output layer share one embedding table.")
-    shared_decoder_layers: int = _setting(
-        0,
-        "How many LSTM layers of the decoders, from the first on, are one for all classes; with the first of them goes "
-        "the attention to the code.",
-        minimum=0,
-        maximum=8,
-    )
     residual: bool = _setting(
         False,
         "Whether each code vector starts from its token's embedding and the output layer from the vector attended to, "
@@ -228,12 +247,6 @@ class Cycle:
         "The weight of the style scorer's verdict on rewrites, whose gradient reaches the decoders straight through.",
         minimum=0,
     )
-    doubt: float = _setting(
-        0.0,
-        "The least weight of a pair whose rewrite the style scorer rejects (a pair weighs what the scorer believes).",
-        minimum=0,
-        maximum=1,
-    )
 
 
 @dataclass(frozen=True)
@@ -249,12 +262,6 @@ class Pairs:
         "training starts --from that run (self-training); 0: the run's own pairs are taken over.",
         minimum=0,
         maximum=100,
-    )
-    naturalness: float = _setting(
-        0.0,
-        "How much it counts in the choice of a rewrite, in nats a nat, that a discriminator takes it for a sentence "
-        "that somebody wrote; it is trained for this on sentences and rewrites. 0: it is not asked.",
-        minimum=0,
     )
     back: float = _setting(1.0, "The weight of reconstructing a sentence from its rewrite.", minimum=0)
     forward: float = _setting(0.5, "The weight of producing the rewrite from its sentence.", minimum=0)
@@ -380,8 +387,13 @@ class Recipe:
     validation: Validation = field(default_factory=Validation)
 
 
-def load_recipe(path: Path, overrides: typing.Sequence[str] = ()) -> Recipe:
+def load_recipe(path: Path, overrides: typing.Sequence[str] = (), *, recorded: bool = False) -> Recipe:
     """Read a recipe file and apply ``section.key=value`` overrides.
+
+    Args:
+        path: The file.
+        overrides: What replaces single keys of it.
+        recorded: Whether a run wrote the file, so that nobody is told of the old keys in it.
 
     Raises:
         AraeError: The file is missing or no TOML, a key does not exist, or a value is impossible; the message names
@@ -399,16 +411,21 @@ def load_recipe(path: Path, overrides: typing.Sequence[str] = ()) -> Recipe:
         ) from error
     folder = path.absolute().parent.name
     table.setdefault("name", folder if path.stem == "recipe" else "-".join(filter(None, (folder, path.stem))))
-    return recipe_from_table(table, overrides, source=str(path))
+    return recipe_from_table(table, overrides, source=str(path), recorded=recorded)
 
 
 def recipe_from_table(
-    table: dict[str, Any], overrides: typing.Sequence[str] = (), *, source: str = "the recipe"
+    table: dict[str, Any],
+    overrides: typing.Sequence[str] = (),
+    *,
+    source: str = "the recipe",
+    recorded: bool = False,
 ) -> Recipe:
     """Build a recipe from a nested mapping; see ``load_recipe``."""
     table = {key: dict(value) if isinstance(value, dict) else value for key, value in table.items()}
     for override in overrides:
         _apply_override(table, override)
+    _translate_old_keys(table, source, recorded=recorded)
     recipe = _build(Recipe, table, "", source)
     assert isinstance(recipe, Recipe)
     if not recipe.name or recipe.name in (".", "..") or set(recipe.name) & set("/\\\0"):
@@ -421,12 +438,6 @@ def recipe_from_table(
             f"{source}: model.residual = true adds embeddings to code vectors, which are not alike here",
             'set model.code="sequence", model.shared_embeddings=true and one size for both, or '
             'model.code="superposed", or model.residual=false.',
-        )
-    if model.shared_decoder_layers > model.decoder_layers:
-        raise AraeError(
-            f"{source}: model.shared_decoder_layers = {model.shared_decoder_layers}, but each decoder has "
-            f"model.decoder_layers = {model.decoder_layers}",
-            f"use 0 to {model.decoder_layers}.",
         )
     if recipe.task != "rewriting":
         _check_task(recipe, source)
@@ -455,7 +466,6 @@ def _check_task(recipe: Recipe, source: str) -> None:
         ("noise.style_share", recipe.noise.style_share, "0"),
         ("pairs.sentences", recipe.pairs.sentences, "0"),
         ("pairs.propose", recipe.pairs.propose, "0"),
-        ("pairs.naturalness", recipe.pairs.naturalness, "0"),
         ("cycle.weight", recipe.cycle.weight, "0"),
         ("cycle.delete", recipe.cycle.delete, "0"),
     ]
@@ -488,7 +498,6 @@ _TEXT_KEYS: dict[str, object] = {
     "noise.style_share": 0.0,
     "pairs.sentences": 0,
     "pairs.propose": 0,
-    "pairs.naturalness": 0.0,
     "cycle.weight": 0.0,
     "cycle.delete": 0.0,
     "training.candidates": 0,
@@ -567,12 +576,49 @@ def _toml_value(value: object) -> str:
     return repr(value)
 
 
+def _translate_old_keys(table: dict[str, Any], source: str, *, recorded: bool) -> None:
+    """Rename the keys of the last version and drop those that are gone, with a notice of one line each.
+
+    Raises:
+        AraeError: A removed key described another network.
+    """
+    for old, new in RENAMED_KEYS.items():
+        section, _, name = old.partition(".")
+        if not _has_key(table, section, name):
+            continue
+        value = table[section].pop(name)
+        new_section, _, new_name = new.partition(".")
+        table.setdefault(new_section, {})[new_name] = value
+        if not recorded:
+            warnings.warn(f"{source}: {old} is now called {new}", AraeNotice, stacklevel=3)
+    for old, removed in REMOVED_KEYS.items():
+        section, _, name = old.partition(".")
+        if not _has_key(table, section, name):
+            continue
+        value = table[section].pop(name)
+        if value == removed.off:
+            continue
+        if removed.decides_model:
+            raise AraeError(
+                f"{source}: {old} = {value!r} is no longer supported", f"{removed.reason}; leave the key out."
+            )
+        if not recorded:
+            warnings.warn(f"{source}: {old} is ignored; {removed.reason}", AraeNotice, stacklevel=3)
+    for section in {key.partition(".")[0] for key in (*RENAMED_KEYS, *REMOVED_KEYS)}:
+        if table.get(section) == {}:
+            del table[section]
+
+
+def _has_key(table: dict[str, Any], section: str, name: str) -> bool:
+    return isinstance(table.get(section), dict) and name in table[section]
+
+
 def _apply_override(table: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     key = key.strip()
     if not separator or not key:
         raise AraeError(f"--set {override!r} is not of the form section.key=value")
-    if key not in recipe_keys():
+    if key not in recipe_keys() and key not in RENAMED_KEYS and key not in REMOVED_KEYS:
         raise _unknown_key(key, list(recipe_keys()), "--set")
     try:
         value = tomllib.loads(f"value = {text}")["value"]

@@ -6,12 +6,13 @@ import dataclasses
 import json
 import math
 import typing
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, AraeNotice
 from arae_transfer.recipe import (
     Recipe,
     load_recipe,
@@ -346,10 +347,30 @@ def test_residual_connections_need_vectors_that_can_be_added(changes: dict[str, 
         recipe_from_table({"model": fitting | changes})
 
 
-def test_decoders_cannot_share_more_layers_than_they_have() -> None:
-    table = {"model": {"decoder_layers": 2, "shared_decoder_layers": 3}}
-    with pytest.raises(AraeError, match="shared_decoder_layers = 3"):
-        recipe_from_table(table)
+@pytest.mark.parametrize("recorded", [False, True])
+def test_keys_of_the_last_version_that_changed_nothing_are_dropped(recorded: bool) -> None:
+    table = {"model": {"decoder_layers": 2, "shared_decoder_layers": 0}, "pairs": {"naturalness": 0.0}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert recipe_from_table(table, recorded=recorded) == recipe_from_table({"model": {"decoder_layers": 2}})
+
+
+def test_a_removed_key_is_ignored_with_a_notice() -> None:
+    with pytest.warns(AraeNotice, match=r"here: pairs\.naturalness is ignored"):
+        assert recipe_from_table({"pairs": {"naturalness": 2.0}}, source="here") == recipe_from_table({})
+    with pytest.warns(AraeNotice, match=r"pairs\.naturalness is ignored"):
+        recipe_from_table({}, ["pairs.naturalness=2"])
+
+
+def test_the_recipe_of_a_run_gives_no_notice() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert recipe_from_table({"pairs": {"naturalness": 2.0}}, recorded=True) == recipe_from_table({})
+
+
+def test_a_removed_key_that_made_another_network_is_refused() -> None:
+    with pytest.raises(AraeError, match=r"model\.shared_decoder_layers = 1 is no longer supported"):
+        recipe_from_table({"model": {"shared_decoder_layers": 1}}, recorded=True)
 
 
 def test_residual_connections_ask_no_size_of_a_code_that_superposes() -> None:

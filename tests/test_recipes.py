@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from arae_transfer.corpus.images import Images
 from arae_transfer.corpus.labelled import Examples, LabelledData
 from arae_transfer.corpus.reading import LabelledLines
 from arae_transfer.layout import RunLayout, list_recipes, recipes_directory
-from arae_transfer.recipe import Recipe, load_recipe
+from arae_transfer.recipe import Recipe, load_recipe, recipe_keys
 from arae_transfer.training.checkpoint import load_run
 from arae_transfer.training.classification import ClassificationTrainer
 from arae_transfer.training.data import TrainingData
@@ -124,6 +125,34 @@ def test_a_recipe_says_what_it_is_for_and_where_its_data_come_from(path: Path) -
     recipe = load_recipe(path)
     assert recipe.description.endswith(".")
     assert recipe.data_source.endswith(".")
+
+
+# Who sets the keys that no recipe does.
+SET_BY = {
+    "adversary.beta1": "whoever repeats the paper's other experiments",
+    "cycle.extra_tokens": "whoever trains by a cycle on text that grows when it is rewritten",
+    "data.label_column": "whoever has a table with another header",
+    "image.held_out": "whoever has images without a validation file",
+    "labels.batch_size": "whoever trains a classification in less memory",
+    "labels.number": "arae semi-supervised",
+    "labels.share": "whoever has labels for some sentences",
+    "model.encoder_layers": "whoever trains a larger model",
+    "tokenizer.model": "whoever has a SentencePiece model",
+    "validation.checkpoint_minutes": "whoever trains where power fails",
+}
+
+
+def test_each_key_is_set_by_a_recipe_or_by_somebody() -> None:
+    tables = [tomllib.loads(path.read_text("utf-8")) for path in RECIPES]
+    top = {key for table in tables for key, value in table.items() if not isinstance(value, dict)}
+    inner = {
+        f"{section}.{key}"
+        for table in tables
+        for section, keys in table.items()
+        if isinstance(keys, dict)
+        for key in keys
+    }
+    assert set(recipe_keys()) - top - inner - {"name"} == set(SET_BY)
 
 
 def test_recipes_have_names_of_their_own() -> None:

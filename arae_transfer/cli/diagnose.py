@@ -187,7 +187,7 @@ def _baseline_commands(run: Path, sources: Sequence[str]) -> list[str]:
     commands: list[str] = []
     before: Path | None = None
     for place, each in enumerate(descent):
-        layout, recipe = RunLayout(each), load_recipe(RunLayout(each).recipe)
+        layout, recipe = RunLayout(each), load_recipe(RunLayout(each).recipe, recorded=True)
         weights = {"adversary.weight": recipe.adversary.weight, "attribute.weight": recipe.attribute.weight}
         if each == run.resolve() and not any(weights.values()):
             return []

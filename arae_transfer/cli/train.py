@@ -305,7 +305,7 @@ def _resolve_recipe(recipe: str, run: Path, resumed: bool, settings: list[str]) 
                 "--set cannot change a run that is continued: its recipe is part of it",
                 "start a new run without --resume.",
             )
-        return load_recipe(RunLayout(run).recipe)
+        return load_recipe(RunLayout(run).recipe, recorded=True)
     return load_recipe(find_recipe(recipe), settings)
 
 

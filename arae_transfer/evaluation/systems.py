@@ -47,7 +47,7 @@ class RunCheckpoint:
         Raises:
             AraeError: It is missing or damaged, or does not rewrite text.
         """
-        recipe = load_recipe(RunLayout(self.run).recipe)
+        recipe = load_recipe(RunLayout(self.run).recipe, recorded=True)
         if recipe.data.kind == "image":
             raise AraeError(f"{self.run} is a run on images", "export it with `arae export`, and evaluate that.")
         if recipe.task != "rewriting":
@@ -110,7 +110,11 @@ def reading_options(
     keys = {} if model is None else _data_keys(model)
     form = None
     if model is not None and keys.get("writing") == "ordinary":
-        form = Form(**model.form) if isinstance(model, ModelFolder) else load_recipe(RunLayout(model.run).recipe).form
+        form = (
+            Form(**model.form)
+            if isinstance(model, ModelFolder)
+            else load_recipe(RunLayout(model.run).recipe, recorded=True).form
+        )
     return ReadingOptions(
         text_column=text_column or str(keys.get("text_column", "text")),
         label_column=label_column or str(keys.get("label_column", "label")),
@@ -121,7 +125,7 @@ def reading_options(
 def _data_keys(system: ModelFolder | RunCheckpoint) -> Mapping[str, Any]:
     """Return the section [data] of the recipe that a model was trained by; nothing where it has none."""
     if isinstance(system, RunCheckpoint):
-        return asdict(load_recipe(RunLayout(system.run).recipe).data)
+        return asdict(load_recipe(RunLayout(system.run).recipe, recorded=True).data)
     try:
         keys = json.loads(ExportLayout(system.root).config.read_bytes())["recipe"]["data"]
     except (KeyError, TypeError):

@@ -188,7 +188,7 @@ def train_system(
     """Train one system, from its start or from where it was interrupted; say whether it has reached its end."""
     layout = RunLayout(run)
     started = layout.recipe.is_file() and layout.tokenizer.is_file()
-    if started and load_recipe(layout.recipe) != recipe:
+    if started and load_recipe(layout.recipe, recorded=True) != recipe:
         raise AraeError(f"{run} was trained by another recipe", "give another --output, or remove that run's folder.")
     rows = recipe.training.batch_size * len(data.train)
     if layout.latest.is_file():

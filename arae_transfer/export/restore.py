@@ -145,7 +145,7 @@ def exported_recipe(root: Path) -> tuple[Recipe, tuple[str, ...]]:
         raise AraeError(f"{config} does not say by which recipe the model was trained", "start from a run instead.")
     # The tokenizer lies in the export, whatever file it was once made from.
     table = {**table, "tokenizer": {**table.get("tokenizer", {}), "model": ""}}
-    return recipe_from_table(table, source=str(config)), folder.classes
+    return recipe_from_table(table, source=str(config), recorded=True), folder.classes
 
 
 def _restore_encoder(encoder: Encoder, stored: _Stored) -> None:

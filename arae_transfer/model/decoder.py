@@ -59,35 +59,25 @@ class Decoder(nn.Module):
 
         Args:
             vocabulary_size: The number of ids.
-            model: The sizes, and what decoders share.
+            model: The sizes.
             embedding: The table that it shares with the encoder; None: one of its own.
             superposition: What the encoder laid the vectors of a code over each other with, if it did.
-            other: Another class's decoder, whose output layer is this one's, too, and whose first layers are where the
-                recipe says so.
+            other: Another class's decoder, whose output layer is this one's, too.
         """
         super().__init__()
-        lower = other if model.shared_decoder_layers > 0 else None  # whose first layers are this one's
         self.attends = model.code != "single"
         self.superposition = superposition
         size = model.attended_size
         self.residual = model.residual
         self.embedding = embedding or nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
         self.dropout = nn.Dropout(model.dropout)
-        self.first = (
-            lower.first
-            if lower is not None
-            else nn.LSTM(model.embedding_size + size, model.hidden_size, batch_first=True)
-        )
+        self.first = nn.LSTM(model.embedding_size + size, model.hidden_size, batch_first=True)
         self.upper = nn.ModuleList(
-            lower.upper[number - 1]
-            if lower is not None and number < model.shared_decoder_layers
-            else nn.LSTM(model.hidden_size + size, model.hidden_size, batch_first=True)
-            for number in range(1, model.decoder_layers)
+            nn.LSTM(model.hidden_size + size, model.hidden_size, batch_first=True)
+            for _ in range(1, model.decoder_layers)
         )
         self.query, self.nearness = None, None
-        if lower is not None:
-            self.query, self.nearness = lower.query, lower.nearness
-        elif self.attends:
+        if self.attends:
             self.query = nn.Linear(model.hidden_size, size, bias=False)
             # A rewrite runs along its source, so attention starts out looking at the same place; it learns to look
             # elsewhere. Without this, finding the alignment is most of the early training.

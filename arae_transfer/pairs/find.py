@@ -35,8 +35,6 @@ _PARTS = 3
 _CHUNK = 200
 # So many candidates of a sentence, the best ones, are shown to the proposer: in 99 of 100 cases it takes one of them.
 _SHOWN = 3
-# So many of them are judged by how natural they are before.
-_JUDGED = 10
 # Of the chosen rewrites, the share that the proposer finds least likely is left out: there every rewrite is nonsense.
 _LEAST_LIKELY = 0.07
 
@@ -57,15 +55,6 @@ class Proposer(Protocol):
         """Return the log-probability of each rewrite given its sentence, and of the sentence given the rewrite."""
 
 
-class NaturalnessJudge(Protocol):
-    """Whoever knows how natural rewrites are."""
-
-    def log_probabilities(
-        self, lines: Mapping[str, Sequence[str]], sentences: Sequence[str], rewrites: Sequence[Sequence[str]]
-    ) -> list[Floats]:
-        """Return, for each sentence, the log-probability that somebody wrote each of its rewrites, the best first."""
-
-
 @dataclass(frozen=True)
 class _Task:
     """One sentence to rewrite: the indices of its class and of the wanted one, and what others proposed."""
@@ -83,8 +72,6 @@ def find_pairs(
     progress: Progress,
     workers: int | None = None,
     proposer: Proposer | None = None,
-    judge: NaturalnessJudge | None = None,
-    naturalness: float = 1.0,
 ) -> list[Pair]:
     """Search rewrites of randomly chosen sentences, the same number of each class.
 
@@ -95,8 +82,6 @@ def find_pairs(
         progress: Told now and then how far the search is.
         workers: The number of processes; None: one per core that this process may use.
         proposer: Whoever proposes rewrites beside those of the search, and has a say in the choice.
-        judge: Whoever knows how natural rewrites are.
-        naturalness: How much what the judge says counts.
 
     Returns:
         The pairs whose rewrite is surely of its class, fluent and not far from the sentence, in the order of the draw.
@@ -112,8 +97,6 @@ def find_pairs(
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     rated = _told(_rewrite_all(tasks, knowledge, workers), progress, len(tasks))
-    if judge is not None:
-        rated = _judged(list(rated), lines, judge, naturalness)
     pairs: list[Pair] = []
     likelihoods: list[float] = []
     for chunk, good in rated:
@@ -223,25 +206,6 @@ def _told(rated: Iterator[_Rated], progress: Progress, total: int) -> Iterator[_
     for chunk, good in rated:
         done += len(chunk)
         progress(done, total)
-        yield chunk, good
-
-
-def _judged(
-    rated: Sequence[_Rated], lines: Mapping[str, Sequence[str]], judge: NaturalnessJudge, weight: float
-) -> Iterator[_Rated]:
-    """Add to each rewrite's score how natural it is."""
-    candidates = [own[:_JUDGED] for _, good in rated for own in good]
-    sentences = [task.sentence for chunk, _ in rated for task in chunk]
-    rewrites = [[" ".join(rewrite.words) for rewrite in own] for own in candidates]
-    judged = iter(zip(candidates, judge.log_probabilities(lines, sentences, rewrites), strict=True))
-    for chunk, _ in rated:
-        good = []
-        for own, natural in islice(judged, len(chunk)):
-            scored = [
-                replace(rewrite, score=rewrite.score + weight * float(value))
-                for rewrite, value in zip(own, natural, strict=True)
-            ]
-            good.append(sorted(scored, key=lambda rewrite: -rewrite.score))
         yield chunk, good
 
 

@@ -311,7 +311,7 @@ def load_run(run: Path, which: WhichCheckpoint = "best") -> LoadedRun:
     """
     layout = RunLayout(run)
     checkpoint = find_checkpoint(layout, which)
-    recipe = load_recipe(layout.recipe)
+    recipe = load_recipe(layout.recipe, recorded=True)
     state = load_state(checkpoint, layout)
     tokenizer = Tokenizer.load(layout.tokenizer) if recipe.data.kind == "text" else None
     model = ARAE(recipe, state.classes, tokenizer.vocabulary_size if tokenizer is not None else recipe.image.levels)

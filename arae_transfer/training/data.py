@@ -32,7 +32,6 @@ from arae_transfer.training.batch import (
     parallel_sentences,
 )
 from arae_transfer.training.device import choose_precision
-from arae_transfer.training.naturalness import Naturalness
 from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.proposals import ModelProposals
 from arae_transfer.training.reporter import Reporter
@@ -270,19 +269,12 @@ class PreparedData:
                 proposer = ModelProposals(
                     model.eval(), self.tokenizer, self.style, recipe.pairs.propose, seed, told, precision
                 )
-            judge = None
-            if recipe.pairs.naturalness > 0:
-                device = next(model.parameters()).device
-                learning = partial(self._reporter.search, what="learning to tell rewrites")
-                judge = Naturalness(self.tokenizer, recipe.training.seed, device, learning)
             pairs = find_pairs(
                 lines,
                 recipe.pairs.sentences,
                 recipe.training.seed,
                 self._reporter.search,
                 proposer=proposer,
-                judge=judge,
-                naturalness=recipe.pairs.naturalness,
             )
         write_pairs(self._layout.pairs, pairs)
         return pairs

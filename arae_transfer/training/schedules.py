@@ -179,8 +179,7 @@ def _cycle_term(
     tokens, lengths, belief = players.rewrites(batch, sources, source_lengths, shift)
     read, read_lengths = _damage(players, tokens, wanted, recipe.noise, style, generator)
     code, mask = players.encode(read, read_lengths)
-    weights = belief.clamp(min=recipe.cycle.doubt)
-    cycle = players.reconstruct(players.with_code_noise(code, mask), mask, batch, weights)
+    cycle = players.reconstruct(players.with_code_noise(code, mask), mask, batch, belief)
     loss = recipe.cycle.weight * cycle
     time = min(tokens.size(1), batch.tokens.size(1))
     unpadded = batch.tokens.masked_fill(batch.tokens == END_ID, PAD_ID)

@@ -67,10 +67,6 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
         },
         2,
     ),
-    "sequence, a layer for all": (
-        {"code": "sequence", "decoder_layers": 2, "shared_embeddings": True, "shared_decoder_layers": 1},
-        3,
-    ),
     "sequence, shared": ({"code": "sequence", "encoder_layers": 3, "decoder_layers": 2, "shared_embeddings": True}, 2),
 }
 

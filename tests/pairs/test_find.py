@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -99,29 +99,6 @@ def test_proposals_are_asked_by_direction_and_may_win(lines: dict[str, list[str]
     assert set(again) >= set(known)
     same = sum(again[key] == rewrite for key, rewrite in known.items())
     assert same > 0.95 * len(known)
-
-
-def test_what_is_unnatural_is_not_chosen(lines: dict[str, list[str]], pairs: list[Pair]) -> None:
-    known = {pair.sentence: pair.rewrite for pair in pairs}
-    shown: dict[str, list[str]] = {}
-
-    class Contrary:
-        """Finds that nobody would write what the search would choose."""
-
-        def log_probabilities(
-            self, own: Mapping[str, Sequence[str]], sentences: Sequence[str], rewrites: Sequence[Sequence[str]]
-        ) -> list[Floats]:
-            assert own is lines
-            shown.update((sentence, list(own)) for sentence, own in zip(sentences, rewrites, strict=True))
-            return [np.array([-99.0] + [0.0] * (len(own) - 1))[: len(own)] for own in rewrites]
-
-    others = find_pairs(lines, 400, 7, silent, workers=1, judge=Contrary(), naturalness=2.0)
-    assert len(others) == len(pairs)
-    assert {sentence: own[0] for sentence, own in shown.items() if own} == known
-    assert all(pair.rewrite == shown[pair.sentence][min(1, len(shown[pair.sentence]) - 1)] for pair in others)
-    assert sum(pair.rewrite != known[pair.sentence] for pair in others) > 200
-    # What counts nothing changes nothing.
-    assert find_pairs(lines, 400, 7, silent, workers=1, judge=Contrary(), naturalness=0.0) == pairs
 
 
 def test_a_model_that_proposes_has_a_say(lines: dict[str, list[str]], pairs: list[Pair]) -> None:

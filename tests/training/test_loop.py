@@ -25,7 +25,6 @@ from arae_transfer.pairs.pair import read_pairs
 from arae_transfer.recipe import Recipe, load_recipe, recipe_from_table, recipe_to_toml
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training import device as device_module
-from arae_transfer.training import naturalness
 from arae_transfer.training.checkpoint import load_run, load_state
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.device import choose_device, choose_precision, use_threads
@@ -461,15 +460,6 @@ def test_the_model_of_the_other_run_proposes_pairs(uninterrupted: dict[str, Path
     assert told == {"rewrites proposed by the model", "rewrites searched"}
     # All but the least likely of the pairs that the search finds alone.
     assert len(read_pairs(RunLayout(tmp_path / "run").pairs)) >= 0.9 * len(read_pairs(RunLayout(initial).pairs))
-
-
-def test_a_discriminator_has_a_say_in_the_choice_of_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(naturalness, "_LEAST_STEPS", 3)
-    monkeypatch.setattr(naturalness, "_BATCH", 16)
-    listener = Listener()
-    asking = recipe("joint", {"pairs": {"sentences": 60, "naturalness": 2.0}})
-    assert train(tmp_path / "run", asking, listener=listener).finished
-    assert {what for _, _, what in listener.searches} == {"rewrites searched", "learning to tell rewrites"}
 
 
 def test_without_another_run_nobody_can_propose(tmp_path: Path) -> None:

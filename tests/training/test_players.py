@@ -352,7 +352,7 @@ def test_reconstruction_is_the_mean_over_classes_of_the_mean_over_tokens(code: s
 
 
 @both_codes
-@pytest.mark.parametrize("changes", [{}, {"shared_embeddings": True, "decoder_layers": 2, "shared_decoder_layers": 1}])
+@pytest.mark.parametrize("changes", [{}, {"shared_embeddings": True, "decoder_layers": 2}])
 def test_gradients_taken_early_are_those_of_the_sum(
     code: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

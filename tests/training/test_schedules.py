@@ -255,21 +255,18 @@ def test_the_cycle_begins_when_it_is_told_to() -> None:
 
 
 def test_the_cycle_reconstructs_the_original_from_its_rewrite() -> None:
-    players = build(cycle={"weight": 1.0, "doubt": 1.0})
+    players = build(cycle={"weight": 1.0})
     batch, shift = Draws(players)(), int(np.random.default_rng(1).integers(1, len(CLASSES)))
-    # With a doubt of 1 every pair weighs 1, so the cycle's loss is that of a plain reconstruction.
-    tokens, lengths, _ = players.rewrites(batch, batch.tokens, batch.lengths, shift)
+    tokens, lengths, belief = players.rewrites(batch, batch.tokens, batch.lengths, shift)
     ended = torch.cat([tokens, tokens[:, :1] * 0], 1)
     ended[torch.arange(len(tokens)), lengths] = 3
-    expected = players.reconstruct(*players.encode(ended, lengths + 1), batch)
-    assert join(players, cycling=True)["cycle"] == pytest.approx(float(expected.detach()), rel=1e-5)
-
-
-def test_doubtful_pairs_weigh_less() -> None:
-    trusting = join(build(cycle={"weight": 1.0, "doubt": 1.0}), cycling=True)
-    doubting = join(build(cycle={"weight": 1.0, "doubt": 0.0}), cycling=True)
-    assert doubting["cycle"] < trusting["cycle"] * 0.9
-    assert doubting["rewrite_belief"] == pytest.approx(trusting["rewrite_belief"])
+    code, mask = players.encode(ended, lengths + 1)
+    # A rewrite weighs what the scorer believes of it, so that doubtful ones teach less.
+    expected = players.reconstruct(code, mask, batch, belief)
+    unweighted = players.reconstruct(code, mask, batch)
+    found = joint_step(players, batch, None, np.random.default_rng(1), cycling=True, scoring=False)["cycle"]
+    assert found == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert found < 0.9 * float(unweighted.detach())
 
 
 def test_the_cycle_teaches_encoder_and_decoders() -> None:
