@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from arae_transfer.corpus.images import Images
 from arae_transfer.corpus.labelled import Examples, LabelledData
 from arae_transfer.corpus.reading import LabelledLines
 from arae_transfer.layout import RunLayout, list_recipes, recipes_directory
+from arae_transfer.paper.images.image_data import ImageData
+from arae_transfer.paper.images.image_files import Images
 from arae_transfer.recipe import Recipe, load_recipe, recipe_keys
 from arae_transfer.training.checkpoint import load_run
 from arae_transfer.training.classification import ClassificationTrainer
 from arae_transfer.training.data import TrainingData
-from arae_transfer.training.image_data import ImageData
 from arae_transfer.training.loop import Trainer
 from arae_transfer.training.reporter import SilentReporter
 

@@ -25,7 +25,7 @@ from arae_transfer.recipe import Recipe
 from arae_transfer.training.batch import Batch, make_batch
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.loop import Trainer
-from arae_transfer.training.players import Metrics, Players
+from arae_transfer.training.networks import Metrics, Players
 from arae_transfer.training.processor import prepare_processor, torchs_own_products
 from arae_transfer.training.reporter import SilentReporter
 

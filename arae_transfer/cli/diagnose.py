@@ -76,9 +76,9 @@ def diagnose(
     if plots:
         require("matplotlib", extra="plots", command="arae diagnose (without --no-plots)")
     from arae_transfer.atomic import write_bytes, write_text
-    from arae_transfer.diagnosis.diagnose import DiagnosisOptions, Subject
-    from arae_transfer.diagnosis.diagnose import diagnose as look
-    from arae_transfer.diagnosis.interpretation import TITLES, interpret, render_markdown
+    from arae_transfer.paper.diagnosis.diagnose import DiagnosisOptions, Subject
+    from arae_transfer.paper.diagnosis.diagnose import diagnose as look
+    from arae_transfer.paper.diagnosis.interpretation import TITLES, interpret, render_markdown
     from arae_transfer.training.checkpoint import load_run
     from arae_transfer.training.device import use_threads
 
@@ -112,7 +112,7 @@ def diagnose(
     folder = output or RunLayout(run).diagnosis
     pictures: dict[str, bytes] = {}
     if plots:
-        from arae_transfer.diagnosis.plots import draw
+        from arae_transfer.paper.diagnosis.plots import draw
 
         progress("drawing")
         pictures = draw(found)

@@ -250,7 +250,7 @@ def _export_classification(
 def _export_images(run: Path, loaded: LoadedRun, folder: Path, evaluation: str, *, quiet: bool) -> None:
     """Export a model of images."""
     from arae_transfer.cli.train import read_images, sources_of_run
-    from arae_transfer.export.image_export import export_image_model
+    from arae_transfer.paper.images.image_export import export_image_model
 
     held_out = None
     try:
@@ -317,8 +317,8 @@ def _describe_variant(name: str, agreement: Agreement, places: str, judged: bool
 
 def _read_report(path: Path) -> str:
     """Return a report of `arae evaluate --json` as Markdown."""
-    from arae_transfer.evaluation.image_report import is_image_report, render_image_markdown
     from arae_transfer.evaluation.report import render_markdown
+    from arae_transfer.paper.images.image_report import is_image_report, render_image_markdown
 
     try:
         results = json.loads(path.read_bytes())

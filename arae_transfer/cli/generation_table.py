@@ -71,8 +71,8 @@ def generation_table(
     from arae_transfer.cli.train import data_sources, read_generation_text
     from arae_transfer.cli.training_reporter import make_reporter
     from arae_transfer.corpus.sources import absolute_source
-    from arae_transfer.diagnosis.coder import Coder
-    from arae_transfer.experiments.generation_table import (
+    from arae_transfer.paper.diagnosis.coder import Coder
+    from arae_transfer.paper.generation_table import (
         describe,
         measure_generators,
         sample_systems,

@@ -68,7 +68,7 @@ def semi_supervised(
     from arae_transfer.cli.training_reporter import make_reporter
     from arae_transfer.corpus.labelled import read_examples, read_labelled_data
     from arae_transfer.corpus.reading import ReadingOptions
-    from arae_transfer.experiments.semi_supervision import Result, render, run_systems, summarize
+    from arae_transfer.paper.semi_supervision import Result, render, run_systems, summarize
     from arae_transfer.training.device import use_threads
 
     use_threads(threads)

@@ -19,9 +19,9 @@ from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint, find_
 if TYPE_CHECKING:
     from arae_transfer.corpus.labelled import LabelledData
     from arae_transfer.corpus.reading import LabelledLines
+    from arae_transfer.paper.images.image_data import ImageData
     from arae_transfer.recipe import Recipe
     from arae_transfer.training.data import TrainingData
-    from arae_transfer.training.image_data import ImageData
 
 DATA = "Data"
 RUN = "Run"
@@ -219,7 +219,7 @@ def _with_pairs(recipe: Recipe, data: LabelledData | TrainingData | ImageData, v
     Raises:
         AraeError: The recipe does not learn from pairs, or they cannot be read.
     """
-    from arae_transfer.pairs.pair import read_given_pairs
+    from arae_transfer.parallel.examples import read_given_pairs
     from arae_transfer.training.data import TrainingData
 
     if not isinstance(data, TrainingData) or recipe.task != "rewriting" or recipe.training.schedule != "joint":
@@ -380,8 +380,8 @@ def read_generation_text(
     from dataclasses import replace
 
     from arae_transfer.cli.training_reporter import reading_progress
-    from arae_transfer.corpus.one_kind import read_one_kind
     from arae_transfer.corpus.reading import ReadingOptions
+    from arae_transfer.corpus.single_class import read_one_kind
 
     options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
     options = replace(options, minimum_classes=1)
@@ -412,8 +412,8 @@ def read_images(recipe: Recipe, data: list[str]) -> ImageData:
     Raises:
         AraeError: There are none, or they cannot be used.
     """
-    from arae_transfer.corpus.images import image_sources, read_split
-    from arae_transfer.training.image_data import ImageData
+    from arae_transfer.paper.images.image_data import ImageData
+    from arae_transfer.paper.images.image_files import image_sources, read_split
 
     if not data:
         raise AraeError(

@@ -101,7 +101,7 @@ def transfer_table(
     from arae_transfer.cli.training_reporter import make_reporter
     from arae_transfer.corpus.reading import ReadingOptions
     from arae_transfer.evaluation.real_text import make_builtin_text, read_evaluated_split, read_unseen_text
-    from arae_transfer.experiments.transfer_table import make_systems, measure_trainings, render, train_systems
+    from arae_transfer.paper.transfer_table import make_systems, measure_trainings, render, train_systems
     from arae_transfer.training.device import use_threads
 
     use_threads(threads)

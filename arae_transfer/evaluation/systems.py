@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from arae_transfer.corpus.reading import ReadingOptions
-from arae_transfer.diagnosis.coder import Coder
 from arae_transfer.errors import AraeError
 from arae_transfer.evaluation.outputs import Outputs, all_directions
 from arae_transfer.evaluation.real_text import LabelledText
 from arae_transfer.form import Form
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint, expanded, split_checkpoint
+from arae_transfer.paper.diagnosis.coder import Coder
 from arae_transfer.recipe import load_recipe
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.rewriter import SECOND_BEAM, Rewriter

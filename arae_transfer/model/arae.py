@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from arae_transfer.model.code_space import AttributeClassifier, CodeClassifier, Critic, Generator, StyleScorer
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.model.encoder import Encoder
-from arae_transfer.model.image import ImageDecoder, ImageEncoder
 from arae_transfer.model.superposition import Superposition
+from arae_transfer.paper.images.image_networks import ImageDecoder, ImageEncoder
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import PAD_ID
 

@@ -23,7 +23,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.language_model.compact import CompactLanguageModel
 from arae_transfer.runtime.buckets import Bucket
 from arae_transfer.runtime.model_folder import FP16, FP32, INT8, ModelFolder
-from arae_transfer.runtime.replicas import Replicas
+from arae_transfer.runtime.session_pool import Replicas
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]

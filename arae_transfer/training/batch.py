@@ -13,7 +13,7 @@ from torch import Tensor
 
 from arae_transfer.corpus.batches import IntegerArray, TokenizedSentences, with_end
 from arae_transfer.corpus.style_tokens import StyleTokens
-from arae_transfer.pairs.pair import Pair
+from arae_transfer.parallel.examples import Pair
 from arae_transfer.recipe import InputNoise, Pairs
 from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
 from arae_transfer.training.input_noise import add_input_noise

@@ -26,7 +26,7 @@ from arae_transfer.layout import RunLayout, WhichCheckpoint
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, load_recipe
 from arae_transfer.tokenizer import Tokenizer
-from arae_transfer.training.players import Optimizers
+from arae_transfer.training.networks import Optimizers
 
 CHECKPOINT_FORMAT = 1
 

@@ -11,7 +11,7 @@ import torch
 
 from arae_transfer.corpus.batches import BatchSchedule, TokenizedSentences, with_end
 from arae_transfer.corpus.labelled import Examples, LabelledData, choose_labels, class_indices
-from arae_transfer.corpus.one_kind import TEXT
+from arae_transfer.corpus.single_class import TEXT
 from arae_transfer.layout import WhichCheckpoint
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
@@ -19,7 +19,7 @@ from arae_transfer.tokenizer import UNKNOWN_ID, Tokenizer
 from arae_transfer.training.batch import make_labelled_batch
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.loop import Trainer
-from arae_transfer.training.players import Metrics
+from arae_transfer.training.networks import Metrics
 from arae_transfer.training.reporter import Reporter
 from arae_transfer.training.schedules import classification_step
 from arae_transfer.training.validation import ValidationReport, length_batches

@@ -19,8 +19,9 @@ from arae_transfer.corpus.tokenizing import sample_lines, tokenize_lines
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout, corpus_cache_directory
 from arae_transfer.model.arae import ARAE
-from arae_transfer.pairs.find import find_pairs
-from arae_transfer.pairs.pair import Pair, read_pairs, write_pairs
+from arae_transfer.parallel.examples import Pair, read_pairs, write_pairs
+from arae_transfer.parallel.mining import find_pairs
+from arae_transfer.parallel.self_training import ModelProposals
 from arae_transfer.recipe import InputNoise, Recipe
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.batch import (
@@ -33,7 +34,6 @@ from arae_transfer.training.batch import (
 )
 from arae_transfer.training.device import choose_precision
 from arae_transfer.training.processes import ALONE, Processes
-from arae_transfer.training.proposals import ModelProposals
 from arae_transfer.training.reporter import Reporter
 from arae_transfer.training.validation import ValidationReport, report_validation, validate_part
 

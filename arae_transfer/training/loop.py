@@ -19,6 +19,7 @@ from arae_transfer.atomic import write_text
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
 from arae_transfer.model.arae import ARAE
+from arae_transfer.paper.images.image_data import ImageData, PreparedImages
 from arae_transfer.recipe import Recipe, recipe_to_toml
 from arae_transfer.training.batch import Batch
 from arae_transfer.training.checkpoint import (
@@ -32,22 +33,21 @@ from arae_transfer.training.checkpoint import (
     restore,
     save_checkpoint,
 )
-from arae_transfer.training.claim import claimed
 from arae_transfer.training.data import PreparedData, TrainingData
 from arae_transfer.training.device import choose_device, choose_precision
+from arae_transfer.training.diagnostics import watch_codes, watch_players
 from arae_transfer.training.guard import CollapseGuard
-from arae_transfer.training.image_data import ImageData, PreparedImages
 from arae_transfer.training.interruption import StopRequest
 from arae_transfer.training.log import RunLog
-from arae_transfer.training.players import Metrics, Optimizers, Players, TrainingDiverged
+from arae_transfer.training.networks import Metrics, Optimizers, Players, TrainingDiverged
 from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.processor import prepare_processor
 from arae_transfer.training.reporter import Progress, Reporter
+from arae_transfer.training.run_lock import claimed
 from arae_transfer.training.schedules import alternating_step, joint_step
 from arae_transfer.training.sparse_gradients import use_sparse_gradients
 from arae_transfer.training.tensorboard import open_tensorboard
 from arae_transfer.training.validation import ValidationReport
-from arae_transfer.training.watch import watch_codes, watch_players
 
 CODE_NOISE_DECAY_STEPS = 100
 

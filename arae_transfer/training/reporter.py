@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from arae_transfer.training.players import Metrics
+from arae_transfer.training.networks import Metrics
 from arae_transfer.training.validation import ValidationReport
 
 

@@ -18,7 +18,7 @@ from arae_transfer.recipe import InputNoise
 from arae_transfer.tokenizer import END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training.batch import Batch, LabelledBatch
 from arae_transfer.training.input_noise import add_input_noise
-from arae_transfer.training.players import Metrics, Players, code_statistics
+from arae_transfer.training.networks import Metrics, Players, code_statistics
 
 # Draws a further batch, for the players that take fresh ones.
 DrawBatch = Callable[[], Batch]

@@ -24,7 +24,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout, list_recipes
 from arae_transfer.recipe import load_recipe, recipe_keys
 from arae_transfer.training.checkpoint import load_run
-from arae_transfer.training.claim import claimed
+from arae_transfer.training.run_lock import claimed
 
 RECIPE = """
 description = "A recipe for tests."
@@ -299,7 +299,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(resume: bool) -> None:
 
 def test_a_killed_process_holds_its_run_no_longer() -> None:
     program = (
-        "import sys, pathlib; from arae_transfer.layout import RunLayout; from arae_transfer.training.claim import "
+        "import sys, pathlib; from arae_transfer.layout import RunLayout; from arae_transfer.training.run_lock import "
         "claimed\nwith claimed(RunLayout(pathlib.Path(sys.argv[1])), resume=False): print('held', flush=True); input()"
     )
     command = [sys.executable, "-c", program, "runs/shop/one"]

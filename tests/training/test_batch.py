@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from arae_transfer.corpus.batches import TokenizedSentences
-from arae_transfer.pairs.pair import Pair
+from arae_transfer.parallel.examples import Pair
 from arae_transfer.recipe import InputNoise, Pairs
 from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
 from arae_transfer.training.batch import (

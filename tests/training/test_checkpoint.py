@@ -27,7 +27,7 @@ from arae_transfer.training.checkpoint import (
     restore,
     save_checkpoint,
 )
-from arae_transfer.training.players import Optimizers, Players
+from arae_transfer.training.networks import Optimizers, Players
 
 CLASSES = ("bad", "good", "so-so")
 TOKENIZER = Tokenizer.train(["the food was good .", "the food was bad ."] * 9, 280)

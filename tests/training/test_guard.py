@@ -16,11 +16,11 @@ from arae_transfer.corpus.quickstart import make_sentences
 from arae_transfer.layout import RunLayout
 from arae_transfer.recipe import Recipe, recipe_from_table
 from arae_transfer.training.data import TrainingData
+from arae_transfer.training.diagnostics import watch_codes, watch_players
 from arae_transfer.training.guard import CollapseGuard
 from arae_transfer.training.loop import Trainer
 from arae_transfer.training.reporter import Progress
 from arae_transfer.training.validation import ValidationReport
-from arae_transfer.training.watch import watch_codes, watch_players
 
 STEPS = 80
 SMALL: dict[str, Any] = {

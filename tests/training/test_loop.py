@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout
-from arae_transfer.pairs.pair import read_pairs
+from arae_transfer.parallel.examples import read_pairs
 from arae_transfer.recipe import Recipe, load_recipe, recipe_from_table, recipe_to_toml
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training import device as device_module
@@ -30,7 +30,7 @@ from arae_transfer.training.data import TrainingData
 from arae_transfer.training.device import choose_device, choose_precision, use_threads
 from arae_transfer.training.interruption import StopRequest
 from arae_transfer.training.loop import Outcome, Trainer
-from arae_transfer.training.players import Players, TrainingDiverged
+from arae_transfer.training.networks import Players, TrainingDiverged
 from arae_transfer.training.processor import runs_bf16
 from arae_transfer.training.reporter import Progress
 from arae_transfer.training.validation import ValidationReport

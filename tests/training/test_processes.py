@@ -25,7 +25,7 @@ from arae_transfer.recipe import InputNoise, Recipe, recipe_from_table
 from arae_transfer.training.batch import Batch, make_batch
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.loop import Trainer
-from arae_transfer.training.players import Optimizers, Players
+from arae_transfer.training.networks import Optimizers, Players
 from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.reporter import SilentReporter
 

@@ -17,7 +17,7 @@ from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import recipe_from_table
 from arae_transfer.tokenizer import END_ID, PAD_ID
 from arae_transfer.training.batch import Batch, make_batch
-from arae_transfer.training.players import Metrics, Optimizers, Players
+from arae_transfer.training.networks import Metrics, Optimizers, Players
 from arae_transfer.training.schedules import alternating_step, joint_step
 
 CLASSES = ("bad", "good", "so-so")

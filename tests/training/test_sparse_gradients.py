@@ -13,7 +13,7 @@ from arae_transfer.corpus.batches import TokenizedSentences
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_from_table
 from arae_transfer.training.batch import Batch, make_batch
-from arae_transfer.training.players import Optimizers, Players
+from arae_transfer.training.networks import Optimizers, Players
 from arae_transfer.training.schedules import alternating_step
 from arae_transfer.training.sparse_gradients import gradient_values, has_sparse_gradients, use_sparse_gradients
 
