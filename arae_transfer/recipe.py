@@ -47,7 +47,14 @@ REMOVED_KEYS: dict[str, RemovedKey] = {
     "pairs.naturalness": RemovedKey(0.0, "the discriminator improved no model"),
 }
 # Old name: new name.
-RENAMED_KEYS: dict[str, str] = {}
+RENAMED_KEYS: dict[str, str] = {
+    "labels.pairs": "labels.sentence_pairs",
+    "pairs.back": "parallel.back",
+    "pairs.forward": "parallel.forward",
+    "pairs.propose": "parallel.self_training",
+    "pairs.sentences": "parallel.sentences",
+    "training.candidates": "training.sampled_softmax",
+}
 
 
 def _setting(default: Value, help: str, *, minimum: float = -math.inf, maximum: float = math.inf) -> Value:
@@ -250,13 +257,13 @@ class Cycle:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class ParallelData:
     """Rewrites of training sentences, searched before training by exchanging phrases, as a first parallel corpus."""
 
     sentences: int = _setting(
         0, "The number of training sentences, classes together, for which a rewrite is searched; 0: none.", minimum=0
     )
-    propose: int = _setting(
+    self_training: int = _setting(
         0,
         "The number of rewrites that the model of a run proposes for each sentence, beside those searched, when "
         "training starts --from that run (self-training); 0: the run's own pairs are taken over.",
@@ -275,7 +282,9 @@ class Labels:
     ``adversary.weight = 0``), with an autoencoder (``adversary.weight = 0``), and adversarially regularized.
     """
 
-    pairs: bool = _setting(False, "Whether an example is a pair of sentences, such as a premise and a hypothesis.")
+    sentence_pairs: bool = _setting(
+        False, "Whether an example is a pair of sentences, such as a premise and a hypothesis."
+    )
     share: float = _setting(
         1.0,
         "The share of the labelled training examples whose labels are used; the sentences of all are read.",
@@ -298,7 +307,7 @@ class Training:
     batch_size: int = _setting(64, "The sentences (or images) of each class in a step.", minimum=1)
     schedule: Literal["alternating", "joint"] = _setting(
         "alternating",
-        "One update per player and batch, as the paper's algorithms state it, "
+        "One update per network and batch, as the paper's algorithms state it, "
         "or one shared encoding and one joint update.",
     )
     optimizer: Literal["sgd", "adam"] = _setting("sgd", "The optimizer of encoder and decoders.")
@@ -317,7 +326,7 @@ class Training:
         minimum=0,
     )
     label_smoothing: float = _setting(0.0, "The label smoothing of reconstruction.", minimum=0, maximum=0.9)
-    candidates: int = _setting(
+    sampled_softmax: int = _setting(
         0,
         "The tokens over which a step's softmax runs: its targets, frequent ones, and random ones that stand for the "
         "rest; 0: the whole vocabulary.",
@@ -380,7 +389,7 @@ class Recipe:
     model: Model = field(default_factory=Model)
     adversary: Adversary = field(default_factory=Adversary)
     attribute: Attribute = field(default_factory=Attribute)
-    pairs: Pairs = field(default_factory=Pairs)
+    parallel: ParallelData = field(default_factory=ParallelData)
     cycle: Cycle = field(default_factory=Cycle)
     labels: Labels = field(default_factory=Labels)
     training: Training = field(default_factory=Training)
@@ -423,9 +432,9 @@ def recipe_from_table(
 ) -> Recipe:
     """Build a recipe from a nested mapping; see ``load_recipe``."""
     table = {key: dict(value) if isinstance(value, dict) else value for key, value in table.items()}
+    _translate_old_keys(table, source, recorded=recorded)
     for override in overrides:
         _apply_override(table, override)
-    _translate_old_keys(table, source, recorded=recorded)
     recipe = _build(Recipe, table, "", source)
     assert isinstance(recipe, Recipe)
     if not recipe.name or recipe.name in (".", "..") or set(recipe.name) & set("/\\\0"):
@@ -442,8 +451,8 @@ def recipe_from_table(
     if recipe.task != "rewriting":
         _check_task(recipe, source)
     if recipe.training.schedule != "joint":
-        # Algorithm 2 has no such players; ignoring the keys would train something else than was asked for.
-        for key, value in (("pairs.sentences", recipe.pairs.sentences), ("cycle.weight", recipe.cycle.weight)):
+        # Algorithm 2 has no such networks; ignoring the keys would train something else than was asked for.
+        for key, value in (("parallel.sentences", recipe.parallel.sentences), ("cycle.weight", recipe.cycle.weight)):
             if value:
                 raise AraeError(
                     f"{source}: {key} = {value:g} has no place in the schedule {recipe.training.schedule!r}",
@@ -464,8 +473,8 @@ def _check_task(recipe: Recipe, source: str) -> None:
         # A classification finds out line by line how its sentences are written.
         ("data.writing", recipe.data.writing != "corpus", "corpus"),
         ("noise.style_share", recipe.noise.style_share, "0"),
-        ("pairs.sentences", recipe.pairs.sentences, "0"),
-        ("pairs.propose", recipe.pairs.propose, "0"),
+        ("parallel.sentences", recipe.parallel.sentences, "0"),
+        ("parallel.self_training", recipe.parallel.self_training, "0"),
         ("cycle.weight", recipe.cycle.weight, "0"),
         ("cycle.delete", recipe.cycle.delete, "0"),
     ]
@@ -480,7 +489,7 @@ def _check_task(recipe: Recipe, source: str) -> None:
             # A code of one vector per token would come from noise one vector at a time, its length guessed.
             ("model.code", not recipe.model.one_vector, "single"),
             ("attribute.weight", recipe.attribute.weight, "0"),
-            ("labels.pairs", recipe.labels.pairs, "false"),
+            ("labels.sentence_pairs", recipe.labels.sentence_pairs, "false"),
         ]
     for key, value, remedy in refused:
         if value:
@@ -496,11 +505,11 @@ _TEXT_KEYS: dict[str, object] = {
     "noise.drop": 0.0,
     "noise.shuffle": 0.0,
     "noise.style_share": 0.0,
-    "pairs.sentences": 0,
-    "pairs.propose": 0,
+    "parallel.sentences": 0,
+    "parallel.self_training": 0,
     "cycle.weight": 0.0,
     "cycle.delete": 0.0,
-    "training.candidates": 0,
+    "training.sampled_softmax": 0,
     "tokenizer.model": "",
     "training.initialization": "scaled",
 }
@@ -582,35 +591,42 @@ def _translate_old_keys(table: dict[str, Any], source: str, *, recorded: bool) -
     Raises:
         AraeError: A removed key described another network.
     """
-    for old, new in RENAMED_KEYS.items():
+    for old in (*RENAMED_KEYS, *REMOVED_KEYS):
         section, _, name = old.partition(".")
-        if not _has_key(table, section, name):
+        if not isinstance(table.get(section), dict) or name not in table[section]:
             continue
         value = table[section].pop(name)
-        new_section, _, new_name = new.partition(".")
-        table.setdefault(new_section, {})[new_name] = value
-        if not recorded:
-            warnings.warn(f"{source}: {old} is now called {new}", AraeNotice, stacklevel=3)
-    for old, removed in REMOVED_KEYS.items():
-        section, _, name = old.partition(".")
-        if not _has_key(table, section, name):
-            continue
-        value = table[section].pop(name)
-        if value == removed.off:
-            continue
-        if removed.decides_model:
-            raise AraeError(
-                f"{source}: {old} = {value!r} is no longer supported", f"{removed.reason}; leave the key out."
-            )
-        if not recorded:
-            warnings.warn(f"{source}: {old} is ignored; {removed.reason}", AraeNotice, stacklevel=3)
-    for section in {key.partition(".")[0] for key in (*RENAMED_KEYS, *REMOVED_KEYS)}:
+        new = _current_key(old, value, source, recorded=recorded)
+        if new is not None:
+            new_section, _, new_name = new.partition(".")
+            table.setdefault(new_section, {})[new_name] = value
+    sections = {item.name for item in dataclasses.fields(Recipe)}
+    for section in {key.partition(".")[0] for key in RENAMED_KEYS} - sections:
         if table.get(section) == {}:
             del table[section]
 
 
-def _has_key(table: dict[str, Any], section: str, name: str) -> bool:
-    return isinstance(table.get(section), dict) and name in table[section]
+def _current_key(key: str, value: object, source: str, *, recorded: bool = False) -> str | None:
+    """Return what a key is called in this version, with a notice where that is new; None: it is gone.
+
+    Raises:
+        AraeError: It is gone, and its value described another network.
+    """
+    if key in RENAMED_KEYS:
+        if not recorded:
+            warnings.warn(f"{source}: {key} is now called {RENAMED_KEYS[key]}", AraeNotice, stacklevel=4)
+        return RENAMED_KEYS[key]
+    removed = REMOVED_KEYS.get(key)
+    if removed is None:
+        return key
+    if value != removed.off:
+        if removed.decides_model:
+            raise AraeError(
+                f"{source}: {key} = {value!r} is no longer supported", f"{removed.reason}; leave the key out."
+            )
+        if not recorded:
+            warnings.warn(f"{source}: {key} is ignored; {removed.reason}", AraeNotice, stacklevel=4)
+    return None
 
 
 def _apply_override(table: dict[str, Any], override: str) -> None:
@@ -624,6 +640,10 @@ def _apply_override(table: dict[str, Any], override: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word is a string: --set training.optimizer=adam
+    current = _current_key(key, value, "--set")
+    if current is None:
+        return
+    key = current
     section, dot, name = key.partition(".")
     if dot:
         table.setdefault(section, {})

@@ -16,10 +16,10 @@ SLOW = {"rich", "pydantic"}
 
 SCRIPT = """
 import json, sys
-from arae_transfer.cli import main
+from arae_transfer.cli.main import run
 sys.argv = ["arae", *json.loads(sys.argv[1])]
 try:
-    main()
+    run()
 finally:
     sys.stdout.flush()
     roots = sorted({name.partition(".")[0] for name in sys.modules})

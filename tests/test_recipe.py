@@ -14,6 +14,8 @@ import pytest
 
 from arae_transfer.errors import AraeError, AraeNotice
 from arae_transfer.recipe import (
+    REMOVED_KEYS,
+    RENAMED_KEYS,
     Recipe,
     load_recipe,
     recipe_from_table,
@@ -95,7 +97,7 @@ def test_every_field_survives_toml(tmp_path: Path) -> None:
 
 
 def test_a_classification_survives_toml(tmp_path: Path) -> None:
-    recipe = recipe_from_table({}, ["task=classification", "training.schedule=joint", "labels.pairs=true"])
+    recipe = recipe_from_table({}, ["task=classification", "training.schedule=joint", "labels.sentence_pairs=true"])
     path = tmp_path / "recipe.toml"
     path.write_text(recipe_to_toml(recipe), "utf-8")
     assert load_recipe(path) == recipe
@@ -329,7 +331,7 @@ def test_an_error_names_the_file(tmp_path: Path) -> None:
         load_recipe(path)
 
 
-@pytest.mark.parametrize("setting", ["pairs.sentences=10", "cycle.weight=1.0"])
+@pytest.mark.parametrize("setting", ["parallel.sentences=10", "cycle.weight=1.0"])
 def test_what_the_alternating_schedule_does_not_know_is_refused(setting: str) -> None:
     key = setting.partition("=")[0]
     with pytest.raises(AraeError, match=f"{key} = .* has no place in the schedule 'alternating'"):
@@ -360,6 +362,25 @@ def test_a_removed_key_is_ignored_with_a_notice() -> None:
         assert recipe_from_table({"pairs": {"naturalness": 2.0}}, source="here") == recipe_from_table({})
     with pytest.warns(AraeNotice, match=r"pairs\.naturalness is ignored"):
         recipe_from_table({}, ["pairs.naturalness=2"])
+
+
+def test_a_renamed_key_means_what_it_meant_with_a_notice() -> None:
+    wanted = recipe_from_table({"parallel": {"sentences": 5}, "training": {"schedule": "joint"}})
+    with pytest.warns(AraeNotice, match=r"pairs\.sentences is now called parallel\.sentences"):
+        assert recipe_from_table({"pairs": {"sentences": 5}, "training": {"schedule": "joint"}}) == wanted
+    with pytest.warns(AraeNotice, match=r"--set: pairs\.sentences is now called"):
+        assert recipe_from_table({"training": {"schedule": "joint"}}, ["pairs.sentences=5"]) == wanted
+
+
+def test_an_override_wins_over_the_old_name_in_a_file() -> None:
+    with pytest.warns(AraeNotice):
+        found = recipe_from_table({"training": {"candidates": 5}}, ["training.sampled_softmax=7"])
+    assert found.training.sampled_softmax == 7
+
+
+def test_old_names_lead_to_keys_that_exist() -> None:
+    assert set(RENAMED_KEYS.values()) <= set(recipe_keys())
+    assert not (set(RENAMED_KEYS) | set(REMOVED_KEYS)) & set(recipe_keys())
 
 
 def test_the_recipe_of_a_run_gives_no_notice() -> None:

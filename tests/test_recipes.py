@@ -50,10 +50,10 @@ def small(path: Path, steps: int = 2) -> Recipe:
     one = given.task != "rewriting" or given.data.kind == "image"
     classes = 1 if one else len(given.data.classes) or 3
     settings = [*SMALL, f"training.sentences={steps * classes * 4}", "cycle.start=0.0"]
-    if given.pairs.sentences:
-        settings.append("pairs.sentences=40")
-    if given.training.candidates:
-        settings.append("training.candidates=60")
+    if given.parallel.sentences:
+        settings.append("parallel.sentences=40")
+    if given.training.sampled_softmax:
+        settings.append("training.sampled_softmax=60")
     return load_recipe(path, settings)
 
 
@@ -81,12 +81,12 @@ def make_trainer(recipe: Recipe, run: Path) -> Trainer:
     data = corpus(recipe)
     if recipe.task != "classification" or isinstance(data, ImageData):
         first = None
-        if recipe.pairs.propose:  # by the model of an earlier run
+        if recipe.parallel.self_training:  # by the model of an earlier run
             first = run.with_name("first")
-            alone = replace(recipe, pairs=replace(recipe.pairs, propose=0))
+            alone = replace(recipe, parallel=replace(recipe.parallel, self_training=0))
             Trainer(alone, data, first, SilentReporter(), device="cpu").train()
         return Trainer(recipe, data, run, SilentReporter(), device="cpu", initial=first)
-    train, valid = (examples(lines, recipe.labels.pairs) for lines in (data.train, data.valid))
+    train, valid = (examples(lines, recipe.labels.sentence_pairs) for lines in (data.train, data.valid))
     labelled = LabelledData(tuple(data.train), train, valid, ["the soup was cold ."])
     return ClassificationTrainer(recipe, labelled, run, SilentReporter(), device="cpu")
 
@@ -162,7 +162,7 @@ def test_recipes_have_names_of_their_own() -> None:
 
 def test_the_fast_recipe_is_the_papers_but_for_four_keys() -> None:
     folder = recipes_directory() / "yelp-sentiment"
-    settings = ["training.candidates=2000", "training.precision=fast", "training.scorer_every=5"]
+    settings = ["training.sampled_softmax=2000", "training.precision=fast", "training.scorer_every=5"]
     settings.append("adversary.batch_size=32")
     plain, fast = load_recipe(folder / "paper.toml", settings), load_recipe(folder / "paper-fast.toml")
     assert fast.adversary.batch_size * 2 == fast.training.batch_size

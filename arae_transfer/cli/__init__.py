@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-import io
-import sys
-import warnings
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
 from arae_transfer import __version__
-from arae_transfer.cli.command import AraeGroup, CommandSource, report
-from arae_transfer.errors import AraeNotice
+from arae_transfer.cli.command import AraeGroup, CommandSource
 
 # In the order of the help, which reads nothing but this: importing and declaring every command would take longer than
 # Typer itself. A command's module must import nothing heavy outside its function.
@@ -86,35 +81,3 @@ def arae(
     ] = False,
 ) -> None:
     """Hold the options of `arae` itself."""
-
-
-_show_any_warning = warnings.showwarning
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Write a notice of this program as one line, and every other warning as Python does."""
-    if isinstance(message, AraeNotice):
-        report(str(message))
-    else:
-        _show_any_warning(message, category, filename, lineno, file, line)
-
-
-def main() -> None:
-    """Run the command line as the console script ``arae``."""
-    # Python would choose the encoding from the locale, and fail on text that the locale cannot write.
-    # A file name that is no text in this locale leaves as the bytes that it is.
-    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors=errors)
-    warnings.showwarning = _show_warning
-    try:
-        app(prog_name="arae")
-    finally:
-        gc.freeze()  # the interpreter's last search for garbage would take longer than `arae --help`

@@ -18,7 +18,7 @@ from arae_transfer.layout import RunLayout, WhichCheckpoint
 from arae_transfer.recipe import load_recipe
 
 if TYPE_CHECKING:
-    from arae_transfer.training.checkpoint import LoadedRun, Start
+    from arae_transfer.training.checkpoint import InitialWeights, LoadedRun
 
 DATA_FILE = "diagnosis.json"
 REPORT_FILE = "README.md"
@@ -132,14 +132,14 @@ def diagnose(
         report(f"numbers{', plots' if pictures else ''} and report are in {folder}")
 
 
-def _start(run: Path) -> Start:
+def _initial_weights(run: Path) -> InitialWeights:
     """Return what a run went on from; nothing where it does not say."""
-    from arae_transfer.training.checkpoint import Start, recorded_start
+    from arae_transfer.training.checkpoint import InitialWeights, recorded_initial_weights
 
     try:
-        return recorded_start(RunLayout(run))
+        return recorded_initial_weights(RunLayout(run))
     except AraeError:
-        return Start()
+        return InitialWeights()
 
 
 def _read(loaded: LoadedRun, sources: Sequence[str], run: Path) -> tuple[_Lines, _Lines]:
@@ -180,7 +180,7 @@ def _baseline_commands(run: Path, sources: Sequence[str]) -> list[str]:
     where a run that this one descends from is gone, or where this one is plain itself.
     """
     descent = [run.resolve()]
-    while (initial := _start(descent[0]).initial) is not None:
+    while (initial := _initial_weights(descent[0]).initial) is not None:
         descent.insert(0, initial)
         if not RunLayout(descent[0]).recipe.is_file() or descent[0] in descent[1:]:
             return []
@@ -196,7 +196,7 @@ def _baseline_commands(run: Path, sources: Sequence[str]) -> list[str]:
         if before is None:
             words += ["--set", f"tokenizer.model={layout.tokenizer}"]
         else:
-            words += ["--from", str(before) if _start(each).checkpoint == "best" else f"{before}:latest"]
+            words += ["--from", str(before) if _initial_weights(each).checkpoint == "best" else f"{before}:latest"]
         words += ["--name", f"{each.name}-plain"]
         before = Path("runs") / recipe.name / f"{each.name}-plain"
         own = sources if place == len(descent) - 1 else sources_of_run(each)

@@ -344,9 +344,9 @@ def _held_out_lines(run: Path, loaded: LoadedRun, *, quiet: bool) -> Sequence[st
         if not quiet:
             report(f"the run's held-out sentences cannot be read: {error.message}", "checking with random ones.")
         return []
-    from arae_transfer.export.parity import by_turns
+    from arae_transfer.export.parity import interleave
 
-    return by_turns(corpus)
+    return interleave(corpus)
 
 
 def _training_lines(run: Path, loaded: LoadedRun, *, quiet: bool) -> Mapping[str, Sequence[str]] | None:
@@ -377,7 +377,7 @@ def _read_part(layout: RunLayout, loaded: LoadedRun, part: str) -> LabelledLines
     if sources and loaded.recipe.task == "classification":
         from arae_transfer.corpus.labelled import read_examples
 
-        pairs = loaded.recipe.labels.pairs
+        pairs = loaded.recipe.labels.sentence_pairs
         examples = read_examples(sources, part, loaded.recipe.form, options, pairs=pairs, classes=loaded.classes)
         return {str(place): lines for place, lines in enumerate(examples.sentences)}
     if sources and loaded.recipe.task == "generation":

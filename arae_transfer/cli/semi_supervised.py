@@ -73,7 +73,7 @@ def semi_supervised(
 
     use_threads(threads)
     options = ReadingOptions.of(resolved)
-    pairs = resolved.labels.pairs
+    pairs = resolved.labels.sentence_pairs
     corpus = read_labelled_data(data, resolved.form, options, pairs=pairs, classes=resolved.data.classes)
     test = read_examples(data, "test", resolved.form, options, pairs=pairs, classes=corpus.classes)
     folder = output or Path("runs") / f"{resolved.name}-semi-supervised"

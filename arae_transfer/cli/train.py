@@ -219,7 +219,7 @@ def _with_pairs(recipe: Recipe, data: LabelledData | TrainingData | ImageData, v
     Raises:
         AraeError: The recipe does not learn from pairs, or they cannot be read.
     """
-    from arae_transfer.parallel.examples import read_given_pairs
+    from arae_transfer.parallel.examples import read_given_examples
     from arae_transfer.training.data import TrainingData
 
     if not isinstance(data, TrainingData) or recipe.task != "rewriting" or recipe.training.schedule != "joint":
@@ -227,7 +227,7 @@ def _with_pairs(recipe: Recipe, data: LabelledData | TrainingData | ImageData, v
             f"the recipe {recipe.name} does not learn from pairs",
             "leave --pairs out, or use a recipe that rewrites text in the joint schedule.",
         )
-    return replace(data, pairs=tuple(read_given_pairs(values, list(data.train))))
+    return replace(data, pairs=tuple(read_given_examples(values, list(data.train))))
 
 
 def _print_recipes() -> None:
@@ -327,7 +327,7 @@ def data_sources(recipe: Recipe, data: list[str] | None, run: Path, resumed: boo
         forms = "--data CLASS=FILE for each class, a folder of SPLIT.CLASS.txt, a .csv, .tsv, .jsonl or .parquet."
         if recipe.task == "generation":
             forms = "--data FILE.txt, one sentence a line, or --data FOLDER with SNLI's files."
-        if recipe.labels.pairs:
+        if recipe.labels.sentence_pairs:
             forms = "--data FOLDER with SNLI's files: https://nlp.stanford.edu/projects/snli/snli_1.0.zip"
         where = f" The data: {recipe.data_source}" if recipe.data_source else ""
         raise AraeError(f"the recipe {recipe.name} needs data", f"give {forms}{where}")
@@ -342,7 +342,7 @@ def _read_labelled_data(recipe: Recipe, sources: list[str]) -> LabelledData:
     from arae_transfer.corpus.sources import absolute_source
 
     options = ReadingOptions.of(recipe)
-    pairs, classes = recipe.labels.pairs, recipe.data.classes
+    pairs, classes = recipe.labels.sentence_pairs, recipe.data.classes
     found = read_labelled_data(sources, recipe.form, options, pairs=pairs, classes=classes)
     return replace(found, sources=tuple(absolute_source(source) for source in sources))
 
@@ -381,14 +381,14 @@ def read_generation_text(
 
     from arae_transfer.cli.training_reporter import reading_progress
     from arae_transfer.corpus.reading import ReadingOptions
-    from arae_transfer.corpus.single_class import read_one_kind
+    from arae_transfer.corpus.single_class import read_single_class
 
     options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
     options = replace(options, minimum_classes=1)
     found = []
     for split in splits:
         with reading_progress() as progress:
-            text = read_one_kind(
+            text = read_single_class(
                 data, split, recipe.form, options, classes=recipe.data.classes or None, progress=progress
             )
         for sentence in text.messages:

@@ -90,10 +90,10 @@ def transfer_table(
             f"the recipe {resolved.name} is that of a plain autoencoder: nothing to compare",
             "set adversary.weight and attribute.weight above 0.",
         )
-    if resolved.pairs.sentences > 0 or resolved.cycle.weight > 0:
+    if resolved.parallel.sentences > 0 or resolved.cycle.weight > 0:
         raise AraeError(
             f"the recipe {resolved.name} teaches rewriting by pairs or a cycle, which a plain autoencoder has not",
-            "use a recipe like yelp-sentiment/paper-short, or set pairs.sentences=0 and cycle.weight=0.",
+            "use a recipe like yelp-sentiment/paper-short, or set parallel.sentences=0 and cycle.weight=0.",
         )
     wishes = list(dict.fromkeys(weights or [resolved.attribute.weight, 10 * resolved.attribute.weight]))
     require("torch", "safetensors", "sacrebleu", "sklearn", extra="train", command="arae transfer-table")

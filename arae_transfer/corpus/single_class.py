@@ -19,7 +19,7 @@ TEXT = "text"
 
 
 @dataclass(frozen=True)
-class OneKind:
+class SingleClassText:
     """Sentences of one kind of text.
 
     Attributes:
@@ -31,7 +31,7 @@ class OneKind:
     messages: tuple[str, ...] = ()
 
 
-def read_one_kind(
+def read_single_class(
     sources: Sequence[str],
     split: str,
     form: Form,
@@ -39,7 +39,7 @@ def read_one_kind(
     *,
     classes: Sequence[str] | None = None,
     progress: Progress | None = None,
-) -> OneKind:
+) -> SingleClassText:
     """Read a split of text of one kind.
 
     Args:
@@ -66,7 +66,7 @@ def read_one_kind(
             f"the data have the classes {', '.join(found.classes)}; a generation learns one kind of text",
             f'choose one: --set data.classes=["{found.classes[0]}"]',
         )
-    return OneKind(found.lines, tuple(found.report.lines()))
+    return SingleClassText(found.lines, tuple(found.report.lines()))
 
 
 def _is_snli(source: str) -> bool:
@@ -82,7 +82,7 @@ def _is_text_file(source: str) -> bool:
     return path.is_file() and suffixes[-1:] in ([], [".txt"])
 
 
-def _read_snli_sentences(folders: Sequence[Path], sources: Sequence[str], split: str, form: Form) -> OneKind:
+def _read_snli_sentences(folders: Sequence[Path], sources: Sequence[str], split: str, form: Form) -> SingleClassText:
     others = [source for source in sources if not _is_snli(source) and not source.startswith(UNLABELLED)]
     if others or len(folders) > 1:
         raise AraeError(
@@ -104,4 +104,4 @@ def _read_snli_sentences(folders: Sequence[Path], sources: Sequence[str], split:
         further = in_form(read_unlabelled(sources), form)
         found = [line for line in dict.fromkeys([*found, *further]) if line not in held_out]
     messages = (f"{skipped:,} {split} pairs have no gold label and are left out",) if skipped else ()
-    return OneKind({TEXT: list(dict.fromkeys(found))}, messages)
+    return SingleClassText({TEXT: list(dict.fromkeys(found))}, messages)

@@ -22,7 +22,7 @@ from arae_transfer.export.encoder_graph import build_encoder
 from arae_transfer.export.export import check_destination, portable_recipe, put_in_place
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
 from arae_transfer.export.parity import BATCH_SIZES, probe_rows
-from arae_transfer.export.weights import storable
+from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.model.code_space import CodeClassifier
@@ -83,7 +83,7 @@ def export_classifier(
     """
     destination = Path(os.path.abspath(destination))  # noqa: PTH100 -- unlike resolve(), this keeps symbolic links
     check_destination(destination)
-    stored = storable(model, weights)
+    stored = round_weights_for_storage(model, weights)
     assert isinstance(stored.classifier, CodeClassifier)
     layout = ExportLayout(destination)
     metadata = {
@@ -92,7 +92,7 @@ def export_classifier(
         "name": name,
         "arae_version": arae_transfer.__version__,
     }
-    pairs = recipe.labels.pairs
+    pairs = recipe.labels.sentence_pairs
     encoder = build_encoder(stored.encoder, metadata | {"part": "encoder"}, weights).SerializeToString()
     classifier = build_classifier(
         stored.classifier, recipe.model.code_size, pairs, metadata | {"part": "classifier"}
@@ -162,7 +162,7 @@ def _difference(model: ARAE, encoder: bytes, classifier: bytes, rows: Sequence[l
 
 def _card(config: Mapping[str, Any], recipe: Recipe) -> str:
     """Return the model card: what it tells apart, how to use it, from which data and labels, and how well."""
-    name, pairs = str(config["name"]), recipe.labels.pairs
+    name, pairs = str(config["name"]), recipe.labels.sentence_pairs
     source = recipe.data_source or "not stated: the recipe names no source of its data"
     example = "'a man sleeps .\\ta person is awake .\\n'" if pairs else "'a sentence .\\n'"
     labels = f"{recipe.labels.number:,}" if recipe.labels.number else f"{100 * recipe.labels.share:g} %"

@@ -29,10 +29,10 @@ from arae_transfer.export.decoder_graph import BLOCK
 from arae_transfer.export.generator_graph import export_generator
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
 from arae_transfer.export.half_precision import HalfGraph, RoundedGraph
-from arae_transfer.export.parity import Parity, Row, by_turns, compare, evenly_spaced, probe_rows, rewrites_of
+from arae_transfer.export.parity import Parity, Row, compare, evenly_spaced, interleave, probe_rows, rewrites_of
 from arae_transfer.export.scorer_graph import export_scorer
 from arae_transfer.export.shortlist import choose_shortlists, worth_a_shortlist
-from arae_transfer.export.weights import storable
+from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.language_model.compact import compact
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
@@ -112,7 +112,7 @@ def export_model(
     destination = Path(os.path.abspath(destination))  # noqa: PTH100 -- unlike resolve(), this keeps symbolic links
     check_destination(destination)
     tell = progress or (lambda message: None)
-    stored, trained = storable(model, weights), storable(model, "fp32")
+    stored, trained = round_weights_for_storage(model, weights), round_weights_for_storage(model, "fp32")
     layout = ExportLayout(destination)
     metadata = {
         "format": FORMAT,
@@ -139,7 +139,7 @@ def export_model(
         most = _MOST_WRITTEN // len(stored.classes)
         others = {"": further_lines} if further_lines else class_lines or {}
         chosen = {label: evenly_spaced(own, most // len(others)) for label, own in others.items()}
-        lines = [*unchecked(probe_lines), *by_turns(chosen)]
+        lines = [*unchecked(probe_lines), *interleave(chosen)]
         more, _ = probe_rows(lines, tokenizer, recipe.data.maximum_tokens, most=most)
         tell(f"rewriting {len(more):,} sentences to see which tokens the decoders write")
         written = rewrites_by_graphs(whole.encoder[1], _contents(whole.decoders), whole.weights, more, maximum_length)

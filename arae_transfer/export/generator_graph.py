@@ -60,24 +60,24 @@ def build_generator(generator: Generator, metadata: Mapping[str, str]) -> onnx.M
 
 
 class Perceptron(Protocol):
-    """A player made of linear layers, each with its normalisation and activation, and a last linear layer."""
+    """A network made of linear layers, each with its normalisation and activation, and a last linear layer."""
 
     layers: nn.Sequential
     last: nn.Linear
 
 
-def append_perceptron(graph: Graph, states: str, player: Perceptron) -> str:
-    """Append the layers of a player, fp32, and return the name of the last one's sums: (..., in) to (..., out).
+def append_perceptron(graph: Graph, states: str, network: Perceptron) -> str:
+    """Append the layers of a network, fp32, and return the name of the last one's sums: (..., in) to (..., out).
 
     Batch normalisation, at its running statistics, is folded into the layers.
     """
-    for number, (weight, bias) in enumerate(_folded_layers(player)):
+    for number, (weight, bias) in enumerate(_folded_layers(network)):
         name = f"layer.{number}"
         product = graph.node(
             "MatMul", [states, graph.constant(f"{name}.weight", weight.T, np.float32)], f"{name}.product"
         )
         states = graph.node("Add", [product, graph.constant(f"{name}.bias", bias, np.float32)], f"{name}.sum")
-        if number < len(player.layers) // 3:
+        if number < len(network.layers) // 3:
             states = graph.node("Relu", [states], f"{name}.state")
     return states
 
@@ -89,10 +89,10 @@ def unit_norm(graph: Graph, states: str, *, axis: int) -> str:
     return graph.node("Div", [states, divisor], "code.unmasked")
 
 
-def _folded_layers(player: Perceptron) -> list[tuple[Float32, Float32]]:
+def _folded_layers(network: Perceptron) -> list[tuple[Float32, Float32]]:
     """Return weight (out, in) and bias (out,) of each linear layer, with the normalisation that follows it inside."""
     folded = []
-    modules = list(player.layers)
+    modules = list(network.layers)
     for linear, normalisation in zip(modules[0::3], modules[1::3], strict=True):
         assert isinstance(linear, nn.Linear)
         assert isinstance(normalisation, nn.BatchNorm1d)
@@ -102,7 +102,7 @@ def _folded_layers(player: Perceptron) -> list[tuple[Float32, Float32]]:
         weight = array(linear.weight) * scale[:, np.newaxis]
         bias = (array(linear.bias) - mean) * scale + array(normalisation.bias)
         folded.append((weight.astype(np.float32), bias.astype(np.float32)))
-    return [*folded, (array(player.last.weight), array(player.last.bias))]
+    return [*folded, (array(network.last.weight), array(network.last.bias))]
 
 
 def export_generator(

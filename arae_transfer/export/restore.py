@@ -1,6 +1,6 @@
-"""An exported model back as players: what `arae train --from exported/NAME` starts with, and `arae export` builds anew.
+"""Read an exported model back as networks, for `arae train --from exported/NAME` and for `arae export` to rebuild.
 
-Encoder, decoders and style scorer come out of the fp32 graphs with the weights that these store. The other players are
+Encoder, decoders and style scorer come out of the fp32 graphs with the weights that these store. The other networks are
 in no export, or only folded into other weights; they begin anew and catch up within some hundred steps.
 """
 
@@ -75,10 +75,11 @@ class _Stored:
 
 @torch.no_grad()
 def restore_weights(model: ARAE, root: Path) -> None:
-    """Put the weights of an exported model of text into players of its recipe.
+    """Put the weights of an exported model of text into networks of its recipe.
 
     Args:
-        model: Players of the recipe that the export names, with as many ids as its tokenizer has; encoder, decoders and
+        model: Networks of the recipe that the export names, with as many ids as its tokenizer has; encoder, decoders
+        and
             scorer are overwritten.
         root: The folder of the export.
 

@@ -1,4 +1,4 @@
-"""The adversarially regularized autoencoder that owns the players."""
+"""The adversarially regularized autoencoder that owns the networks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def open_forget_gates(layer: nn.LSTM) -> None:
 
 
 class ARAE(nn.Module):
-    """All players of one recipe (Zhao et al. 2018, Figure 1 and Algorithm 2).
+    """All networks of one recipe (Zhao et al. 2018, Figure 1 and Algorithm 2).
 
     Attributes:
         encoder: Sentences (or images) to codes, shared by all classes.

@@ -101,7 +101,7 @@ class Encoder(nn.Module):
             vectors = vectors + embedded
         if self.superposition is not None:
             # Vectors of one length weigh alike in the sum.
-            code = self.superposition.lay(functional.normalize(vectors.float(), dim=2), mask)
+            code = self.superposition.bind(functional.normalize(vectors.float(), dim=2), mask)
             return code, torch.ones_like(mask[:, :1])
         code = functional.normalize(vectors.float(), dim=2)
         return code * mask[:, :, None], mask

@@ -20,7 +20,7 @@ from arae_transfer.model.decoder import Decoder
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training import losses
-from arae_transfer.training.batch import CandidateSampler
+from arae_transfer.training.batch import SoftmaxSampler
 from arae_transfer.training.device import choose_precision
 from arae_transfer.training.validation import length_batches
 
@@ -56,8 +56,8 @@ class RecurrentLanguageModel:
         # Precision and softmax in training are those of the systems beside it.
         self._half = choose_precision(recipe.training.precision, torch.device("cpu")) == "bf16"
         self._sampler = None
-        if 0 < recipe.training.candidates < tokenizer.vocabulary_size:
-            self._sampler = CandidateSampler([train], tokenizer.vocabulary_size, recipe.training.candidates)
+        if 0 < recipe.training.sampled_softmax < tokenizer.vocabulary_size:
+            self._sampler = SoftmaxSampler([train], tokenizer.vocabulary_size, recipe.training.sampled_softmax)
         self.nll = float("inf")
         self.epochs = 0
 
@@ -99,13 +99,13 @@ class RecurrentLanguageModel:
         return written
 
     def _loss(self, sentences: TokenizedSentences, chosen: IntegerArray, step: int | None = None) -> tuple[Tensor, int]:
-        """Return the mean loss of a token, in training (a step) over candidates, and the number of tokens."""
+        """Return the mean loss of a token and the number of tokens; in training (a step) the softmax is sampled."""
         tokens, _ = with_end(*sentences.padded(chosen))  # (batch, time)
-        candidates: tuple[Tensor | None, Tensor | None] = (None, None)
+        sampled: tuple[Tensor | None, Tensor | None] = (None, None)
         if step is not None and self._sampler is not None:
             drawn = self._sampler.draw(tokens, np.random.default_rng([self._recipe.training.seed, step]))
-            candidates = torch.from_numpy(drawn[0]), torch.from_numpy(drawn[1])
-        logits, wanted = self._decoder(torch.from_numpy(tokens), *self._nothing(len(tokens)), 0.0, *candidates)
+            sampled = torch.from_numpy(drawn[0]), torch.from_numpy(drawn[1])
+        logits, wanted = self._decoder(torch.from_numpy(tokens), *self._nothing(len(tokens)), 0.0, *sampled)
         return losses.reconstruction_loss(logits, wanted), len(wanted)
 
     @torch.no_grad()

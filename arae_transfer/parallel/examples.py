@@ -16,7 +16,7 @@ _HEADER = ("class", "sentence", "rewrite_class", "rewrite")
 
 
 @dataclass(frozen=True)
-class Pair:
+class ParallelExample:
     """A sentence of the corpus and a rewrite of it.
 
     Attributes:
@@ -32,13 +32,13 @@ class Pair:
     rewrite: str
 
 
-def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
+def write_parallel(path: Path, pairs: Iterable[ParallelExample]) -> None:
     """Write pairs as tab-separated values with a header."""
     rows = [_HEADER, *((pair.label, pair.sentence, pair.rewrite_label, pair.rewrite) for pair in pairs)]
     write_text(path, "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows))
 
 
-def read_given_pairs(values: Iterable[str], classes: Sequence[str]) -> list[Pair]:
+def read_given_examples(values: Iterable[str], classes: Sequence[str]) -> list[ParallelExample]:
     """Read the pairs that somebody gives: ``FILE`` as a run keeps them, or ``CLASS-to-CLASS=FILE``.
 
     The latter has a line for each pair, the sentence and its rewrite parted by a tab, as `arae transfer --tsv` writes
@@ -49,10 +49,10 @@ def read_given_pairs(values: Iterable[str], classes: Sequence[str]) -> list[Pair
             pair is left.
     """
     directions = {f"{one}-to-{other}": (one, other) for one in classes for other in classes if one != other}
-    pairs: list[Pair] = []
+    pairs: list[ParallelExample] = []
     for value in values:
         if expanded(value).is_file():
-            pairs += read_pairs(expanded(value))
+            pairs += read_parallel(expanded(value))
             continue
         name = max((known for known in directions if value.startswith(f"{known}=")), key=len, default=None)
         if name is None:
@@ -73,7 +73,7 @@ def read_given_pairs(values: Iterable[str], classes: Sequence[str]) -> list[Pair
     return useful
 
 
-def _read_two_columns(path: Path, label: str, rewrite_label: str) -> list[Pair]:
+def _read_two_columns(path: Path, label: str, rewrite_label: str) -> list[ParallelExample]:
     file = TextFile(path, Tally())
     pairs = []
     for number, line in enumerate((line for block in file.blocks() for line in file.decode(block)), start=1):
@@ -84,12 +84,12 @@ def _read_two_columns(path: Path, label: str, rewrite_label: str) -> list[Pair]:
                 "part the two by one tab, as `arae transfer --tsv` does.",
             )
         sentence, rewrite = (" ".join(cell.split()) for cell in cells)
-        pairs.append(Pair(label, sentence, rewrite_label, rewrite))
+        pairs.append(ParallelExample(label, sentence, rewrite_label, rewrite))
     return pairs
 
 
-def read_pairs(path: Path) -> list[Pair]:
-    """Read what ``write_pairs`` wrote.
+def read_parallel(path: Path) -> list[ParallelExample]:
+    """Read what ``write_parallel`` wrote.
 
     Raises:
         AraeError: The file cannot be read or is not such a file.
@@ -100,4 +100,4 @@ def read_pairs(path: Path) -> list[Pair]:
         raise AraeError(f"cannot read the pairs {path}: {error}") from error
     if rows[0] != _HEADER or any(len(row) != len(_HEADER) for row in rows):
         raise AraeError(f"{path} is not a file of pairs", "remove it: the pairs will be searched again.")
-    return [Pair(*row) for row in rows[1:]]
+    return [ParallelExample(*row) for row in rows[1:]]

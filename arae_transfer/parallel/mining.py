@@ -15,14 +15,14 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from arae_transfer.corpus.holdout import part_of
+from arae_transfer.corpus.holdout import cross_fitting_fold
 from arae_transfer.language_model.incremental import IncrementalLanguageModels
 from arae_transfer.language_model.ngram import END, UNKNOWN, NgramLanguageModel
-from arae_transfer.parallel.examples import Pair
+from arae_transfer.parallel.examples import ParallelExample
 from arae_transfer.parallel.linear_classifier import LinearClassifier
 from arae_transfer.parallel.phrase_search import PhraseSearch
 from arae_transfer.parallel.phrase_table import PhraseTable, build_phrase_tables
-from arae_transfer.parallel.rewrite_scorer import RatedRewrite, RewriteChoice
+from arae_transfer.parallel.rewrite_scorer import RewriteScorer, ScoredRewrite
 
 # What language models and phrase tables are made from: more sentences make them larger, and hardly better.
 _MOST_SENTENCES = 300_000
@@ -65,14 +65,14 @@ class _Task:
     proposals: tuple[str, ...] = ()
 
 
-def find_pairs(
+def mine_parallel(
     lines: Mapping[str, Sequence[str]],
     sentences: int,
     seed: int,
     progress: Progress,
     workers: int | None = None,
     proposer: Proposer | None = None,
-) -> list[Pair]:
+) -> list[ParallelExample]:
     """Search rewrites of randomly chosen sentences, the same number of each class.
 
     Args:
@@ -96,13 +96,15 @@ def find_pairs(
     )
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    rated = _told(_rewrite_all(tasks, knowledge, workers), progress, len(tasks))
-    pairs: list[Pair] = []
+    rated = _with_progress(_rewrite_all(tasks, knowledge, workers), progress, len(tasks))
+    pairs: list[ParallelExample] = []
     likelihoods: list[float] = []
     for chunk, good in rated:
         for task, rewrite in zip(chunk, _choose(chunk, good, knowledge.choice, proposer), strict=True):
             if rewrite is not None:
-                pairs.append(Pair(names[task.source], task.sentence, names[task.target], " ".join(rewrite.words)))
+                pairs.append(
+                    ParallelExample(names[task.source], task.sentence, names[task.target], " ".join(rewrite.words))
+                )
                 likelihoods.append(rewrite.likelihood)
     if proposer is None or not pairs:
         return pairs
@@ -122,7 +124,7 @@ class _Knowledge:
 
     models: list[list[NgramLanguageModel]]
     tables: dict[tuple[int, int], PhraseTable]
-    choice: RewriteChoice
+    choice: RewriteScorer
 
     @property
     def ids(self) -> Mapping[str, int]:
@@ -140,7 +142,7 @@ def _prepare(lines: Mapping[str, Sequence[str]]) -> _Knowledge:
     counts = Counter(word for own in split for words in own for word in words)
     # The most frequent first: the phrase table takes the first ids for function words.
     vocabulary = [word for word, count in counts.most_common(_MOST_WORDS) if count >= _LEAST_WORD_COUNT]
-    parts = [[part_of(" ".join(words), _PARTS) for words in own] for own in split]
+    parts = [[cross_fitting_fold(" ".join(words), _PARTS) for words in own] for own in split]
     models = [
         [
             NgramLanguageModel.train(
@@ -156,7 +158,7 @@ def _prepare(lines: Mapping[str, Sequence[str]]) -> _Knowledge:
     ids = models[0][0].ids
     numbers = [[[ids.get(word, UNKNOWN) for word in words] for words in own] for own in split]
     tables = build_phrase_tables(numbers, models[0][0].id_count)
-    return _Knowledge(models, tables, RewriteChoice(lines, LinearClassifier(lines)))
+    return _Knowledge(models, tables, RewriteScorer(lines, LinearClassifier(lines)))
 
 
 def _draw(lines: Sequence[str], count: int, seed: Sequence[int]) -> list[str]:
@@ -197,10 +199,10 @@ def _directions(tasks: Sequence[_Task]) -> Iterator[tuple[tuple[int, int], list[
 
 
 # Some tasks, and the good rewrites of each, the best first.
-_Rated = tuple[Sequence[_Task], list[list[RatedRewrite]]]
+_Rated = tuple[Sequence[_Task], list[list[ScoredRewrite]]]
 
 
-def _told(rated: Iterator[_Rated], progress: Progress, total: int) -> Iterator[_Rated]:
+def _with_progress(rated: Iterator[_Rated], progress: Progress, total: int) -> Iterator[_Rated]:
     """Tell how far the search is."""
     done = 0
     for chunk, good in rated:
@@ -211,14 +213,14 @@ def _told(rated: Iterator[_Rated], progress: Progress, total: int) -> Iterator[_
 
 def _choose(
     tasks: Sequence[_Task],
-    rated: Sequence[Sequence[RatedRewrite]],
-    choice: RewriteChoice,
+    rated: Sequence[Sequence[ScoredRewrite]],
+    choice: RewriteScorer,
     proposer: Proposer | None,
-) -> list[RatedRewrite | None]:
+) -> list[ScoredRewrite | None]:
     """Take the best rewrite of each sentence, with the proposer's opinion where there is one."""
     if proposer is None:
         return [own[0] if own else None for own in rated]
-    chosen: list[RatedRewrite | None] = [None] * len(tasks)
+    chosen: list[ScoredRewrite | None] = [None] * len(tasks)
     for (source, target), rows in _directions(tasks):
         shown = [rated[row][:_SHOWN] for row in rows]
         sentences = [tasks[row].sentence for row, own in zip(rows, shown, strict=True) for _ in own]
@@ -245,12 +247,12 @@ class _Rewriter:
         self._choice = knowledge.choice
         self._ids = knowledge.ids
 
-    def rewrite(self, tasks: Sequence[_Task]) -> list[list[RatedRewrite]]:
+    def rewrite(self, tasks: Sequence[_Task]) -> list[list[ScoredRewrite]]:
         """Return the rewrites of each sentence that are good enough, the best first."""
-        rewrites: list[list[RatedRewrite]] = [[] for _ in tasks]
+        rewrites: list[list[ScoredRewrite]] = [[] for _ in tasks]
         sentences = [task.sentence.split() for task in tasks]
         kinds = [
-            (task.source, task.target, part_of(" ".join(words), _PARTS))
+            (task.source, task.target, cross_fitting_fold(" ".join(words), _PARTS))
             for task, words in zip(tasks, sentences, strict=True)
         ]
         for source, target, part in sorted(set(kinds)):
@@ -276,7 +278,7 @@ def _start_worker(knowledge: _Knowledge) -> None:
     _worker = _Rewriter(knowledge)
 
 
-def _rewrite_chunk(tasks: Sequence[_Task]) -> list[list[RatedRewrite]]:
+def _rewrite_chunk(tasks: Sequence[_Task]) -> list[list[ScoredRewrite]]:
     assert _worker is not None
     return _worker.rewrite(tasks)
 

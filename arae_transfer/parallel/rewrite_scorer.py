@@ -47,7 +47,7 @@ _AGAIN = 2.0
 
 
 @dataclass(frozen=True)
-class RatedRewrite:
+class ScoredRewrite:
     """A rewrite that is good enough.
 
     Attributes:
@@ -61,7 +61,7 @@ class RatedRewrite:
     likelihood: float = 0.0
 
 
-class RewriteChoice:
+class RewriteScorer:
     """Chooses rewrites by what the training text teaches."""
 
     def __init__(self, lines: Mapping[str, Sequence[str]], classifier: LinearClassifier) -> None:
@@ -95,7 +95,7 @@ class RewriteChoice:
         models: Sequence[NgramLanguageModel],
         source: int,
         target: int,
-    ) -> list[list[RatedRewrite]]:
+    ) -> list[list[ScoredRewrite]]:
         """Rate the candidates of each of some sentences of one class.
 
         Args:
@@ -114,7 +114,7 @@ class RewriteChoice:
         beliefs = self._classifier.probabilities([" ".join(words) for words in flat])[:, target]
         likely = models[target].score(flat).log_probability
         before = np.maximum(*(models[index].score(sentences).log_probability for index in (source, target)))
-        rated: list[list[RatedRewrite]] = []
+        rated: list[list[ScoredRewrite]] = []
         start = 0
         for words, own, base in zip(sentences, candidates, before, strict=True):
             good = []
@@ -126,7 +126,7 @@ class RewriteChoice:
                     continue
                 score = _STYLE * np.log(min(beliefs[place], _ENOUGH_BELIEF)) - _FLUENCY * lost_fluency
                 score -= self._distance(words, rewrite, source, target)
-                good.append(RatedRewrite(list(rewrite), float(score)))
+                good.append(ScoredRewrite(list(rewrite), float(score)))
             rated.append(sorted(good, key=lambda rewrite: -rewrite.score))
             start += len(own)
         return rated
@@ -134,12 +134,12 @@ class RewriteChoice:
     def prefer(
         self,
         words: Sequence[str],
-        rated: Sequence[RatedRewrite],
+        rated: Sequence[ScoredRewrite],
         forward: Sequence[float] | Floats,
         back: Sequence[float] | Floats,
         source: int,
         target: int,
-    ) -> RatedRewrite | None:
+    ) -> ScoredRewrite | None:
         """Choose among rated rewrites of a sentence with a trained model's opinion.
 
         Args:
@@ -160,7 +160,7 @@ class RewriteChoice:
             score = rewrite.score + _FORWARD * there + _BACK * home
             score -= _AGAIN * self._said_again(words, rewrite.words, source, target)
             if best is None or score > best.score:
-                best = RatedRewrite(rewrite.words, float(score), float(there))
+                best = ScoredRewrite(rewrite.words, float(score), float(there))
         return best
 
     def _said_again(self, words: Sequence[str], rewrite: Sequence[str], source: int, target: int) -> int:

@@ -28,7 +28,7 @@ _AMPLIFICATION, _TEMPERATURE = 0.5, 0.6
 _DELETE = 0.9
 
 
-class ModelProposals:
+class SelfTrainingGenerator:
     """Rewrites sentences several times, first as a user would get it and then more boldly.
 
     Bolder means that the difference between the two classes' decoders is amplified, or that what bears style is missing

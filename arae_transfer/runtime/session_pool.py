@@ -14,7 +14,7 @@ MOST = 8
 """Sessions of one graph, each of which keeps some twenty megabytes; more threads than these share them evenly."""
 
 
-class Replicas:
+class SessionPool:
     """Sessions of one graph that threads borrow.
 
     Threads may share a session, but then they wait for each other wherever its memory is given out, some twenty times

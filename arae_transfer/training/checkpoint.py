@@ -77,19 +77,19 @@ def load_model_tensors(model: ARAE, tensors: dict[str, Tensor], source: Path) ->
 
 def _optimizer_tensors(optimizers: Optimizers) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
-    for player, optimizer in optimizers.by_name().items():
+    for network, optimizer in optimizers.by_name().items():
         for index, values in optimizer.state_dict()["state"].items():
             for key, value in values.items():
-                tensors[f"{player}.{index}.{key}"] = torch.as_tensor(value).detach().contiguous()
+                tensors[f"{network}.{index}.{key}"] = torch.as_tensor(value).detach().contiguous()
     return tensors
 
 
 def _restore_optimizers(optimizers: Optimizers, tensors: dict[str, Tensor]) -> None:
-    for player, optimizer in optimizers.by_name().items():
+    for network, optimizer in optimizers.by_name().items():
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             owner, index, key = name.split(".", 2)
-            if owner == player:
+            if owner == network:
                 state.setdefault(int(index), {})[key] = tensor
         current = optimizer.state_dict()
         optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
@@ -152,7 +152,7 @@ def _pointed(pointer: Path) -> int | None:
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialWeights:
     """What a run started from.
 
     Attributes:
@@ -170,7 +170,7 @@ class Start:
         return {"initial": str(self.initial), "initial_checkpoint": self.checkpoint}
 
 
-def recorded_start(layout: RunLayout) -> Start:
+def recorded_initial_weights(layout: RunLayout) -> InitialWeights:
     """Return what a run's record of its environment says that it started from.
 
     Raises:
@@ -180,9 +180,9 @@ def recorded_start(layout: RunLayout) -> Start:
         recorded = json.loads(layout.environment.read_text("utf-8"))
         initial = recorded["initial"]
         if initial is None:
-            return Start()
+            return InitialWeights()
         # Runs of before do not say which: they took the best.
-        return Start(Path(initial), "latest" if recorded.get("initial_checkpoint") == "latest" else "best")
+        return InitialWeights(Path(initial), "latest" if recorded.get("initial_checkpoint") == "latest" else "best")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AraeError(
             f"{layout.environment} is damaged, and nothing else says what {layout.root} started from",

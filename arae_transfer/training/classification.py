@@ -113,10 +113,10 @@ class ClassificationTrainer(Trainer):
         rows = self.chosen[self.label_schedule.indices(step)[0]]
         examples = make_labelled_batch(self.train_examples, self.train_classes, rows, self.device)
         with self._arithmetic():
-            metrics = classification_step(self.players, examples, batch)
-        return metrics | {"learning_rate": rate, "code_noise": self.players.code_noise}
+            metrics = classification_step(self.networks, examples, batch)
+        return metrics | {"learning_rate": rate, "code_noise": self.networks.code_noise}
 
-    def _examine(self, model: ARAE) -> ValidationReport:
+    def _evaluate(self, model: ARAE) -> ValidationReport:
         found = class_probabilities(model, self.valid_examples, self.device)
         likelihood = found[np.arange(len(found)), self.valid_classes]
         score = accuracy(found, self.valid_classes)

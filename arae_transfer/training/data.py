@@ -19,15 +19,15 @@ from arae_transfer.corpus.tokenizing import sample_lines, tokenize_lines
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout, corpus_cache_directory
 from arae_transfer.model.arae import ARAE
-from arae_transfer.parallel.examples import Pair, read_pairs, write_pairs
-from arae_transfer.parallel.mining import find_pairs
-from arae_transfer.parallel.self_training import ModelProposals
+from arae_transfer.parallel.examples import ParallelExample, read_parallel, write_parallel
+from arae_transfer.parallel.mining import mine_parallel
+from arae_transfer.parallel.self_training import SelfTrainingGenerator
 from arae_transfer.recipe import InputNoise, Recipe
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.batch import (
     Batch,
-    CandidateSampler,
     ParallelSentences,
+    SoftmaxSampler,
     make_batch,
     make_parallel_batch,
     parallel_sentences,
@@ -57,7 +57,7 @@ class TrainingData:
     train: LabelledLines
     valid: LabelledLines
     sources: tuple[str, ...] = ()
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[ParallelExample, ...] = ()
 
 
 def fingerprint(sentences: Mapping[str, TokenizedSentences]) -> str:
@@ -123,7 +123,7 @@ class PreparedData:
         self.valid = self._tokenize(data.valid, "validation")
         self.schedule = BatchSchedule(self.train, recipe.training.batch_size, recipe.training.seed)
         # The sentences that pairs are searched for; without pairs nothing keeps them.
-        self._lines: LabelledLines = data.train if recipe.pairs.sentences > 0 else {}
+        self._lines: LabelledLines = data.train if recipe.parallel.sentences > 0 else {}
         self._given_pairs = data.pairs
         self._parallel: dict[str, ParallelSentences] = {}
         self._parallel_schedule: BatchSchedule | None = None
@@ -131,9 +131,9 @@ class PreparedData:
         if recipe.noise.style_share > 0 or recipe.cycle.delete > 0:
             self.style = StyleTokens.count(list(self.train.values()), self.tokenizer.vocabulary_size)
         self.sampler = None
-        if 0 < recipe.training.candidates < self.tokenizer.vocabulary_size:
-            self.sampler = CandidateSampler(
-                list(self.train.values()), self.tokenizer.vocabulary_size, recipe.training.candidates
+        if 0 < recipe.training.sampled_softmax < self.tokenizer.vocabulary_size:
+            self.sampler = SoftmaxSampler(
+                list(self.train.values()), self.tokenizer.vocabulary_size, recipe.training.sampled_softmax
             )
 
     @property
@@ -155,13 +155,13 @@ class PreparedData:
         if not self._given_pairs:
             return
         if self._layout.pairs.is_file():
-            if read_pairs(self._layout.pairs) != list(self._given_pairs):
+            if read_parallel(self._layout.pairs) != list(self._given_pairs):
                 raise AraeError(
                     f"the run has other pairs than those of --pairs, in {self._layout.pairs}",
                     "leave --pairs out to go on with its own, or start a new run with --name.",
                 )
             return
-        write_pairs(self._layout.pairs, self._given_pairs)
+        write_parallel(self._layout.pairs, self._given_pairs)
 
     def validate(self, model: ARAE, device: torch.device) -> ValidationReport | None:
         """Score a model on the held-out sentences, all processes together; the leading one alone gets the report."""
@@ -231,18 +231,18 @@ class PreparedData:
             AraeError: None was found for a class, or they cannot be written.
         """
         recipe = self.recipe
-        if recipe.pairs.sentences == 0 and not self._given_pairs and not self._layout.pairs.is_file():
+        if recipe.parallel.sentences == 0 and not self._given_pairs and not self._layout.pairs.is_file():
             return
         pairs = self._processes.from_leader(partial(self._find_pairs, model))
         self._lines = {}
         self._parallel = parallel_sentences(
-            pairs, self.classes, self.tokenizer, recipe.data.maximum_tokens, recipe.pairs
+            pairs, self.classes, self.tokenizer, recipe.data.maximum_tokens, recipe.parallel
         )
         poor = [name for name, sentences in self._parallel.items() if len(sentences.targets) == 0]
         if poor:
             raise AraeError(
                 f"no rewrite to or from {', '.join(poor)} was found or given",
-                "set pairs.sentences=0, or raise it; --pairs gives rewrites.",
+                "set parallel.sentences=0, or raise it; --pairs gives rewrites.",
             )
         self._reporter.message(f"{len(pairs):,} sentences with a rewrite, in {self._layout.pairs}")
         self._parallel_schedule = BatchSchedule(
@@ -251,32 +251,32 @@ class PreparedData:
             recipe.training.seed + 1,
         )
 
-    def _find_pairs(self, model: ARAE) -> list[Pair]:
+    def _find_pairs(self, model: ARAE) -> list[ParallelExample]:
         recipe = self.recipe
         if self._layout.pairs.is_file():
-            return read_pairs(self._layout.pairs)
-        if self._initial is not None and self._initial.pairs.is_file() and recipe.pairs.propose == 0:
-            pairs = read_pairs(self._initial.pairs)
+            return read_parallel(self._layout.pairs)
+        if self._initial is not None and self._initial.pairs.is_file() and recipe.parallel.self_training == 0:
+            pairs = read_parallel(self._initial.pairs)
         else:
-            most = max(SAMPLED_LINES, _LINES_PER_PAIR * recipe.pairs.sentences)
+            most = max(SAMPLED_LINES, _LINES_PER_PAIR * recipe.parallel.sentences)
             lines = sample_lines(self._lines, most, recipe.training.seed)
             proposer = None
-            if recipe.pairs.propose > 0:
+            if recipe.parallel.self_training > 0:
                 told = partial(self._reporter.search, what="rewrites proposed by the model")
                 # What is proposed need not be exact, only fast.
                 precision = choose_precision("fast", next(model.parameters()).device)
                 seed = recipe.training.seed
-                proposer = ModelProposals(
-                    model.eval(), self.tokenizer, self.style, recipe.pairs.propose, seed, told, precision
+                proposer = SelfTrainingGenerator(
+                    model.eval(), self.tokenizer, self.style, recipe.parallel.self_training, seed, told, precision
                 )
-            pairs = find_pairs(
+            pairs = mine_parallel(
                 lines,
-                recipe.pairs.sentences,
+                recipe.parallel.sentences,
                 recipe.training.seed,
                 self._reporter.search,
                 proposer=proposer,
             )
-        write_pairs(self._layout.pairs, pairs)
+        write_parallel(self._layout.pairs, pairs)
         return pairs
 
     def batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch:

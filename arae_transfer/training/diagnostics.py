@@ -1,4 +1,4 @@
-"""What a guard looks at: the players' gradients and updates, and what the code is worth on held-out sentences.
+"""What a guard looks at: the networks' gradients and updates, and what the code is worth on held-out sentences.
 
 Nothing here draws a random number or changes a weight, so a watched run ends with the same bits as an unwatched one.
 """
@@ -18,15 +18,15 @@ from arae_transfer.training.networks import Metrics, Optimizers
 from arae_transfer.training.validation import length_batches
 
 # Held-out sentences of each class that a watch reads: two batches.
-WATCHED_SENTENCES = 256
+DIAGNOSTIC_SENTENCES = 256
 _RIDGE = 1e-2
 
 
 @torch.no_grad()
-def watch_players(optimizers: Optimizers) -> Metrics:
-    """Return the gradient norm of each player on the code, and the size of its next update relative to its weights.
+def optimizer_statistics(optimizers: Optimizers) -> Metrics:
+    """Return the gradient norm of each network on the code, and the size of its next update relative to its weights.
 
-    Gradients are those of each player's latest update. The size of an update follows from Adam's moments alone, so a
+    Gradients are those of each network's latest update. The size of an update follows from Adam's moments alone, so a
     resumed run finds what an uninterrupted one finds.
     """
     figures: Metrics = {}
@@ -63,7 +63,7 @@ def _update_ratio(optimizer: torch.optim.Optimizer) -> float:
 
 
 @torch.no_grad()
-def watch_codes(model: ARAE, sentences: Sequence[BatchSource], device: torch.device) -> Metrics:
+def code_diagnostics(model: ARAE, sentences: Sequence[BatchSource], device: torch.device) -> Metrics:
     """Measure on held-out sentences what the codes are worth to those who read them.
 
     Args:
@@ -83,7 +83,7 @@ def watch_codes(model: ARAE, sentences: Sequence[BatchSource], device: torch.dev
     means: list[Tensor] = []
     classes: list[Tensor] = []
     for index, corpus in enumerate(sentences):
-        for chosen in length_batches(corpus, min(WATCHED_SENTENCES, len(corpus))):
+        for chosen in length_batches(corpus, min(DIAGNOSTIC_SENTENCES, len(corpus))):
             tokens, lengths = (torch.from_numpy(array).to(device) for array in corpus.whole(chosen))
             code, mask = model.encoder(tokens, lengths)
             scores.append(model.critic(code, mask))

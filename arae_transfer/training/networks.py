@@ -1,4 +1,4 @@
-"""What each player does with a batch: its loss, its update, its numbers."""
+"""What each network does with a batch: its loss, its update, its numbers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TrainingDiverged(AraeError):
 
 @dataclass
 class Optimizers:
-    """One optimizer per player."""
+    """One optimizer per network."""
 
     autoencoder: torch.optim.Optimizer
     generator: torch.optim.Optimizer
@@ -80,7 +80,7 @@ class Optimizers:
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Let gradients flow through a player without collecting any for it."""
+    """Let gradients flow through a network without collecting any for it."""
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     try:
@@ -90,8 +90,8 @@ def frozen(module: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-class Players:
-    """The players of a run with their optimizers; schedules call them in turn.
+class Networks:
+    """The networks of a run with their optimizers; schedules call them in turn.
 
     Attributes:
         code_noise: The standard deviation of the noise on the code at the current step.
@@ -177,8 +177,8 @@ class Players:
                 read,
                 mask[rows],
                 self.recipe.model.word_dropout,
-                batch.candidates,
-                batch.candidate_offsets,
+                batch.token_subset,
+                batch.subset_offsets,
             )
             weights = None
             if sentence_weights is not None:
@@ -209,8 +209,8 @@ class Players:
         """
         number = len(self.model.classes)
         vocabulary = self.model.scorer.embedding.weight
-        if batch.candidates is not None:
-            vocabulary = vocabulary[batch.candidates]
+        if batch.token_subset is not None:
+            vocabulary = vocabulary[batch.token_subset]
         style, entropies = code.new_zeros(()), []
         self.model.scorer.eval()
         with frozen(self.model.scorer):
@@ -219,7 +219,7 @@ class Players:
                 time = int(lengths[rows].max())
                 wanted_tokens = targets[rows, :time]  # (rows, time)
                 logits, wanted = self.model.decoder(target)(
-                    wanted_tokens, code[rows], mask[rows], 0.0, batch.candidates
+                    wanted_tokens, code[rows], mask[rows], 0.0, batch.token_subset
                 )
                 real = wanted_tokens != PAD_ID  # (rows, time)
                 token_losses = nn.functional.cross_entropy(logits, wanted, reduction="none")
@@ -262,7 +262,7 @@ class Players:
     # --- generator and critic ---------------------------------------------------------------------------------
 
     def _whole_precision(self) -> torch.autocast:
-        """Leave bfloat16 for a while: the small players' products are done sooner than their weights are rounded.
+        """Leave bfloat16 for a while: the small networks' products are done sooner than their weights are rounded.
 
         And the differences that critic and penalty look at are smaller than what bfloat16 tells apart.
         """
@@ -383,7 +383,7 @@ class Players:
             bound = int(batch.lengths[rows].max()) + self.recipe.cycle.extra_tokens
             bound = min(bound, self.model.maximum_vectors - 1)
             decoder = self.rewriting.decoder((index + shift) % number)
-            parts.append(decoder.greedy(code[rows], mask[rows], bound, batch.candidates))
+            parts.append(decoder.greedy(code[rows], mask[rows], bound, batch.token_subset))
         self.rewriting.train(was_training)
         time = max(part.size(1) for part in parts)
         tokens = torch.cat(
@@ -403,10 +403,10 @@ class Players:
 
     # ----------------------------------------------------------------------------------------------------------
 
-    def _update(self, loss: Tensor, optimizer: torch.optim.Optimizer, player: str, key: str) -> None:
+    def _update(self, loss: Tensor, optimizer: torch.optim.Optimizer, network: str, key: str) -> None:
         if not torch.isfinite(loss):
             raise TrainingDiverged(
-                f"the loss of the {player} is no longer a number",
+                f"the loss of the {network} is no longer a number",
                 f"lower {key}; the last good checkpoint is kept.",
             )
         optimizer.zero_grad(set_to_none=True)

@@ -13,7 +13,7 @@ from arae_transfer.layout import RunLayout
 
 
 @contextmanager
-def claimed(layout: RunLayout, *, resume: bool) -> Iterator[None]:
+def lock_run(layout: RunLayout, *, resume: bool) -> Iterator[None]:
     """Hold a run's folder for as long as the block lasts; a process that is killed gives it back.
 
     Args:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from arae_transfer.corpus.reading import ReadingOptions
-from arae_transfer.corpus.single_class import TEXT, read_one_kind
+from arae_transfer.corpus.single_class import TEXT, read_single_class
 from arae_transfer.errors import AraeError
 from arae_transfer.form import Form
 
@@ -37,7 +37,7 @@ def snli(tmp_path: Path) -> Path:
 
 
 def read(sources: list[str], split: str = "train") -> list[str]:
-    found = read_one_kind(sources, split, FORM, OPTIONS).lines
+    found = read_single_class(sources, split, FORM, OPTIONS).lines
     assert list(found) == [TEXT]
     return list(found[TEXT])
 
@@ -46,7 +46,7 @@ def test_each_sentence_of_snli_stands_once_and_none_is_also_held_out(snli: Path)
     assert read([str(snli)]) == ["a man runs .", "he is n't late ."]
     assert read([str(snli)], "valid") == ["a dog sits .", "two dogs sit ."]
     assert read([str(snli)], "test") == ["a cat ."], "the same sentence in the corpus's form"
-    messages = read_one_kind([str(snli)], "train", FORM, OPTIONS).messages
+    messages = read_single_class([str(snli)], "train", FORM, OPTIONS).messages
     assert messages == ("1 train pairs have no gold label and are left out",)
 
 
@@ -72,14 +72,14 @@ def test_one_of_several_classes_is_asked_for(tmp_path: Path) -> None:
         (tmp_path / f"{label}.txt").write_text("".join(f"{label} goes {n} .\n" for n in range(90)), "utf-8")
     sources = [f"{label}={tmp_path / label}.txt" for label in ("up", "down")]
     with pytest.raises(AraeError, match="the classes down, up; a generation learns one kind") as caught:
-        read_one_kind(sources, "train", FORM, OPTIONS)
+        read_single_class(sources, "train", FORM, OPTIONS)
     assert 'data.classes=["down"]' in str(caught.value.hint)
-    assert list(read_one_kind(sources, "train", FORM, OPTIONS, classes=["up"]).lines) == ["up"]
+    assert list(read_single_class(sources, "train", FORM, OPTIONS, classes=["up"]).lines) == ["up"]
 
 
 def test_a_table_beside_snli_is_refused(snli: Path, tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("text,label\na,b\n", "utf-8")
     with pytest.raises(AraeError, match="cannot be read beside") as caught:
-        read_one_kind([str(snli), str(table)], "train", FORM, OPTIONS)
+        read_single_class([str(snli), str(table)], "train", FORM, OPTIONS)
     assert "unlabelled=FILE" in str(caught.value.hint)

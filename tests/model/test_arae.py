@@ -1,4 +1,4 @@
-"""The model that owns the players: who shares what, and how it starts."""
+"""The model that owns the networks: who shares what, and how it starts."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def test_the_autoencoder_is_encoder_and_decoders_each_parameter_once() -> None:
     found = model.autoencoder_parameters()
     assert len({parameter.data_ptr() for parameter in found}) == len(found)
     assert {parameter.data_ptr() for parameter in found} == addresses(model.encoder) | addresses(model.decoders)
-    for player in (model.generator, model.critic, model.classifier, model.scorer):
-        assert not addresses(player) & {parameter.data_ptr() for parameter in found}
+    for network in (model.generator, model.critic, model.classifier, model.scorer):
+        assert not addresses(network) & {parameter.data_ptr() for parameter in found}
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -83,8 +83,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, GenerationR
     return folder, runs
 
 
-def same(first: ARAE, second: ARAE, player: str) -> bool:
-    pairs = zip(getattr(first, player).parameters(), getattr(second, player).parameters(), strict=True)
+def same(first: ARAE, second: ARAE, network: str) -> bool:
+    pairs = zip(getattr(first, network).parameters(), getattr(second, network).parameters(), strict=True)
     return all(torch.equal(one, other) for one, other in pairs)
 
 

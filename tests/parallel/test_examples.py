@@ -7,21 +7,24 @@ from pathlib import Path
 import pytest
 
 from arae_transfer.errors import AraeError
-from arae_transfer.parallel.examples import Pair, read_pairs, write_pairs
+from arae_transfer.parallel.examples import ParallelExample, read_parallel, write_parallel
 
-PAIRS = [Pair("bad", "the soup is cold .", "good", "the soup is hot ."), Pair("good", "été “ok” 你好", "bad", "non")]
+PAIRS = [
+    ParallelExample("bad", "the soup is cold .", "good", "the soup is hot ."),
+    ParallelExample("good", "été “ok” 你好", "bad", "non"),
+]
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    write_pairs(tmp_path / "pairs.tsv", PAIRS)
-    assert read_pairs(tmp_path / "pairs.tsv") == PAIRS
-    write_pairs(tmp_path / "none.tsv", [])
-    assert read_pairs(tmp_path / "none.tsv") == []
+    write_parallel(tmp_path / "pairs.tsv", PAIRS)
+    assert read_parallel(tmp_path / "pairs.tsv") == PAIRS
+    write_parallel(tmp_path / "none.tsv", [])
+    assert read_parallel(tmp_path / "none.tsv") == []
 
 
 def test_what_would_break_a_row_becomes_a_space(tmp_path: Path) -> None:
-    write_pairs(tmp_path / "pairs.tsv", [Pair("bad", "a\tb", "good", "c\nd")])
-    assert read_pairs(tmp_path / "pairs.tsv") == [Pair("bad", "a b", "good", "c d")]
+    write_parallel(tmp_path / "pairs.tsv", [ParallelExample("bad", "a\tb", "good", "c\nd")])
+    assert read_parallel(tmp_path / "pairs.tsv") == [ParallelExample("bad", "a b", "good", "c d")]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,6 @@ def test_what_would_break_a_row_becomes_a_space(tmp_path: Path) -> None:
 def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "pairs.tsv").write_bytes(content)
     with pytest.raises(AraeError, match="pairs"):
-        read_pairs(tmp_path / "pairs.tsv")
+        read_parallel(tmp_path / "pairs.tsv")
     with pytest.raises(AraeError, match="pairs"):
-        read_pairs(tmp_path / "missing.tsv")
+        read_parallel(tmp_path / "missing.tsv")

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arae_transfer.corpus.holdout import part_of
+from arae_transfer.corpus.holdout import cross_fitting_fold
 from arae_transfer.corpus.quickstart import class_of, make_sentences
 from arae_transfer.language_model.ngram import NgramLanguageModel
 from arae_transfer.parallel import mining as find
-from arae_transfer.parallel.examples import Pair
-from arae_transfer.parallel.mining import Floats, find_pairs
+from arae_transfer.parallel.examples import ParallelExample
+from arae_transfer.parallel.mining import Floats, mine_parallel
 
 
 def silent(done: int, total: int) -> None:
@@ -27,11 +27,13 @@ def lines() -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def pairs(lines: dict[str, list[str]]) -> list[Pair]:
-    return find_pairs(lines, 400, 7, silent, workers=1)
+def pairs(lines: dict[str, list[str]]) -> list[ParallelExample]:
+    return mine_parallel(lines, 400, 7, silent, workers=1)
 
 
-def test_most_sentences_are_brought_to_the_other_class(lines: dict[str, list[str]], pairs: list[Pair]) -> None:
+def test_most_sentences_are_brought_to_the_other_class(
+    lines: dict[str, list[str]], pairs: list[ParallelExample]
+) -> None:
     assert len(pairs) > 300
     names = set(lines)
     right = 0
@@ -43,7 +45,7 @@ def test_most_sentences_are_brought_to_the_other_class(lines: dict[str, list[str
     assert right > 0.7 * len(pairs)
 
 
-def test_content_is_kept(pairs: list[Pair]) -> None:
+def test_content_is_kept(pairs: list[ParallelExample]) -> None:
     kept = [
         len(set(pair.sentence.split()) & set(pair.rewrite.split())) / len(set(pair.sentence.split())) for pair in pairs
     ]
@@ -51,16 +53,16 @@ def test_content_is_kept(pairs: list[Pair]) -> None:
 
 
 def test_processes_change_nothing(
-    lines: dict[str, list[str]], pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
+    lines: dict[str, list[str]], pairs: list[ParallelExample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(find, "_CHUNK", 50)
     told: list[tuple[int, int]] = []
-    assert find_pairs(lines, 400, 7, lambda *now: told.append(now), workers=2) == pairs
+    assert mine_parallel(lines, 400, 7, lambda *now: told.append(now), workers=2) == pairs
     assert told == [(done, 400) for done in range(0, 401, 50)]
 
 
-def test_the_seed_chooses_the_sentences(lines: dict[str, list[str]], pairs: list[Pair]) -> None:
-    few = find_pairs(lines, 40, 8, silent, workers=1)
+def test_the_seed_chooses_the_sentences(lines: dict[str, list[str]], pairs: list[ParallelExample]) -> None:
+    few = mine_parallel(lines, 40, 8, silent, workers=1)
     assert {pair.sentence for pair in few} != {pair.sentence for pair in pairs}
     assert len({(pair.label, pair.sentence) for pair in pairs}) == len(pairs)
 
@@ -68,11 +70,13 @@ def test_the_seed_chooses_the_sentences(lines: dict[str, list[str]], pairs: list
 def test_three_classes_are_rewritten_to_either_other(lines: dict[str, list[str]]) -> None:
     first, second = lines.values()
     three = {"a": first[:600], "b": second[:600], "c": [line + " wow" for line in second[600:1200]]}
-    pairs = find_pairs(three, 120, 1, silent, workers=1)
+    pairs = mine_parallel(three, 120, 1, silent, workers=1)
     assert {(pair.label, pair.rewrite_label) for pair in pairs} >= {("a", "b"), ("a", "c"), ("b", "a"), ("c", "a")}
 
 
-def test_proposals_are_asked_by_direction_and_may_win(lines: dict[str, list[str]], pairs: list[Pair]) -> None:
+def test_proposals_are_asked_by_direction_and_may_win(
+    lines: dict[str, list[str]], pairs: list[ParallelExample]
+) -> None:
     asked: list[tuple[int, int, int]] = []
     names = list(lines)
     known = {(pair.label, pair.sentence): pair.rewrite for pair in pairs}
@@ -92,7 +96,7 @@ def test_proposals_are_asked_by_direction_and_may_win(lines: dict[str, list[str]
         ) -> tuple[Floats, Floats]:
             return np.zeros(len(sentences)), np.zeros(len(rewrites))
 
-    told = find_pairs(lines, 400, 7, silent, workers=1, proposer=Poor())
+    told = mine_parallel(lines, 400, 7, silent, workers=1, proposer=Poor())
     assert sorted(asked) == [(200, 0, 1), (200, 1, 0)]
     assert all(pair.rewrite not in ("", pair.sentence) for pair in told)
     again = {(pair.label, pair.sentence): pair.rewrite for pair in told}
@@ -101,7 +105,7 @@ def test_proposals_are_asked_by_direction_and_may_win(lines: dict[str, list[str]
     assert same > 0.95 * len(known)
 
 
-def test_a_model_that_proposes_has_a_say(lines: dict[str, list[str]], pairs: list[Pair]) -> None:
+def test_a_model_that_proposes_has_a_say(lines: dict[str, list[str]], pairs: list[ParallelExample]) -> None:
     known = {(pair.label, pair.sentence): pair.rewrite for pair in pairs}
     told: dict[tuple[int, int], set[tuple[str, str]]] = {(0, 1): set(), (1, 0): set()}
 
@@ -120,7 +124,7 @@ def test_a_model_that_proposes_has_a_say(lines: dict[str, list[str]], pairs: lis
             likely = np.array([-1.0 - len(rewrite) / 1000 for rewrite in rewrites])
             return likely - 99.0 * np.array(absurd), np.zeros(len(sentences))
 
-    others = find_pairs(lines, 400, 7, silent, workers=1, proposer=Contrary())
+    others = mine_parallel(lines, 400, 7, silent, workers=1, proposer=Contrary())
     # Where there is a second one, it is taken; of what is left, the least likely are left out.
     several = Counter(sentence for own in told.values() for sentence, _ in own)
     assert sum(count > 1 for count in several.values()) > 20
@@ -148,7 +152,7 @@ def test_a_sentence_is_never_judged_by_a_model_that_has_seen_it(
     assert len(learnt) == find._PARTS * len(names)
     for number, seen in enumerate(learnt):
         part, name = number // len(names), names[number % len(names)]
-        own = {line for line in lines[name] if part_of(" ".join(line.split()), find._PARTS) == part}
+        own = {line for line in lines[name] if cross_fitting_fold(" ".join(line.split()), find._PARTS) == part}
         assert len(own) > 100
         assert not own & seen
         assert seen | own == set(lines[name])

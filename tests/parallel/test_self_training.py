@@ -11,7 +11,7 @@ from arae_transfer.corpus.quickstart import make_sentences
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.model.arae import ARAE
 from arae_transfer.parallel import self_training as proposals
-from arae_transfer.parallel.self_training import ModelProposals
+from arae_transfer.parallel.self_training import SelfTrainingGenerator
 from arae_transfer.recipe import recipe_from_table
 from arae_transfer.tokenizer import END_ID, Tokenizer
 
@@ -60,14 +60,16 @@ def propose(
     model: ARAE, tokenizer: Tokenizer, style: StyleTokens | None, count: int, sentences: list[str], seed: int = 3
 ) -> list[list[str]]:
     told: list[tuple[int, int]] = []
-    found = ModelProposals(model, tokenizer, style, count, seed, lambda *now: told.append(now)).propose(sentences, 0, 1)
+    found = SelfTrainingGenerator(model, tokenizer, style, count, seed, lambda *now: told.append(now)).propose(
+        sentences, 0, 1
+    )
     assert told[-1][0] == told[-1][1]
     return found
 
 
 @pytest.fixture
-def opinion(model: ARAE, tokenizer: Tokenizer) -> ModelProposals:
-    return ModelProposals(model, tokenizer, None, 1, 1, lambda done, total: None)
+def opinion(model: ARAE, tokenizer: Tokenizer) -> SelfTrainingGenerator:
+    return SelfTrainingGenerator(model, tokenizer, None, 1, 1, lambda done, total: None)
 
 
 def test_the_first_proposal_is_the_greedy_rewrite(model: ARAE, tokenizer: Tokenizer) -> None:
@@ -102,7 +104,7 @@ def test_what_is_too_long_gets_none(model: ARAE, tokenizer: Tokenizer) -> None:
     assert found[1] == propose(model, tokenizer, None, 1, [SENTENCES[0]])[0]
 
 
-def test_a_sentence_is_likelier_to_become_itself_than_another(opinion: ModelProposals) -> None:
+def test_a_sentence_is_likelier_to_become_itself_than_another(opinion: SelfTrainingGenerator) -> None:
     forward, back = opinion.log_probabilities(SENTENCES, SENTENCES, 0, 1)
     elsewhere, _ = opinion.log_probabilities(SENTENCES, SENTENCES[::-1], 0, 1)
     assert (forward < 0).all()
@@ -114,7 +116,7 @@ def test_a_sentence_is_likelier_to_become_itself_than_another(opinion: ModelProp
 
 
 def test_log_probabilities_are_those_of_single_steps(
-    opinion: ModelProposals, model: ARAE, tokenizer: Tokenizer
+    opinion: SelfTrainingGenerator, model: ARAE, tokenizer: Tokenizer
 ) -> None:
     """The decoder is asked for one token after the other."""
     sentence, rewrite = SENTENCES[0], SENTENCES[1]
@@ -131,7 +133,7 @@ def test_log_probabilities_are_those_of_single_steps(
     assert forward[0] == pytest.approx(expected, rel=1e-4)
 
 
-def test_batches_change_no_log_probability(opinion: ModelProposals, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_change_no_log_probability(opinion: SelfTrainingGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
     rewrites = SENTENCES[::-1]
     whole = opinion.log_probabilities(SENTENCES, rewrites, 0, 1)
     monkeypatch.setattr(proposals, "_BATCH", 4)
@@ -139,7 +141,7 @@ def test_batches_change_no_log_probability(opinion: ModelProposals, monkeypatch:
         assert some == pytest.approx(every, abs=1e-4)
 
 
-def test_what_is_too_long_or_empty_has_no_probability(opinion: ModelProposals) -> None:
+def test_what_is_too_long_or_empty_has_no_probability(opinion: SelfTrainingGenerator) -> None:
     long = " ".join(["soup"] * 60)
     forward, back = opinion.log_probabilities([long, SENTENCES[0], ""], [SENTENCES[0]] * 3, 0, 1)
     assert np.isinf(forward).tolist() == np.isinf(back).tolist() == [True, False, True]

@@ -15,12 +15,12 @@ from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout
 from arae_transfer.runtime import sessions
 from arae_transfer.runtime.rewriter import Rewriter
-from arae_transfer.runtime.session_pool import MOST, Replicas
+from arae_transfer.runtime.session_pool import MOST, SessionPool
 
 LINES = [f"the food was cold {number} times , great place !" for number in range(200)]
 
 
-def make(most: int, *, fails: bool = False) -> tuple[Replicas, list[Any]]:
+def make(most: int, *, fails: bool = False) -> tuple[SessionPool, list[Any]]:
     """Return replicas of something, and a list of those that were opened beside the first."""
     opened: list[Any] = []
 
@@ -30,7 +30,7 @@ def make(most: int, *, fails: bool = False) -> tuple[Replicas, list[Any]]:
             raise AraeError("its file is gone")
         return cast(InferenceSession, opened[-1])
 
-    return Replicas(cast(InferenceSession, "first"), create, most), opened
+    return SessionPool(cast(InferenceSession, "first"), create, most), opened
 
 
 def test_no_two_borrow_the_same_where_more_may_be_opened() -> None:

@@ -1,4 +1,4 @@
-"""Classification with few labels: which players move, what is learned, and that a run continues exactly."""
+"""Classification with few labels: which networks move, what is learned, and that a run continues exactly."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def data(pairs: bool = False) -> LabelledData:
 
 
 def trainer(run: Path, *settings: str, pairs: bool = False, resume: bool = False) -> ClassificationTrainer:
-    labels = f"labels.pairs={'true' if pairs else 'false'}"
+    labels = f"labels.sentence_pairs={'true' if pairs else 'false'}"
     return ClassificationTrainer(recipe(labels, *settings), data(pairs), run, Silent(), device="cpu", resume=resume)
 
 
@@ -103,7 +103,7 @@ def test_labels_are_learned(pairs: bool, tmp_path: Path) -> None:
     ],
     ids=["supervised", "autoencoder", "arae"],
 )
-def test_a_system_moves_its_own_players_alone(
+def test_a_system_moves_its_own_networks_alone(
     settings: tuple[str, ...], moving: set[str], still: set[str], tmp_path: Path
 ) -> None:
     own = trainer(tmp_path, *settings)
@@ -149,7 +149,7 @@ def test_a_long_sentence_is_cut_and_keeps_its_place(tmp_path: Path) -> None:
 
 def test_padding_says_nothing_to_the_classifier() -> None:
     torch.manual_seed(1)
-    classifier = CodeClassifier(Model(code_size=6), Attribute(layers=(5,)), Labels(pairs=True), 3).eval()
+    classifier = CodeClassifier(Model(code_size=6), Attribute(layers=(5,)), Labels(sentence_pairs=True), 3).eval()
     code, mask = torch.randn(4, 2, 6), torch.ones(4, 2)
     other = torch.randn(4, 1, 6), torch.ones(4, 1)
     padded = torch.cat([code, torch.full((4, 3, 6), 9.0)], 1), torch.cat([mask, torch.zeros(4, 3)], 1)
@@ -158,7 +158,7 @@ def test_padding_says_nothing_to_the_classifier() -> None:
     assert not torch.allclose(classifier([(code, mask), other]), classifier([other, (code, mask)]))
 
 
-@pytest.mark.parametrize("key", ["cycle.weight=1", "pairs.sentences=5", "training.averaging=0.9"])
+@pytest.mark.parametrize("key", ["cycle.weight=1", "parallel.sentences=5", "training.averaging=0.9"])
 def test_keys_that_a_classification_ignores_are_refused(key: str) -> None:
     with pytest.raises(AraeError, match=rf"{key.partition('=')[0]} has no place in a classification"):
         recipe(key)

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout
-from arae_transfer.parallel.examples import read_pairs
+from arae_transfer.parallel.examples import read_parallel
 from arae_transfer.recipe import Recipe, load_recipe, recipe_from_table, recipe_to_toml
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training import device as device_module
@@ -30,7 +30,7 @@ from arae_transfer.training.data import TrainingData
 from arae_transfer.training.device import choose_device, choose_precision, use_threads
 from arae_transfer.training.interruption import StopRequest
 from arae_transfer.training.loop import Outcome, Trainer
-from arae_transfer.training.networks import Players, TrainingDiverged
+from arae_transfer.training.networks import Networks, TrainingDiverged
 from arae_transfer.training.processor import runs_bf16
 from arae_transfer.training.reporter import Progress
 from arae_transfer.training.validation import ValidationReport
@@ -60,7 +60,7 @@ JOINT: dict[str, Any] = {
         "code_noise": 0.05,
     },
     "noise": {"drop": 0.1, "shuffle": 1.0, "style_share": 0.5, "style_drop": 0.3, "style_replace": 0.3},
-    "pairs": {"sentences": 60},
+    "parallel": {"sentences": 60},
     "cycle": {"weight": 1.0, "start": 0.3},
     "training": {
         "schedule": "joint",
@@ -68,7 +68,7 @@ JOINT: dict[str, Any] = {
         "learning_rate": 3e-3,
         "warmup": 0.2,
         "decay": "linear",
-        "candidates": 100,
+        "sampled_softmax": 100,
         "label_smoothing": 0.05,
         "averaging": 0.9,
         "initialization": "scaled",
@@ -81,7 +81,7 @@ ALTERNATING: dict[str, Any] = {
 }
 FAST: dict[str, Any] = {
     "adversary": {"constraint": "clip", "batch_size": 2},
-    "training": {"schedule": "alternating", "candidates": 100, "precision": "bf16" if runs_bf16() else "fp32"},
+    "training": {"schedule": "alternating", "sampled_softmax": 100, "precision": "bf16" if runs_bf16() else "fp32"},
 }
 VARIANTS = {"joint": JOINT, "alternating": ALTERNATING, "fast": FAST}
 
@@ -309,7 +309,7 @@ def test_the_code_noise_shrinks_every_hundred_steps(tmp_path: Path) -> None:
 def test_the_average_follows_the_weights(tmp_path: Path) -> None:
     trainer = Trainer(recipe("joint"), corpus(), tmp_path / "run", Listener(), device="cpu")
     assert trainer.average is not None
-    assert trainer.players.rewriting is trainer.average
+    assert trainer.networks.rewriting is trainer.average
     name = "encoder.embedding.weight"
     before = trainer.average.get_parameter(name).clone()
     trainer.state.step = 1_000  # an old average: its decay is the recipe's
@@ -331,7 +331,7 @@ def test_pairs_are_searched_once_and_stay_with_the_run(tmp_path: Path) -> None:
     run, first, second = tmp_path / "run", interrupt_after(3), Listener()
     train(run, recipe("joint"), first)
     content = RunLayout(run).pairs.read_bytes()
-    pairs = read_pairs(RunLayout(run).pairs)
+    pairs = read_parallel(RunLayout(run).pairs)
     assert {pair.label for pair in pairs} == {pair.rewrite_label for pair in pairs} == {"bad", "good", "so-so"}
     assert first.searches[0][0] == 0
     assert first.searches[-1][0] == first.searches[-1][1] > 0
@@ -355,7 +355,7 @@ def test_a_run_killed_while_it_searches_starts_again(tmp_path: Path, uninterrupt
 
 
 def test_pairs_teach_and_their_loss_is_logged(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
-    train(tmp_path / "without", recipe("joint", {"pairs": {"sentences": 0}}))
+    train(tmp_path / "without", recipe("joint", {"parallel": {"sentences": 0}}))
     assert not RunLayout(tmp_path / "without").pairs.exists()
     name = "model:encoder.embedding.weight"
     assert not torch.equal(saved(tmp_path / "without")[name], saved(uninterrupted["joint"])[name])
@@ -454,17 +454,17 @@ def test_killed_before_its_first_checkpoint_it_still_starts_from_the_other(
 
 def test_the_model_of_the_other_run_proposes_pairs(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
     initial, listener = uninterrupted["joint"], Listener()
-    asking = recipe("joint", {"pairs": {"sentences": 60, "propose": 2}})
+    asking = recipe("joint", {"parallel": {"sentences": 60, "self_training": 2}})
     assert begin_from(initial, tmp_path / "run", asking, listener).finished
     told = {what for _, _, what in listener.searches}
     assert told == {"rewrites proposed by the model", "rewrites searched"}
     # All but the least likely of the pairs that the search finds alone.
-    assert len(read_pairs(RunLayout(tmp_path / "run").pairs)) >= 0.9 * len(read_pairs(RunLayout(initial).pairs))
+    assert len(read_parallel(RunLayout(tmp_path / "run").pairs)) >= 0.9 * len(read_parallel(RunLayout(initial).pairs))
 
 
 def test_without_another_run_nobody_can_propose(tmp_path: Path) -> None:
     with pytest.raises(AraeError, match=r"pairs\.propose = 2 asks the model of an earlier run") as caught:
-        train(tmp_path / "run", recipe("joint", {"pairs": {"sentences": 60, "propose": 2}}))
+        train(tmp_path / "run", recipe("joint", {"parallel": {"sentences": 60, "self_training": 2}}))
     assert "--from RUN" in (caught.value.hint or "")
     assert not (tmp_path / "run").exists()
 
@@ -482,7 +482,7 @@ def test_such_a_run_is_resumed_without_the_other(uninterrupted: dict[str, Path],
 @pytest.mark.parametrize(
     ("changes", "labels", "message"),
     [
-        ({"model": {"hidden_size": 24}}, None, "do not fit the recipe's players"),
+        ({"model": {"hidden_size": 24}}, None, "do not fit the recipe's networks"),
         ({}, ("bad", "good"), "knows the classes bad, good, so-so, the data has bad, good"),
     ],
 )
@@ -719,19 +719,19 @@ def test_a_second_interrupt_leaves_the_checkpoint_before(tmp_path: Path) -> None
 # --- numbers that are no longer numbers
 
 
-def spoil_after(step: int, player: str) -> tuple[Listener, list[Trainer]]:
+def spoil_after(step: int, network: str) -> tuple[Listener, list[Trainer]]:
     trainers: list[Trainer] = []
 
     def spoil(done: int) -> None:
         if done == step:
             with torch.no_grad():
-                next(getattr(trainers[0].model, player).parameters()).fill_(torch.inf)
+                next(getattr(trainers[0].model, network).parameters()).fill_(torch.inf)
 
     return Listener(spoil), trainers
 
 
 @pytest.mark.parametrize(
-    ("player", "step", "complaint"),
+    ("network", "step", "complaint"),
     [
         ("critic", 7, "critic"),
         ("scorer", 7, "style scorer"),
@@ -743,10 +743,10 @@ def spoil_after(step: int, player: str) -> tuple[Listener, list[Trainer]]:
     ],
 )
 def test_numbers_that_are_none_leave_the_last_good_checkpoint(
-    tmp_path: Path, player: str, step: int, complaint: str
+    tmp_path: Path, network: str, step: int, complaint: str
 ) -> None:
     run = tmp_path / "run"
-    listener, trainers = spoil_after(step, player)
+    listener, trainers = spoil_after(step, network)
     trainers.append(Trainer(recipe("alternating"), corpus(), run, listener, device="cpu"))
     with pytest.raises(TrainingDiverged, match=complaint) as caught:
         trainers[0].train()
@@ -941,10 +941,10 @@ def test_half_precision_trains(tmp_path: Path, variant: str) -> None:
 
 @needs_bf16
 def test_in_half_precision_an_update_is_seen_within_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = Players.update_autoencoder
+    plain = Networks.update_autoencoder
     moved: list[bool] = []
 
-    def update(own: Players, loss: torch.Tensor) -> float:
+    def update(own: Networks, loss: torch.Tensor) -> float:
         layer = own.model.encoder.forward_layers[0]
         read = torch.ones(1, 3, own.recipe.model.embedding_size)
         # With gradients, as its own step encodes: only such copies are kept.
@@ -954,7 +954,7 @@ def test_in_half_precision_an_update_is_seen_within_its_step(tmp_path: Path, mon
         moved.append(not torch.equal(before, after))
         return norm
 
-    monkeypatch.setattr(Players, "update_autoencoder", update)
+    monkeypatch.setattr(Networks, "update_autoencoder", update)
     training = {"precision": "bf16", "sentences": 3 * BATCH, "learning_rate": 100.0, "gradient_clip": 100.0}
     train(tmp_path, recipe("alternating", {"training": training}))
     assert moved and all(moved)

@@ -1,4 +1,4 @@
-"""Which way each player pulls, and that it moves nobody else."""
+"""Which way each network pulls, and that it moves nobody else."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from arae_transfer.recipe import Recipe, recipe_from_table
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training.batch import Batch
 from arae_transfer.training.losses import reconstruction_loss
-from arae_transfer.training.networks import Optimizers, Players, TrainingDiverged, code_statistics
+from arae_transfer.training.networks import Networks, Optimizers, TrainingDiverged, code_statistics
 from arae_transfer.training.processor import runs_bf16
 
 CLASSES = ("bad", "good", "so-so")
 VOCABULARY = 50
 ROWS = 12
-PLAYERS = ("encoder", "decoders", "generator", "critic", "classifier", "scorer")
+NETWORKS = ("encoder", "decoders", "generator", "critic", "classifier", "scorer")
 
 both_codes = pytest.mark.parametrize("code", ["single", "superposed", "sequence"])
 
@@ -39,11 +39,11 @@ def recipe(code: str, **sections: dict[str, Any]) -> Recipe:
     return recipe_from_table(table)
 
 
-def build(code: str, **sections: dict[str, Any]) -> Players:
+def build(code: str, **sections: dict[str, Any]) -> Networks:
     torch.manual_seed(11)
     chosen = recipe(code, **sections)
     model = ARAE(chosen, CLASSES, VOCABULARY)
-    return Players(model, chosen, Optimizers.build(model, chosen), torch.device("cpu"))
+    return Networks(model, chosen, Optimizers.build(model, chosen), torch.device("cpu"))
 
 
 def batch(extra: int = 0) -> Batch:
@@ -67,7 +67,7 @@ def snapshot(model: ARAE) -> dict[str, Tensor]:
 
 
 def moved(model: ARAE, before: dict[str, Tensor]) -> set[str]:
-    """Return the players whose parameters are no longer those of the snapshot."""
+    """Return the networks whose parameters are no longer those of the snapshot."""
     return {
         name.partition(".")[0]
         for name, parameter in model.named_parameters()
@@ -75,13 +75,13 @@ def moved(model: ARAE, before: dict[str, Tensor]) -> set[str]:
     }
 
 
-def rewrite(players: Players, sentences: Batch, shift: int) -> tuple[Tensor, Tensor, Tensor]:
-    return players.rewrites(sentences, sentences.tokens, sentences.lengths, shift)
+def rewrite(networks: Networks, sentences: Batch, shift: int) -> tuple[Tensor, Tensor, Tensor]:
+    return networks.rewrites(sentences, sentences.tokens, sentences.lengths, shift)
 
 
-def codes(players: Players, sentences: Batch) -> tuple[Tensor, Tensor]:
+def codes(networks: Networks, sentences: Batch) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
-        return players.encode(sentences.tokens, sentences.lengths)
+        return networks.encode(sentences.tokens, sentences.lengths)
 
 
 # --- precision
@@ -89,37 +89,37 @@ def codes(players: Players, sentences: Batch) -> tuple[Tensor, Tensor]:
 
 @both_codes
 def test_critic_and_penalty_keep_whole_precision_beside_half_precision(code: str) -> None:
-    players = build(code)
+    networks = build(code)
     seen: list[torch.dtype] = []
-    for player in (players.model.critic, players.model.generator):
-        player.last.register_forward_hook(lambda _, read, result: seen.extend([read[0].dtype, result.dtype]))
+    for network in (networks.model.critic, networks.model.generator):
+        network.last.register_forward_hook(lambda _, read, result: seen.extend([read[0].dtype, result.dtype]))
     with torch.autocast("cpu", torch.bfloat16):
         # Where no LSTM runs in bfloat16, what it would give is still read in whole precision.
         with torch.autocast("cpu", torch.bfloat16, enabled=runs_bf16()):
-            code_now, mask = codes(players, batch())
+            code_now, mask = codes(networks, batch())
         assert code_now.dtype == torch.float32
-        players.update_critic(code_now, mask)
-        players.update_generator(mask)
-        players.adversarial_term(code_now, mask)
+        networks.update_critic(code_now, mask)
+        networks.update_generator(mask)
+        networks.adversarial_term(code_now, mask)
     assert len(seen) >= 10
     assert set(seen) == {torch.float32}
 
 
 @both_codes
-def test_small_players_learn_the_same_beside_half_precision(code: str) -> None:
+def test_small_networks_learn_the_same_beside_half_precision(code: str) -> None:
     # Their backward passes run within the step's autocast, where torch would round their products.
     learnt = []
     for half in (False, True):
-        players, sentences = build(code), batch()
-        real, mask = codes(players, sentences)
+        networks, sentences = build(code), batch()
+        real, mask = codes(networks, sentences)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             for _ in range(3):
-                players.update_critic(real, mask)
-                players.update_generator(mask)
-                players.update_classifier(real, mask, sentences.classes)
-            term = players.adversarial_term(real, mask) + players.confusion_term(real, mask, sentences.classes)
-        small = (players.model.critic, players.model.generator, players.model.classifier)
-        learnt.append([term.detach(), *(weight for player in small for weight in player.state_dict().values())])
+                networks.update_critic(real, mask)
+                networks.update_generator(mask)
+                networks.update_classifier(real, mask, sentences.classes)
+            term = networks.adversarial_term(real, mask) + networks.confusion_term(real, mask, sentences.classes)
+        small = (networks.model.critic, networks.model.generator, networks.model.classifier)
+        learnt.append([term.detach(), *(weight for network in small for weight in network.state_dict().values())])
     for one, other in zip(*learnt, strict=True):
         assert torch.equal(one, other)
 
@@ -130,82 +130,82 @@ def test_small_players_learn_the_same_beside_half_precision(code: str) -> None:
 @both_codes
 @pytest.mark.parametrize("constraint", ["clip", "gradient-penalty"])
 def test_the_critic_learns_to_score_real_codes_above_generated_ones(code: str, constraint: str) -> None:
-    players = build(code, adversary={"constraint": constraint, "clip": 0.3, "penalty": 1.0})
-    critic = players.model.critic
-    real, mask = codes(players, batch())
+    networks = build(code, adversary={"constraint": constraint, "clip": 0.3, "penalty": 1.0})
+    critic = networks.model.critic
+    real, mask = codes(networks, batch())
     with torch.no_grad():
-        generated = players.generate(mask)
+        generated = networks.generate(mask)
     for _ in range(60):
-        players.update_critic(real, mask)
+        networks.update_critic(real, mask)
     gap = critic(real, mask).mean() - critic(generated, mask).mean()
     assert float(gap.detach()) > 0.01
     if constraint == "clip":
         assert max(float(parameter.detach().abs().max()) for parameter in critic.parameters()) <= 0.3 + 1e-6
-    metrics = players.update_critic(real, mask)
+    metrics = networks.update_critic(real, mask)
     assert metrics["critic"] < -0.01
     assert ("penalty" in metrics) == (constraint == "gradient-penalty")
 
 
 @both_codes
 def test_the_penalty_brings_the_critics_slope_to_one(code: str) -> None:
-    players = build(code, adversary={"penalty": 10.0})
-    real, mask = codes(players, batch())
-    penalties = [players.update_critic(real, mask)["penalty"] for _ in range(120)]
+    networks = build(code, adversary={"penalty": 10.0})
+    real, mask = codes(networks, batch())
+    penalties = [networks.update_critic(real, mask)["penalty"] for _ in range(120)]
     assert penalties[0] > 0.5
     assert penalties[-1] < 0.1
 
 
-def take_small_steps(players: Players, rate: float = 1e-3) -> None:
+def take_small_steps(networks: Networks, rate: float = 1e-3) -> None:
     """Follow the gradient without overshooting, so that each step goes where its sign points."""
-    for group in players.optimizers.autoencoder.param_groups:
+    for group in networks.optimizers.autoencoder.param_groups:
         group["lr"] = rate
 
 
-def trained_critic(code: str) -> tuple[Players, Batch]:
-    """Return players whose critic tells real from generated codes."""
-    players, sentences = build(code, adversary={"penalty": 1.0}), batch()
-    real, mask = codes(players, sentences)
+def trained_critic(code: str) -> tuple[Networks, Batch]:
+    """Return networks whose critic tells real from generated codes."""
+    networks, sentences = build(code, adversary={"penalty": 1.0}), batch()
+    real, mask = codes(networks, sentences)
     for _ in range(60):
-        players.update_critic(real, mask)
-    return players, sentences
+        networks.update_critic(real, mask)
+    return networks, sentences
 
 
 @both_codes
 def test_the_generator_raises_the_scores_of_generated_codes(code: str) -> None:
-    players, sentences = trained_critic(code)
-    _, mask = codes(players, sentences)
+    networks, sentences = trained_critic(code)
+    _, mask = codes(networks, sentences)
 
     def score() -> float:
         torch.manual_seed(3)
         with torch.no_grad():
-            return float(players.model.critic(players.generate(mask), mask).mean())
+            return float(networks.model.critic(networks.generate(mask), mask).mean())
 
     before = score()
-    losses = [players.update_generator(mask)["generator"] for _ in range(20)]
+    losses = [networks.update_generator(mask)["generator"] for _ in range(20)]
     assert score() > before + 0.02
     assert losses[-1] < losses[0]
 
 
 @both_codes
 def test_the_encoder_lowers_the_scores_of_real_codes(code: str) -> None:
-    players, sentences = trained_critic(code)
-    take_small_steps(players)
+    networks, sentences = trained_critic(code)
+    take_small_steps(networks)
 
     def score() -> float:
-        return float(players.model.critic(*codes(players, sentences)).mean().detach())
+        return float(networks.model.critic(*codes(networks, sentences)).mean().detach())
 
     scores = [score()]
     for _ in range(5):
-        players.update_autoencoder(players.adversarial_term(*players.encode(sentences.tokens, sentences.lengths)))
+        networks.update_autoencoder(networks.adversarial_term(*networks.encode(sentences.tokens, sentences.lengths)))
         scores.append(score())
     assert scores == sorted(scores, reverse=True)
     assert scores[-1] < scores[0]
 
 
-def trained_classifier(code: str) -> tuple[Players, Batch, list[dict[str, float]]]:
-    players, sentences = build(code), batch()
-    real, mask = codes(players, sentences)
-    return players, sentences, [players.update_classifier(real, mask, sentences.classes) for _ in range(150)]
+def trained_classifier(code: str) -> tuple[Networks, Batch, list[dict[str, float]]]:
+    networks, sentences = build(code), batch()
+    real, mask = codes(networks, sentences)
+    return networks, sentences, [networks.update_classifier(real, mask, sentences.classes) for _ in range(150)]
 
 
 @both_codes
@@ -218,16 +218,16 @@ def test_the_classifier_learns_the_classes(code: str) -> None:
 
 @both_codes
 def test_the_encoder_makes_the_classifier_wrong(code: str) -> None:
-    players, sentences, _ = trained_classifier(code)
-    take_small_steps(players)
+    networks, sentences, _ = trained_classifier(code)
+    take_small_steps(networks)
 
     def logits() -> Tensor:
-        found: Tensor = players.model.classifier(*codes(players, sentences)).detach()
+        found: Tensor = networks.model.classifier(*codes(networks, sentences)).detach()
         return found
 
     def step() -> None:
-        code_now, mask = players.encode(sentences.tokens, sentences.lengths)
-        players.update_autoencoder(players.confusion_term(code_now, mask, sentences.classes))
+        code_now, mask = networks.encode(sentences.tokens, sentences.lengths)
+        networks.update_autoencoder(networks.confusion_term(code_now, mask, sentences.classes))
 
     # Not the true class's own probability: of three classes it may rise while the less probable of the others gains.
     others = nn.functional.one_hot(sentences.classes, len(CLASSES)) == 0
@@ -237,7 +237,7 @@ def test_the_encoder_makes_the_classifier_wrong(code: str) -> None:
         doubts.append(float(logits().log_softmax(1)[others].mean()))
     assert doubts == sorted(doubts)
     assert doubts[-1] > doubts[0]
-    take_small_steps(players, 0.1)
+    take_small_steps(networks, 0.1)
     for _ in range(100):
         step()
     assert float((logits().argmax(1) == sentences.classes).float().mean()) < 0.5
@@ -245,11 +245,11 @@ def test_the_encoder_makes_the_classifier_wrong(code: str) -> None:
 
 @both_codes
 def test_reconstruction_makes_sentences_more_probable(code: str) -> None:
-    players, sentences = build(code), batch()
+    networks, sentences = build(code), batch()
 
     def step() -> float:
-        loss = players.reconstruct(*players.encode(sentences.tokens, sentences.lengths), sentences)
-        players.update_autoencoder(loss)
+        loss = networks.reconstruct(*networks.encode(sentences.tokens, sentences.lengths), sentences)
+        networks.update_autoencoder(loss)
         return float(loss.detach())
 
     losses = [step() for _ in range(40)]
@@ -257,79 +257,79 @@ def test_reconstruction_makes_sentences_more_probable(code: str) -> None:
 
 
 def test_the_scorer_learns_the_classes() -> None:
-    players, sentences = build("single"), batch()
-    accuracy = [players.update_scorer(sentences)["scorer_accuracy"] for _ in range(60)]
+    networks, sentences = build("single"), batch()
+    accuracy = [networks.update_scorer(sentences)["scorer_accuracy"] for _ in range(60)]
     assert accuracy[-1] > 0.9
 
 
 # --- nobody moves another
 
 
-Step = Callable[[Players, Batch], object]
+Step = Callable[[Networks, Batch], object]
 
 
 def moves() -> list[Any]:
-    def encode(players: Players, sentences: Batch) -> tuple[Tensor, Tensor]:
-        return players.encode(sentences.tokens, sentences.lengths)
+    def encode(networks: Networks, sentences: Batch) -> tuple[Tensor, Tensor]:
+        return networks.encode(sentences.tokens, sentences.lengths)
 
     steps: dict[str, tuple[Step, set[str]]] = {
-        "critic": (lambda players, sentences: players.update_critic(*encode(players, sentences)), {"critic"}),
+        "critic": (lambda networks, sentences: networks.update_critic(*encode(networks, sentences)), {"critic"}),
         "generator": (
-            lambda players, sentences: players.update_generator(encode(players, sentences)[1]),
+            lambda networks, sentences: networks.update_generator(encode(networks, sentences)[1]),
             {"generator"},
         ),
         "classifier": (
-            lambda players, sentences: players.update_classifier(*encode(players, sentences), sentences.classes),
+            lambda networks, sentences: networks.update_classifier(*encode(networks, sentences), sentences.classes),
             {"classifier"},
         ),
-        "scorer": (lambda players, sentences: players.update_scorer(sentences), {"scorer"}),
+        "scorer": (lambda networks, sentences: networks.update_scorer(sentences), {"scorer"}),
         "encoder against critic": (
-            lambda players, sentences: players.update_autoencoder(
-                players.adversarial_term(*encode(players, sentences))
+            lambda networks, sentences: networks.update_autoencoder(
+                networks.adversarial_term(*encode(networks, sentences))
             ),
             {"encoder"},
         ),
         "encoder against classifier": (
-            lambda players, sentences: players.update_autoencoder(
-                players.confusion_term(*encode(players, sentences), sentences.classes)
+            lambda networks, sentences: networks.update_autoencoder(
+                networks.confusion_term(*encode(networks, sentences), sentences.classes)
             ),
             {"encoder"},
         ),
         "reconstruction": (
-            lambda players, sentences: players.update_autoencoder(
-                players.reconstruct(*encode(players, sentences), sentences)
+            lambda networks, sentences: networks.update_autoencoder(
+                networks.reconstruct(*encode(networks, sentences), sentences)
             ),
             {"encoder", "decoders"},
         ),
-        "rewriting": (lambda players, sentences: rewrite(players, sentences, 1), set()),
+        "rewriting": (lambda networks, sentences: rewrite(networks, sentences, 1), set()),
     }
     return [pytest.param(step, movers, id=name) for name, (step, movers) in steps.items()]
 
 
 @both_codes
 @pytest.mark.parametrize(("step", "movers"), moves())
-def test_a_step_moves_its_own_player_and_nobody_else(code: str, step: Step, movers: set[str]) -> None:
-    players, sentences = build(code), batch()
-    before = snapshot(players.model)
-    step(players, sentences)
-    assert moved(players.model, before) == movers
-    # No gradient is left for another player's next step, and everybody can learn again.
-    for name, parameter in players.model.named_parameters():
+def test_a_step_moves_its_own_network_and_nobody_else(code: str, step: Step, movers: set[str]) -> None:
+    networks, sentences = build(code), batch()
+    before = snapshot(networks.model)
+    step(networks, sentences)
+    assert moved(networks.model, before) == movers
+    # No gradient is left for another network's next step, and everybody can learn again.
+    for name, parameter in networks.model.named_parameters():
         assert name.partition(".")[0] in movers or parameter.grad is None
         assert parameter.requires_grad
 
 
 @both_codes
 def test_each_class_is_decoded_by_its_own_decoder(code: str) -> None:
-    players, sentences = build(code), batch()
+    networks, sentences = build(code), batch()
     weights = torch.zeros(len(CLASSES) * ROWS)
     weights[sentences.rows_of(1)] = 1.0
-    loss = players.reconstruct(*players.encode(sentences.tokens, sentences.lengths), sentences, weights)
-    before = snapshot(players.model)
-    players.update_autoencoder(loss)
+    loss = networks.reconstruct(*networks.encode(sentences.tokens, sentences.lengths), sentences, weights)
+    before = snapshot(networks.model)
+    networks.update_autoencoder(loss)
     changed = {
         name.split(".")[1]
-        for name, parameter in players.model.decoders.named_parameters(prefix="decoders")
+        for name, parameter in networks.model.decoders.named_parameters(prefix="decoders")
         # The output layer is everybody's, and so is what reads a code that superposes.
         if "output" not in name and "superposition" not in name and not torch.equal(parameter.detach(), before[name])
     }
@@ -341,14 +341,14 @@ def test_each_class_is_decoded_by_its_own_decoder(code: str) -> None:
 
 @both_codes
 def test_reconstruction_is_the_mean_over_classes_of_the_mean_over_tokens(code: str) -> None:
-    players, sentences = build(code, training={"label_smoothing": 0.1}), batch()
-    code_now, mask = codes(players, sentences)
+    networks, sentences = build(code, training={"label_smoothing": 0.1}), batch()
+    code_now, mask = codes(networks, sentences)
     expected = []
     for index in range(len(CLASSES)):
         rows = sentences.rows_of(index)
-        logits, wanted = players.model.decoder(index)(sentences.tokens[rows], code_now[rows], mask[rows])
+        logits, wanted = networks.model.decoder(index)(sentences.tokens[rows], code_now[rows], mask[rows])
         expected.append(reconstruction_loss(logits, wanted, label_smoothing=0.1))
-    torch.testing.assert_close(players.reconstruct(code_now, mask, sentences), sum(expected) / 3)
+    torch.testing.assert_close(networks.reconstruct(code_now, mask, sentences), sum(expected) / 3)
 
 
 @both_codes
@@ -359,12 +359,12 @@ def test_gradients_taken_early_are_those_of_the_sum(
     found = []
     for most in (len(CLASSES), len(CLASSES) - 1):
         monkeypatch.setattr("arae_transfer.training.networks.MOST_KEPT", most)
-        players, sentences = build(code, model=changes, training={"label_smoothing": 0.1}), batch()
-        code_now, mask = players.encode(sentences.tokens, sentences.lengths)
-        again = players.reconstruct(code_now, mask, sentences, torch.linspace(0.5, 1.5, 36))
-        once_more = players.reconstruct(code_now, mask, sentences)
+        networks, sentences = build(code, model=changes, training={"label_smoothing": 0.1}), batch()
+        code_now, mask = networks.encode(sentences.tokens, sentences.lengths)
+        again = networks.reconstruct(code_now, mask, sentences, torch.linspace(0.5, 1.5, 36))
+        once_more = networks.reconstruct(code_now, mask, sentences)
         torch.autograd.backward(3.0 * again + 0.5 * once_more + code_now.square().sum())
-        found.append((float(again.detach()), {n: p.grad for n, p in players.model.named_parameters()}))
+        found.append((float(again.detach()), {n: p.grad for n, p in networks.model.named_parameters()}))
     (kept, expected), (early, gradients) = found
     assert early == kept
     assert sum(gradient is not None for gradient in gradients.values()) > 10
@@ -374,41 +374,41 @@ def test_gradients_taken_early_are_those_of_the_sum(
 
 @both_codes
 def test_padding_does_not_count(code: str) -> None:
-    players = build(code)
-    found = [players.reconstruct(*codes(players, batch(extra)), batch(extra)) for extra in (0, 4)]
+    networks = build(code)
+    found = [networks.reconstruct(*codes(networks, batch(extra)), batch(extra)) for extra in (0, 4)]
     torch.testing.assert_close(found[0], found[1])
 
 
 def test_sentence_weights_weigh_sentences() -> None:
-    players, sentences = build("single"), batch()
-    code_now, mask = codes(players, sentences)
-    plain = players.reconstruct(code_now, mask, sentences)
-    torch.testing.assert_close(players.reconstruct(code_now, mask, sentences, torch.ones(36)), plain)
-    torch.testing.assert_close(players.reconstruct(code_now, mask, sentences, torch.full((36,), 0.5)), plain / 2)
+    networks, sentences = build("single"), batch()
+    code_now, mask = codes(networks, sentences)
+    plain = networks.reconstruct(code_now, mask, sentences)
+    torch.testing.assert_close(networks.reconstruct(code_now, mask, sentences, torch.ones(36)), plain)
+    torch.testing.assert_close(networks.reconstruct(code_now, mask, sentences, torch.full((36,), 0.5)), plain / 2)
     halves = torch.zeros(2, 36)
     halves[0, ::2], halves[1, 1::2] = 1.0, 1.0
-    parts = [players.reconstruct(code_now, mask, sentences, half) for half in halves]
+    parts = [networks.reconstruct(code_now, mask, sentences, half) for half in halves]
     torch.testing.assert_close(parts[0] + parts[1], plain)
 
 
 def test_code_noise_has_the_given_deviation_on_real_vectors_only() -> None:
-    players = build("sequence")
-    code_now, mask = codes(players, batch())
-    assert players.with_code_noise(code_now, mask) is code_now
-    players.code_noise = 0.3
+    networks = build("sequence")
+    code_now, mask = codes(networks, batch())
+    assert networks.with_code_noise(code_now, mask) is code_now
+    networks.code_noise = 0.3
     torch.manual_seed(0)
-    added = torch.stack([players.with_code_noise(code_now, mask) - code_now for _ in range(50)])
+    added = torch.stack([networks.with_code_noise(code_now, mask) - code_now for _ in range(50)])
     assert float(added[:, mask].std()) == pytest.approx(0.3, rel=0.03)
     assert not added[:, ~mask].any()
 
 
 def test_clipping_bounds_the_step_and_reports_the_norm_before() -> None:
-    players = build("single", training={"learning_rate": 1.0, "gradient_clip": 0.01})
-    before = snapshot(players.model)
+    networks = build("single", training={"learning_rate": 1.0, "gradient_clip": 0.01})
+    before = snapshot(networks.model)
     sentences = batch()
-    loss = players.reconstruct(*players.encode(sentences.tokens, sentences.lengths), sentences)
-    norm = players.update_autoencoder(loss)
-    after = snapshot(players.model)
+    loss = networks.reconstruct(*networks.encode(sentences.tokens, sentences.lengths), sentences)
+    norm = networks.update_autoencoder(loss)
+    after = snapshot(networks.model)
     step = torch.cat([(after[name] - before[name]).flatten() for name in before]).norm()
     assert norm > 0.02
     assert float(step) == pytest.approx(0.01, rel=1e-3)
@@ -420,131 +420,131 @@ def test_clipping_bounds_the_step_and_reports_the_norm_before() -> None:
 @both_codes
 @pytest.mark.parametrize("shift", [1, 2])
 def test_rewrites_are_those_of_the_decoder_some_classes_on(code: str, shift: int) -> None:
-    players, sentences = build(code, cycle={"extra_tokens": 1}), batch()
-    players.model.train()
-    tokens, lengths, belief = rewrite(players, sentences, shift)
-    assert players.model.training
-    assert all(module.training for module in players.model.modules())
-    players.model.eval()
-    code_now, mask = codes(players, sentences)
+    networks, sentences = build(code, cycle={"extra_tokens": 1}), batch()
+    networks.model.train()
+    tokens, lengths, belief = rewrite(networks, sentences, shift)
+    assert networks.model.training
+    assert all(module.training for module in networks.model.modules())
+    networks.model.eval()
+    code_now, mask = codes(networks, sentences)
     for index in range(len(CLASSES)):
         rows = sentences.rows_of(index)
         bound = min(int(sentences.lengths[rows].max()) + 1, 11)
-        expected = players.model.decoder((index + shift) % 3).greedy(code_now[rows], mask[rows], bound)
+        expected = networks.model.decoder((index + shift) % 3).greedy(code_now[rows], mask[rows], bound)
         for row, length, written in zip(tokens[rows], lengths[rows], expected, strict=True):
             kept = [token for token in written.tolist() if token not in (PAD_ID, END_ID)] or [UNKNOWN_ID]
             assert row[: int(length)].tolist() == kept
             assert not row[int(length) :].any()
     wanted = (sentences.classes + shift) % 3
-    logits = players.model.scorer(tokens, tokens != PAD_ID)
+    logits = networks.model.scorer(tokens, tokens != PAD_ID)
     torch.testing.assert_close(belief, logits.softmax(1)[torch.arange(36), wanted].detach())
 
 
 def test_an_empty_rewrite_stands_as_one_unknown_token() -> None:
-    players, sentences = build("sequence"), batch()
+    networks, sentences = build("sequence"), batch()
     with torch.no_grad():
-        players.model.decoder(0).output.bias[END_ID] = 100.0  # the output layer is everybody's
-    tokens, lengths, _ = rewrite(players, sentences, 1)
+        networks.model.decoder(0).output.bias[END_ID] = 100.0  # the output layer is everybody's
+    tokens, lengths, _ = rewrite(networks, sentences, 1)
     assert tokens.tolist() == [[UNKNOWN_ID]] * 36
     assert lengths.tolist() == [1] * 36
 
 
-def test_rewrites_fit_the_places_that_the_players_know() -> None:
-    players, sentences = build("sequence", cycle={"extra_tokens": 0}), batch()
+def test_rewrites_fit_the_places_that_the_networks_know() -> None:
+    networks, sentences = build("sequence", cycle={"extra_tokens": 0}), batch()
     with torch.no_grad():
-        players.model.decoder(0).output.bias[END_ID] = -100.0
-    players.model.maximum_vectors = 6
-    tokens, lengths, _ = rewrite(players, sentences, 1)
+        networks.model.decoder(0).output.bias[END_ID] = -100.0
+    networks.model.maximum_vectors = 6
+    tokens, lengths, _ = rewrite(networks, sentences, 1)
     assert int(lengths.max()) == 5  # and the end id makes six
     assert not set(tokens.flatten().tolist()) & {UNKNOWN_ID, BEGIN_ID, END_ID}
 
 
 def test_the_average_rewrites_where_there_is_one() -> None:
-    players, sentences = build("single"), batch()
+    networks, sentences = build("single"), batch()
     other = build("single").model
     with torch.no_grad():
         for index in range(3):
             other.decoder(index).output.bias[7] = 100.0
-    players.rewriting = other.eval()
-    tokens, _, _ = rewrite(players, sentences, 1)
+    networks.rewriting = other.eval()
+    tokens, _, _ = rewrite(networks, sentences, 1)
     assert set(tokens.flatten().tolist()) <= {7, PAD_ID}
-    assert not players.rewriting.training
-    assert players.model.scorer.training
+    assert not networks.rewriting.training
+    assert networks.model.scorer.training
 
 
 # --- the scorer's verdict, straight through
 
 
 def soft_output(
-    players: Players, sentences: Batch, candidates: Tensor | None = None, shift: int = 1
+    networks: Networks, sentences: Batch, token_subset: Tensor | None = None, shift: int = 1
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the verdict, the entropies, and the rewrites that were judged, with end ids, and their lengths."""
-    tokens, lengths, _ = rewrite(players, sentences, shift)
+    tokens, lengths, _ = rewrite(networks, sentences, shift)
     lengths[::2] = 2  # rewrites of different lengths
     tokens = tokens.masked_fill(torch.arange(tokens.size(1)) >= lengths[:, None], PAD_ID)
     targets = nn.functional.pad(tokens, (0, 1), value=PAD_ID)
     targets[torch.arange(len(targets)), lengths] = END_ID
-    chosen = replace(sentences, candidates=candidates)
-    code_now, mask = players.encode(sentences.tokens, sentences.lengths)
-    found = players.style_of_soft_output(code_now, mask, chosen, targets, lengths + 1, shift)
+    chosen = replace(sentences, token_subset=token_subset)
+    code_now, mask = networks.encode(sentences.tokens, sentences.lengths)
+    found = networks.style_of_soft_output(code_now, mask, chosen, targets, lengths + 1, shift)
     return *found, targets, lengths + 1
 
 
 @both_codes
-@pytest.mark.parametrize("candidates", [None, torch.arange(END_ID, VOCABULARY)], ids=["all", "candidates"])
-def test_the_verdict_is_on_the_words_that_stand_there(code: str, candidates: Tensor | None) -> None:
-    players, sentences = build(code), batch()
-    verdict, entropies, targets, lengths = soft_output(players, sentences, candidates)
-    players.model.scorer.eval()
+@pytest.mark.parametrize("token_subset", [None, torch.arange(END_ID, VOCABULARY)], ids=["all", "token_subset"])
+def test_the_verdict_is_on_the_words_that_stand_there(code: str, token_subset: Tensor | None) -> None:
+    networks, sentences = build(code), batch()
+    verdict, entropies, targets, lengths = soft_output(networks, sentences, token_subset)
+    networks.model.scorer.eval()
     wished = (sentences.classes + 1) % 3
-    logits = players.model.scorer(targets, (targets != PAD_ID) & (targets != END_ID))
+    logits = networks.model.scorer(targets, (targets != PAD_ID) & (targets != END_ID))
     torch.testing.assert_close(verdict, nn.functional.cross_entropy(logits, wished))
-    code_now, mask = codes(players, sentences)
+    code_now, mask = codes(networks, sentences)
     for row in range(len(targets)):
         real = targets[row : row + 1, : int(lengths[row])]
-        decoder = players.model.decoder(int(wished[row]))
-        alone, columns = decoder(real, code_now[row : row + 1], mask[row : row + 1], 0.0, candidates)
+        decoder = networks.model.decoder(int(wished[row]))
+        alone, columns = decoder(real, code_now[row : row + 1], mask[row : row + 1], 0.0, token_subset)
         torch.testing.assert_close(entropies[row], nn.functional.cross_entropy(alone, columns))
 
 
 @both_codes
 def test_the_verdict_draws_the_decoders_to_the_wished_class(code: str) -> None:
     """Its gradient makes the scorer's words of that class more probable, and the scorer itself learns nothing."""
-    players, sentences = build(code), batch()
+    networks, sentences = build(code), batch()
     for _ in range(60):
-        players.update_scorer(sentences)
-    code_now, mask = codes(players, sentences)
+        networks.update_scorer(sentences)
+    code_now, mask = codes(networks, sentences)
     own = torch.arange(3)[:, None] * 10 + 10 + torch.arange(10)  # (classes, tokens of the class)
 
     def probability() -> float:
         found = []
         for index in range(3):
             rows, target = sentences.rows_of(index), (index + 1) % 3
-            logits, _ = players.model.decoder(target)(sentences.tokens[rows], code_now[rows], mask[rows])
+            logits, _ = networks.model.decoder(target)(sentences.tokens[rows], code_now[rows], mask[rows])
             found.append(logits.softmax(1)[:, own[target]].sum(1).mean())
         return float(torch.stack(found).mean().detach())
 
-    before, start = snapshot(players.model), probability()
+    before, start = snapshot(networks.model), probability()
     for _ in range(40):
-        verdict, *_ = soft_output(players, sentences)
-        players.optimizers.scorer.zero_grad()
-        players.update_autoencoder(verdict)
-        assert all(parameter.grad is None for parameter in players.model.scorer.parameters())
-    assert moved(players.model, before) == {"encoder", "decoders"}
+        verdict, *_ = soft_output(networks, sentences)
+        networks.optimizers.scorer.zero_grad()
+        networks.update_autoencoder(verdict)
+        assert all(parameter.grad is None for parameter in networks.model.scorer.parameters())
+    assert moved(networks.model, before) == {"encoder", "decoders"}
     assert probability() > start + 0.005
-    assert players.model.scorer.training
+    assert networks.model.scorer.training
 
 
 # --- numbers that are no longer numbers
 
 
-def spoil(player: nn.Module) -> None:
+def spoil(network: nn.Module) -> None:
     with torch.no_grad():
-        next(player.parameters()).fill_(torch.nan)
+        next(network.parameters()).fill_(torch.nan)
 
 
 @pytest.mark.parametrize(
-    ("player", "named", "key"),
+    ("network", "named", "key"),
     [
         ("critic", "the critic", "adversary.learning_rate"),
         ("generator", "the generator", "adversary.learning_rate"),
@@ -553,37 +553,37 @@ def spoil(player: nn.Module) -> None:
         ("encoder", "the encoder and decoders", "training.learning_rate"),
     ],
 )
-def test_a_loss_that_is_no_number_names_its_player_and_changes_nothing(player: str, named: str, key: str) -> None:
-    players, sentences = build("single"), batch()
-    code_now, mask = codes(players, sentences)
-    spoil(getattr(players.model, player))
-    before = snapshot(players.model)
+def test_a_loss_that_is_no_number_names_its_network_and_changes_nothing(network: str, named: str, key: str) -> None:
+    networks, sentences = build("single"), batch()
+    code_now, mask = codes(networks, sentences)
+    spoil(getattr(networks.model, network))
+    before = snapshot(networks.model)
     steps: dict[str, Callable[[], object]] = {
-        "critic": lambda: players.update_critic(code_now, mask),
-        "generator": lambda: players.update_generator(mask),
-        "classifier": lambda: players.update_classifier(code_now, mask, sentences.classes),
-        "scorer": lambda: players.update_scorer(sentences),
-        "encoder": lambda: players.update_autoencoder(
-            players.reconstruct(*players.encode(sentences.tokens, sentences.lengths), sentences)
+        "critic": lambda: networks.update_critic(code_now, mask),
+        "generator": lambda: networks.update_generator(mask),
+        "classifier": lambda: networks.update_classifier(code_now, mask, sentences.classes),
+        "scorer": lambda: networks.update_scorer(sentences),
+        "encoder": lambda: networks.update_autoencoder(
+            networks.reconstruct(*networks.encode(sentences.tokens, sentences.lengths), sentences)
         ),
     }
     with pytest.raises(TrainingDiverged, match=f"the loss of {named} is no longer a number") as caught:
-        steps[player]()
+        steps[network]()
     assert caught.value.hint is not None
     assert key in caught.value.hint
-    for name, parameter in players.model.named_parameters():
+    for name, parameter in networks.model.named_parameters():
         assert torch.equal(parameter.detach().nan_to_num(7.0), before[name].nan_to_num(7.0))
         assert parameter.requires_grad
 
 
 def test_a_gradient_that_is_no_number_changes_nothing() -> None:
-    players, sentences = build("single"), batch()
-    before = snapshot(players.model)
-    code_now, _ = players.encode(sentences.tokens, sentences.lengths)
+    networks, sentences = build("single"), batch()
+    before = snapshot(networks.model)
+    code_now, _ = networks.encode(sentences.tokens, sentences.lengths)
     with pytest.raises(TrainingDiverged, match="the gradient of the encoder and decoders"):
         # The root of zero is a number, its slope is not.
-        players.update_autoencoder((code_now - code_now.detach()).square().sum().sqrt())
-    assert moved(players.model, before) == set()
+        networks.update_autoencoder((code_now - code_now.detach()).square().sum().sqrt())
+    assert moved(networks.model, before) == set()
 
 
 # --- figures
@@ -598,18 +598,18 @@ def test_code_statistics_are_mean_norm_and_summed_variance_of_real_vectors() -> 
     assert code_statistics("real", code[:1], mask[:1])["real_variance"] == 0.0
 
 
-def test_every_player_has_an_optimizer_of_its_own() -> None:
-    players = build("single", training={"optimizer": "adam"}, adversary={"beta1": 0.25})
-    named = {parameter: name.partition(".")[0] for name, parameter in players.model.named_parameters()}
+def test_every_network_has_an_optimizer_of_its_own() -> None:
+    networks = build("single", training={"optimizer": "adam"}, adversary={"beta1": 0.25})
+    named = {parameter: name.partition(".")[0] for name, parameter in networks.model.named_parameters()}
     owners = {
         name: {named[parameter] for group in optimizer.param_groups for parameter in group["params"]}
-        for name, optimizer in players.optimizers.by_name().items()
+        for name, optimizer in networks.optimizers.by_name().items()
     }
     assert owners.pop("autoencoder") == {"encoder", "decoders"}
     assert owners == {name: {name} for name in ("generator", "critic", "classifier", "scorer")}
-    covered = sum(len(group["params"]) for o in players.optimizers.by_name().values() for group in o.param_groups)
+    covered = sum(len(group["params"]) for o in networks.optimizers.by_name().values() for group in o.param_groups)
     assert covered == len(named)
-    for optimizer in (players.optimizers.generator, players.optimizers.critic):
+    for optimizer in (networks.optimizers.generator, networks.optimizers.critic):
         assert optimizer.param_groups[0]["betas"] == (0.25, 0.999)
         assert optimizer.param_groups[0]["lr"] == 5e-3
-    assert set(named.values()) == set(PLAYERS)
+    assert set(named.values()) == set(NETWORKS)

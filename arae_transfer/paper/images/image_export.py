@@ -21,7 +21,7 @@ from arae_transfer.export.card import Card, render_image_card
 from arae_transfer.export.export import check_destination, put_in_place
 from arae_transfer.export.generator_graph import append_perceptron, export_generator, unit_norm
 from arae_transfer.export.graph import IR_VERSION, OPSET, Graph, make_model, value
-from arae_transfer.export.weights import storable
+from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.paper.images.image_files import Images
@@ -118,7 +118,7 @@ def export_image_model(
     """
     destination = destination.absolute()
     check_destination(destination)
-    stored = storable(model, "fp32")
+    stored = round_weights_for_storage(model, "fp32")
     layout = ExportLayout(destination)
     about = {
         "format": FORMAT,

@@ -62,7 +62,7 @@ class ImageDecoder(nn.Module):
         code: Tensor,
         mask: Tensor,
         word_dropout: float = 0.0,
-        candidates: Tensor | None = None,
+        token_subset: Tensor | None = None,
         offsets: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Predict given images; takes what ``Decoder.forward`` takes, of which the last four mean nothing here.
@@ -72,7 +72,7 @@ class ImageDecoder(nn.Module):
             code: (batch, 1, code_size).
             mask: (batch, 1), true everywhere.
             word_dropout: 0.
-            candidates: None.
+            token_subset: None.
             offsets: None.
 
         Returns:

@@ -99,7 +99,7 @@ def test_a_run_learns_and_keeps_pictures(run: Path) -> None:
     losses = [record["train/reconstruction"] for record in records if "train/reconstruction" in record]
     assert losses[-1] < 0.5 * losses[0]
     assert {"train/real_variance", "train/generated_variance", "train/critic"} <= set().union(*records)
-    assert {"valid/nll", "valid/pixels", "valid/code_distance", "watch/code_use"} <= set().union(*records)
+    assert {"valid/nll", "valid/pixels", "valid/code_distance", "diagnostics/code_use"} <= set().union(*records)
     pictures = sorted(RunLayout(run).sample_pictures.iterdir())
     assert [picture.name for picture in pictures] == ["00000030.png", "00000060.png"]
     assert size_of(pictures[0].read_bytes())[0] == 16 * SIDE + 15 * 2
@@ -202,9 +202,9 @@ def test_a_walk_begins_and_ends_at_the_reconstructions(exported: Path, data: Pat
 
 def test_sampling_imports_nothing_of_the_learning_half(exported: Path, tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom arae_transfer.cli import main\n"
+        "import sys\nfrom arae_transfer.cli.main import run\n"
         f"sys.argv = ['arae', 'sample', '--model', {str(exported)!r}, '-n', '4', '-o', {str(tmp_path / 'g.png')!r}]\n"
-        "try:\n    main()\nfinally:\n    print(*{name.partition('.')[0] for name in sys.modules})\n"
+        "try:\n    run()\nfinally:\n    print(*{name.partition('.')[0] for name in sys.modules})\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "onnxruntime" in done.stdout.split()

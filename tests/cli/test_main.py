@@ -12,10 +12,10 @@ import pytest
 # Tells when the interpreter ends in order.
 SCRIPT = """
 import atexit, sys
-from arae_transfer.cli.leaving import run
+from arae_transfer.cli.main import main
 atexit.register(lambda: print("in order", file=sys.stderr))
 sys.argv = ["arae", *sys.argv[1:]]
-run()
+main()
 """
 
 
