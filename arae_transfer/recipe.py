@@ -265,7 +265,7 @@ class ParallelData:
     )
     self_training: int = _setting(
         0,
-        "The number of rewrites that the model of a run proposes for each sentence, beside those searched, when "
+        "The number of rewrites that the model of a run generates for each sentence, beside those mined, when "
         "training starts --from that run (self-training); 0: the run's own pairs are taken over.",
         minimum=0,
         maximum=100,

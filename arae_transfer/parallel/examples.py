@@ -1,4 +1,4 @@
-"""One pair, and the file that a run keeps its pairs in."""
+"""Parallel examples: a sentence and its rewrite, and the file that a run keeps them in."""
 
 from __future__ import annotations
 

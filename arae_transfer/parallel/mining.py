@@ -1,4 +1,4 @@
-"""Search pairs for a corpus, on all processor cores."""
+"""Mine a pseudo-parallel corpus: search a rewrite of each sentence, on all processor cores."""
 
 from __future__ import annotations
 
@@ -33,9 +33,11 @@ _ORDER = 4
 # part of the sentences, learnt from the other parts.
 _PARTS = 3
 _CHUNK = 200
-# So many candidates of a sentence, the best ones, are shown to the proposer: in 99 of 100 cases it takes one of them.
+# So many candidates of a sentence, the best ones, are shown to the candidate model: in 99 of 100 cases it takes one of
+# them.
 _SHOWN = 3
-# Of the chosen rewrites, the share that the proposer finds least likely is left out: there every rewrite is nonsense.
+# Of the chosen rewrites, the share that the candidate model finds least likely is left out: there every rewrite is
+# nonsense.
 _LEAST_LIKELY = 0.07
 
 # Sentences done, sentences in all.
@@ -43,10 +45,10 @@ Progress = Callable[[int, int], None]
 Floats = npt.NDArray[np.float64]
 
 
-class Proposer(Protocol):
-    """Whoever proposes rewrites beside those of the search and has an opinion about all of them: a trained model."""
+class CandidateModel(Protocol):
+    """A trained model that generates further candidates and rates all of them."""
 
-    def propose(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
+    def generate(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
         """Return further candidates for each of some sentences of a class (index) in the wanted class (index)."""
 
     def log_probabilities(
@@ -57,12 +59,12 @@ class Proposer(Protocol):
 
 @dataclass(frozen=True)
 class _Task:
-    """One sentence to rewrite: the indices of its class and of the wanted one, and what others proposed."""
+    """One sentence to rewrite: the indices of its class and of the wanted one, and what a model generated."""
 
     source: int
     target: int
     sentence: str
-    proposals: tuple[str, ...] = ()
+    generated: tuple[str, ...] = ()
 
 
 def mine_parallel(
@@ -71,7 +73,7 @@ def mine_parallel(
     seed: int,
     progress: Progress,
     workers: int | None = None,
-    proposer: Proposer | None = None,
+    candidate_model: CandidateModel | None = None,
 ) -> list[ParallelExample]:
     """Search rewrites of randomly chosen sentences, the same number of each class.
 
@@ -81,15 +83,15 @@ def mine_parallel(
         seed: The seed of the draw.
         progress: Told now and then how far the search is.
         workers: The number of processes; None: one per core that this process may use.
-        proposer: Whoever proposes rewrites beside those of the search, and has a say in the choice.
+        candidate_model: A trained model that generates further candidates and rates all of them.
 
     Returns:
         The pairs whose rewrite is surely of its class, fluent and not far from the sentence, in the order of the draw.
     """
     names = list(lines)
     tasks = _tasks([lines[name] for name in names], sentences, seed)
-    if proposer is not None:
-        tasks = _with_proposals(tasks, proposer)
+    if candidate_model is not None:
+        tasks = _with_generated(tasks, candidate_model)
     progress(0, len(tasks))
     knowledge = _prepare(
         {name: _draw(lines[name], _MOST_SENTENCES, [seed, 4, index]) for index, name in enumerate(names)}
@@ -100,13 +102,13 @@ def mine_parallel(
     pairs: list[ParallelExample] = []
     likelihoods: list[float] = []
     for chunk, good in rated:
-        for task, rewrite in zip(chunk, _choose(chunk, good, knowledge.choice, proposer), strict=True):
+        for task, rewrite in zip(chunk, _choose(chunk, good, knowledge.choice, candidate_model), strict=True):
             if rewrite is not None:
                 pairs.append(
                     ParallelExample(names[task.source], task.sentence, names[task.target], " ".join(rewrite.words))
                 )
                 likelihoods.append(rewrite.likelihood)
-    if proposer is None or not pairs:
+    if candidate_model is None or not pairs:
         return pairs
     floor = np.quantile(likelihoods, _LEAST_LIKELY)
     return [pair for pair, likelihood in zip(pairs, likelihoods, strict=True) if likelihood >= floor]
@@ -181,13 +183,13 @@ def _tasks(lines: Sequence[Sequence[str]], sentences: int, seed: int) -> list[_T
     return [tasks[place] for place in order]
 
 
-def _with_proposals(tasks: list[_Task], proposer: Proposer) -> list[_Task]:
-    """Ask for proposals, direction by direction."""
+def _with_generated(tasks: list[_Task], candidate_model: CandidateModel) -> list[_Task]:
+    """Generate candidates, direction by direction."""
     asked = list(tasks)
     for (source, target), rows in _directions(tasks):
-        proposals = proposer.propose([tasks[row].sentence for row in rows], source, target)
-        for row, own in zip(rows, proposals, strict=True):
-            asked[row] = replace(tasks[row], proposals=tuple(own))
+        generated = candidate_model.generate([tasks[row].sentence for row in rows], source, target)
+        for row, own in zip(rows, generated, strict=True):
+            asked[row] = replace(tasks[row], generated=tuple(own))
     return asked
 
 
@@ -215,17 +217,17 @@ def _choose(
     tasks: Sequence[_Task],
     rated: Sequence[Sequence[ScoredRewrite]],
     choice: RewriteScorer,
-    proposer: Proposer | None,
+    candidate_model: CandidateModel | None,
 ) -> list[ScoredRewrite | None]:
-    """Take the best rewrite of each sentence, with the proposer's opinion where there is one."""
-    if proposer is None:
+    """Take the best rewrite of each sentence, with the model's opinion where there is one."""
+    if candidate_model is None:
         return [own[0] if own else None for own in rated]
     chosen: list[ScoredRewrite | None] = [None] * len(tasks)
     for (source, target), rows in _directions(tasks):
         shown = [rated[row][:_SHOWN] for row in rows]
         sentences = [tasks[row].sentence for row, own in zip(rows, shown, strict=True) for _ in own]
         rewrites = [" ".join(rewrite.words) for own in shown for rewrite in own]
-        forward, back = proposer.log_probabilities(sentences, rewrites, source, target)
+        forward, back = candidate_model.log_probabilities(sentences, rewrites, source, target)
         start = 0
         for row, own in zip(rows, shown, strict=True):
             part = slice(start, start + len(own))
@@ -261,8 +263,8 @@ class _Rewriter:
             for row in rows:
                 numbers = [self._ids.get(word, UNKNOWN) for word in sentences[row]]
                 found = self._searches[part].candidates(sentences[row], numbers, source, target)
-                proposals = [proposal.split() for proposal in tasks[row].proposals]
-                found += [own for own in proposals if own and own != sentences[row] and own not in found]
+                generated = [each.split() for each in tasks[row].generated]
+                found += [own for own in generated if own and own != sentences[row] and own not in found]
                 candidates.append(found)
             own = [sentences[row] for row in rows]
             rated = self._choice.rate(own, candidates, self._models[part], source, target)

@@ -1,4 +1,4 @@
-"""Which of several rewrites of a sentence is the best: of the wanted style, as fluent as the sentence, and close to it.
+"""Score rewrites of a sentence: of the target style, as fluent as the sentence, and close to it.
 
 The three are weighed in nats. What a rewrite gains in fluency over its sentence counts nothing: language models like
 what is said often, and a choice that follows them turns every sentence into a popular one.

@@ -1,4 +1,4 @@
-"""What a trained model proposes as rewrites of sentences, and thinks of others', for the search of pairs."""
+"""Self-training: an earlier model generates rewrites of sentences, and rates the rewrites of others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from arae_transfer.training.input_noise import add_input_noise
 _BATCH = 256
 # A rewrite may be this many tokens longer than its sentence.
 _EXTRA_TOKENS = 4
-# The first proposals: how far the decoder of the wanted class moves away from that of the sentence's own, and whether
+# The first rewrites: how far the decoder of the wanted class moves away from that of the sentence's own, and whether
 # the sentence's style-bearing tokens are missing from what it reads. What is missing cannot be copied.
 _FIRST = ((0.0, False), (0.5, False), (1.0, False), (0.0, True))
 # All others are drawn at random: warm enough that they differ, cold enough that they make sense.
@@ -40,7 +40,7 @@ class SelfTrainingGenerator:
         model: ARAE,
         tokenizer: Tokenizer,
         style: StyleTokens | None,
-        proposals: int,
+        count: int,
         seed: int,
         progress: Callable[[int, int], None],
         precision: str = "fp32",
@@ -51,7 +51,7 @@ class SelfTrainingGenerator:
             model: The model, in evaluation mode.
             tokenizer: Its tokenizer.
             style: The style-bearing tokens; None: sentences are not damaged.
-            proposals: The number of rewrites of each sentence; some may be equal.
+            count: The number of rewrites of each sentence; some may be equal.
             seed: The seed of everything random.
             progress: Told the sentences done and all sentences of a direction.
             precision: ``bf16``: products are rounded, for speed; ``fp32``: they are not.
@@ -59,14 +59,14 @@ class SelfTrainingGenerator:
         self._model = model
         self._tokenizer = tokenizer
         self._style = style
-        self._proposals = proposals
+        self._count = count
         self._seed = seed
         self._progress = progress
         self._device = next(model.parameters()).device
         self._rounds = precision == "bf16"
 
     @torch.no_grad()
-    def propose(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
+    def generate(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
         """Return different rewrites of each sentence of a class.
 
         Args:
@@ -91,7 +91,7 @@ class SelfTrainingGenerator:
             chosen = order[start : start + _BATCH]
             whole, lengths = corpus.padded(chosen)
             bound = min(int(lengths.max()) + 1 + _EXTRA_TOKENS, model.maximum_vectors)
-            for number in range(self._proposals):
+            for number in range(self._count):
                 drawn = number >= len(_FIRST)
                 amplification, damaged = (_AMPLIFICATION, False) if drawn else _FIRST[number]
                 tokens, kept = whole, lengths

@@ -85,7 +85,7 @@ def test_proposals_are_asked_by_direction_and_may_win(
     class Poor:
         """Has proposals of no use, and no opinion."""
 
-        def propose(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
+        def generate(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
             asked.append((len(sentences), source, target))
             # The sentence itself and nothing at all are no rewrites; real text of the class far from the sentence is a
             # poor one, and what the search found before loses nothing.
@@ -96,7 +96,7 @@ def test_proposals_are_asked_by_direction_and_may_win(
         ) -> tuple[Floats, Floats]:
             return np.zeros(len(sentences)), np.zeros(len(rewrites))
 
-    told = mine_parallel(lines, 400, 7, silent, workers=1, proposer=Poor())
+    told = mine_parallel(lines, 400, 7, silent, workers=1, candidate_model=Poor())
     assert sorted(asked) == [(200, 0, 1), (200, 1, 0)]
     assert all(pair.rewrite not in ("", pair.sentence) for pair in told)
     again = {(pair.label, pair.sentence): pair.rewrite for pair in told}
@@ -112,7 +112,7 @@ def test_a_model_that_proposes_has_a_say(lines: dict[str, list[str]], pairs: lis
     class Contrary:
         """Proposes nothing and finds what the search would choose absurd."""
 
-        def propose(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
+        def generate(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
             return [[] for _ in sentences]
 
         def log_probabilities(
@@ -124,7 +124,7 @@ def test_a_model_that_proposes_has_a_say(lines: dict[str, list[str]], pairs: lis
             likely = np.array([-1.0 - len(rewrite) / 1000 for rewrite in rewrites])
             return likely - 99.0 * np.array(absurd), np.zeros(len(sentences))
 
-    others = mine_parallel(lines, 400, 7, silent, workers=1, proposer=Contrary())
+    others = mine_parallel(lines, 400, 7, silent, workers=1, candidate_model=Contrary())
     # Where there is a second one, it is taken; of what is left, the least likely are left out.
     several = Counter(sentence for own in told.values() for sentence, _ in own)
     assert sum(count > 1 for count in several.values()) > 20

@@ -10,7 +10,7 @@ from arae_transfer.corpus.batches import TokenizedSentences
 from arae_transfer.corpus.quickstart import make_sentences
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.model.arae import ARAE
-from arae_transfer.parallel import self_training as proposals
+from arae_transfer.parallel import self_training
 from arae_transfer.parallel.self_training import SelfTrainingGenerator
 from arae_transfer.recipe import recipe_from_table
 from arae_transfer.tokenizer import END_ID, Tokenizer
@@ -60,7 +60,7 @@ def propose(
     model: ARAE, tokenizer: Tokenizer, style: StyleTokens | None, count: int, sentences: list[str], seed: int = 3
 ) -> list[list[str]]:
     told: list[tuple[int, int]] = []
-    found = SelfTrainingGenerator(model, tokenizer, style, count, seed, lambda *now: told.append(now)).propose(
+    found = SelfTrainingGenerator(model, tokenizer, style, count, seed, lambda *now: told.append(now)).generate(
         sentences, 0, 1
     )
     assert told[-1][0] == told[-1][1]
@@ -91,7 +91,7 @@ def test_damaged_sources_and_samples_bring_others(model: ARAE, tokenizer: Tokeni
 
 def test_batches_change_no_greedy_proposal(model: ARAE, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = propose(model, tokenizer, None, 1, SENTENCES)
-    monkeypatch.setattr(proposals, "_BATCH", 7)
+    monkeypatch.setattr(self_training, "_BATCH", 7)
     # The bound of a batch is that of its longest sentence, so only rows that end are compared.
     for few, many in zip(propose(model, tokenizer, None, 1, SENTENCES), whole, strict=True):
         assert few == many or not few or not many
@@ -136,7 +136,7 @@ def test_log_probabilities_are_those_of_single_steps(
 def test_batches_change_no_log_probability(opinion: SelfTrainingGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
     rewrites = SENTENCES[::-1]
     whole = opinion.log_probabilities(SENTENCES, rewrites, 0, 1)
-    monkeypatch.setattr(proposals, "_BATCH", 4)
+    monkeypatch.setattr(self_training, "_BATCH", 4)
     for some, every in zip(opinion.log_probabilities(SENTENCES, rewrites, 0, 1), whole, strict=True):
         assert some == pytest.approx(every, abs=1e-4)
 
