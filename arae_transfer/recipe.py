@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar
 
 from arae_transfer.errors import AraeError, AraeNotice
 from arae_transfer.form import Form
+from arae_transfer.tasks import task_of
 
 Value = TypeVar("Value")
 
@@ -448,8 +449,6 @@ def recipe_from_table(
             'set model.code="sequence", model.shared_embeddings=true and one size for both, or '
             'model.code="superposed", or model.residual=false.',
         )
-    if recipe.task != "rewriting":
-        _check_task(recipe, source)
     if recipe.training.schedule != "joint":
         # Algorithm 2 has no such networks; ignoring the keys would train something else than was asked for.
         for key, value in (("parallel.sentences", recipe.parallel.sentences), ("cycle.weight", recipe.cycle.weight)):
@@ -458,80 +457,8 @@ def recipe_from_table(
                     f"{source}: {key} = {value:g} has no place in the schedule {recipe.training.schedule!r}",
                     f"set training.schedule=joint, or {key}=0.",
                 )
-    if recipe.data.kind == "image":
-        _check_image_recipe(recipe, source)
+    task_of(recipe).check(recipe, source)
     return recipe
-
-
-def _check_task(recipe: Recipe, source: str) -> None:
-    """Refuse keys that a classification or a generation would ignore.
-
-    Raises:
-        AraeError: Naming the key.
-    """
-    refused = [
-        # A classification finds out line by line how its sentences are written.
-        ("data.writing", recipe.data.writing != "corpus", "corpus"),
-        ("noise.style_share", recipe.noise.style_share, "0"),
-        ("parallel.sentences", recipe.parallel.sentences, "0"),
-        ("parallel.self_training", recipe.parallel.self_training, "0"),
-        ("cycle.weight", recipe.cycle.weight, "0"),
-        ("cycle.delete", recipe.cycle.delete, "0"),
-    ]
-    if recipe.task == "classification":
-        refused += [
-            ("training.averaging", recipe.training.averaging, "0"),
-            ("training.schedule", recipe.training.schedule != "joint", "joint"),
-        ]
-    else:
-        # One kind of text has no class to hide, and nothing to label.
-        refused += [
-            # A code of one vector per token would come from noise one vector at a time, its length guessed.
-            ("model.code", not recipe.model.one_vector, "single"),
-            ("attribute.weight", recipe.attribute.weight, "0"),
-            ("labels.sentence_pairs", recipe.labels.sentence_pairs, "false"),
-        ]
-    for key, value, remedy in refused:
-        if value:
-            raise AraeError(f"{source}: {key} has no place in a {recipe.task}", f"set {key}={remedy}.")
-
-
-# What says nothing of images must be what it would be if images had it: one code vector, nothing dropped or rewritten.
-_TEXT_KEYS: dict[str, object] = {
-    "data.writing": "corpus",
-    "model.code": "single",
-    "model.dropout": 0.0,
-    "model.word_dropout": 0.0,
-    "noise.drop": 0.0,
-    "noise.shuffle": 0.0,
-    "noise.style_share": 0.0,
-    "parallel.sentences": 0,
-    "parallel.self_training": 0,
-    "cycle.weight": 0.0,
-    "cycle.delete": 0.0,
-    "training.sampled_softmax": 0,
-    "tokenizer.model": "",
-    "training.initialization": "scaled",
-}
-
-
-def _check_image_recipe(recipe: Recipe, source: str) -> None:
-    """Refuse keys that a model of images would ignore.
-
-    Raises:
-        AraeError: Naming the key.
-    """
-    if recipe.task != "rewriting":
-        raise AraeError(
-            f"{source}: task = {recipe.task!r} has no place where data.kind is image", "set task=rewriting."
-        )
-    for key, wanted in _TEXT_KEYS.items():
-        section, _, name = key.partition(".")
-        value = getattr(getattr(recipe, section), name)
-        if value != wanted:
-            raise AraeError(
-                f"{source}: {key} = {value!r} has no place where data.kind is image", f"set {key}={wanted}."
-            )
 
 
 def recipe_to_table(recipe: Recipe) -> dict[str, Any]:

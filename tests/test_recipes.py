@@ -19,7 +19,6 @@ from arae_transfer.paper.images.image_data import ImageData
 from arae_transfer.paper.images.image_files import Images
 from arae_transfer.recipe import Recipe, load_recipe, recipe_keys
 from arae_transfer.training.checkpoint import load_run
-from arae_transfer.training.classification import ClassificationTrainer
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.loop import Trainer
 from arae_transfer.training.reporter import SilentReporter
@@ -88,7 +87,7 @@ def make_trainer(recipe: Recipe, run: Path) -> Trainer:
         return Trainer(recipe, data, run, SilentReporter(), device="cpu", initial=first)
     train, valid = (examples(lines, recipe.labels.sentence_pairs) for lines in (data.train, data.valid))
     labelled = LabelledData(tuple(data.train), train, valid, ["the soup was cold ."])
-    return ClassificationTrainer(recipe, labelled, run, SilentReporter(), device="cpu")
+    return Trainer(recipe, labelled, run, SilentReporter(), device="cpu")
 
 
 def examples(lines: LabelledLines, pairs: bool) -> Examples:

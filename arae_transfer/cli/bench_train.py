@@ -53,9 +53,11 @@ def bench_train(
     """
     from arae_transfer.cli.extras import require
     from arae_transfer.recipe import load_recipe
+    from arae_transfer.tasks import task_of
+    from arae_transfer.tasks.text import TextTask
 
     resolved = load_recipe(find_recipe(recipe), settings or [])
-    if resolved.data.kind == "image":
+    if not isinstance(task_of(resolved), TextTask):
         raise AraeError(f"{resolved.name} is a recipe for images; the benchmark is of text", "give a recipe for text.")
     require("torch", "safetensors", "sacrebleu", extra="train", command="arae bench train")
     from arae_transfer.bench.training import measure_training

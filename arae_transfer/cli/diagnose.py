@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from arae_transfer.cli.command import report
-from arae_transfer.cli.train import read_generation_text, sources_of_run
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout, WhichCheckpoint
 from arae_transfer.recipe import load_recipe
+from arae_transfer.tasks import task_of
+from arae_transfer.training.run_data import sources_of_run
 
 if TYPE_CHECKING:
     from arae_transfer.training.checkpoint import InitialWeights, LoadedRun
@@ -85,10 +86,7 @@ def diagnose(
     use_threads(threads)
     which = cast(WhichCheckpoint, checkpoint)
     subject = Subject(run, load_run(run, which))
-    if subject.loaded.recipe.task == "classification":
-        raise AraeError(f"{run} is a classification", "arae diagnose looks into runs that write sentences.")
-    if subject.loaded.recipe.data.kind == "image":
-        raise AraeError(f"{run} is a run of a model of images; what is diagnosed is text", "give a run of text.")
+    task_of(subject.loaded.recipe).require_sentences(str(run))
     other = Subject(baseline, load_run(baseline, which)) if baseline else None
     if baseline and other and other.loaded.recipe.adversary.weight > 0:
         raise AraeError(
@@ -148,25 +146,18 @@ def _read(loaded: LoadedRun, sources: Sequence[str], run: Path) -> tuple[_Lines,
     Raises:
         AraeError: They cannot be read, or nothing says where they are.
     """
-    from arae_transfer.corpus.reading import ReadingOptions, read_corpus
-
     recipe = loaded.recipe
-    if sources:
-        options = ReadingOptions.of(recipe)
-        try:
-            if recipe.task == "generation":
-                text, kept = read_generation_text(recipe, list(sources), ("train", "valid"), lambda message: None)
-                return _listed(text), _listed(kept)
-            training = read_corpus(sources, "train", options, classes=loaded.classes).lines
-            return training, read_corpus(sources, "valid", options, classes=loaded.classes).lines
-        except AraeError as error:
-            raise AraeError(f"the run's data cannot be read: {error.message}", "say where they are: --data.") from error
-    if not recipe.data.builtin:
-        raise AraeError(f"the run {run} does not say where its data are", "say it: --data, as for `arae train`.")
-    from arae_transfer.corpus.quickstart import make_sentences
-
-    made = make_sentences()
-    return made["train"], made["valid"]
+    try:
+        training, held_out = (
+            task_of(recipe).read_part(recipe, list(sources), part, loaded.classes) for part in ("train", "valid")
+        )
+    except AraeError as error:
+        if not sources:
+            raise AraeError(
+                f"the run {run} does not say where its data are", "say it: --data, as for `arae train`."
+            ) from error
+        raise AraeError(f"the run's data cannot be read: {error.message}", "say where they are: --data.") from error
+    return _listed(training), _listed(held_out)
 
 
 def _listed(lines: Mapping[str, Collection[str]]) -> _Lines:

@@ -59,9 +59,11 @@ def semi_supervised(
     """
     from arae_transfer.cli.extras import require
     from arae_transfer.recipe import load_recipe
+    from arae_transfer.tasks import task_of
+    from arae_transfer.tasks.classification import ClassificationTask
 
     resolved = load_recipe(find_recipe(recipe), settings or [])
-    if resolved.task != "classification":
+    if not isinstance(task_of(resolved), ClassificationTask):
         raise AraeError(f"the recipe {resolved.name} is no classification", 'its task must be "classification".')
     wishes = [_number_of_labels(text) for text in labels or ["0.222", "0.108", "0.0525"]]
     require("torch", "safetensors", "sacrebleu", "scipy", extra="train", command="arae semi-supervised")

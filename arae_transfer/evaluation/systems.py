@@ -18,6 +18,7 @@ from arae_transfer.paper.diagnosis.coder import Coder
 from arae_transfer.recipe import load_recipe
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.rewriter import SECOND_BEAM, Rewriter
+from arae_transfer.tasks import task_of
 from arae_transfer.training.checkpoint import LoadedRun, load_run
 
 FROM_FILES = "read from files"
@@ -48,12 +49,7 @@ class RunCheckpoint:
             AraeError: It is missing or damaged, or does not rewrite text.
         """
         recipe = load_recipe(RunLayout(self.run).recipe, recorded=True)
-        if recipe.data.kind == "image":
-            raise AraeError(f"{self.run} is a run on images", "export it with `arae export`, and evaluate that.")
-        if recipe.task != "rewriting":
-            raise AraeError(
-                f"{self.run} is a {recipe.task}, which rewrites nothing", "give a run of a recipe that rewrites."
-            )
+        task_of(recipe).require_rewriting(str(self.run))
         return load_run(self.run, self.which)
 
 

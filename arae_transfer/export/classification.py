@@ -41,15 +41,24 @@ class ClassifierExport:
 
     Attributes:
         folder: The exported model.
+        classes: Its classes in order.
         sizes: The bytes of each file, by file name.
         compared: Examples compared with the trained model.
         difference: The greatest absolute difference of a probability.
     """
 
     folder: Path
+    classes: tuple[str, ...]
     sizes: Mapping[str, int]
     compared: int
     difference: float
+
+    def describe(self) -> list[str]:
+        """Return what a person should know of the export, in lines."""
+        return [
+            f"{self.folder.name}: {', '.join(self.classes)}; {sum(self.sizes.values()) / 1e6:.1f} MB; probabilities of "
+            f"{self.compared:,} probes are the model's up to {self.difference:.0e}"
+        ]
 
 
 def export_classifier(
@@ -133,7 +142,7 @@ def export_classifier(
     contents[layout.config.name] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
     contents[layout.card.name] = _card(config, recipe).encode()
     put_in_place(contents, destination)
-    return ClassifierExport(destination, sizes, len(rows), difference)
+    return ClassifierExport(destination, stored.classes, sizes, len(rows), difference)
 
 
 @torch.no_grad()

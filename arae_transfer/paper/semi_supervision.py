@@ -25,12 +25,11 @@ from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.checkpoint import load_run
 from arae_transfer.training.classification import (
-    ClassificationTrainer,
     accuracy,
     class_probabilities,
     tokenize_examples,
 )
-from arae_transfer.training.loop import Outcome
+from arae_transfer.training.loop import Outcome, Trainer
 from arae_transfer.training.reporter import Reporter
 
 SUPERVISED = "supervised"
@@ -132,8 +131,8 @@ def run_systems(
     record = folder / "results.jsonl"
     results = _known_results(record)
 
-    def train(resolved: Recipe, run: Path, initial: Path | None = None) -> tuple[ClassificationTrainer, Outcome]:
-        trainer = ClassificationTrainer(
+    def train(resolved: Recipe, run: Path, initial: Path | None = None) -> tuple[Trainer, Outcome]:
+        trainer = Trainer(
             resolved,
             data,
             run,

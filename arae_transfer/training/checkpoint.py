@@ -25,6 +25,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout, WhichCheckpoint
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, load_recipe
+from arae_transfer.tasks import task_of
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.networks import Optimizers
 
@@ -313,8 +314,8 @@ def load_run(run: Path, which: WhichCheckpoint = "best") -> LoadedRun:
     checkpoint = find_checkpoint(layout, which)
     recipe = load_recipe(layout.recipe, recorded=True)
     state = load_state(checkpoint, layout)
-    tokenizer = Tokenizer.load(layout.tokenizer) if recipe.data.kind == "text" else None
-    model = ARAE(recipe, state.classes, tokenizer.vocabulary_size if tokenizer is not None else recipe.image.levels)
+    tokenizer, vocabulary_size = task_of(recipe).load_vocabulary(recipe, layout)
+    model = ARAE(recipe, state.classes, vocabulary_size)
     name = layout.AVERAGE if recipe.training.averaging > 0 else layout.MODEL
     load_model_tensors(model, _load_tensors(checkpoint / name, layout), checkpoint / name)
     model.eval()

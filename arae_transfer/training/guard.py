@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from arae_transfer.recipe import Recipe
+from arae_transfer.tasks import task_of
 
 # The beginning of a training looks like every failure: codes alike, decoders that do not yet read them.
 GRACE = 0.1
@@ -109,8 +110,8 @@ class CollapseGuard:
         )
 
     def _ignored_code(self, use: float | None) -> str | None:
-        if self._recipe.training.reconstruction == 0 and self._recipe.task == "classification":
-            return None  # the decoder learns nothing, on purpose
+        if not task_of(self._recipe).decoders_learn(self._recipe):
+            return None
         # Where all codes are alike there is nothing to read, and that is said; unless it came of the same cause.
         remedy = self._less_noise()
         if use is None or ("codes" in self._said and remedy is None) or not self._holds("decoders", use < IGNORED):

@@ -19,9 +19,9 @@ from arae_transfer.atomic import write_text
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
 from arae_transfer.model.arae import ARAE
-from arae_transfer.paper.images.image_data import ImageData, PreparedImages
 from arae_transfer.recipe import Recipe, recipe_to_toml
-from arae_transfer.training.batch import Batch
+from arae_transfer.tasks import task_of
+from arae_transfer.tasks.task import DataSource, PreparedData, RunSetting, StepContext
 from arae_transfer.training.checkpoint import (
     InitialWeights,
     State,
@@ -33,7 +33,7 @@ from arae_transfer.training.checkpoint import (
     restore,
     save_checkpoint,
 )
-from arae_transfer.training.data import PreparedData, TrainingData
+from arae_transfer.training.data import PreparedText
 from arae_transfer.training.device import choose_device, choose_precision
 from arae_transfer.training.diagnostics import code_diagnostics, optimizer_statistics
 from arae_transfer.training.guard import CollapseGuard
@@ -44,10 +44,8 @@ from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.processor import prepare_processor
 from arae_transfer.training.reporter import Progress, Reporter
 from arae_transfer.training.run_lock import lock_run
-from arae_transfer.training.schedules import alternating_step, joint_step
 from arae_transfer.training.sparse_gradients import use_sparse_gradients
 from arae_transfer.training.tensorboard import open_tensorboard
-from arae_transfer.training.validation import ValidationReport
 
 CODE_NOISE_DECAY_STEPS = 100
 
@@ -78,7 +76,7 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        data: TrainingData | ImageData,
+        data: DataSource,
         run: Path,
         reporter: Reporter,
         *,
@@ -92,7 +90,7 @@ class Trainer:
 
         Args:
             recipe: Its recipe.
-            data: The sentences or images of each class.
+            data: What its task reads: the sentences or images of each class, or labelled examples.
             run: Its folder.
             reporter: Who shows it to a person.
             device: ``"auto"``, ``"cpu"`` or ``"cuda"``, with or without a number.
@@ -125,15 +123,10 @@ class Trainer:
             )
         self.sources = data.sources
         torch.manual_seed(recipe.training.seed)
-        self.data: PreparedData | PreparedImages
-        if isinstance(data, ImageData):
-            self.data = PreparedImages(recipe, data)
-        else:
-            self.data = PreparedData(
-                recipe, data, self.layout, reporter, resume=resume, initial=self.initial, processes=processes
-            )
+        setting = RunSetting(self.layout, reporter, resume, self.initial, processes)
+        self.data: PreparedData = task_of(recipe).prepare(recipe, data, setting)
         self.classes = self.data.classes
-        self.model = ARAE(recipe, self._model_classes(), self.data.vocabulary_size).to(self.device)
+        self.model = ARAE(recipe, self.data.model_classes, self.data.vocabulary_size).to(self.device)
         if self.initial is not None:
             self._take_weights(self.initial)
         self.average = copy.deepcopy(self.model).eval() if recipe.training.averaging > 0 else None
@@ -158,21 +151,17 @@ class Trainer:
                 self._resume()
 
     @property
-    def text(self) -> PreparedData:
+    def text(self) -> PreparedText:
         """The prepared sentences of a run on text.
 
         Raises:
             AraeError: The run is on images.
         """
-        if isinstance(self.data, PreparedImages):
+        if not isinstance(self.data, PreparedText):
             raise AraeError(f"{self.recipe.name} is a recipe for images, not for text", "give a recipe for text.")
         return self.data
 
     # --- set-up -----------------------------------------------------------------------------------------------
-
-    def _model_classes(self) -> tuple[str, ...]:
-        """Return the classes that the model tells apart: those that the sentences stand in."""
-        return self.classes
 
     def _initial_weights(self) -> InitialWeights:
         """Return what a run started from, also where its own checkpoints have taken over since."""
@@ -279,7 +268,7 @@ class Trainer:
         prepare_processor()
         if processes.leads:
             self._write_header()
-        self.data.prepare_pairs(self.model)
+        self.data.prepare_parallel(self.model)
         # All have the same weights already, unless their processors round in different ways.
         for model in (self.model, self.average):
             if model is not None:
@@ -330,25 +319,11 @@ class Trainer:
         return Outcome(self.layout.root, self.state.step >= self.steps, self.state)
 
     def _step(self, step: int) -> Metrics:
-        recipe = self.recipe
         # Everything random about the input follows from seed and step, so that a resumed run repeats it exactly.
-        generator = np.random.default_rng([recipe.training.seed, step, 3])
+        generator = np.random.default_rng([self.recipe.training.seed, step, 3])
         rate = self._begin_step(step)
-        batch = self.data.batch(step, generator, self.device)
-        scoring = step % recipe.training.scorer_every == 0
         with self._arithmetic():
-            if recipe.training.schedule == "joint":
-                cycling = recipe.cycle.weight > 0 and step >= recipe.cycle.start * self.steps
-                parallel = self.data.parallel_batch(step, generator, self.device)
-                metrics = joint_step(
-                    self.networks, batch, self.data.style, generator, cycling, parallel, scoring=scoring
-                )
-            else:
-
-                def draw() -> Batch:
-                    return self.data.random_batch(generator, self.device)
-
-                metrics = alternating_step(self.networks, batch, draw, scoring=scoring)
+            metrics = self.data.step(self.networks, StepContext(step, self.steps, generator, self.device))
         self._update_average()
         return metrics | {"learning_rate": rate, "code_noise": self.networks.code_noise}
 
@@ -422,7 +397,7 @@ class Trainer:
     def _validate(self) -> None:
         self._check_weights()
         model = self.average if self.average is not None else self.model
-        report = self._evaluate(model)
+        report = self.data.validate(model, self.device)
         if report is None:
             return
         # Before the cycle has begun, rewrites are not yet what the recipe is after.
@@ -439,10 +414,6 @@ class Trainer:
         self._save(best=best)
         self.reporter.validation(self.state.step, report, best)
         self.model.train()
-
-    def _evaluate(self, model: ARAE) -> ValidationReport | None:
-        """Measure a model on what is held out; in all processes but the leading one None is known of it."""
-        return self.data.validate(model, self.device)
 
     def _save(self, *, best: bool) -> None:
         if not self.processes.leads:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from arae_transfer.errors import AraeError
 from arae_transfer.model.arae import ARAE
-from arae_transfer.paper.images.image_networks import ImageEncoder
 from arae_transfer.recipe import Recipe
+from arae_transfer.tasks import task_of
 from arae_transfer.tokenizer import END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training import losses
 from arae_transfer.training.batch import Batch, LabelledBatch
@@ -116,6 +116,7 @@ class Networks:
         self.rewriting = model
         self.noise: torch.Generator | None = None
         self.processes = processes
+        self._learns_style = task_of(recipe).learns_style
         self._autoencoder_parameters = model.autoencoder_parameters()
 
     # --- encoder and decoders ---------------------------------------------------------------------------------
@@ -131,8 +132,7 @@ class Networks:
         Batches that are drawn at random hold sentences of all lengths, and most of their positions are padding. A
         single code does not show how far its sentence was padded, so sentences of like lengths are encoded together.
         """
-        if not self.model.encoder.single or isinstance(self.model.encoder, ImageEncoder):
-            # Images have no padding, and the statistics of their normalisation are those of a whole batch.
+        if not (self.model.encoder.single and self.model.encoder.pads):
             return [self.encode(batch.tokens, batch.lengths) for batch in batches]
         lengths = torch.cat([batch.lengths for batch in batches])  # (all rows,)
         time = max(batch.tokens.size(1) for batch in batches)
@@ -347,8 +347,8 @@ class Networks:
     # --- the cycle --------------------------------------------------------------------------------------------
 
     def update_scorer(self, batch: Batch) -> Metrics:
-        """Teach the style scorer on real sentences; images have none, and one kind of text has no style of its own."""
-        if self.recipe.data.kind == "image" or self.recipe.task == "generation":
+        """Teach the style scorer on real sentences, where the task has classes of text to tell apart."""
+        if not self._learns_style:
             return {}
         mask = (batch.tokens != PAD_ID) & (batch.tokens != END_ID)
         with self._whole_precision():

@@ -8,6 +8,7 @@ their terms.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ import torch
 from arae_transfer.corpus.batches import with_end
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.recipe import InputNoise
+from arae_transfer.tasks.task import StepContext
 from arae_transfer.tokenizer import END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training.batch import Batch, LabelledBatch
 from arae_transfer.training.input_noise import add_input_noise
@@ -22,6 +24,37 @@ from arae_transfer.training.networks import Metrics, Networks, code_statistics
 
 # Draws a further batch, for the networks that take fresh ones.
 DrawBatch = Callable[[], Batch]
+
+
+class BatchSupply(Protocol):
+    """Data that a schedule draws batches from.
+
+    Attributes:
+        style: The style-bearing tokens, where there are any.
+    """
+
+    style: StyleTokens | None
+
+    def batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch:
+        """Return the batch of a step."""
+
+    def random_batch(self, generator: np.random.Generator, device: torch.device) -> Batch:
+        """Return a batch drawn at random."""
+
+    def parallel_batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch | None:
+        """Return the parallel examples of a step; None where there are none."""
+
+
+def scheduled_step(data: BatchSupply, networks: Networks, context: StepContext) -> Metrics:
+    """Move every network once, in the order of the recipe's schedule."""
+    recipe, step, generator, device = networks.recipe, context.step, context.generator, context.device
+    batch = data.batch(step, generator, device)
+    scoring = step % recipe.training.scorer_every == 0
+    if recipe.training.schedule == "joint":
+        cycling = recipe.cycle.weight > 0 and step >= recipe.cycle.start * context.steps
+        parallel = data.parallel_batch(step, generator, device)
+        return joint_step(networks, batch, data.style, generator, cycling, parallel, scoring=scoring)
+    return alternating_step(networks, batch, lambda: data.random_batch(generator, device), scoring=scoring)
 
 
 def alternating_step(networks: Networks, batch: Batch, draw: DrawBatch, *, scoring: bool = True) -> Metrics:

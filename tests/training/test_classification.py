@@ -14,11 +14,12 @@ from arae_transfer.model.code_space import CodeClassifier
 from arae_transfer.recipe import Attribute, Labels, Model, Recipe, recipe_from_table
 from arae_transfer.training.checkpoint import load_run, model_tensors
 from arae_transfer.training.classification import (
-    ClassificationTrainer,
+    PreparedExamples,
     accuracy,
     class_probabilities,
     tokenize_examples,
 )
+from arae_transfer.training.loop import Trainer
 from arae_transfer.training.validation import ValidationReport
 
 CLASSES = ("bad", "good")
@@ -77,9 +78,14 @@ def data(pairs: bool = False) -> LabelledData:
     return LabelledData(CLASSES, Examples(sentences, labels, skipped=3), held_out, [f"{text} again" for text in texts])
 
 
-def trainer(run: Path, *settings: str, pairs: bool = False, resume: bool = False) -> ClassificationTrainer:
+def trainer(run: Path, *settings: str, pairs: bool = False, resume: bool = False) -> Trainer:
     labels = f"labels.sentence_pairs={'true' if pairs else 'false'}"
-    return ClassificationTrainer(recipe(labels, *settings), data(pairs), run, Silent(), device="cpu", resume=resume)
+    return Trainer(recipe(labels, *settings), data(pairs), run, Silent(), device="cpu", resume=resume)
+
+
+def examples_of(own: Trainer) -> PreparedExamples:
+    assert isinstance(own.data, PreparedExamples)
+    return own.data
 
 
 @pytest.mark.parametrize("pairs", [False, True])
@@ -89,8 +95,8 @@ def test_labels_are_learned(pairs: bool, tmp_path: Path) -> None:
     loaded = load_run(tmp_path, "best")
     assert loaded.classes == CLASSES
     assert len(loaded.model.decoders) == 1
-    found = class_probabilities(loaded.model, own.train_examples, torch.device("cpu"))
-    assert accuracy(found, own.train_classes) >= 90
+    found = class_probabilities(loaded.model, examples_of(own).train_examples, torch.device("cpu"))
+    assert accuracy(found, examples_of(own).train_classes) >= 90
     assert np.allclose(found.sum(1), 1, atol=1e-5)
 
 
@@ -118,10 +124,12 @@ def test_a_system_moves_its_own_networks_alone(
 
 def test_only_chosen_labels_are_read(tmp_path: Path) -> None:
     own = trainer(tmp_path, "labels.number=4")
-    assert len(own.chosen) == 4
+    assert len(examples_of(own).chosen) == 4
     for step in range(5):  # few labels are all in each batch, equally often
-        rows, times = np.unique(own.chosen[own.label_schedule.indices(step)[0]], return_counts=True)
-        assert rows.tolist() == own.chosen.tolist()
+        rows, times = np.unique(
+            examples_of(own).chosen[examples_of(own).label_schedule.indices(step)[0]], return_counts=True
+        )
+        assert rows.tolist() == examples_of(own).chosen.tolist()
         assert times.tolist() == [4, 4, 4, 4]
     assert isinstance(own.reporter, Silent)
     assert "4 of 30 labels are used" in own.reporter.said

@@ -1,4 +1,4 @@
-"""The images of a run: what ``data.PreparedData`` is for sentences, and their validation."""
+"""The images of a run: what ``data.PreparedText`` is for sentences, and their validation."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ import torch
 from torch import Tensor
 
 from arae_transfer.corpus.batches import BatchSchedule, IntegerArray
+from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.model.arae import ARAE
 from arae_transfer.paper.images.image_files import Images, brightness, fingerprint_images
+from arae_transfer.paper.images.image_networks import image_decoder
 from arae_transfer.paper.images.picture import encode_png, strips
 from arae_transfer.recipe import Recipe
+from arae_transfer.tasks.task import StepContext
 from arae_transfer.training import losses
 from arae_transfer.training.batch import Batch
+from arae_transfer.training.networks import Metrics, Networks
+from arae_transfer.training.schedules import scheduled_step
 from arae_transfer.training.validation import ValidationReport
 
 _BATCH = 500
@@ -61,7 +66,7 @@ class PreparedImages:
         self.classes = tuple(data.train)
         self.train = dict(data.train)
         self.valid = dict(data.valid)
-        self.style = None
+        self.style: StyleTokens | None = None
         self.vocabulary_size = recipe.image.levels
         self.schedule = BatchSchedule(self.train, recipe.training.batch_size, recipe.training.seed)
 
@@ -72,7 +77,7 @@ class PreparedImages:
     def save(self) -> None:
         """Write nothing: the recipe says how images are read."""
 
-    def prepare_pairs(self, model: ARAE) -> None:
+    def prepare_parallel(self, model: ARAE) -> None:
         """Search nothing: images have no rewrites."""
 
     def batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch:
@@ -86,6 +91,15 @@ class PreparedImages:
 
     def parallel_batch(self, step: int, generator: np.random.Generator, device: torch.device) -> None:
         """Return None: there are no pairs."""
+
+    @property
+    def model_classes(self) -> tuple[str, ...]:
+        """The classes that the model tells apart: those that the images stand in."""
+        return self.classes
+
+    def step(self, networks: Networks, context: StepContext) -> Metrics:
+        """Move every network once, in the order of the recipe's schedule."""
+        return scheduled_step(self, networks, context)
 
     def validate(self, model: ARAE, device: torch.device) -> ValidationReport:
         """Score a model on the held-out images."""
@@ -128,7 +142,7 @@ def validate_images(
     shape = (-1, recipe.image.height, recipe.image.width)
     noise = torch.Generator().manual_seed(_SEED)
     for index, own in enumerate(images.values()):
-        decoder = model.image_decoder(index)
+        decoder = image_decoder(model, index)
         count = min(recipe.validation.sentences, len(own))
         for start in range(0, count, _BATCH):
             chosen = np.arange(start, min(start + _BATCH, count))

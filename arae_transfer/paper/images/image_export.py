@@ -25,7 +25,7 @@ from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.paper.images.image_files import Images
-from arae_transfer.paper.images.image_networks import ImageDecoder, ImageEncoder
+from arae_transfer.paper.images.image_networks import ImageDecoder, ImageEncoder, image_decoder
 from arae_transfer.recipe import Recipe, recipe_to_table
 from arae_transfer.runtime.model_folder import FORMAT, FORMAT_VERSION
 
@@ -86,6 +86,14 @@ class ImageExportReport:
     images: int
     difference: float
 
+    def describe(self) -> list[str]:
+        """Return what a person should know of the export, in lines."""
+        size = sum(self.sizes.values()) / 1e6
+        return [
+            f"{self.name}: {', '.join(self.classes)}; {size:.1f} MB in {len(self.sizes)} files, fp32; on "
+            f"{self.images:,} images codes and probabilities differ from the model's by at most {self.difference:.0e}"
+        ]
+
 
 def export_image_model(
     model: ARAE,
@@ -131,7 +139,7 @@ def export_image_model(
         layout.encoder.name: build_image_encoder(stored.encoder, about | {"part": "encoder"}).SerializeToString()
     }
     for index, label in enumerate(stored.classes):
-        graph = build_image_decoder(stored.image_decoder(index), about | {"part": "decoder", "class": label})
+        graph = build_image_decoder(image_decoder(stored, index), about | {"part": "decoder", "class": label})
         contents[layout.decoder(label).name] = graph.SerializeToString()
     images, difference = _parity(stored, recipe, contents, layout, held_out)
     generator, description = export_generator(
@@ -197,7 +205,7 @@ def _parity(
     differences = [float(np.abs(own - code.numpy()).max())]
     for index, label in enumerate(model.classes):
         (shares,) = _run(contents[layout.decoder(label).name], "probabilities", {"code": code.numpy()})
-        wanted = model.image_decoder(index).logits(code).softmax(2).numpy()
+        wanted = image_decoder(model, index).logits(code).softmax(2).numpy()
         differences.append(float(np.abs(shares - wanted).max()))
     # Written so that a difference that is not a number is refused too.
     if all(difference <= GREATEST_DIFFERENCE for difference in differences):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from arae_transfer.model.arae import ARAE, Autoencoder
 from arae_transfer.model.code_space import perceptron
+from arae_transfer.model.encoder import Encoder
 from arae_transfer.recipe import Image, Model
 
 
@@ -15,7 +19,10 @@ class ImageEncoder(nn.Module):
 
     Attributes:
         single: True: an image has one code vector.
+        pads: False: images have no padding, and their normalisation needs a batch as it is.
     """
+
+    pads = False
 
     def __init__(self, image: Image, model: Model) -> None:
         super().__init__()
@@ -87,3 +94,17 @@ class ImageDecoder(nn.Module):
         levels = torch.arange(self.levels, dtype=shares.dtype, device=shares.device)
         expected: Tensor = shares @ levels
         return expected
+
+
+def image_autoencoder(image: Image, model: Model, decoders: int) -> Autoencoder:
+    """Build an encoder of images and some decoders."""
+    # Both kinds of encoder are called alike; their own parts are asked for only by what is for text, or images, alone.
+    encoder = cast(Encoder, ImageEncoder(image, model))
+    return Autoencoder(encoder, [ImageDecoder(image, model) for _ in range(decoders)])
+
+
+def image_decoder(model: ARAE, index: int) -> ImageDecoder:
+    """Return the decoder of a class by its index."""
+    decoder = model.decoders[index]
+    assert isinstance(decoder, ImageDecoder)
+    return decoder
