@@ -12,8 +12,8 @@ import typer
 from arae_transfer.cli.command import report
 from arae_transfer.cli.status import status
 from arae_transfer.errors import AraeError
+from arae_transfer.export_config import MOST_CANDIDATES, ExportConfig
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
-from arae_transfer.runtime.model_folder import MOST_CANDIDATES
 
 CARD = "Model card"
 MODEL = "Model"
@@ -191,8 +191,8 @@ def _rebuild(
             progress=progress,
         )
     if not quiet:
-        weights = json.loads(ExportLayout(folder).config.read_bytes())["variants"]["fp32"]["weights"]
-        typer.echo("\n".join(exported.describe(weights)), err=True)
+        weights = ExportConfig.read(ExportLayout(folder).config).fp32.storage
+        typer.echo("\n".join(exported.describe(cast(Literal["fp16", "fp32"], weights))), err=True)
 
 
 def _read_report(path: Path) -> str:

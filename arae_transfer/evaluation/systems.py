@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -122,10 +121,7 @@ def _data_keys(system: ModelFolder | RunCheckpoint) -> Mapping[str, Any]:
     """Return the section [data] of the recipe that a model was trained by; nothing where it has none."""
     if isinstance(system, RunCheckpoint):
         return asdict(load_recipe(RunLayout(system.run).recipe, recorded=True).data)
-    try:
-        keys = json.loads(ExportLayout(system.root).config.read_bytes())["recipe"]["data"]
-    except (KeyError, TypeError):
-        return {}
+    keys = system.config.recipe.get("data")
     return keys if isinstance(keys, dict) else {}
 
 

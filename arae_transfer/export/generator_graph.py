@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import onnx
@@ -12,6 +12,7 @@ import torch
 from onnx import TensorProto
 from torch import nn
 
+from arae_transfer import export_config
 from arae_transfer.errors import AraeError
 from arae_transfer.export.encoder_graph import SMALLEST_NORM
 from arae_transfer.export.graph import Graph, make_model, value
@@ -112,11 +113,8 @@ def export_generator(
     lines: Sequence[str],
     file: str,
     metadata: Mapping[str, str],
-) -> tuple[dict[str, bytes], dict[str, Any] | None]:
+) -> tuple[dict[str, bytes], export_config.Generator | None]:
     """Return the file of a trained generator and its description in ``config.json``.
-
-    The description holds ``file``, ``noise_size``, ``maximum_vectors`` and ``lengths``: how many of the corpus's
-    held-out sentences have 1, 2, ... tokens, the end id included; empty where no lines are given.
 
     Args:
         model: The model, on the CPU in evaluation mode.
@@ -141,12 +139,7 @@ def export_generator(
     encoded = tokenizer.encode_lines(list(lines)) if tokenizer is not None else []
     lengths = [len(ids) + 1 for ids in encoded if ids and len(ids) < most]
     counts = np.bincount(lengths, minlength=2)[1:].tolist() if lengths else []
-    description = {
-        "file": file,
-        "noise_size": model.generator.noise_size,
-        "maximum_vectors": maximum_vectors,
-        "lengths": counts,
-    }
+    description = export_config.Generator(file, model.generator.noise_size, maximum_vectors, tuple(counts))
     return {file: content}, description
 
 

@@ -20,9 +20,10 @@ import numpy.typing as npt
 import onnxruntime
 
 from arae_transfer.errors import AraeError
+from arae_transfer.export_config import FP16, FP32, INT8
 from arae_transfer.language_model.compact import CompactLanguageModel
 from arae_transfer.runtime.buckets import Bucket
-from arae_transfer.runtime.model_folder import FP16, FP32, INT8, ModelFolder
+from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.session_pool import SessionPool
 
 Int64 = npt.NDArray[np.int64]

@@ -91,6 +91,7 @@ class TextTask(Task):
             further_lines=request.further,
             weights=request.weights,
             beam=request.beam or 1,
+            searching=self.learns_style,
             progress=request.progress,
         )
         return exported.describe(request.weights)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from arae_transfer.errors import AraeError
+from arae_transfer.export_config import ExportConfig
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
 from arae_transfer.recipe import load_recipe
 from arae_transfer.tasks import task_of
@@ -60,7 +60,7 @@ def trained_in_all(run: Path, checkpoint: str) -> Lineage:
     while current is not None:
         try:
             if ExportLayout(current).config.is_file() and not RunLayout(current).recipe.is_file():
-                training = json.loads(ExportLayout(current).config.read_bytes()).get("training", {})
+                training = ExportConfig.read(ExportLayout(current).config).training
                 return Lineage(
                     examples + int(training.get("sentences", 0)),
                     minutes + float(training.get("minutes", 0.0)),

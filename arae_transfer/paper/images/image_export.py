@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,17 +15,17 @@ from onnx import TensorProto
 
 import arae_transfer
 from arae_transfer.errors import AraeError
-from arae_transfer.export.card import Card, render_image_card
-from arae_transfer.export.export import check_destination, put_in_place
+from arae_transfer.export.export import check_destination, put_in_place, records_of
 from arae_transfer.export.generator_graph import append_perceptron, export_generator, unit_norm
 from arae_transfer.export.graph import IR_VERSION, OPSET, Graph, make_model, value
 from arae_transfer.export.weights import round_weights_for_storage
+from arae_transfer.export_config import FORMAT, FORMAT_VERSION, FP32, IMAGE, ExportConfig, ImageShape, Variant
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
+from arae_transfer.paper.images.image_card import ImageCard
 from arae_transfer.paper.images.image_files import Images
 from arae_transfer.paper.images.image_networks import ImageDecoder, ImageEncoder, image_decoder
 from arae_transfer.recipe import Recipe, recipe_to_table
-from arae_transfer.runtime.model_folder import FORMAT, FORMAT_VERSION
 
 # Of codes (norm 1) and of probabilities; sums in another order differ by about 1e-6.
 GREATEST_DIFFERENCE = 1e-4
@@ -147,41 +145,34 @@ def export_image_model(
     )
     contents |= generator
     image = recipe.image
-    config = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "kind": "image",
-        "name": name,
-        "arae_version": about["arae_version"],
-        "classes": list(stored.classes),
-        "image": {"height": image.height, "width": image.width, "levels": image.levels},
-        "encoder": layout.encoder.name,
-        "decoders": {label: layout.decoder(label).name for label in stored.classes},
-        "generator": description,
-        "files": {
-            file: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-            for file, content in contents.items()
-        },
-        "onnx": {"opset": OPSET, "ir_version": IR_VERSION},
-        "sizes": {
+    config = ExportConfig(
+        name=name,
+        classes=stored.classes,
+        task=IMAGE,
+        variants={FP32: Variant(layout.encoder.name, {label: layout.decoder(label).name for label in stored.classes})},
+        files=records_of(contents),
+        generator=description,
+        image=ImageShape(image.height, image.width, image.levels),
+        arae_version=about["arae_version"],
+        onnx={"opset": OPSET, "ir_version": IR_VERSION},
+        sizes={
             "parameters": sum(parameter.numel() for parameter in stored.autoencoder_parameters()),
             "code_size": recipe.model.code_size,
             **{key: list(sizes) for key, sizes in asdict(image).items() if key.endswith("_layers")},
         },
-        "parity": {
+        parity={
             "images": images,
             "difference": difference,
             "onnxruntime": onnxruntime.__version__,
             "torch": torch.__version__,
         },
-        "scores": dict(scores),
-        "training": dict(training),
-        "recipe": recipe_to_table(recipe),
-    }
+        scores=scores,
+        training=training,
+        recipe=recipe_to_table(recipe),
+    )
     sizes = {file: len(content) for file, content in contents.items()}
-    contents[layout.config.name] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
-    card = Card(config, sizes, recipe.description, recipe.data_source, evaluation)
-    contents[layout.card.name] = render_image_card(card).encode()
+    contents[layout.config.name] = config.to_json()
+    contents[layout.card.name] = ImageCard(config, recipe.description, recipe.data_source, evaluation).render().encode()
     put_in_place(contents, destination)
     return ImageExportReport(destination, name, stored.classes, sizes, images, difference)
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from arae_transfer.errors import AraeError
 from arae_transfer.paper.images.image_files import Bytes, brightness, quantize, read_idx
-from arae_transfer.runtime.code_space import CodeGenerator, describes_generator, run_session
+from arae_transfer.runtime.code_space import CodeGenerator, run_session
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.paths import interpolate
 from arae_transfer.runtime.sessions import Sessions
@@ -45,12 +45,8 @@ class ImageModel(CodeGenerator):
 
     @property
     def has_generator(self) -> bool:
-        """Tell whether images can be generated; a model trained without an adversary only encodes and decodes.
-
-        Raises:
-            AraeError: The description of the generator is damaged.
-        """
-        return describes_generator(self.folder)
+        """Tell whether images can be generated; a model trained without an adversary only encodes and decodes."""
+        return self.folder.config.generator is not None
 
     def read(self, path: Path) -> Bytes:
         """Read an IDX file of images as (images, pixels) levels.
