@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arae_transfer.cli.leaving import run
+from arae_transfer.cli.main import main
 
 if __name__ == "__main__":
-    run()
+    main()

@@ -1,4 +1,4 @@
-"""The one exception for what a user can fix."""
+"""The one exception for what a user can fix, and the one warning for what they should change soon."""
 
 from __future__ import annotations
 
@@ -21,3 +21,10 @@ class AraeError(Exception):
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}\n{self.hint}"
+
+
+class AraeNotice(FutureWarning):
+    """Something that still works and will not in the next version, such as the old name of a key.
+
+    The command line prints it as one line on standard error.
+    """

@@ -14,14 +14,48 @@ import math
 import tomllib
 import types
 import typing
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, AraeNotice
+from arae_transfer.tasks import task_of
 from arae_transfer.text import TextFormat
 
 Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class RemovedKey:
+    """A recipe key of the last version that this one no longer has.
+
+    Attributes:
+        off: The value with which the key changed nothing; recipes that set it mean what they meant.
+        reason: Why the key is gone, for the notice.
+        decides_model: Whether another value made another network, which this version cannot build.
+    """
+
+    off: object
+    reason: str
+    decides_model: bool = False
+
+
+# Keys of the last version. Recipes, runs and exports that name them still load.
+REMOVED_KEYS: dict[str, RemovedKey] = {
+    "cycle.doubt": RemovedKey(0.0, "rewrites that the style scorer rejects teach copying"),
+    "model.shared_decoder_layers": RemovedKey(0, "sharing layers brought no corpus any gain", decides_model=True),
+    "pairs.naturalness": RemovedKey(0.0, "the discriminator improved no model"),
+}
+# Old name: new name.
+RENAMED_KEYS: dict[str, str] = {
+    "labels.pairs": "labels.sentence_pairs",
+    "pairs.back": "parallel.back",
+    "pairs.forward": "parallel.forward",
+    "pairs.propose": "parallel.self_training",
+    "pairs.sentences": "parallel.sentences",
+    "training.candidates": "training.sampled_softmax",
+}
 
 
 def _setting(default: Value, help: str, *, minimum: float = -math.inf, maximum: float = math.inf) -> Value:
@@ -129,13 +163,6 @@ class Model:
     bidirectional: bool = _setting(False, "Whether the encoder reads in both directions.")
     decoder_layers: int = _setting(1, "The LSTM layers of each decoder.", minimum=1, maximum=8)
     shared_embeddings: bool = _setting(False, "Whether encoder, decoders and output layer share one embedding table.")
-    shared_decoder_layers: int = _setting(
-        0,
-        "How many LSTM layers of the decoders, from the first on, are one for all classes; with the first of them goes "
-        "the attention to the code.",
-        minimum=0,
-        maximum=8,
-    )
     residual: bool = _setting(
         False,
         "Whether each code vector starts from its token's embedding and the output layer from the vector attended to, "
@@ -228,33 +255,21 @@ class Cycle:
         "The weight of the style scorer's verdict on rewrites, whose gradient reaches the decoders straight through.",
         minimum=0,
     )
-    doubt: float = _setting(
-        0.0,
-        "The least weight of a pair whose rewrite the style scorer rejects (a pair weighs what the scorer believes).",
-        minimum=0,
-        maximum=1,
-    )
 
 
 @dataclass(frozen=True)
-class Pairs:
+class ParallelData:
     """Rewrites of training sentences, searched before training by exchanging phrases, as a first parallel corpus."""
 
     sentences: int = _setting(
         0, "The number of training sentences, classes together, for which a rewrite is searched; 0: none.", minimum=0
     )
-    propose: int = _setting(
+    self_training: int = _setting(
         0,
-        "The number of rewrites that the model of a run proposes for each sentence, beside those searched, when "
+        "The number of rewrites that the model of a run generates for each sentence, beside those mined, when "
         "training starts --from that run (self-training); 0: the run's own pairs are taken over.",
         minimum=0,
         maximum=100,
-    )
-    naturalness: float = _setting(
-        0.0,
-        "How much it counts in the choice of a rewrite, in nats a nat, that a discriminator takes it for a sentence "
-        "that somebody wrote; it is trained for this on sentences and rewrites. 0: it is not asked.",
-        minimum=0,
     )
     back: float = _setting(1.0, "The weight of reconstructing a sentence from its rewrite.", minimum=0)
     forward: float = _setting(0.5, "The weight of producing the rewrite from its sentence.", minimum=0)
@@ -268,7 +283,9 @@ class Labels:
     ``adversary.weight = 0``), with an autoencoder (``adversary.weight = 0``), and adversarially regularized.
     """
 
-    pairs: bool = _setting(False, "Whether an example is a pair of sentences, such as a premise and a hypothesis.")
+    sentence_pairs: bool = _setting(
+        False, "Whether an example is a pair of sentences, such as a premise and a hypothesis."
+    )
     share: float = _setting(
         1.0,
         "The share of the labelled training examples whose labels are used; the sentences of all are read.",
@@ -291,7 +308,7 @@ class Training:
     batch_size: int = _setting(64, "The sentences (or images) of each class in a step.", minimum=1)
     schedule: Literal["alternating", "joint"] = _setting(
         "alternating",
-        "One update per player and batch, as the paper's algorithms state it, "
+        "One update per network and batch, as the paper's algorithms state it, "
         "or one shared encoding and one joint update.",
     )
     optimizer: Literal["sgd", "adam"] = _setting("sgd", "The optimizer of encoder and decoders.")
@@ -310,7 +327,7 @@ class Training:
         minimum=0,
     )
     label_smoothing: float = _setting(0.0, "The label smoothing of reconstruction.", minimum=0, maximum=0.9)
-    candidates: int = _setting(
+    sampled_softmax: int = _setting(
         0,
         "The tokens over which a step's softmax runs: its targets, frequent ones, and random ones that stand for the "
         "rest; 0: the whole vocabulary.",
@@ -373,15 +390,20 @@ class Recipe:
     model: Model = field(default_factory=Model)
     adversary: Adversary = field(default_factory=Adversary)
     attribute: Attribute = field(default_factory=Attribute)
-    pairs: Pairs = field(default_factory=Pairs)
+    parallel: ParallelData = field(default_factory=ParallelData)
     cycle: Cycle = field(default_factory=Cycle)
     labels: Labels = field(default_factory=Labels)
     training: Training = field(default_factory=Training)
     validation: Validation = field(default_factory=Validation)
 
 
-def load_recipe(path: Path, overrides: typing.Sequence[str] = ()) -> Recipe:
+def load_recipe(path: Path, overrides: typing.Sequence[str] = (), *, recorded: bool = False) -> Recipe:
     """Read a recipe file and apply ``section.key=value`` overrides.
+
+    Args:
+        path: The file.
+        overrides: What replaces single keys of it.
+        recorded: Whether a run wrote the file, so that nobody is told of the old keys in it.
 
     Raises:
         AraeError: The file is missing or no TOML, a key does not exist, or a value is impossible; the message names
@@ -399,14 +421,19 @@ def load_recipe(path: Path, overrides: typing.Sequence[str] = ()) -> Recipe:
         ) from error
     folder = path.absolute().parent.name
     table.setdefault("name", folder if path.stem == "recipe" else "-".join(filter(None, (folder, path.stem))))
-    return recipe_from_table(table, overrides, source=str(path))
+    return recipe_from_table(table, overrides, source=str(path), recorded=recorded)
 
 
 def recipe_from_table(
-    table: dict[str, Any], overrides: typing.Sequence[str] = (), *, source: str = "the recipe"
+    table: dict[str, Any],
+    overrides: typing.Sequence[str] = (),
+    *,
+    source: str = "the recipe",
+    recorded: bool = False,
 ) -> Recipe:
     """Build a recipe from a nested mapping; see ``load_recipe``."""
     table = {key: dict(value) if isinstance(value, dict) else value for key, value in table.items()}
+    _translate_old_keys(table, source, recorded=recorded)
     for override in overrides:
         _apply_override(table, override)
     recipe = _build(Recipe, table, "", source)
@@ -422,98 +449,16 @@ def recipe_from_table(
             'set model.code="sequence", model.shared_embeddings=true and one size for both, or '
             'model.code="superposed", or model.residual=false.',
         )
-    if model.shared_decoder_layers > model.decoder_layers:
-        raise AraeError(
-            f"{source}: model.shared_decoder_layers = {model.shared_decoder_layers}, but each decoder has "
-            f"model.decoder_layers = {model.decoder_layers}",
-            f"use 0 to {model.decoder_layers}.",
-        )
-    if recipe.task != "rewriting":
-        _check_task(recipe, source)
     if recipe.training.schedule != "joint":
-        # Algorithm 2 has no such players; ignoring the keys would train something else than was asked for.
-        for key, value in (("pairs.sentences", recipe.pairs.sentences), ("cycle.weight", recipe.cycle.weight)):
+        # Algorithm 2 has no such networks; ignoring the keys would train something else than was asked for.
+        for key, value in (("parallel.sentences", recipe.parallel.sentences), ("cycle.weight", recipe.cycle.weight)):
             if value:
                 raise AraeError(
                     f"{source}: {key} = {value:g} has no place in the schedule {recipe.training.schedule!r}",
                     f"set training.schedule=joint, or {key}=0.",
                 )
-    if recipe.data.kind == "image":
-        _check_image_recipe(recipe, source)
+    task_of(recipe).check(recipe, source)
     return recipe
-
-
-def _check_task(recipe: Recipe, source: str) -> None:
-    """Refuse keys that a classification or a generation would ignore.
-
-    Raises:
-        AraeError: Naming the key.
-    """
-    refused = [
-        # A classification finds out line by line how its sentences are written.
-        ("data.writing", recipe.data.writing != "corpus", "corpus"),
-        ("noise.style_share", recipe.noise.style_share, "0"),
-        ("pairs.sentences", recipe.pairs.sentences, "0"),
-        ("pairs.propose", recipe.pairs.propose, "0"),
-        ("pairs.naturalness", recipe.pairs.naturalness, "0"),
-        ("cycle.weight", recipe.cycle.weight, "0"),
-        ("cycle.delete", recipe.cycle.delete, "0"),
-    ]
-    if recipe.task == "classification":
-        refused += [
-            ("training.averaging", recipe.training.averaging, "0"),
-            ("training.schedule", recipe.training.schedule != "joint", "joint"),
-        ]
-    else:
-        # One kind of text has no class to hide, and nothing to label.
-        refused += [
-            # A code of one vector per token would come from noise one vector at a time, its length guessed.
-            ("model.code", not recipe.model.one_vector, "single"),
-            ("attribute.weight", recipe.attribute.weight, "0"),
-            ("labels.pairs", recipe.labels.pairs, "false"),
-        ]
-    for key, value, remedy in refused:
-        if value:
-            raise AraeError(f"{source}: {key} has no place in a {recipe.task}", f"set {key}={remedy}.")
-
-
-# What says nothing of images must be what it would be if images had it: one code vector, nothing dropped or rewritten.
-_TEXT_KEYS: dict[str, object] = {
-    "data.writing": "corpus",
-    "model.code": "single",
-    "model.dropout": 0.0,
-    "model.word_dropout": 0.0,
-    "noise.drop": 0.0,
-    "noise.shuffle": 0.0,
-    "noise.style_share": 0.0,
-    "pairs.sentences": 0,
-    "pairs.propose": 0,
-    "pairs.naturalness": 0.0,
-    "cycle.weight": 0.0,
-    "cycle.delete": 0.0,
-    "training.candidates": 0,
-    "tokenizer.model": "",
-    "training.initialization": "scaled",
-}
-
-
-def _check_image_recipe(recipe: Recipe, source: str) -> None:
-    """Refuse keys that a model of images would ignore.
-
-    Raises:
-        AraeError: Naming the key.
-    """
-    if recipe.task != "rewriting":
-        raise AraeError(
-            f"{source}: task = {recipe.task!r} has no place where data.kind is image", "set task=rewriting."
-        )
-    for key, wanted in _TEXT_KEYS.items():
-        section, _, name = key.partition(".")
-        value = getattr(getattr(recipe, section), name)
-        if value != wanted:
-            raise AraeError(
-                f"{source}: {key} = {value!r} has no place where data.kind is image", f"set {key}={wanted}."
-            )
 
 
 def recipe_to_table(recipe: Recipe) -> dict[str, Any]:
@@ -567,17 +512,65 @@ def _toml_value(value: object) -> str:
     return repr(value)
 
 
+def _translate_old_keys(table: dict[str, Any], source: str, *, recorded: bool) -> None:
+    """Rename the keys of the last version and drop those that are gone, with a notice of one line each.
+
+    Raises:
+        AraeError: A removed key described another network.
+    """
+    for old in (*RENAMED_KEYS, *REMOVED_KEYS):
+        section, _, name = old.partition(".")
+        if not isinstance(table.get(section), dict) or name not in table[section]:
+            continue
+        value = table[section].pop(name)
+        new = _current_key(old, value, source, recorded=recorded)
+        if new is not None:
+            new_section, _, new_name = new.partition(".")
+            table.setdefault(new_section, {})[new_name] = value
+    sections = {item.name for item in dataclasses.fields(Recipe)}
+    for section in {key.partition(".")[0] for key in RENAMED_KEYS} - sections:
+        if table.get(section) == {}:
+            del table[section]
+
+
+def _current_key(key: str, value: object, source: str, *, recorded: bool = False) -> str | None:
+    """Return what a key is called in this version, with a notice where that is new; None: it is gone.
+
+    Raises:
+        AraeError: It is gone, and its value described another network.
+    """
+    if key in RENAMED_KEYS:
+        if not recorded:
+            warnings.warn(f"{source}: {key} is now called {RENAMED_KEYS[key]}", AraeNotice, stacklevel=4)
+        return RENAMED_KEYS[key]
+    removed = REMOVED_KEYS.get(key)
+    if removed is None:
+        return key
+    if value != removed.off:
+        if removed.decides_model:
+            raise AraeError(
+                f"{source}: {key} = {value!r} is no longer supported", f"{removed.reason}; leave the key out."
+            )
+        if not recorded:
+            warnings.warn(f"{source}: {key} is ignored; {removed.reason}", AraeNotice, stacklevel=4)
+    return None
+
+
 def _apply_override(table: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     key = key.strip()
     if not separator or not key:
         raise AraeError(f"--set {override!r} is not of the form section.key=value")
-    if key not in recipe_keys():
+    if key not in recipe_keys() and key not in RENAMED_KEYS and key not in REMOVED_KEYS:
         raise _unknown_key(key, list(recipe_keys()), "--set")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word is a string: --set training.optimizer=adam
+    current = _current_key(key, value, "--set")
+    if current is None:
+        return
+    key = current
     section, dot, name = key.partition(".")
     if dot:
         table.setdefault(section, {})

@@ -6,13 +6,16 @@ import dataclasses
 import json
 import math
 import typing
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, AraeNotice
 from arae_transfer.recipe import (
+    REMOVED_KEYS,
+    RENAMED_KEYS,
     Recipe,
     load_recipe,
     recipe_from_table,
@@ -94,7 +97,7 @@ def test_every_field_survives_toml(tmp_path: Path) -> None:
 
 
 def test_a_classification_survives_toml(tmp_path: Path) -> None:
-    recipe = recipe_from_table({}, ["task=classification", "training.schedule=joint", "labels.pairs=true"])
+    recipe = recipe_from_table({}, ["task=classification", "training.schedule=joint", "labels.sentence_pairs=true"])
     path = tmp_path / "recipe.toml"
     path.write_text(recipe_to_toml(recipe), "utf-8")
     assert load_recipe(path) == recipe
@@ -328,7 +331,7 @@ def test_an_error_names_the_file(tmp_path: Path) -> None:
         load_recipe(path)
 
 
-@pytest.mark.parametrize("setting", ["pairs.sentences=10", "cycle.weight=1.0"])
+@pytest.mark.parametrize("setting", ["parallel.sentences=10", "cycle.weight=1.0"])
 def test_what_the_alternating_schedule_does_not_know_is_refused(setting: str) -> None:
     key = setting.partition("=")[0]
     with pytest.raises(AraeError, match=f"{key} = .* has no place in the schedule 'alternating'"):
@@ -346,10 +349,49 @@ def test_residual_connections_need_vectors_that_can_be_added(changes: dict[str, 
         recipe_from_table({"model": fitting | changes})
 
 
-def test_decoders_cannot_share_more_layers_than_they_have() -> None:
-    table = {"model": {"decoder_layers": 2, "shared_decoder_layers": 3}}
-    with pytest.raises(AraeError, match="shared_decoder_layers = 3"):
-        recipe_from_table(table)
+@pytest.mark.parametrize("recorded", [False, True])
+def test_keys_of_the_last_version_that_changed_nothing_are_dropped(recorded: bool) -> None:
+    table = {"model": {"decoder_layers": 2, "shared_decoder_layers": 0}, "pairs": {"naturalness": 0.0}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert recipe_from_table(table, recorded=recorded) == recipe_from_table({"model": {"decoder_layers": 2}})
+
+
+def test_a_removed_key_is_ignored_with_a_notice() -> None:
+    with pytest.warns(AraeNotice, match=r"here: pairs\.naturalness is ignored"):
+        assert recipe_from_table({"pairs": {"naturalness": 2.0}}, source="here") == recipe_from_table({})
+    with pytest.warns(AraeNotice, match=r"pairs\.naturalness is ignored"):
+        recipe_from_table({}, ["pairs.naturalness=2"])
+
+
+def test_a_renamed_key_means_what_it_meant_with_a_notice() -> None:
+    wanted = recipe_from_table({"parallel": {"sentences": 5}, "training": {"schedule": "joint"}})
+    with pytest.warns(AraeNotice, match=r"pairs\.sentences is now called parallel\.sentences"):
+        assert recipe_from_table({"pairs": {"sentences": 5}, "training": {"schedule": "joint"}}) == wanted
+    with pytest.warns(AraeNotice, match=r"--set: pairs\.sentences is now called"):
+        assert recipe_from_table({"training": {"schedule": "joint"}}, ["pairs.sentences=5"]) == wanted
+
+
+def test_an_override_wins_over_the_old_name_in_a_file() -> None:
+    with pytest.warns(AraeNotice):
+        found = recipe_from_table({"training": {"candidates": 5}}, ["training.sampled_softmax=7"])
+    assert found.training.sampled_softmax == 7
+
+
+def test_old_names_lead_to_keys_that_exist() -> None:
+    assert set(RENAMED_KEYS.values()) <= set(recipe_keys())
+    assert not (set(RENAMED_KEYS) | set(REMOVED_KEYS)) & set(recipe_keys())
+
+
+def test_the_recipe_of_a_run_gives_no_notice() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert recipe_from_table({"pairs": {"naturalness": 2.0}}, recorded=True) == recipe_from_table({})
+
+
+def test_a_removed_key_that_made_another_network_is_refused() -> None:
+    with pytest.raises(AraeError, match=r"model\.shared_decoder_layers = 1 is no longer supported"):
+        recipe_from_table({"model": {"shared_decoder_layers": 1}}, recorded=True)
 
 
 def test_residual_connections_ask_no_size_of_a_code_that_superposes() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from arae_transfer.corpus.images import Images
 from arae_transfer.corpus.labelled import Examples, LabelledData
 from arae_transfer.corpus.reading import LabelledLines
 from arae_transfer.layout import RunLayout, list_recipes, recipes_directory
-from arae_transfer.recipe import Recipe, load_recipe
+from arae_transfer.paper.images.image_data import ImageData
+from arae_transfer.paper.images.image_files import Images
+from arae_transfer.recipe import Recipe, load_recipe, recipe_keys
 from arae_transfer.training.checkpoint import load_run
-from arae_transfer.training.classification import ClassificationTrainer
 from arae_transfer.training.data import TrainingData
-from arae_transfer.training.image_data import ImageData
 from arae_transfer.training.loop import Trainer
 from arae_transfer.training.reporter import SilentReporter
 
@@ -49,10 +49,10 @@ def small(path: Path, steps: int = 2) -> Recipe:
     one = given.task != "rewriting" or given.data.kind == "image"
     classes = 1 if one else len(given.data.classes) or 3
     settings = [*SMALL, f"training.sentences={steps * classes * 4}", "cycle.start=0.0"]
-    if given.pairs.sentences:
-        settings.append("pairs.sentences=40")
-    if given.training.candidates:
-        settings.append("training.candidates=60")
+    if given.parallel.sentences:
+        settings.append("parallel.sentences=40")
+    if given.training.sampled_softmax:
+        settings.append("training.sampled_softmax=60")
     return load_recipe(path, settings)
 
 
@@ -80,14 +80,14 @@ def make_trainer(recipe: Recipe, run: Path) -> Trainer:
     data = corpus(recipe)
     if recipe.task != "classification" or isinstance(data, ImageData):
         first = None
-        if recipe.pairs.propose:  # by the model of an earlier run
+        if recipe.parallel.self_training:  # by the model of an earlier run
             first = run.with_name("first")
-            alone = replace(recipe, pairs=replace(recipe.pairs, propose=0))
+            alone = replace(recipe, parallel=replace(recipe.parallel, self_training=0))
             Trainer(alone, data, first, SilentReporter(), device="cpu").train()
         return Trainer(recipe, data, run, SilentReporter(), device="cpu", initial=first)
-    train, valid = (examples(lines, recipe.labels.pairs) for lines in (data.train, data.valid))
+    train, valid = (examples(lines, recipe.labels.sentence_pairs) for lines in (data.train, data.valid))
     labelled = LabelledData(tuple(data.train), train, valid, ["the soup was cold ."])
-    return ClassificationTrainer(recipe, labelled, run, SilentReporter(), device="cpu")
+    return Trainer(recipe, labelled, run, SilentReporter(), device="cpu")
 
 
 def examples(lines: LabelledLines, pairs: bool) -> Examples:
@@ -126,6 +126,34 @@ def test_a_recipe_says_what_it_is_for_and_where_its_data_come_from(path: Path) -
     assert recipe.data_source.endswith(".")
 
 
+# Who sets the keys that no recipe does.
+SET_BY = {
+    "adversary.beta1": "whoever repeats the paper's other experiments",
+    "cycle.extra_tokens": "whoever trains by a cycle on text that grows when it is rewritten",
+    "data.label_column": "whoever has a table with another header",
+    "image.held_out": "whoever has images without a validation file",
+    "labels.batch_size": "whoever trains a classification in less memory",
+    "labels.number": "arae semi-supervised",
+    "labels.share": "whoever has labels for some sentences",
+    "model.encoder_layers": "whoever trains a larger model",
+    "tokenizer.model": "whoever has a SentencePiece model",
+    "validation.checkpoint_minutes": "whoever trains where power fails",
+}
+
+
+def test_each_key_is_set_by_a_recipe_or_by_somebody() -> None:
+    tables = [tomllib.loads(path.read_text("utf-8")) for path in RECIPES]
+    top = {key for table in tables for key, value in table.items() if not isinstance(value, dict)}
+    inner = {
+        f"{section}.{key}"
+        for table in tables
+        for section, keys in table.items()
+        if isinstance(keys, dict)
+        for key in keys
+    }
+    assert set(recipe_keys()) - top - inner - {"name"} == set(SET_BY)
+
+
 def test_recipes_have_names_of_their_own() -> None:
     names = [load_recipe(path).name for path in RECIPES]
     assert len(set(names)) == len(names)
@@ -133,7 +161,7 @@ def test_recipes_have_names_of_their_own() -> None:
 
 def test_the_fast_recipe_is_the_papers_but_for_four_keys() -> None:
     folder = recipes_directory() / "yelp-sentiment"
-    settings = ["training.candidates=2000", "training.precision=fast", "training.scorer_every=5"]
+    settings = ["training.sampled_softmax=2000", "training.precision=fast", "training.scorer_every=5"]
     settings.append("adversary.batch_size=32")
     plain, fast = load_recipe(folder / "paper.toml", settings), load_recipe(folder / "paper-fast.toml")
     assert fast.adversary.batch_size * 2 == fast.training.batch_size

@@ -37,7 +37,7 @@ def test_an_unpacked_wheel_rewrites_with_no_path_and_no_flag(wheel: Path, tmp_pa
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ARAE_")}
     environment["PYTHONPATH"] = str(tmp_path / "site")
-    script = "import arae_transfer; print(arae_transfer.__file__); from arae_transfer.cli import main; main()"
+    script = "import arae_transfer; print(arae_transfer.__file__); from arae_transfer.cli.main import run; run()"
     result = subprocess.run(
         [sys.executable, "-c", script, "transfer", "--to", "positive"],
         input="the food was cold and the waiter was rude .\n",

@@ -1,8 +1,8 @@
-"""How many operations a training step needs, counted from the sizes of the players.
+"""How many operations a training step needs, counted from the sizes of the networks.
 
 Only matrix products count, a multiplication and an addition as two operations, and only at real positions: what is
-spent on padding is no use. A backward pass costs twice its forward pass; where a player is only passed through, its own
-gradients are spared and it costs once.
+spent on padding is no use. A backward pass costs twice its forward pass; where a network is only passed through, its
+own gradients are spared and it costs once.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ FORWARD, THROUGH, LEARNING = 1, 2, 3
 
 
 @dataclass(frozen=True)
-class PlayerOperations:
-    """Forward operations of each player.
+class NetworkOperations:
+    """Forward operations of each network.
 
     Attributes:
         encoder: Per token.
@@ -48,8 +48,8 @@ def _perceptron(sizes: Sequence[int]) -> float:
     return sum(2.0 * before * after for before, after in pairwise(sizes))
 
 
-def count_players(recipe: Recipe, vocabulary: int, classes: int, length: float) -> PlayerOperations:
-    """Count each player's forward operations.
+def count_networks(recipe: Recipe, vocabulary: int, classes: int, length: float) -> NetworkOperations:
+    """Count each network's forward operations.
 
     Args:
         recipe: The sizes.
@@ -79,7 +79,7 @@ def count_players(recipe: Recipe, vocabulary: int, classes: int, length: float) 
     if model.shared_embeddings:
         decoder += 2.0 * read * model.embedding_size
         read = model.embedding_size
-    return PlayerOperations(
+    return NetworkOperations(
         encoder=encoder,
         decoder=decoder,
         output=2.0 * read * vocabulary,
@@ -92,7 +92,7 @@ def count_players(recipe: Recipe, vocabulary: int, classes: int, length: float) 
 
 
 def count_sentence(recipe: Recipe, vocabulary: int, classes: int, length: float) -> dict[str, float]:
-    """Return the operations per training sentence by player; the cycle of a joint recipe is not in them.
+    """Return the operations per training sentence by network; the cycle of a joint recipe is not in them.
 
     Args:
         recipe: The sizes and the schedule.
@@ -100,7 +100,7 @@ def count_sentence(recipe: Recipe, vocabulary: int, classes: int, length: float)
         classes: The number of classes.
         length: The mean number of tokens of a sentence, the end id included.
     """
-    players = count_players(recipe, vocabulary, classes, length)
+    networks = count_networks(recipe, vocabulary, classes, length)
     vectors = length if recipe.model.code == "sequence" else 1.0
     alternating = recipe.training.schedule == "alternating"
     # Of a step's sentences, those that one update of critic or generator reads.
@@ -108,21 +108,21 @@ def count_sentence(recipe: Recipe, vocabulary: int, classes: int, length: float)
     if alternating and recipe.adversary.batch_size:
         share = recipe.adversary.batch_size / recipe.training.batch_size
     updates = recipe.adversary.critic_updates
-    encode = length * players.encoder
+    encode = length * networks.encoder
     counts = {
-        "encoder and decoders": LEARNING * (encode + length * (players.decoder + players.output)),
-        "style scorer": LEARNING * length * players.scorer,
+        "encoder and decoders": LEARNING * (encode + length * (networks.decoder + networks.output)),
+        "style scorer": LEARNING * length * networks.scorer,
     }
     if recipe.attribute.weight > 0:
-        counts["classifier"] = LEARNING * vectors * players.classifier
-        counts["encoder against classifier"] = THROUGH * vectors * players.classifier
+        counts["classifier"] = LEARNING * vectors * networks.classifier
+        counts["encoder against classifier"] = THROUGH * vectors * networks.classifier
         counts["encoder against classifier"] += LEARNING * encode if alternating else 0.0
     if recipe.adversary.weight > 0:
         # Real and generated codes; a penalty differentiates the critic twice, which is three passes more.
         passes = 2 * LEARNING + (LEARNING if recipe.adversary.constraint == "gradient-penalty" else 0)
-        critic = vectors * (passes * players.critic + FORWARD * players.generator)
+        critic = vectors * (passes * networks.critic + FORWARD * networks.generator)
         counts["critic"] = share * updates * (critic + (FORWARD * encode if alternating else 0.0))
-        counts["generator"] = share * vectors * (LEARNING * players.generator + THROUGH * players.critic)
-        counts["encoder against critic"] = share * THROUGH * vectors * players.critic
+        counts["generator"] = share * vectors * (LEARNING * networks.generator + THROUGH * networks.critic)
+        counts["encoder against critic"] = share * THROUGH * vectors * networks.critic
         counts["encoder against critic"] += share * LEARNING * encode if alternating else 0.0
     return counts

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from arae_transfer.bench.transfer import Rewrite
-from arae_transfer.export.weights import storable
+from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.runtime.batching import pad
 from arae_transfer.runtime.decoding import LONGEST_GROWTH
 from arae_transfer.tokenizer import END_ID
@@ -25,7 +25,7 @@ def pytorch_loop(run: Path, to: str, threads: int) -> Rewrite:
         AraeError: There is no such run.
     """
     loaded = load_run(run, "best")
-    model, tokenizer = storable(loaded.model, "fp32"), loaded.tokenizer
+    model, tokenizer = round_weights_for_storage(loaded.model, "fp32"), loaded.tokenizer
     target, most = model.classes.index(to), loaded.recipe.data.maximum_tokens
     torch.set_num_threads(threads)
 

@@ -1,10 +1,10 @@
 """A step of training as the paper's algorithm is usually written down: what ``arae bench train`` compares with.
 
-It moves the same players by the same losses as ``alternating_step`` (Zhao et al. 2018, Algorithm 2; the schedule of the
-authors' released code with this project's repairs), without anything that only serves speed:
+It moves the same networks by the same losses as ``alternating_step`` (Zhao et al. 2018, Algorithm 2; the schedule of
+the authors' released code with this project's repairs), without anything that only serves speed:
 
 - a batch is drawn at random, so it holds sentences of all lengths, and is padded to its longest;
-- every player encodes its own batch itself, padding included;
+- every network encodes its own batch itself, padding included;
 - the decoders run to the longest sentence of the batch, and the whole vocabulary is scored at every position, padding
   included; padding is then left out of the loss;
 - single precision, and optimizers that go from parameter to parameter.
@@ -23,7 +23,7 @@ from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import BEGIN_ID, PAD_ID
 from arae_transfer.training.batch import Batch
-from arae_transfer.training.players import Metrics, Optimizers, Players
+from arae_transfer.training.networks import Metrics, Networks, Optimizers
 
 
 def reference_optimizers(model: ARAE, recipe: Recipe) -> Optimizers:
@@ -35,11 +35,11 @@ def reference_optimizers(model: ARAE, recipe: Recipe) -> Optimizers:
     return optimizers
 
 
-def _padded_reconstruction(players: Players, code: Tensor, mask: Tensor, batch: Batch) -> Tensor:
+def _padded_reconstruction(networks: Networks, code: Tensor, mask: Tensor, batch: Batch) -> Tensor:
     """Decode with each class's decoder, padding and all: mean loss over tokens and classes."""
     total = code.new_zeros(())
-    for index in range(len(players.model.classes)):
-        rows, decoder = batch.rows_of(index), players.model.decoder(index)
+    for index in range(len(networks.model.classes)):
+        rows, decoder = batch.rows_of(index), networks.model.decoder(index)
         targets = batch.tokens[rows]  # (rows, time)
         previous = torch.cat([torch.full_like(targets[:, :1], BEGIN_ID), targets[:, :-1]], dim=1)
         features = decoder.features(previous, code[rows], mask[rows])  # (rows, time, features)
@@ -48,38 +48,38 @@ def _padded_reconstruction(players: Players, code: Tensor, mask: Tensor, batch: 
             logits.flatten(0, 1),
             targets.flatten(),
             ignore_index=PAD_ID,
-            label_smoothing=players.recipe.training.label_smoothing,
+            label_smoothing=networks.recipe.training.label_smoothing,
         )
-    return total / len(players.model.classes)
+    return total / len(networks.model.classes)
 
 
-def reference_step(players: Players, batch: Batch, draw: Callable[[], Batch]) -> Metrics:
-    """Move every player once, the critic ``critic_updates`` times; see ``alternating_step``.
+def reference_step(networks: Networks, batch: Batch, draw: Callable[[], Batch]) -> Metrics:
+    """Move every network once, the critic ``critic_updates`` times; see ``alternating_step``.
 
     Args:
-        players: The players.
+        networks: The networks.
         batch: The sentences to reconstruct.
         draw: Gives the further batches of generator and critic.
     """
-    recipe = players.recipe
-    code, mask = players.encode(batch.noised_tokens, batch.noised_lengths)
-    loss = _padded_reconstruction(players, players.with_code_noise(code, mask), mask, batch)
+    recipe = networks.recipe
+    code, mask = networks.encode(batch.noised_tokens, batch.noised_lengths)
+    loss = _padded_reconstruction(networks, networks.with_code_noise(code, mask), mask, batch)
     metrics = {"reconstruction": float(loss.detach())}
-    players.update_autoencoder(loss)
+    networks.update_autoencoder(loss)
     if recipe.attribute.weight > 0:
         with torch.no_grad():
-            code, mask = players.encode(batch.tokens, batch.lengths)
-        metrics |= players.update_classifier(code, mask, batch.classes)
-        code, mask = players.encode(batch.tokens, batch.lengths)
-        players.update_autoencoder(recipe.attribute.weight * players.confusion_term(code, mask, batch.classes))
+            code, mask = networks.encode(batch.tokens, batch.lengths)
+        metrics |= networks.update_classifier(code, mask, batch.classes)
+        code, mask = networks.encode(batch.tokens, batch.lengths)
+        networks.update_autoencoder(recipe.attribute.weight * networks.confusion_term(code, mask, batch.classes))
     if recipe.adversary.weight > 0:
         for _ in range(recipe.adversary.critic_updates):
             other = draw()
             with torch.no_grad():
-                code, mask = players.encode(other.tokens, other.lengths)
-            metrics |= players.update_critic(code, mask)
+                code, mask = networks.encode(other.tokens, other.lengths)
+            metrics |= networks.update_critic(code, mask)
         other = draw()
-        code, mask = players.encode(other.tokens, other.lengths)
-        metrics |= players.update_generator(mask)
-        players.update_autoencoder(recipe.adversary.weight * players.adversarial_term(code, mask))
-    return metrics | players.update_scorer(batch)
+        code, mask = networks.encode(other.tokens, other.lengths)
+        metrics |= networks.update_generator(mask)
+        networks.update_autoencoder(recipe.adversary.weight * networks.adversarial_term(code, mask))
+    return metrics | networks.update_scorer(batch)

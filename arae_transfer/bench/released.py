@@ -81,7 +81,7 @@ class _Autoencoder(nn.Module):
 
 
 class ReleasedIteration:
-    """The players of the released code, and its iteration over one batch of each class.
+    """The networks of the released code, and its iteration over one batch of each class.
 
     Args:
         recipe: The sizes, the batch size and the critic's updates; the code is the encoder's last state.
@@ -102,8 +102,8 @@ class ReleasedIteration:
         self._optimizer = torch.optim.SGD(self._autoencoder.parameters(), lr=recipe.training.learning_rate)
         betas = (adversary.beta1, 0.999)
         self._small = {
-            player: torch.optim.Adam(player.parameters(), lr=_LEARNING_RATE, betas=betas)
-            for player in (self._generator, self._critic, self._classifier)
+            network: torch.optim.Adam(network.parameters(), lr=_LEARNING_RATE, betas=betas)
+            for network in (self._generator, self._critic, self._classifier)
         }
 
     def __call__(self) -> None:
@@ -165,10 +165,10 @@ class ReleasedIteration:
         torch.autograd.backward(_PENALTY * (gradient.norm(2, dim=1) - 1).square().mean())
         self._small[self._critic].step()
 
-    def _step(self, player: nn.Sequential, loss: Tensor) -> None:
-        self._small[player].zero_grad()
+    def _step(self, network: nn.Sequential, loss: Tensor) -> None:
+        self._small[network].zero_grad()
         torch.autograd.backward(loss)
-        self._small[player].step()
+        self._small[network].step()
 
     def _move_autoencoder(self, loss: Tensor) -> None:
         self._optimizer.zero_grad()

@@ -25,7 +25,7 @@ from arae_transfer.recipe import Recipe
 from arae_transfer.training.batch import Batch, make_batch
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.loop import Trainer
-from arae_transfer.training.players import Metrics, Players
+from arae_transfer.training.networks import Metrics, Networks
 from arae_transfer.training.processor import prepare_processor, torchs_own_products
 from arae_transfer.training.reporter import SilentReporter
 
@@ -52,7 +52,7 @@ class TrainingSpeed:
         mean_tokens: Of a sentence, the end id included.
         vocabulary: Tokens.
         sentences_per_second: The median over steps.
-        player_milliseconds: Time per step by player, batches included; measured in steps of its own.
+        network_milliseconds: Time per step by network, batches included; measured in steps of its own.
         operations_per_sentence: Counted from the sizes; see ``operations``.
         fp32_rate: Operations per second of the machine's own single-precision matrix product.
         bf16_rate: Likewise in bfloat16; None where it cannot.
@@ -71,7 +71,7 @@ class TrainingSpeed:
     mean_tokens: float
     vocabulary: int
     sentences_per_second: float
-    player_milliseconds: dict[str, float]
+    network_milliseconds: dict[str, float]
     operations_per_sentence: dict[str, float]
     fp32_rate: float
     bf16_rate: float | None
@@ -108,16 +108,16 @@ def _finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-class _TimedPlayers(Players):
-    """Players that note how long each of them works.
+class _TimedNetworks(Networks):
+    """Networks that note how long each of them works.
 
-    What is encoded counts for the player that reads the code next, and an update of encoder and decoders for the player
-    whose term it follows; a joint update follows them all and counts for encoder and decoders.
+    What is encoded counts for the network that reads the code next, and an update of encoder and decoders for the
+    network whose term it follows; a joint update follows them all and counts for encoder and decoders.
     """
 
-    def __init__(self, players: Players) -> None:
-        super().__init__(players.model, players.recipe, players.optimizers, players.device)
-        self.code_noise, self.rewriting = players.code_noise, players.rewriting
+    def __init__(self, networks: Networks) -> None:
+        super().__init__(networks.model, networks.recipe, networks.optimizers, networks.device)
+        self.code_noise, self.rewriting = networks.code_noise, networks.rewriting
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._encoding = 0.0
         self._turn = AUTOENCODER
@@ -183,10 +183,10 @@ class _TimedPlayers(Players):
 
 
 def _reference_runner(recipe: Recipe, trainer: Trainer) -> Callable[[int], None]:
-    """Return a function that does the reference's step of a number, on players of its own."""
+    """Return a function that does the reference's step of a number, on networks of its own."""
     torch.manual_seed(recipe.training.seed)
     model = ARAE(recipe, trainer.classes, trainer.data.vocabulary_size).to(trainer.device)
-    players = Players(model, recipe, reference_optimizers(model, recipe), trainer.device)
+    networks = Networks(model, recipe, reference_optimizers(model, recipe), trainer.device)
     data = trainer.text
     sentences = list(data.train.values())
 
@@ -196,7 +196,7 @@ def _reference_runner(recipe: Recipe, trainer: Trainer) -> Callable[[int], None]
         chosen = [generator.integers(0, len(corpus), size) for corpus in sentences]
         batch = make_batch(sentences, chosen, recipe.noise, data.style, generator, trainer.device)
         with torchs_own_products():
-            reference_step(players, batch, lambda: data.random_batch(generator, trainer.device))
+            reference_step(networks, batch, lambda: data.random_batch(generator, trainer.device))
 
     return run
 
@@ -221,13 +221,13 @@ def _warm_up(trainer: Trainer, run_reference: Callable[[int], None] | None) -> i
     return step
 
 
-def _player_times(trainer: Trainer, steps: Sequence[int]) -> dict[str, float]:
-    """Return milliseconds per step by player."""
-    plain = trainer.players
-    timed = _TimedPlayers(plain)
-    trainer.players = timed
+def _network_times(trainer: Trainer, steps: Sequence[int]) -> dict[str, float]:
+    """Return milliseconds per step by network."""
+    plain = trainer.networks
+    timed = _TimedNetworks(plain)
+    trainer.networks = timed
     whole = sum(_timed(trainer.device, trainer._step, step) for step in steps)
-    trainer.players = plain
+    trainer.networks = plain
     timed.seconds["batches and the rest"] = whole - sum(timed.seconds.values())
     return {name: 1000 * seconds / len(steps) for name, seconds in timed.seconds.items()}
 
@@ -276,12 +276,12 @@ def measure_training(
                 theirs += [_timed(trainer.device, run_reference, step) for step in turn]
             if release is not None:
                 released += [release.iterate() for _ in turn]
-    players = _player_times(trainer, range(first + steps, first + 2 * steps))
+    networks = _network_times(trainer, range(first + steps, first + 2 * steps))
     rates = {dtype: matrix_product_rate(trainer.device, dtype) for dtype in (torch.float32, torch.bfloat16)}
     vocabulary = trainer.data.vocabulary_size
     # Classes have the same number of rows in a batch, however many sentences they have.
     length = statistics.fmean(float(corpus.lengths.mean()) + 1 for corpus in trainer.text.train.values())
-    choices = min(vocabulary, recipe.training.candidates or vocabulary)
+    choices = min(vocabulary, recipe.training.sampled_softmax or vocabulary)
     operations = count_sentence(recipe, choices, len(trainer.classes), length)
     rate = trainer.sentences_per_step / statistics.median(ours)
     ceiling = rates[torch.bfloat16 if trainer.precision == "bf16" else torch.float32] or float("inf")
@@ -296,7 +296,7 @@ def measure_training(
         mean_tokens=length,
         vocabulary=vocabulary,
         sentences_per_second=rate,
-        player_milliseconds=players,
+        network_milliseconds=networks,
         operations_per_sentence=operations,
         fp32_rate=rates[torch.float32] or 0.0,
         bf16_rate=rates[torch.bfloat16],

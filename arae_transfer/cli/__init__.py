@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import io
-import sys
 from typing import Annotated
 
 import typer
@@ -84,16 +81,3 @@ def arae(
     ] = False,
 ) -> None:
     """Hold the options of `arae` itself."""
-
-
-def main() -> None:
-    """Run the command line as the console script ``arae``."""
-    # Python would choose the encoding from the locale, and fail on text that the locale cannot write.
-    # A file name that is no text in this locale leaves as the bytes that it is.
-    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors=errors)
-    try:
-        app(prog_name="arae")
-    finally:
-        gc.freeze()  # the interpreter's last search for garbage would take longer than `arae --help`

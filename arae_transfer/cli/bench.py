@@ -95,8 +95,8 @@ def transfer(
     texts = _read_lines(data)
 
     from arae_transfer.bench.transfer import add_ceiling, decoder_shapes, measure_transfer, operations_per_line
-    from arae_transfer.layout import ExportLayout
-    from arae_transfer.runtime.model_folder import FP16, ModelFolder
+    from arae_transfer.export_config import FP16
+    from arae_transfer.runtime.model_folder import ModelFolder
     from arae_transfer.runtime.rewriter import Rewriter
     from arae_transfer.runtime.sessions import default_threads
 
@@ -123,10 +123,9 @@ def transfer(
     else:
         from arae_transfer.bench.ceiling import product_rates
 
-        config = json.loads(ExportLayout(folder.root).config.read_bytes())
-        shape = config.get("sizes", {})
+        shape = folder.config.sizes
         if shape:
-            shortlist = config.get("shortlist") or {}
+            shortlist = folder.config.shortlist or {}
             choices = shortlist["tokens"] if shortlist.get("accepted") else shape["vocabulary"]
             first = next(iter(rewriters.values()))
             tokens = sum(each.tokens + 1 for each in first.rewrite_chunk(texts, class_name)) / len(texts)
@@ -162,7 +161,7 @@ def _print_tables(found: TransferReport) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from arae_transfer.runtime.model_folder import FP32, INT8
+    from arae_transfer.export_config import FP32, INT8
 
     console = Console(markup=False)
     table = Table(title=f"{found.model}, to {found.to}: {found.lines} lines, {found.threads} threads")

@@ -53,9 +53,11 @@ def bench_train(
     """
     from arae_transfer.cli.extras import require
     from arae_transfer.recipe import load_recipe
+    from arae_transfer.tasks import task_of
+    from arae_transfer.tasks.text import TextTask
 
     resolved = load_recipe(find_recipe(recipe), settings or [])
-    if resolved.data.kind == "image":
+    if not isinstance(task_of(resolved), TextTask):
         raise AraeError(f"{resolved.name} is a recipe for images; the benchmark is of text", "give a recipe for text.")
     require("torch", "safetensors", "sacrebleu", extra="train", command="arae bench train")
     from arae_transfer.bench.training import measure_training
@@ -93,8 +95,8 @@ def describe(speed: TrainingSpeed) -> list[str]:
         f"{speed.sentences_per_second:,.0f} sentences/s (median of {speed.steps} steps of {speed.sentences_per_step}; "
         f"{speed.mean_tokens:.1f} tokens each, vocabulary {speed.vocabulary:,})",
     ]
-    whole = sum(speed.player_milliseconds.values())
-    for name, milliseconds in sorted(speed.player_milliseconds.items(), key=lambda entry: -entry[1]):
+    whole = sum(speed.network_milliseconds.values())
+    for name, milliseconds in sorted(speed.network_milliseconds.items(), key=lambda entry: -entry[1]):
         lines.append(f"  {name:<30} {milliseconds:8.1f} ms  {100 * milliseconds / whole:3.0f} %")
     lines += [
         f"needed: {operations / 1e6:,.1f} million operations a sentence, counted from the sizes, padding left out",

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from arae_transfer.cli.command import report
-from arae_transfer.cli.train import read_generation_text, sources_of_run
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout, WhichCheckpoint
 from arae_transfer.recipe import load_recipe
+from arae_transfer.tasks import task_of
+from arae_transfer.training.run_data import sources_of_run
 
 if TYPE_CHECKING:
-    from arae_transfer.training.checkpoint import LoadedRun, Start
+    from arae_transfer.training.checkpoint import InitialWeights, LoadedRun
 
 DATA_FILE = "diagnosis.json"
 REPORT_FILE = "README.md"
@@ -76,19 +77,16 @@ def diagnose(
     if plots:
         require("matplotlib", extra="plots", command="arae diagnose (without --no-plots)")
     from arae_transfer.atomic import write_bytes, write_text
-    from arae_transfer.diagnosis.diagnose import DiagnosisOptions, Subject
-    from arae_transfer.diagnosis.diagnose import diagnose as look
-    from arae_transfer.diagnosis.interpretation import TITLES, interpret, render_markdown
+    from arae_transfer.paper.diagnosis.diagnose import DiagnosisOptions, Subject
+    from arae_transfer.paper.diagnosis.diagnose import diagnose as look
+    from arae_transfer.paper.diagnosis.interpretation import TITLES, interpret, render_markdown
     from arae_transfer.training.checkpoint import load_run
     from arae_transfer.training.device import use_threads
 
     use_threads(threads)
     which = cast(WhichCheckpoint, checkpoint)
     subject = Subject(run, load_run(run, which))
-    if subject.loaded.recipe.task == "classification":
-        raise AraeError(f"{run} is a classification", "arae diagnose looks into runs that write sentences.")
-    if subject.loaded.recipe.data.kind == "image":
-        raise AraeError(f"{run} is a run of a model of images; what is diagnosed is text", "give a run of text.")
+    task_of(subject.loaded.recipe).require_sentences(str(run))
     other = Subject(baseline, load_run(baseline, which)) if baseline else None
     if baseline and other and other.loaded.recipe.adversary.weight > 0:
         raise AraeError(
@@ -112,7 +110,7 @@ def diagnose(
     folder = output or RunLayout(run).diagnosis
     pictures: dict[str, bytes] = {}
     if plots:
-        from arae_transfer.diagnosis.plots import draw
+        from arae_transfer.paper.diagnosis.plots import draw
 
         progress("drawing")
         pictures = draw(found)
@@ -132,14 +130,14 @@ def diagnose(
         report(f"numbers{', plots' if pictures else ''} and report are in {folder}")
 
 
-def _start(run: Path) -> Start:
+def _initial_weights(run: Path) -> InitialWeights:
     """Return what a run went on from; nothing where it does not say."""
-    from arae_transfer.training.checkpoint import Start, recorded_start
+    from arae_transfer.training.checkpoint import InitialWeights, recorded_initial_weights
 
     try:
-        return recorded_start(RunLayout(run))
+        return recorded_initial_weights(RunLayout(run))
     except AraeError:
-        return Start()
+        return InitialWeights()
 
 
 def _read(loaded: LoadedRun, sources: Sequence[str], run: Path) -> tuple[_Lines, _Lines]:
@@ -148,25 +146,18 @@ def _read(loaded: LoadedRun, sources: Sequence[str], run: Path) -> tuple[_Lines,
     Raises:
         AraeError: They cannot be read, or nothing says where they are.
     """
-    from arae_transfer.corpus.reading import ReadingOptions, read_corpus
-
     recipe = loaded.recipe
-    if sources:
-        options = ReadingOptions.of(recipe)
-        try:
-            if recipe.task == "generation":
-                text, kept = read_generation_text(recipe, list(sources), ("train", "valid"), lambda message: None)
-                return _listed(text), _listed(kept)
-            training = read_corpus(sources, "train", options, classes=loaded.classes).lines
-            return training, read_corpus(sources, "valid", options, classes=loaded.classes).lines
-        except AraeError as error:
-            raise AraeError(f"the run's data cannot be read: {error.message}", "say where they are: --data.") from error
-    if not recipe.data.builtin:
-        raise AraeError(f"the run {run} does not say where its data are", "say it: --data, as for `arae train`.")
-    from arae_transfer.corpus.quickstart import make_sentences
-
-    made = make_sentences()
-    return made["train"], made["valid"]
+    try:
+        training, held_out = (
+            task_of(recipe).read_part(recipe, list(sources), part, loaded.classes) for part in ("train", "valid")
+        )
+    except AraeError as error:
+        if not sources:
+            raise AraeError(
+                f"the run {run} does not say where its data are", "say it: --data, as for `arae train`."
+            ) from error
+        raise AraeError(f"the run's data cannot be read: {error.message}", "say where they are: --data.") from error
+    return _listed(training), _listed(held_out)
 
 
 def _listed(lines: Mapping[str, Collection[str]]) -> _Lines:
@@ -180,14 +171,14 @@ def _baseline_commands(run: Path, sources: Sequence[str]) -> list[str]:
     where a run that this one descends from is gone, or where this one is plain itself.
     """
     descent = [run.resolve()]
-    while (initial := _start(descent[0]).initial) is not None:
+    while (initial := _initial_weights(descent[0]).initial) is not None:
         descent.insert(0, initial)
         if not RunLayout(descent[0]).recipe.is_file() or descent[0] in descent[1:]:
             return []
     commands: list[str] = []
     before: Path | None = None
     for place, each in enumerate(descent):
-        layout, recipe = RunLayout(each), load_recipe(RunLayout(each).recipe)
+        layout, recipe = RunLayout(each), load_recipe(RunLayout(each).recipe, recorded=True)
         weights = {"adversary.weight": recipe.adversary.weight, "attribute.weight": recipe.attribute.weight}
         if each == run.resolve() and not any(weights.values()):
             return []
@@ -196,7 +187,7 @@ def _baseline_commands(run: Path, sources: Sequence[str]) -> list[str]:
         if before is None:
             words += ["--set", f"tokenizer.model={layout.tokenizer}"]
         else:
-            words += ["--from", str(before) if _start(each).checkpoint == "best" else f"{before}:latest"]
+            words += ["--from", str(before) if _initial_weights(each).checkpoint == "best" else f"{before}:latest"]
         words += ["--name", f"{each.name}-plain"]
         before = Path("runs") / recipe.name / f"{each.name}-plain"
         own = sources if place == len(descent) - 1 else sources_of_run(each)

@@ -335,10 +335,10 @@ def _evaluate_images(
     Raises:
         AraeError: One is of text or of images of another size, or the data cannot be used.
     """
-    from arae_transfer.corpus.images import image_sources
-    from arae_transfer.evaluation.images import SAMPLES, evaluate_images, read_image_data
+    from arae_transfer.paper.images.image_evaluation import SAMPLES, evaluate_images, read_image_data
+    from arae_transfer.paper.images.image_files import image_sources
+    from arae_transfer.paper.images.image_model import ImageModel
     from arae_transfer.recipe import Image
-    from arae_transfer.runtime.image_model import ImageModel
     from arae_transfer.runtime.model_folder import ModelFolder
     from arae_transfer.runtime.sessions import Sessions
 
@@ -365,7 +365,7 @@ def _evaluate_images(
 def _render_images(results: Mapping[str, Any], *, as_json: bool, as_markdown: bool) -> str:
     from rich.console import Console
 
-    from arae_transfer.evaluation.image_report import image_footnotes, make_image_table, render_image_markdown
+    from arae_transfer.paper.images.image_report import image_footnotes, make_image_table, render_image_markdown
 
     if as_json:
         return json.dumps(results, ensure_ascii=False, indent=2) + "\n"

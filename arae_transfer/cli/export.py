@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import Annotated, Literal, cast
 
 import typer
 
 from arae_transfer.cli.command import report
 from arae_transfer.cli.status import status
 from arae_transfer.errors import AraeError
+from arae_transfer.export_config import MOST_CANDIDATES, ExportConfig
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
-from arae_transfer.runtime.model_folder import MOST_CANDIDATES
-
-if TYPE_CHECKING:
-    from arae_transfer.corpus.reading import LabelledLines
-    from arae_transfer.export.agreement import Agreement
-    from arae_transfer.export.export import ExportReport
-    from arae_transfer.training.checkpoint import LoadedRun
-
-# Sentences, classes together, that language models learn from: more make their files larger, and hardly better.
-_MOST_LEARNED = 600_000
 
 CARD = "Model card"
 MODEL = "Model"
@@ -120,7 +110,9 @@ def export(
     from arae_transfer.cli.extras import require
 
     require("torch", "onnx", "safetensors", "sacrebleu", extra="train", command="arae export")
-    from arae_transfer.export.export import check_destination, export_model
+    from arae_transfer.export.export import check_destination
+    from arae_transfer.tasks import task_of
+    from arae_transfer.tasks.task import ExportRequest
     from arae_transfer.training.checkpoint import load_run
 
     if ExportLayout(run).config.is_file() and not RunLayout(run).recipe.is_file():
@@ -136,47 +128,39 @@ def export(
         typer.echo(output)
         return
     loaded = load_run(run, cast(WhichCheckpoint, checkpoint))
+    task = task_of(loaded.recipe)
     shown = output or Path("exported") / loaded.recipe.name
     folder = shown.absolute()
     check_destination(folder)
-    rewrites = loaded.recipe.task == "rewriting" and loaded.recipe.data.kind == "text"
-    if beam is not None and beam > 1 and not rewrites:
-        ctx.fail(f"--beam searches rewrites of text, which {loaded.recipe.name} does not make.")
-    if sentences is not None and not rewrites:
-        ctx.fail(f"--sentences are rewritten, which {loaded.recipe.name} does not do.")
-    if loaded.recipe.data.kind == "image":
-        _export_images(run, loaded, folder, evaluation, quiet=quiet)
-        typer.echo(shown)
-        return
-    lines = _read_lines(probes) if probes else _held_out_lines(run, loaded, quiet=quiet)
-    if loaded.recipe.task == "classification":
-        if scores is not None:
-            ctx.fail("--scores takes a report of rewrites; this run is a classification.")
-        _export_classification(loaded, folder, lines, checkpoint, cast(Literal["fp16", "fp32"], weights), quiet=quiet)
-        typer.echo(shown)
-        return
-    class_lines = _training_lines(run, loaded, quiet=quiet) if rewrites else None
-    seen = loaded.state.step * loaded.recipe.training.batch_size * len(loaded.classes)
+    several = beam is not None and beam > 1
+    for wrong in task.unfit_export_options(
+        loaded.recipe.name, beam=several, sentences=sentences is not None, scores=scores is not None
+    ):
+        ctx.fail(wrong)
+
+    def notice(message: str, remedy: str) -> None:
+        if not quiet:
+            report(message, remedy)
+
     with status(quiet) as progress:
-        exported = export_model(
-            loaded.model,
-            loaded.recipe,
-            loaded.tokenizer,
-            folder,
-            name=folder.name,
-            scores=loaded.state.scores,
-            training={"sentences": seen, "minutes": round(loaded.state.minutes, 1), "checkpoint": checkpoint},
-            evaluation=evaluation,
-            languages=language or (),
-            probe_lines=lines,
-            class_lines=class_lines,
-            further_lines=further,
-            weights=cast(Literal["fp16", "fp32"], weights),
-            beam=beam or 1,
-            progress=progress,
+        said = task.export(
+            ExportRequest(
+                run,
+                loaded,
+                folder,
+                checkpoint,
+                cast(Literal["fp16", "fp32"], weights),
+                _read_lines(probes) if probes else None,
+                further,
+                beam,
+                evaluation,
+                language or (),
+                notice,
+                progress,
+            )
         )
     if not quiet:
-        _describe(exported, weights)
+        typer.echo("\n".join(said), err=True)
     typer.echo(shown)
 
 
@@ -207,118 +191,14 @@ def _rebuild(
             progress=progress,
         )
     if not quiet:
-        weights = json.loads(ExportLayout(folder).config.read_bytes())["variants"]["fp32"]["weights"]
-        _describe(exported, weights)
-
-
-def _export_classification(
-    loaded: LoadedRun,
-    folder: Path,
-    lines: Sequence[str],
-    checkpoint: str,
-    weights: Literal["fp16", "fp32"],
-    *,
-    quiet: bool,
-) -> None:
-    from arae_transfer.export.classification import export_classifier
-
-    training = loaded.recipe.training
-    exported = export_classifier(
-        loaded.model,
-        loaded.recipe,
-        loaded.tokenizer,
-        folder,
-        name=folder.name,
-        scores=loaded.state.scores,
-        training={
-            "sentences": loaded.state.step * training.batch_size,
-            "minutes": round(loaded.state.minutes, 1),
-            "checkpoint": checkpoint,
-        },
-        probe_lines=lines,
-        weights=weights,
-    )
-    if not quiet:
-        size = sum(exported.sizes.values()) / 1e6
-        typer.echo(
-            f"{folder.name}: {', '.join(loaded.classes)}; {size:.1f} MB; probabilities of {exported.compared:,} probes "
-            f"are the model's up to {exported.difference:.0e}",
-            err=True,
-        )
-
-
-def _export_images(run: Path, loaded: LoadedRun, folder: Path, evaluation: str, *, quiet: bool) -> None:
-    """Export a model of images."""
-    from arae_transfer.cli.train import read_images, sources_of_run
-    from arae_transfer.export.image_export import export_image_model
-
-    held_out = None
-    try:
-        held_out = next(iter(read_images(loaded.recipe, sources_of_run(run)).valid.values()))
-    except AraeError as error:
-        if not quiet:
-            report(f"the run's held-out images cannot be read: {error.message}", "checking with random ones.")
-    state = loaded.state
-    seen = state.step * loaded.recipe.training.batch_size * len(loaded.classes)
-    exported = export_image_model(
-        loaded.model,
-        loaded.recipe,
-        folder,
-        name=folder.name,
-        scores=state.scores,
-        training={"images": seen, "minutes": round(state.minutes, 1)},
-        evaluation=evaluation,
-        held_out=held_out,
-    )
-    if not quiet:
-        size = sum(exported.sizes.values()) / 1e6
-        typer.echo(
-            f"{exported.name}: {', '.join(exported.classes)}; {size:.1f} MB in {len(exported.sizes)} files, fp32; on "
-            f"{exported.images:,} images codes and probabilities differ from the model's by at most "
-            f"{exported.difference:.0e}",
-            err=True,
-        )
-
-
-def _describe(exported: ExportReport, weights: str) -> None:
-    parity = exported.parity
-    size = sum(exported.sizes.values()) / 1e6
-    typer.echo(
-        f"{exported.name}: {', '.join(exported.classes)}; {size:.1f} MB in {len(exported.sizes)} files", err=True
-    )
-    typer.echo(
-        f"{parity.identical:,} of {parity.compared:,} rewrites are the model's, token by token; "
-        f"{parity.near_ties:,} part at a near tie, {parity.different:,} differ",
-        err=True,
-    )
-    if parity.unrounded_identical < 1:
-        typer.echo(
-            f"{100 * (1 - parity.unrounded_identical):.1f} % of rewrites changed by rounding the weights to {weights}",
-            err=True,
-        )
-    for name, agreement, places in (
-        ("fp16", exported.half_agreement, "GPUs"),
-        ("int8", exported.agreement, "CPUs"),
-    ):
-        if agreement is not None:
-            _describe_variant(name, agreement, places, judged=len(exported.classes) > 1)
-
-
-def _describe_variant(name: str, agreement: Agreement, places: str, judged: bool) -> None:
-    style = f"{agreement.style_cost:.2f} points of style and " if judged else ""
-    typer.echo(
-        f"{name}: {100 * agreement.identical:.1f} % of rewrites are the model's, "
-        f"{100 * agreement.tokens:.1f} % of tokens; "
-        f"it costs {style}{agreement.self_bleu_cost:.2f} points of BLEU to the source, "
-        f"{f'and is used on {places}' if agreement.accepted else f'so that it is used only with --variant {name}'}",
-        err=True,
-    )
+        weights = ExportConfig.read(ExportLayout(folder).config).fp32.storage
+        typer.echo("\n".join(exported.describe(cast(Literal["fp16", "fp32"], weights))), err=True)
 
 
 def _read_report(path: Path) -> str:
     """Return a report of `arae evaluate --json` as Markdown."""
-    from arae_transfer.evaluation.image_report import is_image_report, render_image_markdown
     from arae_transfer.evaluation.report import render_markdown
+    from arae_transfer.paper.images.image_report import is_image_report, render_image_markdown
 
     try:
         results = json.loads(path.read_bytes())
@@ -334,63 +214,3 @@ def _read_lines(path: Path) -> list[str]:
         return path.read_text("utf-8", errors="replace").split("\n")
     except OSError as error:
         raise AraeError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _held_out_lines(run: Path, loaded: LoadedRun, *, quiet: bool) -> Sequence[str]:
-    """Return the held-out sentences of the run's corpus, the classes by turns; none where it is gone."""
-    try:
-        corpus = _read_part(RunLayout(run), loaded, "valid")
-    except AraeError as error:
-        if not quiet:
-            report(f"the run's held-out sentences cannot be read: {error.message}", "checking with random ones.")
-        return []
-    from arae_transfer.export.parity import by_turns
-
-    return by_turns(corpus)
-
-
-def _training_lines(run: Path, loaded: LoadedRun, *, quiet: bool) -> Mapping[str, Sequence[str]] | None:
-    """Return sentences that the run learned from, of each class; None where they are gone."""
-    from arae_transfer.corpus.tokenizing import sample_lines
-
-    try:
-        lines = _read_part(RunLayout(run), loaded, "train")
-    except AraeError as error:
-        if not quiet:
-            report(
-                f"the run's training sentences cannot be read: {error.message}",
-                "the export has no language models, by which candidates would be ranked, too.",
-            )
-        return None
-    return sample_lines(lines, _MOST_LEARNED, loaded.recipe.training.seed)
-
-
-def _read_part(layout: RunLayout, loaded: LoadedRun, part: str) -> LabelledLines:
-    from arae_transfer.corpus.reading import ReadingOptions, read_corpus
-
-    try:
-        sources = [str(source) for source in json.loads(layout.environment.read_text("utf-8"))["data"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AraeError(f"{layout.environment} does not say where they are") from error
-    data = loaded.recipe.data
-    options = ReadingOptions.of(loaded.recipe)
-    if sources and loaded.recipe.task == "classification":
-        from arae_transfer.corpus.labelled import read_examples
-
-        pairs = loaded.recipe.labels.pairs
-        examples = read_examples(sources, part, loaded.recipe.form, options, pairs=pairs, classes=loaded.classes)
-        return {str(place): lines for place, lines in enumerate(examples.sentences)}
-    if sources and loaded.recipe.task == "generation":
-        from arae_transfer.cli.train import read_generation_text
-
-        (lines,) = read_generation_text(loaded.recipe, sources, [part], lambda message: None)
-        return {name: list(own) for name, own in lines.items()}
-    if sources:
-        return read_corpus(sources, part, options, classes=loaded.classes).lines
-    if not data.builtin:  # sentences of another corpus would check less, and have other lengths
-        raise AraeError(f"{layout.environment} does not say where they are")
-    from arae_transfer.corpus.quickstart import write_corpus
-
-    with tempfile.TemporaryDirectory() as folder:
-        write_corpus(Path(folder))
-        return read_corpus([folder], part, options, classes=loaded.classes).lines

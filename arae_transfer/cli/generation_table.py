@@ -61,18 +61,21 @@ def generation_table(
     """
     from arae_transfer.cli.extras import require
     from arae_transfer.recipe import load_recipe
+    from arae_transfer.tasks import task_of
+    from arae_transfer.tasks.generation import GenerationTask
+    from arae_transfer.tasks.task import Reading
 
     resolved = load_recipe(find_recipe(recipe), settings or [])
-    if resolved.task != "generation":
+    task = task_of(resolved)
+    if not isinstance(task, GenerationTask):
         raise AraeError(f"the recipe {resolved.name} is no generation", 'its task must be "generation".')
     if resolved.adversary.weight == 0:
         raise AraeError(f"the recipe {resolved.name} trains no generator", "set adversary.weight above 0.")
     require("torch", "safetensors", "sacrebleu", extra="train", command="arae generation-table")
-    from arae_transfer.cli.train import data_sources, read_generation_text
-    from arae_transfer.cli.training_reporter import make_reporter
+    from arae_transfer.cli.training_reporter import make_reporter, reading_progress
     from arae_transfer.corpus.sources import absolute_source
-    from arae_transfer.diagnosis.coder import Coder
-    from arae_transfer.experiments.generation_table import (
+    from arae_transfer.paper.diagnosis.coder import Coder
+    from arae_transfer.paper.generation_table import (
         describe,
         measure_generators,
         sample_systems,
@@ -90,9 +93,10 @@ def generation_table(
 
     folder = output or Path("runs") / f"{resolved.name}-generation-table"
     others = [_read_samples(text) for text in further or []]
-    sources = data_sources(resolved, data, folder, False)
+    sources = data or []
+    task.require_data(resolved, sources)
     # All of it before hours of training: what is wrong with it is known now.
-    train, valid, test = read_generation_text(resolved, sources, ("train", "valid", "test"), say)
+    train, valid, test = task.read_splits(resolved, sources, ("train", "valid", "test"), Reading(say, reading_progress))
     corpus = TrainingData(train, valid, tuple(absolute_source(source) for source in sources))
     runs = train_generators(resolved, corpus, folder, lambda name: make_reporter(quiet), device=device)
     if runs is None:

@@ -91,7 +91,7 @@ def interpolate(
     if folder.image is not None:
         if json_lines:
             ctx.fail("Option '--json' has no place with a model of images: it writes a picture.")
-        from arae_transfer.cli.pictures import interpolate_picture
+        from arae_transfer.paper.images.picture_commands import interpolate_picture
 
         interpolate_picture(folder, first, second, steps, to, path, output, device, threads)
         return

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from arae_transfer.cli.command import report
-from arae_transfer.runtime.model_folder import FP16
+from arae_transfer.export_config import FP16
 
 if TYPE_CHECKING:
     from arae_transfer.runtime.decoding import DecodingOptions

@@ -29,7 +29,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.runtime.model_folder import ModelFolder
 
 if TYPE_CHECKING:
-    from arae_transfer.runtime.offsets import HasProperty
+    from arae_transfer.paper.offsets import HasProperty
 
 GROUPS = "Groups of sentences"
 # Of a group so small the mean is mostly chance.
@@ -145,8 +145,8 @@ def offset(
 
     with quick_start():
         from arae_transfer.cli.answers import open_answers
+        from arae_transfer.paper.offsets import Offset, Pool, encoded_pool, generated_pool, with_word
         from arae_transfer.runtime.code_space import CodeSpace
-        from arae_transfer.runtime.offsets import Offset, Pool, encoded_pool, generated_pool, with_word
         from arae_transfer.runtime.preparation import make_normalizer, one_line
         from arae_transfer.runtime.sessions import Sessions
         from arae_transfer.runtime.stream import LineReader

@@ -78,7 +78,7 @@ def sample(
     if folder is not None and folder.image is not None:
         if json_lines:
             ctx.fail("Option '--json' has no place with a model of images: it writes a picture.")
-        from arae_transfer.cli.pictures import sample_picture
+        from arae_transfer.paper.images.picture_commands import sample_picture
 
         sample_picture(folder, number, to, seed, output, device, threads)
         return

@@ -59,21 +59,23 @@ def semi_supervised(
     """
     from arae_transfer.cli.extras import require
     from arae_transfer.recipe import load_recipe
+    from arae_transfer.tasks import task_of
+    from arae_transfer.tasks.classification import ClassificationTask
 
     resolved = load_recipe(find_recipe(recipe), settings or [])
-    if resolved.task != "classification":
+    if not isinstance(task_of(resolved), ClassificationTask):
         raise AraeError(f"the recipe {resolved.name} is no classification", 'its task must be "classification".')
     wishes = [_number_of_labels(text) for text in labels or ["0.222", "0.108", "0.0525"]]
     require("torch", "safetensors", "sacrebleu", "scipy", extra="train", command="arae semi-supervised")
     from arae_transfer.cli.training_reporter import make_reporter
     from arae_transfer.corpus.labelled import read_examples, read_labelled_data
     from arae_transfer.corpus.reading import ReadingOptions
-    from arae_transfer.experiments.semi_supervision import Result, render, run_systems, summarize
+    from arae_transfer.paper.semi_supervision import Result, render, run_systems, summarize
     from arae_transfer.training.device import use_threads
 
     use_threads(threads)
     options = ReadingOptions.of(resolved)
-    pairs = resolved.labels.pairs
+    pairs = resolved.labels.sentence_pairs
     corpus = read_labelled_data(data, resolved.form, options, pairs=pairs, classes=resolved.data.classes)
     test = read_examples(data, "test", resolved.form, options, pairs=pairs, classes=corpus.classes)
     folder = output or Path("runs") / f"{resolved.name}-semi-supervised"

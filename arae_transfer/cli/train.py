@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,11 +16,8 @@ from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint, find_recipe, list_recipes, split_checkpoint
 
 if TYPE_CHECKING:
-    from arae_transfer.corpus.labelled import LabelledData
-    from arae_transfer.corpus.reading import LabelledLines
     from arae_transfer.recipe import Recipe
-    from arae_transfer.training.data import TrainingData
-    from arae_transfer.training.image_data import ImageData
+    from arae_transfer.tasks.task import DataSource
 
 DATA = "Data"
 RUN = "Run"
@@ -145,11 +141,15 @@ def train(
                 "give the folder of a training run, such as runs/RECIPE/NAME, or of an export.",
             )
         initial = initial.absolute()  # a run that is resumed elsewhere finds it again
+    from arae_transfer.tasks import task_of
+    from arae_transfer.tasks.task import Reading
+
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
     if not launched:
         # Said here, once: what is wrong with no need to train for it.
         run = _choose_run(recipe, runs, name, resume, settings or [])
-        _check_devices(_resolve_recipe(recipe, run, resume, settings or []), devices)
+        resolved = _resolve_recipe(recipe, run, resume, settings or [])
+        task_of(resolved).check_devices(resolved, devices)
 
     from arae_transfer.cli.extras import require
 
@@ -158,43 +158,36 @@ def train(
         from arae_transfer.cli.processes import own_command, run_processes
 
         raise typer.Exit(run_processes(devices, own_command()))
-    from arae_transfer.cli.training_reporter import make_reporter
-    from arae_transfer.corpus.labelled import LabelledData
-    from arae_transfer.training.classification import ClassificationTrainer
+    from arae_transfer.cli.training_reporter import make_reporter, reading_progress
     from arae_transfer.training.device import use_threads
     from arae_transfer.training.loop import Trainer
     from arae_transfer.training.processes import join_processes, leave_processes
+    from arae_transfer.training.run_data import sources_of_run
 
     processes = join_processes()
     if launched:
         run = processes.from_leader(lambda: _choose_run(recipe, runs, name, resume, settings or []))
     resolved = _resolve_recipe(recipe, run, resume, settings or [])
-    _check_devices(resolved, processes.size)
+    task = task_of(resolved)
+    task.check_devices(resolved, processes.size)
     use_threads(threads, processes)
     reporter = make_reporter(quiet or not processes.leads)
-    sources = data_sources(resolved, data, run, resume)
-    training_data: LabelledData | TrainingData | ImageData
-    if resolved.task == "classification":
-        training_data = _read_labelled_data(resolved, sources)
-    elif resolved.data.kind == "image":
-        training_data = read_images(resolved, sources)
-    else:
-        training_data = read_training_data(resolved, sources, reporter.message)
+    sources = data or (sources_of_run(run) if resume else [])
+    training_data = task.read(resolved, sources, Reading(reporter.message, reading_progress))
     if pairs:
         training_data = _with_pairs(resolved, training_data, pairs)
     with reporter:
-        start: dict[str, Any] = {
-            "device": device,
-            "resume": resume,
-            "initial": initial,
-            "initial_checkpoint": which,
-        }
-        trainer: Trainer
-        if isinstance(training_data, LabelledData):
-            trainer = ClassificationTrainer(resolved, training_data, run, reporter, **start)
-        else:
-            trainer = Trainer(resolved, training_data, run, reporter, processes=processes, **start)
-        outcome = trainer.train()
+        outcome = Trainer(
+            resolved,
+            training_data,
+            run,
+            reporter,
+            device=device,
+            resume=resume,
+            initial=initial,
+            initial_checkpoint=which,
+            processes=processes,
+        ).train()
     leave_processes()
     if not processes.leads:
         raise typer.Exit(0 if outcome.finished else 130)
@@ -203,31 +196,27 @@ def train(
         more = f" --devices {processes.size}" if processes.size > 1 else ""
         reporter.interrupted(outcome, f"arae train {shlex.quote(str(outcome.run))} --resume{more}")
         raise typer.Exit(130)
-    use = f"arae transfer --model exported/{resolved.name} --to {outcome.state.classes[-1]}"
-    if resolved.task == "classification":
-        use = f"arae classify --model exported/{resolved.name}"
-    elif resolved.task == "generation":
-        use = f"arae sample --model exported/{resolved.name} -n 20"
-    elif resolved.data.kind == "image":
-        use = f"arae sample --model exported/{resolved.name} -n 64 -o grid.png"
+    use = task.use_command(resolved.name, outcome.state.classes)
     reporter.finished(outcome, [f"arae export {outcome.run} -o exported/{resolved.name}", use])
 
 
-def _with_pairs(recipe: Recipe, data: LabelledData | TrainingData | ImageData, values: list[str]) -> TrainingData:
+def _with_pairs(recipe: Recipe, data: DataSource, values: list[str]) -> DataSource:
     """Return the data with the pairs of ``--pairs``.
 
     Raises:
         AraeError: The recipe does not learn from pairs, or they cannot be read.
     """
-    from arae_transfer.pairs.pair import read_given_pairs
+    from arae_transfer.parallel.examples import read_given_examples
+    from arae_transfer.tasks import task_of
     from arae_transfer.training.data import TrainingData
 
-    if not isinstance(data, TrainingData) or recipe.task != "rewriting" or recipe.training.schedule != "joint":
+    if not task_of(recipe).learns_from_parallel(recipe):
         raise AraeError(
             f"the recipe {recipe.name} does not learn from pairs",
             "leave --pairs out, or use a recipe that rewrites text in the joint schedule.",
         )
-    return replace(data, pairs=tuple(read_given_pairs(values, list(data.train))))
+    assert isinstance(data, TrainingData)
+    return replace(data, pairs=tuple(read_given_examples(values, list(data.train))))
 
 
 def _print_recipes() -> None:
@@ -305,132 +294,5 @@ def _resolve_recipe(recipe: str, run: Path, resumed: bool, settings: list[str]) 
                 "--set cannot change a run that is continued: its recipe is part of it",
                 "start a new run without --resume.",
             )
-        return load_recipe(RunLayout(run).recipe)
+        return load_recipe(RunLayout(run).recipe, recorded=True)
     return load_recipe(find_recipe(recipe), settings)
-
-
-def _check_devices(recipe: Recipe, devices: int) -> None:
-    """Refuse several processes for what trains in one.
-
-    Raises:
-        AraeError: Saying so.
-    """
-    if devices > 1 and (recipe.task == "classification" or recipe.data.kind == "image"):
-        what = "for images" if recipe.data.kind == "image" else "a classification"
-        raise AraeError(f"the recipe {recipe.name} is {what}, which trains on one device", "use --devices 1.")
-
-
-def data_sources(recipe: Recipe, data: list[str] | None, run: Path, resumed: bool) -> list[str]:
-    """Return what is read: what was given, or what a run that is continued was given; nothing: the recipe's own."""
-    data = data or (sources_of_run(run) if resumed else [])
-    if not data and not recipe.data.builtin and recipe.data.kind == "text":
-        forms = "--data CLASS=FILE for each class, a folder of SPLIT.CLASS.txt, a .csv, .tsv, .jsonl or .parquet."
-        if recipe.task == "generation":
-            forms = "--data FILE.txt, one sentence a line, or --data FOLDER with SNLI's files."
-        if recipe.labels.pairs:
-            forms = "--data FOLDER with SNLI's files: https://nlp.stanford.edu/projects/snli/snli_1.0.zip"
-        where = f" The data: {recipe.data_source}" if recipe.data_source else ""
-        raise AraeError(f"the recipe {recipe.name} needs data", f"give {forms}{where}")
-    return data
-
-
-def _read_labelled_data(recipe: Recipe, sources: list[str]) -> LabelledData:
-    from dataclasses import replace
-
-    from arae_transfer.corpus.labelled import read_labelled_data
-    from arae_transfer.corpus.reading import ReadingOptions
-    from arae_transfer.corpus.sources import absolute_source
-
-    options = ReadingOptions.of(recipe)
-    pairs, classes = recipe.labels.pairs, recipe.data.classes
-    found = read_labelled_data(sources, recipe.form, options, pairs=pairs, classes=classes)
-    return replace(found, sources=tuple(absolute_source(source) for source in sources))
-
-
-def read_training_data(recipe: Recipe, data: list[str], message: Callable[[str], None]) -> TrainingData:
-    """Read what a recipe learns from, or make the corpus that it brings."""
-    from dataclasses import replace
-
-    from arae_transfer.corpus.reading import ReadingOptions, is_large, read_corpus, stream_corpus
-    from arae_transfer.corpus.sources import absolute_source
-    from arae_transfer.training.data import TrainingData
-
-    if not data:
-        return _builtin_data()
-    options = replace(ReadingOptions.of(recipe), classes_key="data.classes")
-    from arae_transfer.cli.training_reporter import reading_progress
-
-    classes = recipe.data.classes or None
-    if recipe.task == "generation":
-        training_text, held_out_text = read_generation_text(recipe, data, ("train", "valid"), message)
-        return TrainingData(training_text, held_out_text, tuple(absolute_source(source) for source in data))
-    with reading_progress() as progress:
-        read = stream_corpus if is_large(data) else read_corpus
-        training = read(data, "train", options, classes=classes, progress=progress)
-        held_out = read_corpus(data, "valid", options, classes=training.classes)
-    for sentence in training.report.lines():
-        message(sentence)
-    return TrainingData(training.lines, held_out.lines, tuple(absolute_source(source) for source in data))
-
-
-def read_generation_text(
-    recipe: Recipe, data: list[str], splits: Sequence[str], message: Callable[[str], None]
-) -> list[LabelledLines]:
-    """Read splits of the one kind of text that a generation learns, each as lines under the name of its class."""
-    from dataclasses import replace
-
-    from arae_transfer.cli.training_reporter import reading_progress
-    from arae_transfer.corpus.one_kind import read_one_kind
-    from arae_transfer.corpus.reading import ReadingOptions
-
-    options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
-    options = replace(options, minimum_classes=1)
-    found = []
-    for split in splits:
-        with reading_progress() as progress:
-            text = read_one_kind(
-                data, split, recipe.form, options, classes=recipe.data.classes or None, progress=progress
-            )
-        for sentence in text.messages:
-            message(sentence)
-        found.append(text.lines)
-    return found
-
-
-def sources_of_run(run: Path) -> list[str]:
-    """Return the data that a run was begun with; none where it does not say."""
-    try:
-        environment = json.loads(RunLayout(run).environment.read_text("utf-8"))
-        return [str(source) for source in environment.get("data", [])]
-    except (OSError, ValueError, AttributeError):
-        return []
-
-
-def read_images(recipe: Recipe, data: list[str]) -> ImageData:
-    """Read the training images and the held-out ones that ``--data`` names.
-
-    Raises:
-        AraeError: There are none, or they cannot be used.
-    """
-    from arae_transfer.corpus.images import image_sources, read_split
-    from arae_transfer.training.image_data import ImageData
-
-    if not data:
-        raise AraeError(
-            f"the recipe {recipe.name} needs images",
-            "give --data FOLDER, which holds train-images-idx3-ubyte.gz, or --data CLASS=FOLDER for each class.",
-        )
-    sources = image_sources(data)
-    train, valid = (
-        {source.name: read_split(source, split, recipe.image)[0] for source in sources} for split in ("train", "valid")
-    )
-    # Relative folders would not be found when the run is continued from elsewhere.
-    return ImageData(train, valid, tuple(f"{source.name}={source.folder.absolute()}" for source in sources))
-
-
-def _builtin_data() -> TrainingData:
-    from arae_transfer.corpus.quickstart import make_sentences
-    from arae_transfer.training.data import TrainingData
-
-    sentences = make_sentences()
-    return TrainingData(sentences["train"], sentences["valid"])

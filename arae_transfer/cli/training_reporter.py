@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from arae_transfer.training.reporter import Progress
     from arae_transfer.training.validation import ValidationReport
 
-# The players' figures in the order of the table: key, title.
+# The networks' figures in the order of the table: key, title.
 FIGURES = (
     ("reconstruction", "reconstruction"),
     ("pairs", "pairs"),
@@ -112,7 +112,7 @@ class PlainReporter:
 
 
 class LiveReporter(PlainReporter):
-    """A live view: a bar, every player's figures, the latest probe sentences."""
+    """A live view: a bar, every network's figures, the latest probe sentences."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(quiet=False)

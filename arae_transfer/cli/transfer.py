@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from arae_transfer.cli.leaving import leave_at_once
+from arae_transfer.cli.command import exit_without_cleanup
 from arae_transfer.cli.messages import Messages
 from arae_transfer.cli.options import (
     INPUT_AND_OUTPUT,
@@ -291,7 +291,7 @@ def transfer(
                 messages.count(chunk, rewrites)
                 advance(sum(line.size for line in chunk))
     messages.finished(class_name, options)
-    leave_at_once()
+    exit_without_cleanup()
 
 
 def _decoding_options(

@@ -79,9 +79,13 @@ def transfer_table(
     """
     from arae_transfer.cli.extras import require
     from arae_transfer.recipe import load_recipe
+    from arae_transfer.tasks import task_of
+    from arae_transfer.tasks.rewriting import RewritingTask
+    from arae_transfer.tasks.task import Reading
 
     resolved = load_recipe(find_recipe(recipe), settings or [])
-    if resolved.task != "rewriting" or resolved.data.kind != "text":
+    task = task_of(resolved)
+    if not isinstance(task, RewritingTask):
         raise AraeError(
             f"the recipe {resolved.name} does not rewrite text", "use a recipe like yelp-sentiment/paper-short."
         )
@@ -90,18 +94,17 @@ def transfer_table(
             f"the recipe {resolved.name} is that of a plain autoencoder: nothing to compare",
             "set adversary.weight and attribute.weight above 0.",
         )
-    if resolved.pairs.sentences > 0 or resolved.cycle.weight > 0:
+    if resolved.parallel.sentences > 0 or resolved.cycle.weight > 0:
         raise AraeError(
             f"the recipe {resolved.name} teaches rewriting by pairs or a cycle, which a plain autoencoder has not",
-            "use a recipe like yelp-sentiment/paper-short, or set pairs.sentences=0 and cycle.weight=0.",
+            "use a recipe like yelp-sentiment/paper-short, or set parallel.sentences=0 and cycle.weight=0.",
         )
     wishes = list(dict.fromkeys(weights or [resolved.attribute.weight, 10 * resolved.attribute.weight]))
     require("torch", "safetensors", "sacrebleu", "sklearn", extra="train", command="arae transfer-table")
-    from arae_transfer.cli.train import data_sources, read_training_data
-    from arae_transfer.cli.training_reporter import make_reporter
+    from arae_transfer.cli.training_reporter import make_reporter, reading_progress
     from arae_transfer.corpus.reading import ReadingOptions
     from arae_transfer.evaluation.real_text import make_builtin_text, read_evaluated_split, read_unseen_text
-    from arae_transfer.experiments.transfer_table import make_systems, measure_trainings, render, train_systems
+    from arae_transfer.paper.transfer_table import make_systems, measure_trainings, render, train_systems
     from arae_transfer.training.device import use_threads
 
     use_threads(threads)
@@ -112,7 +115,7 @@ def transfer_table(
 
     folder = output or Path("runs") / f"{resolved.name}-transfer-table"
     # Read before hours of training: what is wrong with it is known now.
-    corpus = read_training_data(resolved, data_sources(resolved, data, folder, False), say)
+    corpus = task.read(resolved, data or [], Reading(say, reading_progress))
     if data:
         options = ReadingOptions.of(resolved)
         source, _ = read_evaluated_split(data, split, None, options)

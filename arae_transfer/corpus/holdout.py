@@ -42,7 +42,7 @@ class HeldOutSize:
         return min(wished, max(texts // 10, 1), texts)
 
 
-def part_of(sentence: str, parts: int) -> int:
+def cross_fitting_fold(sentence: str, parts: int) -> int:
     """Return the part, from 0, that a sentence belongs to where each part is judged by what learns from the others.
 
     It is the same wherever the sentence stands, so that none is judged by what has seen it.

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from arae_transfer.linear_classifier import LinearClassifier
+from arae_transfer.parallel.linear_classifier import LinearClassifier
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from arae_transfer.corpus.reading import ReadingOptions
-from arae_transfer.diagnosis.coder import Coder
 from arae_transfer.errors import AraeError
 from arae_transfer.evaluation.outputs import Outputs, all_directions
 from arae_transfer.evaluation.real_text import LabelledText
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint, expanded, split_checkpoint
+from arae_transfer.paper.diagnosis.coder import Coder
 from arae_transfer.recipe import load_recipe
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.rewriter import SECOND_BEAM, Rewriter
+from arae_transfer.tasks import task_of
 from arae_transfer.text import TextFormat
 from arae_transfer.training.checkpoint import LoadedRun, load_run
 
@@ -47,13 +47,8 @@ class RunCheckpoint:
         Raises:
             AraeError: It is missing or damaged, or does not rewrite text.
         """
-        recipe = load_recipe(RunLayout(self.run).recipe)
-        if recipe.data.kind == "image":
-            raise AraeError(f"{self.run} is a run on images", "export it with `arae export`, and evaluate that.")
-        if recipe.task != "rewriting":
-            raise AraeError(
-                f"{self.run} is a {recipe.task}, which rewrites nothing", "give a run of a recipe that rewrites."
-            )
+        recipe = load_recipe(RunLayout(self.run).recipe, recorded=True)
+        task_of(recipe).require_rewriting(str(self.run))
         return load_run(self.run, self.which)
 
 
@@ -113,7 +108,7 @@ def reading_options(
         form = (
             TextFormat(**model.form)
             if isinstance(model, ModelFolder)
-            else load_recipe(RunLayout(model.run).recipe).form
+            else load_recipe(RunLayout(model.run).recipe, recorded=True).form
         )
     return ReadingOptions(
         text_column=text_column or str(keys.get("text_column", "text")),
@@ -125,11 +120,8 @@ def reading_options(
 def _data_keys(system: ModelFolder | RunCheckpoint) -> Mapping[str, Any]:
     """Return the section [data] of the recipe that a model was trained by; nothing where it has none."""
     if isinstance(system, RunCheckpoint):
-        return asdict(load_recipe(RunLayout(system.run).recipe).data)
-    try:
-        keys = json.loads(ExportLayout(system.root).config.read_bytes())["recipe"]["data"]
-    except (KeyError, TypeError):
-        return {}
+        return asdict(load_recipe(RunLayout(system.run).recipe, recorded=True).data)
+    keys = system.config.recipe.get("data")
     return keys if isinstance(keys, dict) else {}
 
 

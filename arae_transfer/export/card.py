@@ -6,11 +6,12 @@ import json
 import re
 import shlex
 import textwrap
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from arae_transfer.runtime.model_folder import GENERATION
+from arae_transfer.export_config import ExportConfig
 
 # Between these marks stands the evaluation; `arae export --scores` fills it, and other tools may replace it.
 EVALUATION_BEGIN = "<!-- evaluation: begin -->"
@@ -32,63 +33,95 @@ _CODES = {
     "superposed": "one vector, in which those of all tokens lie over each other",
     "sequence": "one vector per token, which the decoders attend to",
 }
+_NEEDS = "The graphs run in onnxruntime and need no PyTorch."
 # Of a model of one kind of text.
 _GENERATION_SCORES = {**_SCORES, "score": "1,000 over `reverse_perplexity`; it chose the checkpoint"}
 
 
 @dataclass(frozen=True)
-class Card:
-    """What a card is made of.
+class Card(ABC):
+    """The card of one model, and what it is made of.
 
     Attributes:
         config: The content of the model's ``config.json``.
-        sizes: The bytes of each file, by file name.
         description: What the model is for.
         data_source: Where its data come from and under which terms.
         evaluation: The report of an evaluation as Markdown; empty: none was made.
         languages: The language codes of its text.
     """
 
-    config: Mapping[str, Any]
-    sizes: Mapping[str, int]
+    tag: ClassVar[str]
+
+    config: ExportConfig
     description: str
     data_source: str
     evaluation: str = ""
     languages: Sequence[str] = ()
 
+    @abstractmethod
+    def sections(self) -> list[str]:
+        """Return what stands below the title and the description."""
 
-def render_card(card: Card) -> str:
-    """Return the card's text. It names no path of the machine that it was made on."""
-    config = card.config
-    generates = config.get("task") == GENERATION
-    sections = [
-        _front_matter(card, "text-generation" if generates else "text-style-transfer"),
-        f"# {_plain(config['name'])}\n",
-        *([_paragraph(card.description)] if card.description else []),
-        _paragraph(
-            "An adversarially regularized autoencoder (Zhao et al., 2018) "
-            + (
-                "of one kind of text: its generator makes codes out of noise, its decoder writes them as sentences, "
-                "its encoder finds the code of a sentence. "
-                if generates
-                else "that rewrites a line of text to one of the classes below and keeps what the line is about. It "
-                "learned from unpaired text. "
-            )
-            + "The graphs run in onnxruntime and need no PyTorch."
-        ),
-        _generation_usage(config) if generates else _usage(config),
-        *([] if generates else [_classes(config)]),
-        _data(card),
-        _sizes(card),
-        _training(config),
-        _evaluation(card.evaluation),
-        _parity(config),
-        *([] if generates else [_limits(config)]),
-    ]
-    return "\n".join(sections)
+    def render(self) -> str:
+        """Return the card's text. It names no path of the machine that it was made on."""
+        description = [paragraph(self.description)] if self.description else []
+        head = [_front_matter(self, self.tag), f"# {plain(self.config.name)}\n", *description]
+        return "\n".join([*head, *self.sections()])
 
 
-def _front_matter(card: Card, task: str = "text-style-transfer") -> str:
+class RewritingCard(Card):
+    """The card of a model that rewrites."""
+
+    tag = "text-style-transfer"
+
+    def sections(self) -> list[str]:
+        """Return how to use it, what it is of, how it was trained, and where it ends."""
+        config = self.config
+        return [
+            paragraph(
+                "An adversarially regularized autoencoder (Zhao et al., 2018) that rewrites a line of text to one of "
+                "the classes below and keeps what the line is about. It learned from unpaired text. " + _NEEDS
+            ),
+            _usage(config),
+            _classes(config),
+            data_section(self),
+            _sizes(self),
+            _training(
+                config,
+                "Validation scores, on held-out sentences while training. The judge of style is the training's own, so "
+                "read them as optimistic:",
+                _SCORES,
+            ),
+            evaluation_section(self.evaluation),
+            _parity(config),
+            _limits(config),
+        ]
+
+
+class GenerationCard(Card):
+    """The card of a model that writes one kind of text."""
+
+    tag = "text-generation"
+
+    def sections(self) -> list[str]:
+        """Return how to use it, what it is of, and how it was trained."""
+        config = self.config
+        return [
+            paragraph(
+                "An adversarially regularized autoencoder (Zhao et al., 2018) of one kind of text: its generator makes "
+                "codes out of noise, its decoder writes them as sentences, its encoder finds the code of a sentence. "
+                + _NEEDS
+            ),
+            _generation_usage(config),
+            data_section(self),
+            _sizes(self),
+            _training(config, "Validation scores, on held-out sentences while training:", _GENERATION_SCORES),
+            evaluation_section(self.evaluation),
+            _parity(config),
+        ]
+
+
+def _front_matter(card: Card, task: str) -> str:
     # A JSON string is a YAML string.
     source = card.data_source or "not stated: the recipe names no source of its data"
     lines = ["---", "license: other", f"license_details: {json.dumps(source, ensure_ascii=False)}"]
@@ -104,8 +137,8 @@ def _front_matter(card: Card, task: str = "text-style-transfer") -> str:
     return "\n".join(lines)
 
 
-def _usage(config: Mapping[str, Any]) -> str:
-    name, target = config["name"], config["classes"][-1]
+def _usage(config: ExportConfig) -> str:
+    name, target = config.name, config.classes[-1]
     return f"""## Use
 
 ```console
@@ -124,9 +157,9 @@ print(list(rewriter.transfer(["a sentence"], to={_literal(target)})))
 """
 
 
-def _generation_usage(config: Mapping[str, Any]) -> str:
-    name = shlex.quote(config["name"])
-    sample = f"$ arae sample --model {name} -n 20\n" if config["generator"] is not None else ""
+def _generation_usage(config: ExportConfig) -> str:
+    name = shlex.quote(config.name)
+    sample = f"$ arae sample --model {name} -n 20\n" if config.generator is not None else ""
     return f"""## Use
 
 ```console
@@ -138,29 +171,28 @@ $ pip install arae-transfer
 """
 
 
-def _classes(config: Mapping[str, Any]) -> str:
-    rows = [(label, config["decoders"][label]) for label in config["classes"]]
-    return f"## Classes\n\n{_table(('class (`--to`)', 'decoder'), rows)}"
+def _classes(config: ExportConfig) -> str:
+    rows = [(label, config.fp32.decoders[label]) for label in config.classes]
+    return f"## Classes\n\n{markdown_table(('class (`--to`)', 'decoder'), rows)}"
 
 
-def _data(card: Card) -> str:
+def data_section(card: Card) -> str:
+    """Say where the data come from and under which terms."""
     source = card.data_source or "The recipe does not say where the data come from, nor under which terms."
     terms = "The terms of the data may bind the weights too. The software is under its own licence."
-    return f"## Data and terms\n\n{_paragraph(source)}\n{_paragraph(terms)}"
+    return f"## Data and terms\n\n{paragraph(source)}\n{paragraph(terms)}"
 
 
 def _sizes(card: Card) -> str:
-    sizes, stored = card.config["sizes"], card.config["variants"]["fp32"]
+    sizes, stored = card.config.sizes, card.config.fp32
     code = _CODES[sizes["code"]]
     directions = "both directions" if sizes["bidirectional"] else "one direction"
-    rows = [(name, f"{size / 1e6:.2f} MB") for name, size in card.sizes.items()]
-    rows.append(("together", f"{sum(card.sizes.values()) / 1e6:.2f} MB"))
     text = (
         f"{sizes['parameters']:,} parameters in encoder and decoders; {sizes['vocabulary']:,} pieces; embeddings of "
         f"{sizes['embedding']}, LSTM states of {sizes['hidden']}; {_number(sizes['encoder_layers'], 'encoder layer')}, "
         f"reading in {directions}; {_number(sizes['decoder_layers'], 'layer')} in each decoder. The code is {code}, of "
-        f"{sizes['code_size']} dimensions. Matrices are stored as {stored['weights']}; arithmetic is "
-        f"{stored['arithmetic']}."
+        f"{sizes['code_size']} dimensions. Matrices are stored as {stored.storage}; arithmetic is "
+        "fp32."
     )
     for name, what, place in (
         ("int8", "hold the same model with matrix products in 8-bit integers", "CPU"),
@@ -170,81 +202,102 @@ def _sizes(card: Card) -> str:
             "GPU",
         ),
     ):
-        variant = card.config["variants"].get(name)
-        if variant is None:
+        variant = card.config.variants.get(name)
+        if variant is None or variant.agreement is None:
             continue
-        agreement = variant["agreement"]
-        style = f"style by the training's own judge is {-agreement['style_cost']:+.2f} points, "
+        agreement = variant.agreement
         text += (
             f" The `{name}` files {what}: on the sentences of the "
             f"parity check {100 * agreement['identical']:.1f} % of the rewrites are the trained model's, token by "
-            f"token, {'' if card.config['scorer'] is None else style}BLEU to the source is "
-            f"{-agreement['self_bleu_cost']:+.2f}. "
-            + (
-                f"They are what runs on a {place}."
-                if variant["accepted"]
-                else f"They run with `--variant {name}` only."
-            )
+            f"token; {_changes(agreement, judged=card.config.scorer is not None)}. "
+            + (f"They are what runs on a {place}." if variant.accepted else f"They run with `--variant {name}` only.")
         )
-    if card.config["scorer"] is not None:
+    if card.config.scorer is not None:
         text += (
             " `candidates.*` search or draw several rewrites with the weights of the decoders' files; `scorer.onnx` "
             "is the training's own judge of style, by which they are ranked."
         )
-    if card.config.get("language_models"):
+    if card.config.language_models:
         text += (
             " `language.*.npz` are 3-gram models of each class's text; a candidate that they find less likely than the "
             "source is ranked lower."
         )
-    shortlist = card.config.get("shortlist") or {}
+    shortlist = card.config.shortlist or {}
     if shortlist.get("accepted"):
         agreement = shortlist["agreement"]
         text += (
             f" A decoder chooses among up to {shortlist['tokens']} tokens that its class likes and those of the "
-            f"source, not among all: {100 * agreement['identical']:.1f} % of the rewrites are the same, style by the "
-            f"training's own judge is {-agreement['style_cost']:+.2f} points, BLEU to the source is "
-            f"{-agreement['self_bleu_cost']:+.2f}."
+            f"source, not among all: {100 * agreement['identical']:.1f} % of the rewrites are the same; "
+            f"{_changes(agreement, judged=True)}."
         )
-    if card.config.get("beam", 1) > 1:
+    if card.config.beam > 1:
         text += (
-            f" Where nobody says otherwise, the best of a beam of {card.config['beam']} candidates is the answer; "
+            f" Where nobody says otherwise, the best of a beam of {card.config.beam} candidates is the answer; "
             "`--beam 1` writes one, greedily, and is faster."
         )
-    return f"## Sizes\n\n{_paragraph(text)}\n{_table(('file', 'size'), rows)}"
+    return f"## Sizes\n\n{paragraph(text)}\n{size_table(card.config)}"
 
 
-def _training(config: Mapping[str, Any]) -> str:
-    training = config["training"]
-    facts = []
-    if "sentences" in training:
-        facts.append(f"{training['sentences']:,} sentences seen")
-    if "minutes" in training:
-        facts.append(f"{training['minutes']:,.0f} minutes")
-    text = f"{', '.join(facts)}. " if facts else ""
-    parts = ["## Training\n", _paragraph(f"{text}The resolved recipe is in `config.json`.")]
-    scores = {name: value for name, value in config["scores"].items() if isinstance(value, int | float)}
+def _training(config: ExportConfig, note: str, meanings: Mapping[str, str]) -> str:
+    facts = training_facts(config.training)
+    text = f"{facts}. " if facts else ""
+    parts = ["## Training\n", paragraph(f"{text}The resolved recipe is in `config.json`.")]
+    scores = {name: value for name, value in config.scores.items() if isinstance(value, int | float)}
     if scores:
-        generates = config.get("task") == GENERATION
-        meanings = _GENERATION_SCORES if generates else _SCORES
-        note = "Validation scores, on held-out sentences while training"
-        if generates:
-            note += ":"
-        else:
-            note += ". The judge of style is the training's own, so read them as optimistic:"
-        rows = [(name, _figure(scores[name]), meanings.get(name, "")) for name in _ordered(scores)]
-        parts += [_paragraph(note), _table(("score", "value", "meaning"), rows)]
+        rows = [(name, figure(scores[name]), meanings.get(name, "")) for name in _ordered(scores)]
+        parts += [paragraph(note), markdown_table(("score", "value", "meaning"), rows)]
     return "\n".join(parts)
 
 
-def _evaluation(report: str) -> str:
+def training_facts(training: Mapping[str, Any]) -> str:
+    """Say what a training took, all of its runs together; nothing where nobody knows."""
+    noun = next((noun for noun in ("sentences", "images") if noun in training), None)
+    facts = []
+    if noun is not None:
+        facts.append(f"{training[noun]:,} {noun} seen")
+    if "minutes" in training:
+        facts.append(f"{training['minutes']:,.0f} minutes")
+    if not facts:
+        return ""
+    text = ", ".join(facts)
+    runs = training.get("runs", 1)
+    if runs > 1:
+        text += f", in {runs} runs of which each went on from the one before"
+    return text if training.get("complete", True) else f"at least {text}: an earlier run is gone"
+
+
+def size_table(config: ExportConfig) -> str:
+    """Return the sizes of a model's files as a table."""
+    sizes = {name: record.size for name, record in config.files.items()}
+    rows = [(name, f"{size / 1e6:.2f} MB") for name, size in sizes.items()]
+    return markdown_table(("file", "size"), [*rows, ("together", f"{sum(sizes.values()) / 1e6:.2f} MB")])
+
+
+def _changes(agreement: Mapping[str, Any], *, judged: bool) -> str:
+    """Say what other graphs change in rewrites."""
+    bleu = f"BLEU to the source changes by {_difference(-agreement['self_bleu_cost'])}"
+    if not judged:
+        return bleu
+    style = _difference(-agreement["style_cost"])
+    return f"style by the training's own judge changes by {style} points, {bleu}"
+
+
+def _difference(value: float) -> str:
+    """Write a difference with its sign; one that rounds to nothing has none."""
+    text = f"{value:+.2f}"
+    return text if float(text) else "0.00"
+
+
+def evaluation_section(report: str) -> str:
+    """Put the report of an evaluation between its marks."""
     content = _without_folders(report).strip() or (
         "Not evaluated yet: `arae evaluate --json` writes a report, `arae export --scores` puts it here."
     )
     return f"## Evaluation\n\n{EVALUATION_BEGIN}\n\n{content}\n\n{EVALUATION_END}\n"
 
 
-def _parity(config: Mapping[str, Any]) -> str:
-    parity = config["parity"]
+def _parity(config: ExportConfig) -> str:
+    parity = config.parity
     text = (
         f"Before this folder was written, {parity['probe_lines']:,} held-out sentences and "
         f"{parity['random_lines']:,} random sequences went through these files (onnxruntime {parity['onnxruntime']}, "
@@ -255,11 +308,11 @@ def _parity(config: Mapping[str, Any]) -> str:
         f"weights to what the files store leaves {100 * parity['unrounded_identical']:.1f} % of the rewrites as they "
         "were."
     )
-    return f"## Parity\n\n{_paragraph(text)}"
+    return f"## Parity\n\n{paragraph(text)}"
 
 
-def _limits(config: Mapping[str, Any]) -> str:
-    form = config["form"]
+def _limits(config: ExportConfig) -> str:
+    form = config.form
     traits = []
     if form.get("lower_case"):
         traits.append("in lower case")
@@ -268,7 +321,7 @@ def _limits(config: Mapping[str, Any]) -> str:
     if form.get("number"):
         traits.append(f"with `{form['number']}` for numbers")
     items = [
-        f"It rewrites one sentence at a time, of up to {config['maximum_tokens'] - 1} tokens; longer lines are cut "
+        f"It rewrites one sentence at a time, of up to {config.maximum_tokens - 1} tokens; longer lines are cut "
         "there, and counted.",
         "It knows the subjects and the language of its training text. Elsewhere it answers too, but not well.",
         "It changes what a sentence claims. It may drop or invent details, and may leave a sentence in its old style.",
@@ -288,7 +341,8 @@ def _without_folders(text: str) -> str:
     return re.sub(r"(?<![\w./\\])(?:[A-Za-z]:\\|/)(?:[^\s/\\|:]+[/\\])+", "", text)
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
+    """Write a score."""
     return f"{value:.2f}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value).lower()
 
 
@@ -304,73 +358,17 @@ def _literal(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Join a text into one line, so that it cannot end its paragraph."""
     return re.sub(r"\s+", " ", text).strip()
 
 
-def _paragraph(text: str) -> str:
+def paragraph(text: str) -> str:
     """Break a text into lines of a readable length."""
-    return textwrap.fill(_plain(text), 110, break_long_words=False, break_on_hyphens=False) + "\n"
+    return textwrap.fill(plain(text), 110, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *([_plain(cell).replace("|", r"\|") for cell in row] for row in rows)]
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as Markdown."""
+    lines = [head, ["---"] * len(head), *([plain(cell).replace("|", r"\|") for cell in row] for row in rows)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-_IMAGE_SCORES = {
-    "nll": "negative log-likelihood of reconstruction, nats per image",
-    "pixels": "% of pixels whose most likely level is theirs",
-    "code_distance": "Fréchet distance between held-out and generated codes; 0 is the least, 4 the most",
-    "score": "geometric mean of `pixels` and the closeness of the codes; it chose the checkpoint",
-}
-
-
-def render_image_card(card: Card) -> str:
-    """Return the card of an image model. It names no path of the machine that it was made on."""
-    config = card.config
-    image, sizes, parity = config["image"], config["sizes"], config["parity"]
-    generated = config["generator"] is not None
-    name = shlex.quote(config["name"])
-    rows = [(file, f"{size / 1e6:.2f} MB") for file, size in card.sizes.items()]
-    rows.append(("together", f"{sum(card.sizes.values()) / 1e6:.2f} MB"))
-    use = [f"$ arae sample --model {name} -n 64 -o grid.png"] if generated else []
-    use.append(f"$ arae interpolate --model {name} FILE:0 FILE:1 -o path.png")
-    facts = ", ".join(f"{key} {value:g}" for key, value in config["training"].items() if isinstance(value, int | float))
-    scores = [
-        (key, _figure(value), _IMAGE_SCORES.get(key, ""))
-        for key, value in config["scores"].items()
-        if isinstance(value, int | float)
-    ]
-    layers = f"{sizes['encoder_layers']} units to the code, {sizes['decoder_layers']} back"
-    return "\n".join(
-        [
-            _front_matter(card, "image-generation"),
-            f"# {_plain(config['name'])}\n",
-            *([_paragraph(card.description)] if card.description else []),
-            _paragraph(
-                f"An adversarially regularized autoencoder (Zhao et al., 2018) of images of {image['height']} x "
-                f"{image['width']} pixels in {image['levels']} levels of brightness. The graphs run in onnxruntime and "
-                "need no PyTorch."
-            ),
-            "## Use\n\n```console\n$ pip install arae-transfer\n" + "\n".join(use) + "\n```\n",
-            _data(card),
-            "## Sizes\n",
-            _paragraph(
-                f"{sizes['parameters']:,} parameters in encoder and decoders; {layers}; a code of {sizes['code_size']} "
-                "dimensions. Weights and arithmetic are fp32."
-            ),
-            _table(("file", "size"), rows),
-            "## Training\n",
-            _paragraph(f"{facts}. The resolved recipe is in `config.json`."),
-            _table(("score", "value", "meaning"), scores),
-            _evaluation(card.evaluation),
-            "## Parity\n",
-            _paragraph(
-                f"Before this folder was written, {parity['images']:,} images went through these files (onnxruntime "
-                f"{parity['onnxruntime']}, CPU) and through the trained model (torch {parity['torch']}); codes and "
-                f"probabilities differ by at most {parity['difference']:.1g}."
-            ),
-        ]
-    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -17,18 +15,27 @@ import torch
 
 import arae_transfer
 from arae_transfer.errors import AraeError
+from arae_transfer.export.card import Card, data_section, paragraph, training_facts
 from arae_transfer.export.classifier_graph import build_classifier
 from arae_transfer.export.encoder_graph import build_encoder
-from arae_transfer.export.export import check_destination, portable_recipe, put_in_place
+from arae_transfer.export.export import check_destination, portable_recipe, put_in_place, records_of
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
 from arae_transfer.export.parity import BATCH_SIZES, probe_rows
-from arae_transfer.export.weights import storable
+from arae_transfer.export.weights import round_weights_for_storage
+from arae_transfer.export_config import (
+    CLASSIFICATION,
+    FORMAT,
+    FORMAT_VERSION,
+    FP32,
+    Classifier,
+    ExportConfig,
+    Variant,
+)
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.model.code_space import CodeClassifier
 from arae_transfer.recipe import Recipe
 from arae_transfer.runtime.batching import pad
-from arae_transfer.runtime.model_folder import CLASSIFICATION, FORMAT, FORMAT_VERSION
 from arae_transfer.tokenizer import SPECIAL_IDS, Tokenizer
 
 GREATEST_DIFFERENCE = 1e-4
@@ -41,15 +48,24 @@ class ClassifierExport:
 
     Attributes:
         folder: The exported model.
+        classes: Its classes in order.
         sizes: The bytes of each file, by file name.
         compared: Examples compared with the trained model.
         difference: The greatest absolute difference of a probability.
     """
 
     folder: Path
+    classes: tuple[str, ...]
     sizes: Mapping[str, int]
     compared: int
     difference: float
+
+    def describe(self) -> list[str]:
+        """Return what a person should know of the export, in lines."""
+        return [
+            f"{self.folder.name}: {', '.join(self.classes)}; {sum(self.sizes.values()) / 1e6:.1f} MB; probabilities of "
+            f"{self.compared:,} probes are the model's up to {self.difference:.0e}"
+        ]
 
 
 def export_classifier(
@@ -83,7 +99,7 @@ def export_classifier(
     """
     destination = Path(os.path.abspath(destination))  # noqa: PTH100 -- unlike resolve(), this keeps symbolic links
     check_destination(destination)
-    stored = storable(model, weights)
+    stored = round_weights_for_storage(model, weights)
     assert isinstance(stored.classifier, CodeClassifier)
     layout = ExportLayout(destination)
     metadata = {
@@ -92,7 +108,7 @@ def export_classifier(
         "name": name,
         "arae_version": arae_transfer.__version__,
     }
-    pairs = recipe.labels.pairs
+    pairs = recipe.labels.sentence_pairs
     encoder = build_encoder(stored.encoder, metadata | {"part": "encoder"}, weights).SerializeToString()
     classifier = build_classifier(
         stored.classifier, recipe.model.code_size, pairs, metadata | {"part": "classifier"}
@@ -105,35 +121,29 @@ def export_classifier(
         )
     contents = {layout.encoder.name: encoder, layout.classifier.name: classifier}
     contents[layout.tokenizer.name] = tokenizer.serialized
-    config = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "task": CLASSIFICATION,
-        "name": name,
-        "arae_version": metadata["arae_version"],
-        "classes": list(stored.classes),
-        "special_ids": SPECIAL_IDS,
-        "maximum_tokens": recipe.data.maximum_tokens,
-        "form": asdict(recipe.form),
-        "encoder": layout.encoder.name,
-        "classifier": {"file": layout.classifier.name, "pairs": pairs},
-        "tokenizer": layout.tokenizer.name,
-        "files": {
-            file: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-            for file, content in contents.items()
-        },
-        "variants": {"fp32": {"arithmetic": "fp32", "weights": weights}},
-        "onnx": {"opset": OPSET, "ir_version": IR_VERSION},
-        "parity": {"compared": len(rows), "difference": difference},
-        "scores": dict(scores or {}),
-        "training": dict(training or {}),
-        "recipe": portable_recipe(recipe),
-    }
+    config = ExportConfig(
+        name=name,
+        classes=stored.classes,
+        task=CLASSIFICATION,
+        variants={FP32: Variant(layout.encoder.name, storage=weights)},
+        files=records_of(contents),
+        maximum_tokens=recipe.data.maximum_tokens,
+        form=asdict(recipe.form),
+        tokenizer=layout.tokenizer.name,
+        classifier=Classifier(layout.classifier.name, pairs),
+        arae_version=metadata["arae_version"],
+        special_ids=SPECIAL_IDS,
+        onnx={"opset": OPSET, "ir_version": IR_VERSION},
+        parity={"compared": len(rows), "difference": difference},
+        scores=dict(scores or {}),
+        training=dict(training or {}),
+        recipe=portable_recipe(recipe),
+    )
     sizes = {file: len(content) for file, content in contents.items()}
-    contents[layout.config.name] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
-    contents[layout.card.name] = _card(config, recipe).encode()
+    contents[layout.config.name] = config.to_json()
+    contents[layout.card.name] = ClassificationCard(config, recipe.description, recipe.data_source).render().encode()
     put_in_place(contents, destination)
-    return ClassifierExport(destination, sizes, len(rows), difference)
+    return ClassifierExport(destination, stored.classes, sizes, len(rows), difference)
 
 
 @torch.no_grad()
@@ -160,47 +170,32 @@ def _difference(model: ARAE, encoder: bytes, classifier: bytes, rows: Sequence[l
     return greatest
 
 
-def _card(config: Mapping[str, Any], recipe: Recipe) -> str:
-    """Return the model card: what it tells apart, how to use it, from which data and labels, and how well."""
-    name, pairs = str(config["name"]), recipe.labels.pairs
-    source = recipe.data_source or "not stated: the recipe names no source of its data"
-    example = "'a man sleeps .\\ta person is awake .\\n'" if pairs else "'a sentence .\\n'"
-    labels = f"{recipe.labels.number:,}" if recipe.labels.number else f"{100 * recipe.labels.share:g} %"
-    accuracy = config["scores"].get("accuracy")
-    shaped = "by reconstruction" if recipe.training.reconstruction > 0 else ""
-    if recipe.adversary.weight > 0:
-        shaped += (" and " if shaped else "") + "by a generator and a Wasserstein critic"
-    return "\n".join(
-        [
-            "---",
-            "license: other",
-            f"license_details: {json.dumps(source, ensure_ascii=False)}",
-            "library_name: arae-transfer",
-            "tags:",
-            "- text-classification",
-            "- onnx",
-            "---",
-            "",
-            f"# {name}",
-            "",
-            *([recipe.description, ""] if recipe.description else []),
-            f"Classes: {', '.join(config['classes'])}. It reads {'pairs of' if pairs else 'single'} sentences.",
-            "",
-            "```console",
-            f"$ printf {example} | arae classify --model {shlex.quote(name)}",
-            "```",
-            "",
-            "## Training",
-            "",
-            f"{labels} of the labels were used; the code space was shaped {shaped or 'by the labels alone'}.",
-            *([f"Accuracy on held-out examples, which chose the checkpoint: {accuracy:.1f} %."] if accuracy else []),
-            f"On {config['parity']['compared']} sentences the probabilities of the graphs are the trained model's up "
-            f"to {config['parity']['difference']:.0e}.",
-            "",
-            "## Data and terms",
-            "",
-            f"{source}",
-            "The terms of the data may bind the weights too. The software is under its own licence.",
-            "",
+class ClassificationCard(Card):
+    """The card of a classification."""
+
+    tag = "text-classification"
+
+    def sections(self) -> list[str]:
+        """Return what it tells apart, how to use it, and from which data and labels it learned."""
+        config = self.config
+        pairs = config.classifier is not None and config.classifier.pairs
+        example = "'a man sleeps .\\ta person is awake .\\n'" if pairs else "'a sentence .\\n'"
+        labels = config.recipe["labels"]
+        used = f"{labels['number']:,}" if labels["number"] else f"{100 * labels['share']:g} %"
+        shaped = "by reconstruction" if config.recipe["training"]["reconstruction"] > 0 else ""
+        if config.recipe["adversary"]["weight"] > 0:
+            shaped += (" and " if shaped else "") + "by a generator and a Wasserstein critic"
+        facts, accuracy = training_facts(config.training), config.scores.get("accuracy")
+        return [
+            paragraph(f"Classes: {', '.join(config.classes)}. It reads {'pairs of' if pairs else 'single'} sentences."),
+            f"```console\n$ printf {example} | arae classify --model {shlex.quote(config.name)}\n```\n",
+            "## Training\n",
+            paragraph(
+                f"{used} of the labels were used; the code space was shaped {shaped or 'by the labels alone'}. "
+                + (f"{facts}. " if facts else "")
+                + (f"Accuracy on held-out examples, which chose the checkpoint: {accuracy:.1f} %. " if accuracy else "")
+                + f"On {config.parity['compared']} sentences the probabilities of the graphs are the trained model's "
+                f"up to {config.parity['difference']:.0e}."
+            ),
+            data_section(self),
         ]
-    )

@@ -46,7 +46,7 @@ def build_classifier(
     for number, layer in enumerate(layers):
         name = f"layer.{number}"
         bias = graph.constant(f"{name}.bias", array(layer.bias), np.float32)
-        states = graph.product(states, f"{name}.weight", array(layer.weight), bias, f"{name}.product")
+        states = graph.matmul(states, f"{name}.weight", array(layer.weight), bias, f"{name}.product")
         if number < len(layers) - 1:
             states = graph.node("LeakyRelu", [states], f"{name}.states", alpha=0.2)
     graph.node("Softmax", [states], "probabilities", axis=1)

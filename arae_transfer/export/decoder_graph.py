@@ -115,14 +115,14 @@ def read_code(
         name, matrix, biases = _output_layer(decoder)
         for_rows(partial(append_choices, graph, name, matrix, biases, shortlist, BLOCK), "choices.added.first")
     axis_1 = graph.constant("axis.1", [1])
-    mean = _mean_of_code(graph) if decoder.superposition is None else _lift(graph, decoder.superposition)
+    mean = _mean_of_code(graph) if decoder.superposition is None else _unbind(graph, decoder.superposition)
     weights = LSTMWeights.of(decoder.first)
     for_mean = weights.inputs[:, decoder.embedding.embedding_dim :]  # (4 x hidden, code_size)
     bias = ("layer.0.bias", weights.input_bias + weights.recurrent_bias)
-    if graph.parts_gates:
+    if graph.splits_gates:
         found = graph.gates(mean, "layer.0.mean", for_mean, "code.share", bias=bias)
     else:
-        found = [graph.product(mean, "layer.0.mean", for_mean, graph.constant(*bias, np.float32), "code.share")]
+        found = [graph.matmul(mean, "layer.0.mean", for_mean, graph.constant(*bias, np.float32), "code.share")]
     for share, name in zip(found, _shares(graph, decoder), strict=True):
         if lines is None:
             graph.node("Identity", [share], f"{name}.first")
@@ -148,7 +148,7 @@ def read_code(
 def _shares(graph: Graph, decoder: Decoder) -> dict[str, int]:
     """Return the names of what ``Graph.gates`` adds to the first layer's gates row by row, and their last axis."""
     size = decoder.first.hidden_size
-    if not graph.parts_gates:
+    if not graph.splits_gates:
         return {"layer.0.share": len(GATES) * size}
     return {f"layer.0.share.{gate}": size for gate in GATES}
 
@@ -185,17 +185,17 @@ def _mean_of_code(graph: Graph) -> str:
     return graph.node("Div", [total, count], "code.mean")
 
 
-def _lift(graph: Graph, superposition: Superposition) -> str:
+def _unbind(graph: Graph, superposition: Superposition) -> str:
     """Append what stands at each place of a code, ``code.places`` (batch, places, size), and return its summary."""
     size, code_size = superposition.read.weight.shape
     weight = array(superposition.read.weight)
     flat = graph.node("Squeeze", ["code", graph.constant("axis.1", [1])], "code.flat")  # (batch, code)
-    order = graph.constant("turned_back", superposition.turned_back.numpy().ravel(), np.int32)
+    order = graph.constant("inverse_permutations", superposition.inverse_permutations.numpy().ravel(), np.int32)
     turned = graph.node("Gather", [flat, order], "code.turned", axis=1)  # (batch, places x code)
     rows = graph.node("Reshape", [turned, graph.constant("code.rows.shape", [-1, code_size])], "code.turned.rows")
     # The summary is read by the same matrix, from the code as it is.
     both = graph.node("Concat", [flat, rows], "code.read", axis=0)  # (batch x (1 + places), code)
-    product = graph.product(both, "superposition.read", weight, None, "code.lifted")
+    product = graph.matmul(both, "superposition.read", weight, None, "code.lifted")
     batch = graph.node("Shape", ["code"], "code.shape")
     number = graph.node("Slice", [batch, graph.constant("axis.0", [0]), graph.constant("axis.1", [1])], "code.batch")
     zero, end = graph.constant("axis.0", [0]), graph.constant("axis.end", [np.iinfo(np.int64).max])
@@ -269,8 +269,8 @@ def append_logits(body: Graph, decoder: Decoder, shortlist: Sequence[int] | None
         a shortlist those of ``choices`` (rows, choices). And the names of the next states, by those of the states.
     """
     embedding_size = decoder.embedding.embedding_dim
-    body.holds_states(*(f"hidden.{number}" for number in range(1 + len(decoder.upper))))
-    embedded = body.rows_of("embedding", array(decoder.embedding.weight), "token", "embedded")  # (batch, embedding)
+    body.mark_quantized_states(*(f"hidden.{number}" for number in range(1 + len(decoder.upper))))
+    embedded = body.lookup("embedding", array(decoder.embedding.weight), "token", "embedded")  # (batch, embedding)
     weights = LSTMWeights.of(decoder.first)
     joined = np.concatenate([weights.inputs[:, :embedding_size], weights.recurrent], axis=1)
     size = weights.hidden_size
@@ -299,12 +299,12 @@ def _advance(body: Graph, number: int, gates: Sequence[str]) -> tuple[str, str]:
     """Append one step of an LSTM layer; return its hidden state, and the same as products read it."""
     following = (f"hidden.{number}.next", f"cell.{number}.next")
     states, _ = append_lstm_step(body, f"layer.{number}", gates, f"cell.{number}", following)
-    return states, body.read_state(states)
+    return states, body.state_operand(states)
 
 
 def _attend(body: Graph, decoder: Decoder, query: nn.Linear, states: str) -> str:
     """Append the attention of states (rows, hidden) to the codes of their lines; return the context (rows, size)."""
-    wanted = body.product(states, "query", array(query.weight), None, "query.wanted")
+    wanted = body.matmul(states, "query", array(query.weight), None, "query.wanted")
     by_line = body.node("Reshape", [wanted, "query.by_line"], "query.rows")  # (batch, rows of each, size)
     # Each score is the product of two rows, so that what is attended to need not be turned.
     # (batch, rows of each, vectors)
@@ -342,19 +342,19 @@ def _output(body: Graph, decoder: Decoder, features: str | Parts, context: str, 
             weight = weight.copy()
             passing = weight[:, -size:].diagonal().copy()
             weight[:, -size:][np.diag_indices(size)] = 0.0
-        states = body.product(features, "bridge.weight", weight, bias, "bridge")
+        states = body.matmul(features, "bridge.weight", weight, bias, "bridge")
         if decoder.residual:
             passed = body.node("Mul", [context, body.constant("bridge.passing", passing, np.float32)], "bridge.passed")
             states = body.node("Add", [states, passed], "bridge.whole")
     else:
-        states = body.joined(features, "logits")
+        states = body.concatenate(features, "logits")
     name, output_weight, bias_values = _output_layer(decoder)
     if shortlist is not None:
         listed = listed_choices(shortlist, BLOCK)
         own = (listed, bias_values[listed])
-        return body.product_of_choices(states, name, output_weight, own, "choices.added", "logits")
+        return body.matmul_shortlist(states, name, output_weight, own, "choices.added", "logits")
     bias = body.constant("output.bias", bias_values, np.float32)
-    return body.product(states, name, output_weight, bias, "logits")
+    return body.matmul(states, name, output_weight, bias, "logits")
 
 
 def append_blocks(body: Graph, logits: str, vocabulary: int | None) -> tuple[str, str]:

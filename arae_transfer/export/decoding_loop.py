@@ -62,7 +62,7 @@ class DecodingLoop:
 
     def append(self, graph: Graph) -> None:
         """Append the loop to a graph, in rounds if its arithmetic allows for them."""
-        if graph.drops_lines:
+        if graph.compacts_finished_rows:
             self._append_rounds(graph)
             return
         for name in ("row.number", *self.by_row, *self.by_line):

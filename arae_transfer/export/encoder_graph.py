@@ -42,12 +42,12 @@ def build_encoder(
     # A single code: the final states of both directions, side by side, as the one vector.
     shape = graph.constant("states.shape", [0, 1 if encoder.last_state else -1, size])
     vectors = graph.node("Reshape", [by_batch, shape], "states.vectors")  # (batch, vectors, size)
-    graph.alike(chosen, "projection.read")
+    graph.share_scale(chosen, "projection.read")
     if isinstance(encoder.projection, nn.Linear):
         rows = graph.node("Reshape", [vectors, graph.constant("rows.shape", [-1, size])], "projection.read")
         bias = graph.constant("projection.bias", array(encoder.projection.bias), np.float32)
         weight = array(encoder.projection.weight)
-        product = graph.product(rows, "projection.weight", weight, bias, "projection.product")
+        product = graph.matmul(rows, "projection.weight", weight, bias, "projection.product")
         size = encoder.projection.out_features
         batch = graph.node("Shape", ["lengths"], "projection.batch")
         places = graph.constant("projection.places", [1 if encoder.last_state else -1, size])
@@ -91,7 +91,7 @@ def _read_tokens(graph: Graph, encoder: Encoder) -> tuple[str, str, int]:
     lengths = graph.node("Cast", ["lengths"], "lengths.int32", to=TensorProto.INT32)
     by_time = graph.node("Transpose", ["tokens"], "tokens.by_time", perm=[1, 0])  # (time, batch)
     # (time, batch, embedding)
-    states = graph.rows_of("embedding", array(encoder.embedding.weight), by_time, "embedded")
+    states = graph.lookup("embedding", array(encoder.embedding.weight), by_time, "embedded")
     final, size = "", 0
     for number in range(len(encoder.forward_layers)):
         name = f"lstm.{number}"
@@ -124,7 +124,7 @@ def _read_tokens(graph: Graph, encoder: Encoder) -> tuple[str, str, int]:
 def _read_in_loops(graph: Graph, encoder: Encoder) -> tuple[str, str, int]:
     """Append embedding and LSTM layers as ``_read_tokens`` does, with loops in the place of LSTM operators."""
     by_time = graph.node("Transpose", ["tokens"], "tokens.by_time", perm=[1, 0])  # (time, batch)
-    states = graph.rows_of("embedding", array(encoder.embedding.weight), by_time, "embedded")
+    states = graph.lookup("embedding", array(encoder.embedding.weight), by_time, "embedded")
     append_zero_state(graph, int(LSTMWeights.of(encoder.forward_layers[0]).hidden_size))
     if encoder.last_state:
         real = _real_places(graph, "running")
@@ -174,14 +174,14 @@ def _superpose(graph: Graph, superposition: Superposition, vectors: str) -> int:
     column = graph.node("Unsqueeze", [mask, axis_2], "real.column")  # (batch, time, 1)
     kept = graph.node("Mul", [vectors, column], "vectors.kept")
     rows = graph.node("Reshape", [kept, graph.constant("spread.rows.shape", [-1, size])], "spread.read")
-    product = graph.product(rows, "spread", array(superposition.spread.weight), None, "spread.product")
+    product = graph.matmul(rows, "spread", array(superposition.spread.weight), None, "spread.product")
     sizes = graph.node("Shape", [vectors], "vectors.sizes")
     places = graph.node("Slice", [sizes, axis_0, axis_2], "vectors.places")
     width = graph.constant("code_size", [code_size])
     shape = graph.node("Concat", [places, width], "spread.shape", axis=0)
     wide = graph.node("Reshape", [product, shape], "spread.wide")  # (batch, time, code)
     time = graph.node("Slice", [sizes, axis_1, axis_2], "vectors.time")
-    orders = graph.constant("turned", superposition.turned.numpy(), np.int32)  # (places, code)
+    orders = graph.constant("permutations", superposition.permutations.numpy(), np.int32)  # (places, code)
     own = graph.node("Slice", [orders, axis_0, time], "turned.own")
     everywhere = graph.node("Expand", [own, shape], "turned.everywhere")
     turned = graph.node("GatherElements", [wide, everywhere], "turned.wide", axis=2)

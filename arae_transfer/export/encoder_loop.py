@@ -31,7 +31,7 @@ def append_lstm_layer(
         states: (time, batch, inputs) what it reads.
         directions: The weights of the forward direction and, if it reads backwards too, of the backward one.
         hold: Whether a row keeps its state after its own end, so that final states can be told.
-        as_read: Whether states are for products alone, as ``Graph.read_state`` returns them.
+        as_read: Whether states are for products alone, as ``Graph.state_operand`` returns them.
 
     Returns:
         Its states (time, batch, directions x hidden), in the order of the sentence and of no meaning after a row's
@@ -40,7 +40,7 @@ def append_lstm_layer(
     ways = ("forward", "backward")[: len(directions)]
     hidden, size = directions[0].hidden_size, directions[0].inputs.shape[1]
     body = graph.body()
-    read = [graph.read(states, f"{name}.forward.weight", slice(size))]
+    read = [graph.operand(states, f"{name}.forward.weight", slice(size))]
     if len(directions) == 2:
         # In the backward direction each row begins at its own last token.
         read.append(_reversed(graph, read[0], f"{name}.backward.read"))
@@ -48,29 +48,29 @@ def append_lstm_layer(
     for way, weights in zip(ways, directions, strict=True):
         part = f"{name}.{way}"
         here, before = f"{part}.here", f"{part}.hidden"
-        body.alike(read[0], here)
+        body.share_scale(read[0], here)
         if hold:
-            before = body.read_state(before)
+            before = body.state_operand(before)
         else:
-            body.holds_states(before)
+            body.mark_quantized_states(before)
         bias = (f"{part}.bias", weights.input_bias + weights.recurrent_bias)
         joined = np.concatenate([weights.inputs, weights.recurrent], axis=1)
         gates = body.gates({here: size, before: hidden}, f"{part}.weight", joined, f"{part}.gates", bias=bias)
-        cell = body.between_steps(f"{part}.cell")
+        cell = body.carried_state(f"{part}.cell")
         new, new_cell = append_lstm_step(body, part, gates, cell, (f"{part}.hidden.new", f"{part}.cell.new"))
         if hold:
             new = body.node("Where", ["running", new, f"{part}.hidden"], f"{part}.hidden.next")
             new_cell = body.node("Where", ["running", new_cell, f"{part}.cell"], f"{part}.cell.next")
-        kept = new if hold else body.read_state(new)
+        kept = new if hold else body.state_operand(new)
         shown = kept if as_read else new
         if shown == kept:
             # A value cannot be carried to the next step and collected at the same time.
             shown = body.node("Identity", [kept], f"{part}.collected")
-            body.alike(kept, shown)
+            body.share_scale(kept, shown)
         carried += [f"{part}.hidden", f"{part}.cell"]
         following += [kept, new_cell]
         collected.append(shown)
-        graph.alike(shown, f"{shown}.by_step")
+        graph.share_scale(shown, f"{shown}.by_step")
     if hold:
         read.append("running.by_step")
     zero = "zero.cell" if hold else "zero.state"
@@ -88,7 +88,7 @@ def append_lstm_layer(
         return by_step[0], finals[0]
     backward = _reversed(graph, by_step[1], f"{name}.backward.by_place")
     output = graph.node("Concat", [by_step[0], backward], f"{name}.joined", axis=2)
-    graph.alike(backward, output)
+    graph.share_scale(backward, output)
     return output, graph.node("Concat", finals, f"{name}.final", axis=0)
 
 
@@ -104,11 +104,11 @@ def _build_body(
     hold: bool,
 ) -> onnx.GraphProto:
     size, hidden = sizes
-    read = [value(f"{name}.{way}.here", body.type_of(f"{name}.{way}.here"), ["batch", size]) for way in ways]
+    read = [value(f"{name}.{way}.here", body.element_type(f"{name}.{way}.here"), ["batch", size]) for way in ways]
     running = [value("running", TensorProto.BOOL, ["batch", 1])] if hold else []
 
     def states(names: Sequence[str]) -> list[onnx.ValueInfoProto]:
-        return [value(each, body.type_of(each), ["batch", hidden]) for each in names]
+        return [value(each, body.element_type(each), ["batch", hidden]) for each in names]
 
     outputs = [*states(following), *states(collected), *body.collections()]
     return body.build(name, [*states(carried), *read, *running], outputs)
@@ -125,5 +125,5 @@ def append_zero_state(graph: Graph, hidden_size: int) -> None:
 
 def _reversed(graph: Graph, states: str, output: str) -> str:
     """Append the states with the real places of each row in reverse order."""
-    graph.alike(states, output)
+    graph.share_scale(states, output)
     return graph.node("ReverseSequence", [states, "lengths"], output, time_axis=0, batch_axis=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -24,20 +23,30 @@ from arae_transfer.export.calibration import (
     unchecked,
 )
 from arae_transfer.export.candidates_graph import refer_to, require_greedy
-from arae_transfer.export.card import Card, render_card
+from arae_transfer.export.card import GenerationCard, RewritingCard
 from arae_transfer.export.decoder_graph import BLOCK
 from arae_transfer.export.generator_graph import export_generator
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
 from arae_transfer.export.half_precision import HalfGraph, RoundedGraph
-from arae_transfer.export.parity import Parity, Row, by_turns, compare, evenly_spaced, probe_rows, rewrites_of
+from arae_transfer.export.parity import Parity, Row, compare, evenly_spaced, interleave, probe_rows, rewrites_of
 from arae_transfer.export.scorer_graph import export_scorer
 from arae_transfer.export.shortlist import choose_shortlists, worth_a_shortlist
-from arae_transfer.export.weights import storable
+from arae_transfer.export.weights import round_weights_for_storage
+from arae_transfer.export_config import (
+    FORMAT,
+    FORMAT_VERSION,
+    FP16,
+    FP32,
+    INT8,
+    ExportConfig,
+    FileRecord,
+    Variant,
+)
 from arae_transfer.language_model.compact import compact
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_to_table
-from arae_transfer.runtime.model_folder import FORMAT, FORMAT_VERSION, REWRITING, ModelFolder
+from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.tokenizer import SPECIAL_IDS, Tokenizer
 
 
@@ -63,6 +72,32 @@ class ExportReport:
     agreement: Agreement
     half_agreement: Agreement | None = None
 
+    def describe(self, weights: Storage) -> list[str]:
+        """Return what a person should know of the export, in lines."""
+        parity, size = self.parity, sum(self.sizes.values()) / 1e6
+        lines = [
+            f"{self.name}: {', '.join(self.classes)}; {size:.1f} MB in {len(self.sizes)} files",
+            f"{parity.identical:,} of {parity.compared:,} rewrites are the model's, token by token; "
+            f"{parity.near_ties:,} part at a near tie, {parity.different:,} differ",
+        ]
+        if parity.unrounded_identical < 1:
+            share = 100 * (1 - parity.unrounded_identical)
+            lines.append(f"{share:.1f} % of rewrites changed by rounding the weights to {weights}")
+        for name, agreement, places in (("fp16", self.half_agreement, "GPUs"), ("int8", self.agreement, "CPUs")):
+            if agreement is not None:
+                lines.append(_describe_variant(name, agreement, places, judged=len(self.classes) > 1))
+        return lines
+
+
+def _describe_variant(name: str, agreement: Agreement, places: str, *, judged: bool) -> str:
+    style = f"{agreement.style_cost:.2f} points of style and " if judged else ""
+    return (
+        f"{name}: {100 * agreement.identical:.1f} % of rewrites are the model's, "
+        f"{100 * agreement.tokens:.1f} % of tokens; "
+        f"it costs {style}{agreement.self_bleu_cost:.2f} points of BLEU to the source, "
+        f"{f'and is used on {places}' if agreement.accepted else f'so that it is used only with --variant {name}'}"
+    )
+
 
 def export_model(
     model: ARAE,
@@ -81,6 +116,7 @@ def export_model(
     language_models: Mapping[str, bytes] | None = None,
     weights: Storage = "fp16",
     beam: int = 1,
+    searching: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Write a model as a folder that runs without PyTorch, after proving that it answers as the model does.
@@ -102,7 +138,8 @@ def export_model(
             probe lines; without these, those of ``class_lines``.
         language_models: The language models, as ``language_model.compact`` wrote them.
         weights: How matrices are stored. fp16 halves the files and gives them graphs for GPUs that compute in fp16.
-        beam: The candidates that are searched for a line where nobody says how many; only for models that rewrite.
+        beam: The candidates that are searched for a line where nobody says how many; only where it can be searched.
+        searching: Whether the model rewrites: there are candidates to choose from, and a style to choose them by.
         progress: Is told what is being done; an export takes minutes.
 
     Raises:
@@ -112,7 +149,7 @@ def export_model(
     destination = Path(os.path.abspath(destination))  # noqa: PTH100 -- unlike resolve(), this keeps symbolic links
     check_destination(destination)
     tell = progress or (lambda message: None)
-    stored, trained = storable(model, weights), storable(model, "fp32")
+    stored, trained = round_weights_for_storage(model, weights), round_weights_for_storage(model, "fp32")
     layout = ExportLayout(destination)
     metadata = {
         "format": FORMAT,
@@ -120,8 +157,6 @@ def export_model(
         "name": name,
         "arae_version": arae_transfer.__version__,
     }
-    # One kind of text is not rewritten: there are no candidates to choose from, and no style to choose them by.
-    rewrites = recipe.task == REWRITING
     rows, given = probe_rows(probe_lines, tokenizer, recipe.data.maximum_tokens)
     # Other rows than those that all is measured with.
     other_rows = calibration_rows(probe_lines, tokenizer, recipe.data.maximum_tokens)
@@ -130,16 +165,16 @@ def export_model(
 
     def build_fp32() -> _Variant:
         return _Variant.of(
-            build_graphs(stored, metadata, weights, searching=rewrites, shortlists=shortlists),
+            build_graphs(stored, metadata, weights, searching=searching, shortlists=shortlists),
             (layout.encoder, layout.decoder, layout.candidates, layout.weights),
         )
 
     fp32 = whole = build_fp32()
-    if rewrites and worth_a_shortlist(tokenizer.vocabulary_size):
+    if searching and worth_a_shortlist(tokenizer.vocabulary_size):
         most = _MOST_WRITTEN // len(stored.classes)
         others = {"": further_lines} if further_lines else class_lines or {}
         chosen = {label: evenly_spaced(own, most // len(others)) for label, own in others.items()}
-        lines = [*unchecked(probe_lines), *by_turns(chosen)]
+        lines = [*unchecked(probe_lines), *interleave(chosen)]
         more, _ = probe_rows(lines, tokenizer, recipe.data.maximum_tokens, most=most)
         tell(f"rewriting {len(more):,} sentences to see which tokens the decoders write")
         written = rewrites_by_graphs(whole.encoder[1], _contents(whole.decoders), whole.weights, more, maximum_length)
@@ -173,7 +208,7 @@ def export_model(
     parity.require()
     tell("building 8-bit graphs and comparing them with the model")
     quantized = build_quantized(
-        trained, other_rows, maximum_length, metadata, searching=rewrites, shortlists=shortlists
+        trained, other_rows, maximum_length, metadata, searching=searching, shortlists=shortlists
     )
     int8 = _Variant.of(
         quantized, (layout.encoder_int8, layout.decoder_int8, layout.candidates_int8, layout.weights_int8)
@@ -199,12 +234,12 @@ def export_model(
             rows,
             unrounded,
             maximum_length,
-            searching=rewrites,
+            searching=searching,
             shortlists=shortlists,
         )
-    if rewrites:
+    if searching:
         tell("comparing candidates with greedy rewrites")
-    for variant in filter(None, (fp32, half, int8)) if rewrites else ():
+    for variant in filter(None, (fp32, half, int8)) if searching else ():
         require_greedy(
             variant.encoder[1],
             variant.decoders,
@@ -219,9 +254,9 @@ def export_model(
         stored, recipe, tokenizer, probe_lines, layout.generator.name, metadata | {"part": "generator"}
     )
     contents |= generator
-    if rewrites:
+    if searching:
         contents[layout.scorer.name] = export_scorer(stored.scorer, metadata | {"part": "scorer"}, weights)
-    if rewrites and class_lines and not language_models:
+    if searching and class_lines and not language_models:
         tell("learning language models")
         language_models = {
             label: compact(
@@ -235,51 +270,42 @@ def export_model(
         contents |= half.files
     contents |= int8.files
     contents[layout.tokenizer.name] = tokenizer.serialized
-    config = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "task": recipe.task,
-        "name": name,
-        "arae_version": metadata["arae_version"],
-        "classes": list(stored.classes),
-        "special_ids": SPECIAL_IDS,
-        "maximum_tokens": recipe.data.maximum_tokens,
-        "form": asdict(recipe.form),
-        **fp32.to_table(),
-        "scorer": layout.scorer.name if rewrites else None,
-        "language_models": language_files or None,
-        **({"beam": beam} if rewrites and beam > 1 else {}),
-        "tokenizer": layout.tokenizer.name,
-        "generator": generator_description,
-        "files": {
-            file: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-            for file, content in contents.items()
-        },
-        # What the files above are, and what other files hold the same model in another arithmetic.
-        "variants": {
-            "fp32": {"arithmetic": "fp32", "weights": weights, "agreement": _agreement_of(parity)},
-            **_half_table(half, half_agreement),
-            "int8": {
-                "arithmetic": "int8",
-                "weights": "int8",
-                **int8.to_table(),
-                "agreement": agreement.to_table(),
-                "accepted": agreement.accepted,
-            },
-        },
-        # The part of the vocabulary that decoders choose among beside the source's tokens, and what that changes.
-        "shortlist": shortlist_table,
-        "onnx": {"opset": OPSET, "ir_version": IR_VERSION},
-        "sizes": _sizes(stored, recipe),
-        "parity": parity.to_table(),
-        "scores": dict(scores or {}),
-        "training": dict(training or {}),
-        "recipe": portable_recipe(recipe),
-    }
+    variants = {FP32: fp32.described(weights, _agreement_of(parity))}
+    if half is not None and half_agreement is not None:
+        measured = {"measured": "on a CPU, by graphs that round as these do on a GPU"}
+        variants[FP16] = half.described(
+            "fp16", half_agreement.to_table() | measured, half_agreement.accepted, variants[FP32]
+        )
+    variants[INT8] = int8.described("int8", agreement.to_table(), agreement.accepted)
+    config = ExportConfig(
+        name=name,
+        classes=stored.classes,
+        task=recipe.task,
+        variants=variants,
+        files=records_of(contents),
+        maximum_tokens=recipe.data.maximum_tokens,
+        form=asdict(recipe.form),
+        tokenizer=layout.tokenizer.name,
+        scorer=layout.scorer.name if searching else None,
+        language_models=language_files or None,
+        beam=beam if searching else 1,
+        generator=generator_description,
+        shortlist=shortlist_table,
+        arae_version=metadata["arae_version"],
+        special_ids=SPECIAL_IDS,
+        onnx={"opset": OPSET, "ir_version": IR_VERSION},
+        sizes=_sizes(stored, recipe),
+        parity=parity.to_table(),
+        scores=dict(scores or {}),
+        training=dict(training or {}),
+        recipe=portable_recipe(recipe),
+    )
     sizes = {file: len(content) for file, content in contents.items()}
-    card = Card(config, sizes, recipe.description, recipe.data_source, evaluation, languages)
-    contents[layout.config.name] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
-    contents[layout.card.name] = render_card(card).encode()
+    kind = RewritingCard if searching else GenerationCard
+    contents[layout.config.name] = config.to_json()
+    contents[layout.card.name] = (
+        kind(config, recipe.description, recipe.data_source, evaluation, languages).render().encode()
+    )
     put_in_place(contents, destination)
     return ExportReport(destination, name, stored.classes, sizes, parity, agreement, half_agreement)
 
@@ -358,14 +384,20 @@ class _Variant:
         shared = [self.weights] if self.weights else []
         return dict([self.encoder, *shared, *self.decoders.values(), *self.candidates.values()])
 
-    def to_table(self) -> dict[str, Any]:
-        """Return the names of the files, as ``config.json`` has them."""
-        return {
-            "encoder": self.encoder[0],
-            "decoders": {label: name for label, (name, _) in self.decoders.items()},
-            "candidates": {label: name for label, (name, _) in self.candidates.items()} or None,
-            "weights_file": self.weights[0] if self.weights else None,
-        }
+    def described(
+        self, storage: str, agreement: Mapping[str, Any], accepted: bool = True, source: Variant | None = None
+    ) -> Variant:
+        """Return what ``config.json`` says of the graphs."""
+        return Variant(
+            encoder=self.encoder[0],
+            decoders={label: name for label, (name, _) in self.decoders.items()},
+            weights=self.weights[0] if self.weights else None,
+            accepted=accepted,
+            candidates={label: name for label, (name, _) in self.candidates.items()} or None,
+            source=source,
+            storage=storage,
+            agreement=agreement,
+        )
 
 
 def _half_variant(
@@ -409,22 +441,6 @@ def _half_variant(
         half.source_files,
     )
     return half, min(on_gpu, on_cpu, key=lambda each: (each.accepted, each.identical))
-
-
-def _half_table(half: _Variant | None, agreement: Agreement | None) -> dict[str, Any]:
-    """Return what ``config.json`` says of the fp16 graphs."""
-    if half is None or agreement is None:
-        return {}
-    return {
-        "fp16": {
-            "arithmetic": "fp16",
-            "weights": "fp16",
-            **half.to_table(),
-            "weights_in": "fp32",
-            "agreement": {**agreement.to_table(), "measured": "on a CPU, by graphs that round as these do on a GPU"},
-            "accepted": agreement.accepted,
-        }
-    }
 
 
 def _contents(files: Mapping[str, File]) -> dict[str, bytes]:
@@ -488,6 +504,11 @@ def portable_recipe(recipe: Recipe) -> dict[str, Any]:
     table = recipe_to_table(recipe)
     table["tokenizer"]["model"] = Path(recipe.tokenizer.model).name
     return table
+
+
+def records_of(contents: Mapping[str, bytes]) -> dict[str, FileRecord]:
+    """Return what each file must be."""
+    return {name: FileRecord(hashlib.sha256(content).hexdigest(), len(content)) for name, content in contents.items()}
 
 
 def put_in_place(contents: Mapping[str, bytes], destination: Path) -> None:

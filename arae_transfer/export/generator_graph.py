@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import onnx
@@ -12,6 +12,7 @@ import torch
 from onnx import TensorProto
 from torch import nn
 
+from arae_transfer import export_config
 from arae_transfer.errors import AraeError
 from arae_transfer.export.encoder_graph import SMALLEST_NORM
 from arae_transfer.export.graph import Graph, make_model, value
@@ -60,24 +61,24 @@ def build_generator(generator: Generator, metadata: Mapping[str, str]) -> onnx.M
 
 
 class Perceptron(Protocol):
-    """A player made of linear layers, each with its normalisation and activation, and a last linear layer."""
+    """A network made of linear layers, each with its normalisation and activation, and a last linear layer."""
 
     layers: nn.Sequential
     last: nn.Linear
 
 
-def append_perceptron(graph: Graph, states: str, player: Perceptron) -> str:
-    """Append the layers of a player, fp32, and return the name of the last one's sums: (..., in) to (..., out).
+def append_perceptron(graph: Graph, states: str, network: Perceptron) -> str:
+    """Append the layers of a network, fp32, and return the name of the last one's sums: (..., in) to (..., out).
 
     Batch normalisation, at its running statistics, is folded into the layers.
     """
-    for number, (weight, bias) in enumerate(_folded_layers(player)):
+    for number, (weight, bias) in enumerate(_folded_layers(network)):
         name = f"layer.{number}"
         product = graph.node(
             "MatMul", [states, graph.constant(f"{name}.weight", weight.T, np.float32)], f"{name}.product"
         )
         states = graph.node("Add", [product, graph.constant(f"{name}.bias", bias, np.float32)], f"{name}.sum")
-        if number < len(player.layers) // 3:
+        if number < len(network.layers) // 3:
             states = graph.node("Relu", [states], f"{name}.state")
     return states
 
@@ -89,10 +90,10 @@ def unit_norm(graph: Graph, states: str, *, axis: int) -> str:
     return graph.node("Div", [states, divisor], "code.unmasked")
 
 
-def _folded_layers(player: Perceptron) -> list[tuple[Float32, Float32]]:
+def _folded_layers(network: Perceptron) -> list[tuple[Float32, Float32]]:
     """Return weight (out, in) and bias (out,) of each linear layer, with the normalisation that follows it inside."""
     folded = []
-    modules = list(player.layers)
+    modules = list(network.layers)
     for linear, normalisation in zip(modules[0::3], modules[1::3], strict=True):
         assert isinstance(linear, nn.Linear)
         assert isinstance(normalisation, nn.BatchNorm1d)
@@ -102,7 +103,7 @@ def _folded_layers(player: Perceptron) -> list[tuple[Float32, Float32]]:
         weight = array(linear.weight) * scale[:, np.newaxis]
         bias = (array(linear.bias) - mean) * scale + array(normalisation.bias)
         folded.append((weight.astype(np.float32), bias.astype(np.float32)))
-    return [*folded, (array(player.last.weight), array(player.last.bias))]
+    return [*folded, (array(network.last.weight), array(network.last.bias))]
 
 
 def export_generator(
@@ -112,11 +113,8 @@ def export_generator(
     lines: Sequence[str],
     file: str,
     metadata: Mapping[str, str],
-) -> tuple[dict[str, bytes], dict[str, Any] | None]:
+) -> tuple[dict[str, bytes], export_config.Generator | None]:
     """Return the file of a trained generator and its description in ``config.json``.
-
-    The description holds ``file``, ``noise_size``, ``maximum_vectors`` and ``lengths``: how many of the corpus's
-    held-out sentences have 1, 2, ... tokens, the end id included; empty where no lines are given.
 
     Args:
         model: The model, on the CPU in evaluation mode.
@@ -141,12 +139,7 @@ def export_generator(
     encoded = tokenizer.encode_lines(list(lines)) if tokenizer is not None else []
     lengths = [len(ids) + 1 for ids in encoded if ids and len(ids) < most]
     counts = np.bincount(lengths, minlength=2)[1:].tolist() if lengths else []
-    description = {
-        "file": file,
-        "noise_size": model.generator.noise_size,
-        "maximum_vectors": maximum_vectors,
-        "lengths": counts,
-    }
+    description = export_config.Generator(file, model.generator.noise_size, maximum_vectors, tuple(counts))
     return {file: content}, description
 
 

@@ -37,7 +37,7 @@ class Graph:
     # Whether layers of an encoder are ONNX's LSTM operator; otherwise they are loops.
     lstm_operator = True
     # Whether each of an LSTM's gates is a product of its own, see ``gates``.
-    parts_gates = False
+    splits_gates = False
     # The type of hidden states as steps carry them, and what they begin with.
     state_type: int = TensorProto.FLOAT
     first_state = 0
@@ -53,8 +53,8 @@ class Graph:
         self._initializers: dict[str, onnx.TensorProto] = {}
 
     @property
-    def drops_lines(self) -> bool:
-        """Whether lines that have ended leave a decoder's loop, which is a loop in a loop then.
+    def compacts_finished_rows(self) -> bool:
+        """Whether finished rows leave a decoder's loop, which is a loop in a loop then.
 
         Only where the matrices of products are derived from what is stored, and so lie where onnxruntime prepares them.
         """
@@ -77,7 +77,7 @@ class Graph:
         """Return what this body gives to be collected besides its own results: nothing, as a rule."""
         return []
 
-    def product(
+    def matmul(
         self,
         read: str | Parts,
         name: str,
@@ -87,7 +87,7 @@ class Graph:
         *,
         rows: bool = False,
     ) -> str:
-        """Append the product of a value with a trained matrix, which other arithmetic may compute otherwise.
+        """Append the matmul of a value with a trained matrix; other precisions override it.
 
         Args:
             read: The value, (rows, inputs), or its parts, which are put side by side.
@@ -98,7 +98,9 @@ class Graph:
             rows: Whether what is added differs from row to row.
         """
         addends = [] if added is None else [added]
-        return self.node("Gemm", [self.joined(read, output), self.weight(name, values), *addends], output, transB=1)
+        return self.node(
+            "Gemm", [self.concatenate(read, output), self.weight(name, values), *addends], output, transB=1
+        )
 
     def gates(
         self,
@@ -113,30 +115,30 @@ class Graph:
         """Append the gates of an LSTM before their activations: the product of a value with a trained matrix.
 
         Args:
-            read: As ``product`` takes it.
+            read: As ``matmul`` takes it.
             name: The name of the matrix.
             values: The matrix, (4 x hidden, inputs), its parts in the order of ``GATES``.
             output: What names the gates.
             bias: What is added, (4 x hidden,), and its name; or
-            shares: what is added row by row: a value (rows, hidden) for each gate where ``parts_gates``, otherwise one
+            shares: what is added row by row: a value (rows, hidden) for each gate where ``splits_gates``, otherwise one
                 (rows, 4 x hidden) for all.
 
         Returns:
             The names of the gates, (rows, hidden) each.
         """
         added = shares[0] if bias is None else self.constant(*bias, np.float32)
-        self.product(read, name, values, added, output, rows=bias is None)
+        self.matmul(read, name, values, added, output, rows=bias is None)
         gates = [f"{output}.{gate}" for gate in GATES]
         self.nodes("Split", [output, self.constant("gates.sizes", [len(values) // 4] * 4)], gates, axis=1)
         return gates
 
-    def joined(self, read: str | Parts, output: str) -> str:
-        """Append parts side by side, for the product ``output``; what is one value is that already."""
+    def concatenate(self, read: str | Parts, output: str) -> str:
+        """Concatenate the parts that the matmul ``output`` reads; a single value stays as it is."""
         parts = [read] if isinstance(read, str) else list(read)
         return parts[0] if len(parts) == 1 else self.node("Concat", parts, f"{output}.joined", axis=1)
 
-    def read(self, values: str, name: str, inputs: slice) -> str:
-        """Return a value as products read it: as it is; other arithmetic may read it otherwise.
+    def operand(self, values: str, name: str, inputs: slice) -> str:
+        """Return a value as matmuls read it: unchanged; other precisions convert it.
 
         Args:
             values: The value, (..., inputs).
@@ -145,22 +147,22 @@ class Graph:
         """
         return values
 
-    def read_state(self, hidden: str) -> str:
+    def state_operand(self, hidden: str) -> str:
         """Return an LSTM's hidden states, all within -1 and 1, as products read them and steps carry them."""
         return hidden
 
-    def holds_states(self, *names: str) -> None:
-        """Tell that values hold hidden states as ``read_state`` returns them."""
+    def mark_quantized_states(self, *names: str) -> None:
+        """Note that values are hidden states as ``state_operand`` returns them, quantized in int8."""
 
-    def alike(self, name: str, *others: str) -> None:
-        """Tell that values hold numbers in the same form as another one."""
+    def share_scale(self, name: str, *others: str) -> None:
+        """Let values share the scale of another one, where values have scales."""
 
-    def type_of(self, name: str) -> int:
-        """Return the type of a value of numbers, fp32 or that in which products read it."""
+    def element_type(self, name: str) -> int:
+        """Return the element type of a value: fp32, or that in which matmuls read it."""
         return TensorProto.FLOAT
 
-    def selected(self, name: str, values: npt.NDArray[np.float32], places: str) -> str:
-        """Append some rows of a trained matrix, (outputs, inputs), to this outermost graph, for ``product_of_choices``.
+    def gather_rows(self, name: str, values: npt.NDArray[np.float32], places: str) -> str:
+        """Gather some rows of a trained matrix, (outputs, inputs), in this outermost graph, for ``matmul_shortlist``.
 
         Args:
             name: The name of the matrix.
@@ -172,7 +174,7 @@ class Graph:
         """
         return self.node("Gather", [self.weight(name, values), places], f"{name}.selected", axis=0)
 
-    def product_of_choices(
+    def matmul_shortlist(
         self,
         read: str,
         name: str,
@@ -181,45 +183,45 @@ class Graph:
         added: str,
         output: str,
     ) -> str:
-        """Append the product of a value (rows, inputs) with some rows of a trained matrix, (outputs, inputs).
+        """Append the matmul of a value (rows, inputs) with a shortlist of rows of a trained matrix, (outputs, inputs).
 
         Args:
             read: The value.
             name: The name of the matrix.
             values: The matrix, whole.
             listed: The numbers of the first rows, and what is added to their products, (listed,).
-            added: What is added to the products with further rows, which ``selected`` appended around this graph:
+            added: What is added to the products with further rows, which ``gather_rows`` appended around this graph:
                 (rows, selected).
             output: The name of the product, (rows, listed + selected).
         """
         numbers, biases = listed
         bias = self.constant(f"{name}.listed.bias", biases, np.float32)
-        read = self._read_for_choices(read, name, values, output)
+        read = self._shortlist_operand(read, name, values, output)
         parts = [
-            self._product_with(read, self._listed(name, values, numbers), bias, f"{output}.listed", rows=False),
-            self._product_with(read, f"{name}.selected", added, f"{output}.further", rows=True),
+            self._matmul_rows(read, self._shortlist_rows(name, values, numbers), bias, f"{output}.listed", rows=False),
+            self._matmul_rows(read, f"{name}.selected", added, f"{output}.further", rows=True),
         ]
         return self.node("Concat", parts, output, axis=1)
 
-    def _read_for_choices(self, read: str, name: str, values: npt.NDArray[np.float32], output: str) -> str:
-        """Return a value as ``_product_with`` reads it; arguments are as those of ``product_of_choices``."""
+    def _shortlist_operand(self, read: str, name: str, values: npt.NDArray[np.float32], output: str) -> str:
+        """Return a value as ``_matmul_rows`` reads it; arguments are as those of ``matmul_shortlist``."""
         return read
 
-    def _listed(self, name: str, values: npt.NDArray[np.float32], numbers: Sequence[int]) -> str:
+    def _shortlist_rows(self, name: str, values: npt.NDArray[np.float32], numbers: Sequence[int]) -> str:
         """Return some rows of a trained matrix, which onnxruntime finds and prepares when it opens the file."""
         if self.storage == "fp32":
             rows = self.constant(f"{name}.listed.rows", numbers)
             return self._around._derive("Gather", [self.weight(name, values), rows], f"{name}.listed", axis=0)
-        half = self._half_listed(name, values, numbers)
+        half = self._half_shortlist_rows(name, values, numbers)
         return self._around._derive("Cast", [half], f"{name}.listed", to=TensorProto.FLOAT)
 
-    def _half_listed(self, name: str, values: npt.NDArray[np.float32], numbers: Sequence[int]) -> str:
+    def _half_shortlist_rows(self, name: str, values: npt.NDArray[np.float32], numbers: Sequence[int]) -> str:
         """Return such rows as they are stored, in fp16."""
         rows = self.constant(f"{name}.listed.rows", numbers)
         return self._around._derive("Gather", [self.half_weight(name, values), rows], f"{name}.listed.fp16", axis=0)
 
-    def _product_with(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
-        """Append the product with rows of a matrix as ``selected`` and ``_listed`` return them.
+    def _matmul_rows(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
+        """Append the product with rows of a matrix as ``gather_rows`` and ``_shortlist_rows`` return them.
 
         Args:
             read: The value.
@@ -250,11 +252,11 @@ class Graph:
         inputs = [each if isinstance(each, str) else self.weight(*each) for each in factors]
         self.nodes(operator, [*inputs, *others], outputs, **attributes)
 
-    def between_steps(self, state: str) -> str:
+    def carried_state(self, state: str) -> str:
         """Return an LSTM's state as this arithmetic carries it from step to step: as it is."""
         return state
 
-    def rows_of(self, name: str, values: npt.NDArray[np.float32], places: str, output: str) -> str:
+    def lookup(self, name: str, values: npt.NDArray[np.float32], places: str, output: str) -> str:
         """Append the rows of a trained matrix at given places: a look-up of embeddings."""
         return self.node("Gather", [self._root.weight(name, values), places], output)
 

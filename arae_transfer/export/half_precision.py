@@ -26,7 +26,7 @@ class HalfGraph(Graph):
     """A graph whose products run in fp16, and which stores all matrices so."""
 
     # Sizes that change from round to round are what a GPU plans anew for.
-    drops_lines = False
+    compacts_finished_rows = False
 
     def __init__(self, parent: HalfGraph | None = None) -> None:
         super().__init__("fp16", parent)
@@ -51,31 +51,31 @@ class HalfGraph(Graph):
         for half, output in zip(halves, outputs, strict=True):
             self.node("Cast", [half], output, to=TensorProto.FLOAT)
 
-    def product(
+    def matmul(
         self, read: str | Parts, name: str, values: Float32, added: str | None, output: str, *, rows: bool = False
     ) -> str:
         """Append the product; what is added to it is added in fp32, rows or not."""
         product = output if added is None else f"{output}.product"
-        self.multiply("Gemm", [self.joined(read, output), (name, values)], [product], transB=1)
+        self.multiply("Gemm", [self.concatenate(read, output), (name, values)], [product], transB=1)
         return product if added is None else self.node("Add", [product, added], output)
 
-    def selected(self, name: str, values: Float32, places: str) -> str:
+    def gather_rows(self, name: str, values: Float32, places: str) -> str:
         """Append the rows in fp16."""
         return self.node("Gather", [self.half_weight(name, values), places], f"{name}.selected", axis=0)
 
-    def _read_for_choices(self, read: str, name: str, values: Float32, output: str) -> str:
+    def _shortlist_operand(self, read: str, name: str, values: Float32, output: str) -> str:
         return self.node("Cast", [read], f"{output}.read", to=TensorProto.FLOAT16)
 
-    def _listed(self, name: str, values: Float32, numbers: Sequence[int]) -> str:
-        return self._half_listed(name, values, numbers)
+    def _shortlist_rows(self, name: str, values: Float32, numbers: Sequence[int]) -> str:
+        return self._half_shortlist_rows(name, values, numbers)
 
-    def _product_with(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
+    def _matmul_rows(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
         """Append the product in fp16; what is added to it is added in fp32."""
         product = self.node("Gemm", [read, matrix], f"{output}.fp16", transB=1)
         whole = self.node("Cast", [product], f"{output}.product", to=TensorProto.FLOAT)
         return self.node("Add", [whole, added], output)
 
-    def rows_of(self, name: str, values: Float32, places: str, output: str) -> str:
+    def lookup(self, name: str, values: Float32, places: str, output: str) -> str:
         """Append the look-up of rows in fp16; they are cast, and not the whole matrix."""
         rows = self.node("Gather", [self.half_weight(name, values), places], f"{output}.fp16")
         return self.node("Cast", [rows], output, to=TensorProto.FLOAT)
@@ -108,22 +108,22 @@ class RoundedGraph(HalfGraph):
         for name, output in zip(whole, outputs, strict=True):
             self._rounded(name, output)
 
-    def selected(self, name: str, values: Float32, places: str) -> str:
+    def gather_rows(self, name: str, values: Float32, places: str) -> str:
         """Append the rows in fp32, as which fp16 is stored exactly."""
         return self.node("Gather", [self.weight(name, values), places], f"{name}.selected", axis=0)
 
-    def _read_for_choices(self, read: str, name: str, values: Float32, output: str) -> str:
+    def _shortlist_operand(self, read: str, name: str, values: Float32, output: str) -> str:
         return self._rounded(read, f"{output}.read")
 
-    def _listed(self, name: str, values: Float32, numbers: Sequence[int]) -> str:
-        return Graph._listed(self, name, values, numbers)
+    def _shortlist_rows(self, name: str, values: Float32, numbers: Sequence[int]) -> str:
+        return Graph._shortlist_rows(self, name, values, numbers)
 
-    def _product_with(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
+    def _matmul_rows(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
         """Append the product in fp32 between roundings."""
         product = self.node("Gemm", [read, matrix], f"{output}.whole", transB=1)
         return self.node("Add", [self._rounded(product, f"{output}.product"), added], output)
 
-    def between_steps(self, state: str) -> str:
+    def carried_state(self, state: str) -> str:
         """Return the state rounded."""
         return self._rounded(state, f"{state}.rounded")
 

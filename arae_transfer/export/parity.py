@@ -144,7 +144,7 @@ def evenly_spaced(items: Sequence[Item], most: int) -> Sequence[Item]:
     return [items[place] for place in np.linspace(0, len(items) - 1, most).astype(int)]
 
 
-def by_turns(lines: Mapping[str, Iterable[str]]) -> list[str]:
+def interleave(lines: Mapping[str, Iterable[str]]) -> list[str]:
     """Return the lines of several classes, one of each by turns as long as each has any."""
     return [line for line in chain.from_iterable(zip_longest(*lines.values())) if line is not None]
 

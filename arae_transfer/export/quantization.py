@@ -47,15 +47,15 @@ class ObservingGraph(Graph):
         if parent is not None:
             self._root._bodies.append(self)
 
-    def product(
+    def matmul(
         self, read: str | Parts, name: str, values: Float32, added: str | None, output: str, *, rows: bool = False
     ) -> str:
         """Append the product and the range of what it reads."""
-        read = self.joined(read, output)
+        read = self.concatenate(read, output)
         size = self.node("Abs", [read], f"size.{name}")
         self.node("ReduceMax", [size], f"range.{name}", axes=[0], keepdims=0)
         self._ranges.append(value(f"range.{name}", TensorProto.FLOAT, [values.shape[1]]))
-        return super().product(read, name, values, added, output, rows=rows)
+        return super().matmul(read, name, values, added, output, rows=rows)
 
     @property
     def collected(self) -> list[str]:
@@ -79,14 +79,14 @@ class ObservingGraph(Graph):
 class QuantizedGraph(Graph):
     """A graph whose products run in 8-bit integers, and which stores all matrices so.
 
-    What a product reads in parts, and hidden states, have one scale for each part, are brought to 8 bits once for all
-    products that read them, and are carried from step to step in 8 bits. What is read alone and is no state has a scale
+    What a product reads in parts, and hidden states, have one scale for each part, are quantized once for all
+    products that read them, and are carried from step to step quantized. What is read alone and is no state has a scale
     for each input, see ``smoothing``.
     """
 
     lstm_operator = False
-    drops_lines = True
-    parts_gates = True
+    compacts_finished_rows = True
+    splits_gates = True
     state_type = TensorProto.UINT8
     first_state = _ZERO
 
@@ -100,13 +100,13 @@ class QuantizedGraph(Graph):
         super().__init__("fp32", parent)
         self._ranges: Mapping[str, Float32] = (ranges or {}) if parent is None else parent._ranges
         self.shared: frozenset[str] = frozenset({"embedding"})
-        # The scales of values that are in 8 bits, by their names, and what values are named in 8 bits.
+        # The scales of quantized values, by their names, and the quantized name of each value.
         self._scales: dict[str, float] = {} if parent is None else parent._scales
         self._reads: dict[str, str] = {}
         # The scales of what is read by products with chosen rows.
         self._scale_of_read: dict[str, str] = {}
 
-    def product(
+    def matmul(
         self, read: str | Parts, name: str, values: Float32, added: str | None, output: str, *, rows: bool = False
     ) -> str:
         """Append the product: inputs scaled to 8 bits, whole numbers multiplied and added up, then scaled back."""
@@ -136,7 +136,7 @@ class QuantizedGraph(Graph):
         ]
 
     def _read_in_8_bits(self, read: str | Parts, name: str, values: Float32, output: str) -> tuple[str, str, Float32]:
-        """Append what a product reads in 8 bits; return it, its scale, and the matrix that it is multiplied with."""
+        """Append the quantized operand of a matmul; return it, its scale, and the matrix to multiply it with."""
         if isinstance(read, str) and read not in self._scales:
             return self._quantize(read, name, values, output)
         parts = {read: values.shape[1]} if isinstance(read, str) else read
@@ -145,7 +145,7 @@ class QuantizedGraph(Graph):
     def _product(
         self, quantized: str, scale: str, name: str, values: Float32, added: str | None, output: str, *, rows: bool
     ) -> str:
-        """Append the product of what is in 8 bits already, and what is added to it."""
+        """Append the matmul of a quantized operand, and what is added to it."""
         matrix, scales = self._store_int8(name, values)
         # Stored as (outputs, inputs), as a look-up needs it; turned once, when the file is opened.
         turned = self._around._derive("Transpose", [matrix], f"{name}.turned", perm=[1, 0])
@@ -154,7 +154,7 @@ class QuantizedGraph(Graph):
     def _multiply_int8(
         self, read: tuple[str, str], matrix: tuple[str, str], added: str | None, output: str, *, rows: bool
     ) -> str:
-        """Append the product of what is in 8 bits with a turned matrix in 8 bits, each with the name of its scales."""
+        """Append the matmul of a quantized operand with a quantized transposed matrix, each with its scales."""
         zero = self.constant("int8.zero", _ZERO, np.uint8)
         bias = ["", added] if added is not None and not rows else []
         self.nodes(
@@ -165,28 +165,28 @@ class QuantizedGraph(Graph):
         )
         return self.node("Add", [f"{output}.product", str(added)], output) if rows else output
 
-    def read(self, values: str, name: str, inputs: slice) -> str:
-        """Return a value in 8 bits, with one scale by the range that was observed of these inputs of the matrix."""
+    def operand(self, values: str, name: str, inputs: slice) -> str:
+        """Return a quantized value, with one scale by the range that was observed of these inputs of the matrix."""
         if values in self._scales:
             return values
         if values not in self._reads:
             self._reads[values] = self._in_8_bits(values, max(float(self._ranges[name][inputs].max()), _LEAST_RANGE))
         return self._reads[values]
 
-    def read_state(self, hidden: str) -> str:
-        """Return hidden states in 8 bits, with a scale for numbers within -1 and 1."""
+    def state_operand(self, hidden: str) -> str:
+        """Return quantized hidden states, with a scale for numbers within -1 and 1."""
         return self._in_8_bits(hidden, 1.0)
 
-    def holds_states(self, *names: str) -> None:
-        """Tell that values hold hidden states in 8 bits."""
+    def mark_quantized_states(self, *names: str) -> None:
+        """Note that values are quantized hidden states."""
         self._scales.update(dict.fromkeys(names, 1 / _GREATEST))
 
-    def alike(self, name: str, *others: str) -> None:
-        """Tell that values have the scale of another one, if that is in 8 bits."""
+    def share_scale(self, name: str, *others: str) -> None:
+        """Let values share the scale of another one, if that is quantized."""
         if name in self._scales:
             self._scales.update(dict.fromkeys(others, self._scales[name]))
 
-    def type_of(self, name: str) -> int:
+    def element_type(self, name: str) -> int:
         """Return the type of a value of numbers."""
         return TensorProto.UINT8 if name in self._scales else TensorProto.FLOAT
 
@@ -198,7 +198,7 @@ class QuantizedGraph(Graph):
         return output
 
     def _quantize_parts(self, parts: Parts, name: str, values: Float32, output: str) -> tuple[str, str, Float32]:
-        """Append parts in 8 bits side by side; return them, their scale, and the matrix that they are multiplied with.
+        """Concatenate quantized parts; return them, their scale, and the matrix that they are multiplied with.
 
         Each part's own scale is put into its columns of the matrix.
         """
@@ -207,31 +207,31 @@ class QuantizedGraph(Graph):
         reads: dict[str, int] = {}
         begin = 0
         for part, size in parts.items():
-            reads[self.read(part, name, slice(begin, begin + size))] = size
+            reads[self.operand(part, name, slice(begin, begin + size))] = size
             begin += size
         scales = np.repeat(np.array([self._scales[read] for read in reads], np.float32), list(reads.values()))
-        return self.joined(reads, output), self.constant("int8.one", 1.0, np.float32), values * scales
+        return self.concatenate(reads, output), self.constant("int8.one", 1.0, np.float32), values * scales
 
-    def selected(self, name: str, values: Float32, places: str) -> str:
-        """Append the rows in 8 bits, turned for the product, and their scales."""
+    def gather_rows(self, name: str, values: Float32, places: str) -> str:
+        """Append the quantized rows, transposed for the matmul, and their scales."""
         matrix, scales = self._store_int8(name, self._smoothed(name, values))
         rows = self.node("Gather", [matrix, places], f"{name}.selected.rows", axis=0)
         self.node("Gather", [scales, places], f"{name}.selected.scales")
         return self.node("Transpose", [rows], f"{name}.selected", perm=[1, 0])
 
-    def _read_for_choices(self, read: str, name: str, values: Float32, output: str) -> str:
+    def _shortlist_operand(self, read: str, name: str, values: Float32, output: str) -> str:
         quantized, self._scale_of_read[f"{output}.read"], _ = self._quantize(read, name, values, output)
         return quantized
 
-    def _listed(self, name: str, values: Float32, numbers: Sequence[int]) -> str:
+    def _shortlist_rows(self, name: str, values: Float32, numbers: Sequence[int]) -> str:
         matrix, scales = self._store_int8(name, self._smoothed(name, values))
         rows = self.constant(f"{name}.listed.rows", numbers)
         chosen = self._around._derive("Gather", [matrix, rows], f"{name}.listed.int8", axis=0)
         self._around._derive("Gather", [scales, rows], f"{name}.listed.scales")
         return self._around._derive("Transpose", [chosen], f"{name}.listed", perm=[1, 0])
 
-    def _product_with(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
-        """Append the product as ``product`` does."""
+    def _matmul_rows(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
+        """Append the product as ``matmul`` does."""
         scale = self._scale_of_read[read]
         return self._multiply_int8((read, scale), (matrix, f"{matrix}.scales"), added, output, rows=rows)
 
@@ -242,7 +242,7 @@ class QuantizedGraph(Graph):
         return values * smoothing(np.maximum(self._ranges[name], _LEAST_RANGE), values)
 
     def _quantize(self, read: str, name: str, values: Float32, output: str) -> tuple[str, str, Float32]:
-        """Append what a product reads in 8 bits; return it, its scale, and the matrix that it is multiplied with."""
+        """Append the quantized operand of a matmul; return it, its scale, and the matrix to multiply it with."""
         ranges = np.maximum(self._ranges[name], _LEAST_RANGE)
         zero = self.constant("int8.zero", _ZERO, np.uint8)
         if name in self.shared:
@@ -256,7 +256,7 @@ class QuantizedGraph(Graph):
             scale = self.constant("int8.one", 1.0, np.float32)
         return self.node("QuantizeLinear", [read, scale, zero], f"{output}.read"), scale, values
 
-    def rows_of(self, name: str, values: Float32, places: str, output: str) -> str:
+    def lookup(self, name: str, values: Float32, places: str, output: str) -> str:
         """Append the look-up: 8-bit rows, each with its own scale."""
         matrix, scales = self._store_int8(name, values)
         whole = self.node("Gather", [matrix, places], f"{output}.int8")
@@ -267,7 +267,7 @@ class QuantizedGraph(Graph):
         return self.node("Mul", [as_float, column], output)
 
     def weight(self, name: str, values: Float32) -> str:
-        """Store a matrix in 8 bits for arithmetic in fp32: it is scaled back once, when the file is opened."""
+        """Store a quantized matrix for arithmetic in fp32: it is scaled back once, when the file is opened."""
         root = self._root
         rows = values.reshape(-1, values.shape[-1])
         matrix, scales = root._store_int8(name, rows)
@@ -279,7 +279,7 @@ class QuantizedGraph(Graph):
         return root._derive("Reshape", [scaled, root.constant(f"{name}.shape", values.shape)], name)
 
     def _store_int8(self, name: str, values: Float32) -> tuple[str, str]:
-        """Store a matrix, (outputs, inputs), in 8 bits and return its name and that of its (outputs,) scales."""
+        """Store a quantized matrix, (outputs, inputs), and return its name and that of its (outputs,) scales."""
         # The least normal number: a smaller one is 0 where a training has told the processor to flush such numbers.
         scales = np.maximum(np.abs(values).max(axis=1) / _GREATEST_WEIGHT, np.finfo(np.float32).tiny)
         whole = np.rint(values / scales[:, None]).astype(np.int8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
@@ -12,7 +11,6 @@ import torch
 from arae_transfer.export.export import ExportReport, export_model
 from arae_transfer.export.graph import Storage
 from arae_transfer.export.restore import exported_recipe, restore_generator, restore_weights
-from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.preparation import load_tokenizer
@@ -50,12 +48,12 @@ def rebuild_export(
     recipe, classes = exported_recipe(root)
     folder = ModelFolder.find(root)
     tokenizer = load_tokenizer(folder)
-    config = json.loads(ExportLayout(root).config.read_bytes())
+    config = folder.config
     # What an export does not hold, critic and classifier, is drawn anew, and is not exported.
     with torch.random.fork_rng():
         model = ARAE(recipe, classes, tokenizer.vocabulary_size)
     restore_weights(model, root)
-    if config.get("generator") is not None:
+    if config.generator is not None:
         restore_generator(model.generator, root)
     model.eval()
     return export_model(
@@ -64,14 +62,14 @@ def rebuild_export(
         tokenizer,
         destination,
         name=name,
-        scores=config.get("scores"),
-        training=config.get("training"),
+        scores=config.scores,
+        training=config.training,
         evaluation=evaluation,
         languages=languages,
         probe_lines=probe_lines,
         further_lines=further_lines,
         progress=progress,
         language_models={label: folder.read_file(file) for label, file in (folder.language_models or {}).items()},
-        weights=cast(Storage, config["variants"]["fp32"]["weights"]),
+        weights=cast(Storage, config.fp32.storage),
         beam=folder.beam if beam is None else beam,
     )

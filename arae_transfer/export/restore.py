@@ -1,12 +1,11 @@
-"""An exported model back as players: what `arae train --from exported/NAME` starts with, and `arae export` builds anew.
+"""Read an exported model back as networks, for `arae train --from exported/NAME` and for `arae export` to rebuild.
 
-Encoder, decoders and style scorer come out of the fp32 graphs with the weights that these store. The other players are
+Encoder, decoders and style scorer come out of the fp32 graphs with the weights that these store. The other networks are
 in no export, or only folded into other weights; they begin anew and catch up within some hundred steps.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import nn
 
 from arae_transfer.errors import AraeError
 from arae_transfer.export.weights import Float32, torch_gates
+from arae_transfer.export_config import REWRITING
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.model.code_space import Generator
@@ -75,11 +75,11 @@ class _Stored:
 
 @torch.no_grad()
 def restore_weights(model: ARAE, root: Path) -> None:
-    """Put the weights of an exported model of text into players of its recipe.
+    """Put the weights of an exported model of text into networks of its recipe.
 
     Args:
-        model: Players of the recipe that the export names, with as many ids as its tokenizer has; encoder, decoders and
-            scorer are overwritten.
+        model: Networks of the recipe that the export names, with as many ids as its tokenizer has; encoder,
+            decoders and scorer are overwritten.
         root: The folder of the export.
 
     Raises:
@@ -134,18 +134,17 @@ def exported_recipe(root: Path) -> tuple[Recipe, tuple[str, ...]]:
         AraeError: It cannot, or it is damaged.
     """
     folder = ModelFolder.find(root)
-    if folder.classifier is not None or folder.generates:
+    if folder.config.task != REWRITING:
         raise AraeError(
             f"{root} does not rewrite, and only models that do hold all that is needed for this",
             "give the folder of its training run, such as runs/RECIPE/NAME.",
         )
-    config = ExportLayout(root).config
-    table = json.loads(config.read_bytes()).get("recipe")
-    if not isinstance(table, dict):
+    config, table = ExportLayout(root).config, folder.config.recipe
+    if not table:
         raise AraeError(f"{config} does not say by which recipe the model was trained", "start from a run instead.")
     # The tokenizer lies in the export, whatever file it was once made from.
     table = {**table, "tokenizer": {**table.get("tokenizer", {}), "model": ""}}
-    return recipe_from_table(table, source=str(config)), folder.classes
+    return recipe_from_table(table, source=str(config), recorded=True), folder.classes
 
 
 def _restore_encoder(encoder: Encoder, stored: _Stored) -> None:

@@ -36,7 +36,7 @@ def build_scorer(scorer: StyleScorer, metadata: Mapping[str, str], storage: Stor
     """
     graph = Graph(storage)
     column = graph.node("Unsqueeze", ["mask", graph.constant("axis.2", [2])], "mask.column")  # (batch, time, 1)
-    embedded = graph.rows_of("embedding", array(scorer.embedding.weight), "tokens", "embedded")
+    embedded = graph.lookup("embedding", array(scorer.embedding.weight), "tokens", "embedded")
     real = graph.node("Mul", [embedded, column], "embedded.real")  # (batch, time, size)
     widest = len(scorer.windows)
     after = graph.constant("padding", [0, 0, 0, 0, widest - 1, 0])

@@ -37,7 +37,7 @@ def append_choices(
     the whole vocabulary may be chosen. It makes ``choices`` int64 (choices,): those of ``listed_choices``, then further
     ones, ascending ids filled up with pad ids to whole blocks, at least one of these; ``output`` (lines, further): the
     biases of the further ones, and the lowest number where a line may not take one; and their rows of the output
-    matrix, for ``Graph.product_of_choices``.
+    matrix, for ``Graph.matmul_shortlist``.
 
     Args:
         graph: The outermost graph.
@@ -96,4 +96,4 @@ def append_choices(
     mine = graph.node("Gather", [places, "source"], "choices.source.places")
     own = graph.node("Gather", [biases, mine], "choices.source.biases")  # (lines, time)
     graph.node("ScatterElements", [for_lines, mine, own], output, axis=1)
-    graph.selected(name, weight, further)
+    graph.gather_rows(name, weight, further)

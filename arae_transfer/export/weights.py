@@ -69,7 +69,7 @@ def torch_gates(stacked: Float32) -> Float32:
 
 
 @torch.no_grad()
-def storable(model: ARAE, storage: Storage) -> ARAE:
+def round_weights_for_storage(model: ARAE, storage: Storage) -> ARAE:
     """Return a copy of a model on the CPU, in evaluation mode, with the weights that its graphs will have.
 
     With fp16 storage the matrices of encoder, decoders and style scorer are rounded to fp16; biases keep fp32.

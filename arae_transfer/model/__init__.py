@@ -1,1 +1,1 @@
-"""The five players: encoder, one decoder per class, generator, critic and attribute classifier (torch)."""
+"""The five networks: encoder, one decoder per class, generator, critic and attribute classifier (torch)."""

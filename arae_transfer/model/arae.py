@@ -1,18 +1,19 @@
-"""The adversarially regularized autoencoder that owns the players."""
+"""The adversarially regularized autoencoder that owns the networks."""
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from arae_transfer.model.code_space import AttributeClassifier, CodeClassifier, Critic, Generator, StyleScorer
+from arae_transfer.model.code_space import Critic, Generator, StyleScorer
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.model.encoder import Encoder
-from arae_transfer.model.image import ImageDecoder, ImageEncoder
 from arae_transfer.model.superposition import Superposition
-from arae_transfer.recipe import Recipe
+from arae_transfer.recipe import Model, Recipe
+from arae_transfer.tasks import task_of
 from arae_transfer.tokenizer import PAD_ID
 
 
@@ -25,8 +26,38 @@ def open_forget_gates(layer: nn.LSTM) -> None:
                 bias[size : 2 * size] += 1.0  # gates stand in the order input, forget, cell, output
 
 
+@dataclass(frozen=True)
+class Autoencoder:
+    """Encoder and decoders, as a task builds them.
+
+    Attributes:
+        encoder: Sentences (or images) to codes.
+        decoders: Codes back, one for each class that the task writes.
+        superposition: What binds the vectors of a code, where it superposes them.
+    """
+
+    encoder: Encoder
+    decoders: Sequence[nn.Module]
+    superposition: Superposition | None = None
+
+
+def text_autoencoder(model: Model, decoders: int, vocabulary_size: int, maximum_vectors: int) -> Autoencoder:
+    """Build an encoder of text and some decoders, which share the output layer, as in the reference code."""
+    embedding: nn.Embedding | None = None
+    superposition: Superposition | None = None
+    if model.shared_embeddings:
+        embedding = nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
+    if model.code == "superposed":
+        superposition = Superposition(model.attended_size, model.code_size, maximum_vectors)
+    encoder = Encoder(vocabulary_size, model, embedding, superposition)
+    built: list[Decoder] = []
+    for _ in range(decoders):
+        built.append(Decoder(vocabulary_size, model, embedding, superposition, built[0] if built else None))
+    return Autoencoder(encoder, built, superposition)
+
+
 class ARAE(nn.Module):
-    """All players of one recipe (Zhao et al. 2018, Figure 1 and Algorithm 2).
+    """All networks of one recipe (Zhao et al. 2018, Figure 1 and Algorithm 2).
 
     Attributes:
         encoder: Sentences (or images) to codes, shared by all classes.
@@ -44,42 +75,22 @@ class ARAE(nn.Module):
         self.vocabulary_size = vocabulary_size
         # A denoised or rewritten sentence may grow, and the end id takes a place.
         self.maximum_vectors = recipe.data.maximum_tokens + recipe.cycle.extra_tokens + 1
-        embedding: nn.Embedding | None = None
-        superposition: Superposition | None = None
-        classifies = recipe.task == "classification"
-        if recipe.data.kind == "image":
-            # Only encoder, decoders and what they are given differ between text and images. Both encoders are called
-            # alike; their own parts are asked for only by what is for text, or for images, alone.
-            self.encoder = cast(Encoder, ImageEncoder(recipe.image, model))
-            self.decoders = nn.ModuleList(ImageDecoder(recipe.image, model) for _ in classes)
-        else:
-            if model.shared_embeddings:
-                embedding = nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
-            if model.code == "superposed":
-                superposition = Superposition(model.attended_size, model.code_size, self.maximum_vectors)
-            self.encoder = Encoder(vocabulary_size, model, embedding, superposition)
-            decoders: list[Decoder] = []
-            for _ in classes[:1] if classifies else classes:
-                # The output layer is one for all classes, as in the reference code.
-                other = decoders[0] if decoders else None
-                decoders.append(Decoder(vocabulary_size, model, embedding, superposition, other))
-            self.decoders = nn.ModuleList(decoders)
+        task = task_of(recipe)
+        autoencoder = task.build_autoencoder(recipe, classes, vocabulary_size, self.maximum_vectors)
+        self.encoder = autoencoder.encoder
+        self.decoders = nn.ModuleList(autoencoder.decoders)
         self.generator = Generator(model, recipe.adversary, self.maximum_vectors)
         self.critic = Critic(model, recipe.adversary, self.maximum_vectors)
-        self.classifier: AttributeClassifier | CodeClassifier
-        if classifies:
-            self.classifier = CodeClassifier(model, recipe.attribute, recipe.labels, len(classes))
-        else:
-            self.classifier = AttributeClassifier(model, recipe.attribute, len(classes), self.maximum_vectors)
+        self.classifier = task.build_classifier(recipe, classes, self.maximum_vectors)
         self.scorer = StyleScorer(vocabulary_size, len(classes))
-        self._initialize(recipe.training.initialization, embedding)
-        if superposition is not None:
-            superposition.start()
+        self._initialize(recipe.training.initialization)
+        if autoencoder.superposition is not None:
+            autoencoder.superposition.start()
         if model.residual:
             for index in range(len(self.decoders)):
                 self.decoder(index).start_residual()
 
-    def _initialize(self, scheme: str, embedding: nn.Embedding | None) -> None:
+    def _initialize(self, scheme: str) -> None:
         named = [*self.encoder.named_parameters(), *self.decoders.named_parameters()]
         with torch.no_grad():
             if scheme == "uniform":
@@ -106,12 +117,6 @@ class ARAE(nn.Module):
         """Return the decoder of text of a class by its index."""
         decoder = self.decoders[index]
         assert isinstance(decoder, Decoder)
-        return decoder
-
-    def image_decoder(self, index: int) -> ImageDecoder:
-        """Return the decoder of images of a class by its index."""
-        decoder = self.decoders[index]
-        assert isinstance(decoder, ImageDecoder)
         return decoder
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The players on the code: generator, Wasserstein critic and attribute classifier."""
+"""The networks on the code: generator, Wasserstein critic and attribute classifier."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class CodeClassifier(nn.Module):
         # A dimension of a unit vector is small; brought to about 1, products of two are not lost beside them.
         self.scale = model.code_size**0.5
         self.dropout = nn.Dropout(labels.dropout)
-        sizes = [model.code_size * (4 if labels.pairs else 1), *attribute.layers]
+        sizes = [model.code_size * (4 if labels.sentence_pairs else 1), *attribute.layers]
         self.layers = perceptron(sizes, nn.LeakyReLU, batch_norm=False)
         self.last = nn.Linear(sizes[-1], classes)
 

@@ -59,35 +59,25 @@ class Decoder(nn.Module):
 
         Args:
             vocabulary_size: The number of ids.
-            model: The sizes, and what decoders share.
+            model: The sizes.
             embedding: The table that it shares with the encoder; None: one of its own.
             superposition: What the encoder laid the vectors of a code over each other with, if it did.
-            other: Another class's decoder, whose output layer is this one's, too, and whose first layers are where the
-                recipe says so.
+            other: Another class's decoder, whose output layer is this one's, too.
         """
         super().__init__()
-        lower = other if model.shared_decoder_layers > 0 else None  # whose first layers are this one's
         self.attends = model.code != "single"
         self.superposition = superposition
         size = model.attended_size
         self.residual = model.residual
         self.embedding = embedding or nn.Embedding(vocabulary_size, model.embedding_size, padding_idx=PAD_ID)
         self.dropout = nn.Dropout(model.dropout)
-        self.first = (
-            lower.first
-            if lower is not None
-            else nn.LSTM(model.embedding_size + size, model.hidden_size, batch_first=True)
-        )
+        self.first = nn.LSTM(model.embedding_size + size, model.hidden_size, batch_first=True)
         self.upper = nn.ModuleList(
-            lower.upper[number - 1]
-            if lower is not None and number < model.shared_decoder_layers
-            else nn.LSTM(model.hidden_size + size, model.hidden_size, batch_first=True)
-            for number in range(1, model.decoder_layers)
+            nn.LSTM(model.hidden_size + size, model.hidden_size, batch_first=True)
+            for _ in range(1, model.decoder_layers)
         )
         self.query, self.nearness = None, None
-        if lower is not None:
-            self.query, self.nearness = lower.query, lower.nearness
-        elif self.attends:
+        if self.attends:
             self.query = nn.Linear(model.hidden_size, size, bias=False)
             # A rewrite runs along its source, so attention starts out looking at the same place; it learns to look
             # elsewhere. Without this, finding the alignment is most of the early training.
@@ -122,7 +112,7 @@ class Decoder(nn.Module):
         """
         if self.superposition is None:
             return mean_of_code(code, mask), code, mask
-        summary, places = self.superposition.lift(code)
+        summary, places = self.superposition.unbind(code)
         # Where the sentence had ended stands noise; the code does not say where that is but by its end id.
         return summary, places, mask.expand(-1, places.size(1))
 
@@ -177,8 +167,8 @@ class Decoder(nn.Module):
         code: Tensor,
         mask: Tensor,
         word_dropout: float = 0.0,
-        candidates: Tensor | None = None,
-        candidate_offsets: Tensor | None = None,
+        token_subset: Tensor | None = None,
+        subset_offsets: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Predict given sentences (teacher forcing), over real positions only.
 
@@ -187,11 +177,11 @@ class Decoder(nn.Module):
             code: (batch, vectors, size).
             mask: (batch, vectors).
             word_dropout: The probability that a preceding token is hidden.
-            candidates: (candidates,) sorted ids that hold every target; only they get logits. None: all ids.
-            candidate_offsets: (candidates,) added to their logits. None: nothing.
+            token_subset: (subset,) sorted ids that hold every target; only they get logits. None: all ids.
+            subset_offsets: (subset,) added to their logits. None: nothing.
 
         Returns:
-            Logits (real positions, vocabulary or candidates) and the columns of their targets (real positions,), row
+            Logits (real positions, vocabulary or subset) and the columns of their targets (real positions,), row
             by row.
         """
         begin = torch.full_like(targets[:, :1], BEGIN_ID)
@@ -203,25 +193,25 @@ class Decoder(nn.Module):
         real = targets != PAD_ID  # (batch, time)
         wanted = targets[real]  # (real positions,)
         read = _filled_up(features[real])
-        if candidates is None:
+        if token_subset is None:
             logits: Tensor = self.output(read)  # (filled up, vocabulary)
         else:
             # The gradient of a choice among rows without repetition is summed faster than that of any indexing.
             if self.embedding.sparse:
-                weight = functional.embedding(candidates, self.output.weight, sparse=True)
+                weight = functional.embedding(token_subset, self.output.weight, sparse=True)
             else:
-                weight = self.output.weight.index_select(0, candidates)
-            bias = self.output.bias.index_select(0, candidates)
-            if candidate_offsets is not None:
-                bias = bias + candidate_offsets
-            logits = functional.linear(read, weight, bias)  # (filled up, candidates)
-            wanted = torch.searchsorted(candidates, wanted)
+                weight = self.output.weight.index_select(0, token_subset)
+            bias = self.output.bias.index_select(0, token_subset)
+            if subset_offsets is not None:
+                bias = bias + subset_offsets
+            logits = functional.linear(read, weight, bias)  # (filled up, subset)
+            wanted = torch.searchsorted(token_subset, wanted)
         return logits[: len(wanted)], wanted
 
     @torch.no_grad()
-    def greedy(self, code: Tensor, mask: Tensor, maximum_length: int, candidates: Tensor | None = None) -> Tensor:
+    def greedy(self, code: Tensor, mask: Tensor, maximum_length: int, token_subset: Tensor | None = None) -> Tensor:
         """Decode greedily, one most probable token after the other; see ``sample``."""
-        return self.sample(code, mask, maximum_length, candidates, temperature=0.0)
+        return self.sample(code, mask, maximum_length, token_subset, temperature=0.0)
 
     @torch.no_grad()
     def sample(
@@ -229,7 +219,7 @@ class Decoder(nn.Module):
         code: Tensor,
         mask: Tensor,
         maximum_length: int,
-        candidates: Tensor | None = None,
+        token_subset: Tensor | None = None,
         *,
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
@@ -242,7 +232,7 @@ class Decoder(nn.Module):
             code: (batch, vectors, size).
             mask: (batch, vectors).
             maximum_length: The greatest number of tokens, the end id included.
-            candidates: (candidates,) the ids to choose among, the end id and no other special id with them. None:
+            token_subset: (subset,) the ids to choose among, the end id and no other special id with them. None:
                 all ids that have text.
             temperature: What the logits are divided by; 0: the most probable token, without chance.
             generator: The source of randomness; None: the device's default one.
@@ -256,16 +246,16 @@ class Decoder(nn.Module):
         batch = code.size(0)
         token = torch.full((batch,), BEGIN_ID, dtype=torch.long, device=code.device)
         ended = torch.zeros(batch, dtype=torch.bool, device=code.device)
-        own = _Steps(self, code, mask, candidates)
-        other = None if against is None else _Steps(against, code, mask, candidates)
+        own = _Steps(self, code, mask, token_subset)
+        other = None if against is None else _Steps(against, code, mask, token_subset)
         steps: list[Tensor] = []
         for place in range(maximum_length):
             logits = own.advance(token, place)  # (batch, vocabulary)
             if other is not None:
                 logits = _amplify(logits, other.advance(token, place), amplification)
             best = _draw(logits, temperature, generator) if temperature > 0 else logits.argmax(1)  # (batch,)
-            if candidates is not None:
-                best = candidates[best]
+            if token_subset is not None:
+                best = token_subset[best]
             token = best.masked_fill(ended, PAD_ID)
             steps.append(token)
             ended = ended | (token == END_ID)
@@ -277,21 +267,21 @@ class Decoder(nn.Module):
 class _Steps:
     """A decoder that advances one token at a time over a batch of codes."""
 
-    def __init__(self, decoder: Decoder, code: Tensor, mask: Tensor, candidates: Tensor | None) -> None:
+    def __init__(self, decoder: Decoder, code: Tensor, mask: Tensor, token_subset: Tensor | None) -> None:
         self._decoder = decoder
         # (batch, size), (batch, places, size), (batch, places)
         self._summary, self._code, self._mask = decoder.read_code(code, mask)
         self._layers = [decoder.first, *decoder.upper]
         self._hidden = [code.new_zeros(code.size(0), layer.hidden_size) for layer in self._layers]
         self._cell = [code.new_zeros(code.size(0), layer.hidden_size) for layer in self._layers]
-        self._whole = candidates is None
+        self._whole = token_subset is None
         self._weight: Tensor = decoder.output.weight
         self._bias: Tensor = decoder.output.bias
-        if candidates is not None:
-            self._weight, self._bias = self._weight[candidates], self._bias[candidates]
+        if token_subset is not None:
+            self._weight, self._bias = self._weight[token_subset], self._bias[token_subset]
 
     def advance(self, token: Tensor, place: int) -> Tensor:
-        """Read the tokens (batch,) before a place and return its logits (batch, vocabulary or candidates)."""
+        """Read the tokens (batch,) before a place and return its logits (batch, vocabulary or subset)."""
         decoder, hidden, cell = self._decoder, self._hidden, self._cell
         embedded = decoder.dropout(decoder.embedding(token))  # (batch, embedding)
         hidden[0], cell[0] = _lstm_step(decoder.first, torch.cat([embedded, self._summary], dim=1), hidden[0], cell[0])

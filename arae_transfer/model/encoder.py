@@ -35,7 +35,12 @@ class Encoder(nn.Module):
 
     With ``model.residual`` a token's embedding is added to its vector before the division (He et al. 2016): the layers
     learn what a word means where it stands, and not also which word it is.
+
+    Attributes:
+        pads: True: rows of a batch may be padded, and are encoded as if they were not.
     """
+
+    pads = True
 
     def __init__(
         self,
@@ -101,7 +106,7 @@ class Encoder(nn.Module):
             vectors = vectors + embedded
         if self.superposition is not None:
             # Vectors of one length weigh alike in the sum.
-            code = self.superposition.lay(functional.normalize(vectors.float(), dim=2), mask)
+            code = self.superposition.bind(functional.normalize(vectors.float(), dim=2), mask)
             return code, torch.ones_like(mask[:, :1])
         code = functional.normalize(vectors.float(), dim=2)
         return code * mask[:, :, None], mask

@@ -1,4 +1,4 @@
-"""Many vectors in one: each is turned its own way, then all are added up; turned back, each can be read again.
+"""Holographic codes: vectors bound to their positions by permutations, summed into one vector, and unbound again.
 
 Where a vector stood decides how its dimensions are permuted before the sum (binding by permutation: Plate 1995,
 "Holographic Reduced Representations"; Recchia et al. 2015). Read at its own place, a vector comes back with the others
@@ -22,10 +22,10 @@ _READ_SCALE = 3.0
 
 
 class Superposition(nn.Module):
-    """Lays vectors over each other in one code vector, and reads each place of it.
+    """Binds vectors to their positions in one code vector, and unbinds each of them.
 
-    Besides its place, each vector is added unturned, divided by the root of their number, so that the sum unturned is a
-    summary of the sentence.
+    Besides its place, each vector is added unpermuted, divided by the root of their number, so that the sum unpermuted
+    is a summary of the sentence.
 
     Attributes:
         places: The most vectors in a code.
@@ -33,8 +33,8 @@ class Superposition(nn.Module):
         read: Back.
     """
 
-    turned: Tensor
-    turned_back: Tensor
+    permutations: Tensor
+    inverse_permutations: Tensor
 
     def __init__(self, size: int, code_size: int, places: int) -> None:
         """Begin with orthogonal matrices where the code is at least as large as a vector.
@@ -50,18 +50,18 @@ class Superposition(nn.Module):
         self.read = nn.Linear(code_size, size, bias=False)
         generator = np.random.default_rng([_SEED, code_size])
         orders = np.stack([generator.permutation(code_size) for _ in range(places)])
-        # (places, code_size): dimension i of a turned vector is dimension turned[place, i] of the vector.
-        self.register_buffer("turned", torch.from_numpy(orders), persistent=False)
-        self.register_buffer("turned_back", torch.from_numpy(orders.argsort(axis=1)), persistent=False)
+        # (places, code_size): dimension i of a bound vector is dimension permutations[place, i] of the vector.
+        self.register_buffer("permutations", torch.from_numpy(orders), persistent=False)
+        self.register_buffer("inverse_permutations", torch.from_numpy(orders.argsort(axis=1)), persistent=False)
 
     def start(self) -> None:
-        """Initialize the matrices, so that what is read is what was laid down, and noise."""
+        """Initialize the matrices, so that unbinding gives back what was bound, and noise."""
         with torch.no_grad():
             nn.init.orthogonal_(self.spread.weight)
             self.read.weight.copy_(_READ_SCALE * self.spread.weight.T)
 
-    def lay(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        """Lay vectors over each other.
+    def bind(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        """Bind vectors to their positions and add them up.
 
         Args:
             vectors: (batch, time, size); those beyond ``places`` are left out.
@@ -72,12 +72,12 @@ class Superposition(nn.Module):
         """
         vectors, mask = vectors[:, : self.places], mask[:, : self.places]
         wide = self.spread(vectors).float() * mask[:, :, None]  # (batch, time, code)
-        turned = wide.gather(2, self.turned[: vectors.size(1)].expand(len(wide), -1, -1)).sum(1)  # (batch, code)
+        turned = wide.gather(2, self.permutations[: vectors.size(1)].expand(len(wide), -1, -1)).sum(1)  # (batch, code)
         summary = wide.sum(1) / mask.sum(1, keepdim=True).to(wide.dtype).sqrt()
         return functional.normalize(turned + summary, dim=1)[:, None]
 
-    def lift(self, code: Tensor) -> tuple[Tensor, Tensor]:
-        """Read a code.
+    def unbind(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Unbind the vectors of a code.
 
         Args:
             code: (batch, 1, code_size).
@@ -86,5 +86,5 @@ class Superposition(nn.Module):
             (batch, size) the summary, and (batch, places, size) what stands at each place.
         """
         flat = code[:, 0]  # (batch, code)
-        back = flat[:, self.turned_back.flatten()].view(len(flat), self.places, -1)  # (batch, places, code)
+        back = flat[:, self.inverse_permutations.flatten()].view(len(flat), self.places, -1)  # (batch, places, code)
         return self.read(flat), self.read(back)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,7 +11,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import ExportLayout
+from arae_transfer.export_config import Generator
 from arae_transfer.runtime.batching import BATCH_SIZE, BATCHES_PER_CHUNK, pad
 from arae_transfer.runtime.decoding import LONGEST_GROWTH
 from arae_transfer.runtime.model_folder import ModelFolder
@@ -47,65 +46,26 @@ class Decoded:
     vectors: int
 
 
-@dataclass(frozen=True)
-class GeneratorDescription:
-    """What an export says of its generator.
+def vectors_of_codes(generator: Generator, maximum_tokens: int) -> list[float]:
+    """Return the weight of 1, 2, ... vectors among generated codes.
 
-    Attributes:
-        file: Its file.
-        noise_size: The dimensions of its noise.
-        maximum_vectors: The most vectors of a code; 1 for a single one.
-        lengths: The weight of 1, 2, ... vectors among its codes.
+    The numbers of vectors are those of the corpus's sentences, as the export counted them. Without these, every number
+    from an eighth to three eighths of ``maximum_tokens`` is as likely.
     """
-
-    file: str
-    noise_size: int
-    maximum_vectors: int
-    lengths: tuple[float, ...]
-
-    @classmethod
-    def read(cls, folder: ModelFolder) -> GeneratorDescription:
-        """Read it from the model's ``config.json``.
-
-        The numbers of vectors are those of the corpus's sentences, as the export counted them. Without these, every
-        number from an eighth to three eighths of ``maximum_tokens`` is as likely.
-
-        Raises:
-            AraeError: The model has no generator, or its description is damaged.
-        """
-        config = json.loads(ExportLayout(folder.root).config.read_bytes())
-        try:
-            section = config.get("generator")
-            if section is None:
-                raise _no_generator(folder, config)
-            most = int(section["maximum_vectors"])
-            size = int(section["noise_size"])
-            counts = [float(count) for count in section["lengths"]][:most]
-            file = str(section["file"])
-            if file not in folder.files or most < 1 or size < 1 or any(count < 0 for count in counts):
-                raise ValueError
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise AraeError(
-                f"what {ExportLayout(folder.root).config} says of the generator is damaged",
-                "copy the model folder again, or run `arae export` again.",
-            ) from error
-        if most == 1:
-            counts = [1.0]
-        elif sum(counts) <= 0:
-            low, high = max(2, folder.maximum_tokens // 8), max(2, 3 * folder.maximum_tokens // 8)
-            counts = [float(low <= length <= high) for length in range(1, most + 1)]
-        return cls(file, size, most, tuple(counts))
+    most = generator.maximum_vectors
+    if most == 1:
+        return [1.0]
+    counts = [float(count) for count in generator.lengths[:most]]
+    if sum(counts) > 0:
+        return counts
+    low, high = max(2, maximum_tokens // 8), max(2, 3 * maximum_tokens // 8)
+    return [float(low <= length <= high) for length in range(1, most + 1)]
 
 
-def describes_generator(folder: ModelFolder) -> bool:
-    """Tell whether a model has a generator."""
-    return json.loads(ExportLayout(folder.root).config.read_bytes()).get("generator") is not None
-
-
-def _no_generator(folder: ModelFolder, config: dict[str, Any]) -> AraeError:
+def _no_generator(folder: ModelFolder) -> AraeError:
     """Return why a model has none: it was never trained, or exports did not hold it then."""
     try:
-        trained = float(config["recipe"]["adversary"]["weight"]) != 0
+        trained = float(folder.config.recipe["adversary"]["weight"]) != 0
     except (KeyError, TypeError, ValueError):
         trained = True
     if trained:
@@ -141,10 +101,13 @@ class CodeGenerator:
         Raises:
             AraeError: The model has no generator, or it cannot run.
         """
-        description = GeneratorDescription.read(self.folder)
+        description = self.folder.config.generator
+        if description is None:
+            raise _no_generator(self.folder)
+        weights = vectors_of_codes(description, self.folder.maximum_tokens)
         if self._generator is None:
             self._generator = self._open_generator(description)
-        shares = np.cumsum(description.lengths) / np.sum(description.lengths)
+        shares = np.cumsum(weights) / np.sum(weights)
         noise: Floats = np.empty((number, description.noise_size), dtype=np.float32)
         lengths: Int64 = np.empty(number, dtype=np.int64)
         for place in range(number):
@@ -160,7 +123,7 @@ class CodeGenerator:
             codes += [own[:length] for own, length in zip(code, lengths[rows], strict=True)]
         return codes
 
-    def _open_generator(self, description: GeneratorDescription) -> Runnable:
+    def _open_generator(self, description: Generator) -> Runnable:
         """Open the generator, on the CPU always: it is small, and its codes are then the same everywhere."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1

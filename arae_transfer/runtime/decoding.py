@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from arae_transfer.errors import AraeError
+from arae_transfer.export_config import MOST_CANDIDATES
 from arae_transfer.runtime.batching import pad
-from arae_transfer.runtime.model_folder import MOST_CANDIDATES
 from arae_transfer.runtime.reranking import Ranking
 from arae_transfer.tokenizer import END_ID
 

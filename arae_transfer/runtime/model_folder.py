@@ -1,134 +1,40 @@
-"""An exported model's folder: what its ``config.json`` promises, and files checked before they are used.
+"""An exported model's folder: its description, and files checked before they are used.
 
 This module needs the standard library alone, so that listing models and completing class names costs nothing.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from arae_transfer.errors import AraeError
+from arae_transfer.export_config import (
+    GENERATION,
+    RESTORE,
+    ExportConfig,
+    FileRecord,
+    ImageShape,
+    Variant,
+)
 from arae_transfer.layout import ExportLayout, find_model, nearest
 
-FORMAT = "arae-export"
-# Variants were added without a new version: a reader that knows nothing of them still finds the fp32 graphs.
-FORMAT_VERSION = 1
-MOST_CANDIDATES = 64
-"""Candidates of a line: the best are among far fewer."""
-
 Kind = Literal["text", "image", "any"]
-FP32, FP16, INT8 = "fp32", "fp16", "int8"
-REWRITING, CLASSIFICATION, GENERATION = "rewriting", "classification", "generation"
-
-
-@dataclass(frozen=True)
-class FileRecord:
-    """What a file must be, byte for byte.
-
-    Attributes:
-        sha256: The hexadecimal digest.
-        size: The number of bytes.
-    """
-
-    sha256: str
-    size: int
-
-
-@dataclass(frozen=True)
-class Variant:
-    """The graphs of a model in one arithmetic.
-
-    Attributes:
-        encoder: The file name of the encoder's graph.
-        decoders: The file name of each class's decoder.
-        weights: The file name of the weights that the graphs share, or None: each holds its own.
-        candidates: The file name of each class's graph of candidates, which reads the weights in the decoder's file
-            and the shared ones; None: the export has none.
-        accepted: Whether its answers were found close enough to the trained model's to be used without being asked
-            for.
-        source: The variant whose files hold the weights that these graphs read; None: they are in its own.
-    """
-
-    encoder: str
-    decoders: Mapping[str, str]
-    weights: str | None = None
-    accepted: bool = True
-    candidates: Mapping[str, str] | None = None
-    source: Variant | None = None
-
-    @property
-    def encoder_weights(self) -> list[str]:
-        """Return the names of the files besides its own that the encoder reads weights in."""
-        return self._weights + ([self.source.encoder] if self.source else [])
-
-    def decoder_weights(self, class_name: str, *, searching: bool = False) -> list[str]:
-        """Return those of a class's decoder, or of its graph of candidates."""
-        return self._weights + ([(self.source or self).decoders[class_name]] if self.source or searching else [])
-
-    @property
-    def _weights(self) -> list[str]:
-        return [] if self.weights is None else [self.weights]
-
-
-@dataclass(frozen=True)
-class ImageShape:
-    """What the images of an image model are like.
-
-    Attributes:
-        height: In pixels.
-        width: In pixels.
-        levels: The levels of brightness of a pixel.
-    """
-
-    height: int
-    width: int
-    levels: int
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """An exported model as its ``config.json`` describes it.
+    """An exported model.
 
     Attributes:
         root: The folder.
-        name: The model's name.
-        classes: The classes that it can rewrite to, in order.
-        maximum_tokens: The longest input that it was trained for, in tokens, the end id included.
-        variants: The graphs in each arithmetic, by its name; ``"fp32"`` is always there.
-        tokenizer: The file name of the SentencePiece model.
-        files: What each file must be.
-        form: The settings of the corpus's form of writing.
-        scorer: The file name of the style scorer's graph; None: the export has none.
-        language_models: The file name of each class's language model, by which candidates are ranked, too; None: the
-            export has none.
-        beam: The candidates that are searched for a line where nobody says how many; 1: it is rewritten greedily.
-        classifier: The file name of the graph from codes to probabilities of classes, which models that classify have
-            in the place of decoders; None: the model rewrites.
-        pairs: Whether it classifies pairs of sentences.
-        generates: Whether it knows one kind of text, which it writes anew and cannot rewrite.
-        image: What its images are like; None: a model of text. An image model has no tokenizer (an empty name), no
-            form and ``maximum_tokens`` 0.
+        config: What its ``config.json`` says.
     """
 
     root: Path
-    name: str
-    classes: tuple[str, ...]
-    maximum_tokens: int
-    variants: Mapping[str, Variant]
-    tokenizer: str
-    files: Mapping[str, FileRecord]
-    form: Mapping[str, Any]
-    scorer: str | None = None
-    language_models: Mapping[str, str] | None = None
-    beam: int = 1
-    classifier: str | None = None
-    pairs: bool = False
-    generates: bool = False
-    image: ImageShape | None = None
+    config: ExportConfig
 
     @classmethod
     def find(cls, wish: str | Path | None = None, kind: Kind = "text") -> ModelFolder:
@@ -160,121 +66,87 @@ class ModelFolder:
         Raises:
             AraeError: The description is missing, damaged, incomplete or of a newer format.
         """
-        path = ExportLayout(root).config
-        try:
-            config = json.loads(path.read_bytes())
-        except OSError as error:
-            raise AraeError(
-                f"cannot read {path}: {error.strerror or error}", "give the folder of an exported model."
-            ) from error
-        except (ValueError, RecursionError) as error:
-            raise _damaged(path, "is not valid JSON") from error
-        if not isinstance(config, dict) or config.get("format") != FORMAT:
-            raise AraeError(
-                f'{path} does not describe an exported model: it lacks "format": "{FORMAT}"',
-                "give the folder that `arae export` wrote.",
-            )
-        version = config.get("format_version")
-        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-            raise _damaged(path, f"lacks a sensible format_version: {version!r}")
-        if version > FORMAT_VERSION:
-            raise AraeError(
-                f"{path} has format version {version}; this arae reads up to {FORMAT_VERSION}",
-                "upgrade arae: pip install --upgrade arae-transfer",
-            )
-        try:
-            folder = cls._from_config(root, config)
-        except KeyError as error:
-            raise _damaged(path, f"lacks {error}") from error
-        except (TypeError, ValueError, AttributeError) as error:
-            raise _damaged(path, f"is damaged ({error})") from error
-        return folder
+        return cls(root, ExportConfig.read(ExportLayout(root).config))
 
-    @classmethod
-    def _from_config(cls, root: Path, config: Mapping[str, Any]) -> ModelFolder:
-        """Check and convert the parsed description.
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.config.name
 
-        Raises:
-            KeyError: A key is missing.
-            TypeError, ValueError, AttributeError: A value makes no sense.
-        """
-        classes = tuple(_text(name) for name in config["classes"])
-        if not classes or len(set(classes)) != len(classes):
-            raise ValueError("classes must be distinct and at least one")
-        files = {
-            _plain_name(name): FileRecord(_text(record["sha256"]), int(record["bytes"]))
-            for name, record in config["files"].items()
-        }
-        task = config.get("task", REWRITING)  # exports from before there was a choice lack it
-        if task not in (REWRITING, CLASSIFICATION, GENERATION):
-            raise ValueError(f"task = {task!r}")
-        classifier = _table(config["classifier"]) if task == CLASSIFICATION else None
-        variants = {FP32: _variant(config, classes if classifier is None else ())}
-        further = _table(config.get("variants", {}))
-        for arithmetic in (INT8, FP16):  # other names are those of arithmetics that a later arae may know
-            if arithmetic in further:
-                variants[arithmetic] = _variant(_table(further[arithmetic]), classes, variants[FP32])
-        kind = config.get("kind", "text")
-        if kind == "image":
-            return cls._of_images(root, config, classes, variants, files)
-        if kind != "text":
-            raise ValueError(f"kind = {kind!r}")
-        folder = cls(
-            root=root,
-            name=_text(config["name"]),
-            classes=classes,
-            maximum_tokens=int(config["maximum_tokens"]),
-            variants=variants,
-            tokenizer=_plain_name(config["tokenizer"]),
-            files=files,
-            form=_table(config["form"]),
-            scorer=_optional_name(config.get("scorer")),
-            language_models=_language_models(config, classes),
-            beam=_beam(config),
-            classifier=None if classifier is None else _plain_name(classifier["file"]),
-            pairs=False if classifier is None else bool(classifier["pairs"]),
-            generates=task == GENERATION,
-        )
-        if folder.maximum_tokens < 2:
-            raise ValueError(f"maximum_tokens = {folder.maximum_tokens}")
-        named = [name for name in (folder.tokenizer, folder.scorer, folder.classifier) if name is not None]
-        named += (folder.language_models or {}).values()
-        for variant in variants.values():
-            named += [variant.encoder, *variant.decoders.values(), *([variant.weights] if variant.weights else [])]
-            named += (variant.candidates or {}).values()
-        for name in named:
-            if name not in files:
-                raise KeyError(f"files.{name}")
-        return folder
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that it can rewrite to, in order."""
+        return self.config.classes
 
-    @classmethod
-    def _of_images(
-        cls,
-        root: Path,
-        config: Mapping[str, Any],
-        classes: tuple[str, ...],
-        variants: Mapping[str, Variant],
-        files: Mapping[str, FileRecord],
-    ) -> ModelFolder:
-        """Check and convert the description of an image model, as ``_from_config`` does that of a text model."""
-        section = _table(config["image"])
-        image = ImageShape(int(section["height"]), int(section["width"]), int(section["levels"]))
-        if min(image.height, image.width) < 1 or not 2 <= image.levels <= 256:
-            raise ValueError(f"image = {section}")
-        for name in (variants[FP32].encoder, *variants[FP32].decoders.values()):
-            if name not in files:
-                raise KeyError(f"files.{name}")
-        return cls(root, _text(config["name"]), classes, 0, variants, "", files, {}, image=image)
+    @property
+    def maximum_tokens(self) -> int:
+        """The longest input that it was trained for, in tokens, the end id included."""
+        return self.config.maximum_tokens
+
+    @property
+    def variants(self) -> Mapping[str, Variant]:
+        """The graphs in each precision, by its name; ``"fp32"`` is always there."""
+        return self.config.variants
+
+    @property
+    def tokenizer(self) -> str:
+        """The file name of the SentencePiece model; empty: a model of images."""
+        return self.config.tokenizer
+
+    @property
+    def files(self) -> Mapping[str, FileRecord]:
+        """What each file must be."""
+        return self.config.files
+
+    @property
+    def form(self) -> Mapping[str, Any]:
+        """The settings of the corpus's form of writing."""
+        return self.config.form
+
+    @property
+    def scorer(self) -> str | None:
+        """The file name of the style scorer's graph; None: the export has none."""
+        return self.config.scorer
+
+    @property
+    def language_models(self) -> Mapping[str, str] | None:
+        """The file name of each class's language model; None: the export has none."""
+        return self.config.language_models
+
+    @property
+    def beam(self) -> int:
+        """The candidates that are searched for a line where nobody says how many; 1: it is rewritten greedily."""
+        return self.config.beam
+
+    @property
+    def classifier(self) -> str | None:
+        """The file name of the graph from codes to classes; None: the model has decoders in its place."""
+        return None if self.config.classifier is None else self.config.classifier.file
+
+    @property
+    def pairs(self) -> bool:
+        """Whether it classifies pairs of sentences."""
+        return self.config.classifier is not None and self.config.classifier.pairs
+
+    @property
+    def generates(self) -> bool:
+        """Whether it knows one kind of text, which it writes anew and cannot rewrite."""
+        return self.config.task == GENERATION
+
+    @property
+    def image(self) -> ImageShape | None:
+        """What its images are like; None: a model of text."""
+        return self.config.image
 
     @property
     def encoder(self) -> str:
-        """Return the file name of the encoder's graph in fp32."""
-        return self.variants[FP32].encoder
+        """The file name of the encoder's graph in fp32."""
+        return self.config.fp32.encoder
 
     @property
     def decoders(self) -> Mapping[str, str]:
-        """Return the file name of each class's decoder in fp32."""
-        return self.variants[FP32].decoders
+        """The file name of each class's decoder in fp32."""
+        return self.config.fp32.decoders
 
     def read_file(self, name: str) -> bytes:
         """Return the content of one of the model's files, checked against its size and SHA-256.
@@ -289,13 +161,13 @@ class ModelFolder:
         try:
             content = path.read_bytes()
         except FileNotFoundError as error:
-            raise AraeError(f"the model {self.name} is incomplete: {path} is missing", _RESTORE) from error
+            raise AraeError(f"the model {self.name} is incomplete: {path} is missing", RESTORE) from error
         except OSError as error:
-            raise AraeError(f"cannot read {path}: {error.strerror or error}", _RESTORE) from error
+            raise AraeError(f"cannot read {path}: {error.strerror or error}", RESTORE) from error
         if len(content) != record.size:
-            raise AraeError(f"{path} is damaged: it has {len(content):,} of {record.size:,} bytes", _RESTORE)
+            raise AraeError(f"{path} is damaged: it has {len(content):,} of {record.size:,} bytes", RESTORE)
         if hashlib.sha256(content).hexdigest() != record.sha256:
-            raise AraeError(f"{path} is damaged: its SHA-256 is not the exported one", _RESTORE)
+            raise AraeError(f"{path} is damaged: its SHA-256 is not the exported one", RESTORE)
         return content
 
     def require_classifier(self) -> None:
@@ -364,65 +236,3 @@ class ModelFolder:
         likely = nearest(wish, self.classes)
         question = f"did you mean {likely}? " if likely else ""
         raise AraeError(f"the model {self.name} has no class {wish!r}", f"{question}classes of {self.name}: {known}.")
-
-
-_RESTORE = "copy the model folder again, or run `arae export` again."
-
-
-def _damaged(path: Path, what: str) -> AraeError:
-    return AraeError(f"{path} {what}", _RESTORE)
-
-
-def _variant(table: Mapping[str, Any], classes: tuple[str, ...], fp32: Variant | None = None) -> Variant:
-    accepted, candidates = table.get("accepted", True), table.get("candidates")
-    if not isinstance(accepted, bool):
-        raise TypeError(f"accepted = {accepted!r}")
-    weights_in = None if fp32 is None else table.get("weights_in")
-    if weights_in not in (None, FP32):
-        raise ValueError(f"weights_in = {weights_in!r}")
-    return Variant(
-        encoder=_plain_name(table["encoder"]),
-        decoders={name: _plain_name(table["decoders"][name]) for name in classes} if classes else {},
-        weights=_optional_name(table.get("weights_file")),
-        accepted=accepted,
-        candidates=None if candidates is None else {name: _plain_name(candidates[name]) for name in classes},
-        source=None if weights_in is None else fp32,
-    )
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"{value!r} is not a text")
-    return value
-
-
-def _table(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is not a table")
-    return value
-
-
-def _language_models(config: Mapping[str, Any], classes: tuple[str, ...]) -> dict[str, str] | None:
-    """Return the files of the classes' language models, which exports from before there were any lack."""
-    table = config.get("language_models")
-    return None if table is None else {name: _plain_name(_table(table)[name]) for name in classes}
-
-
-def _beam(config: Mapping[str, Any]) -> int:
-    """Return the beam that an export asks for, which needs graphs that search and a scorer."""
-    beam = int(config.get("beam", 1))
-    if not 1 <= beam <= MOST_CANDIDATES or (beam > 1 and (not config.get("candidates") or not config.get("scorer"))):
-        raise ValueError(f"beam = {beam}")
-    return beam
-
-
-def _optional_name(value: object) -> str | None:
-    return None if value is None else _plain_name(value)
-
-
-def _plain_name(value: object) -> str:
-    """Return a file name, refusing any that leads out of the model's folder."""
-    name = _text(value)
-    if name in (".", "..") or any(character in name for character in "/\\\0"):
-        raise ValueError(f"{name!r} is not a plain file name")
-    return name

@@ -19,11 +19,12 @@ import numpy.typing as npt
 import onnxruntime
 
 from arae_transfer.errors import AraeError
+from arae_transfer.export_config import FP16, FP32, INT8
 from arae_transfer.language_model.compact import CompactLanguageModel
 from arae_transfer.runtime.buckets import Bucket
-from arae_transfer.runtime.model_folder import FP16, FP32, INT8, ModelFolder
+from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.parallel import run_in_parallel
-from arae_transfer.runtime.replicas import Replicas
+from arae_transfer.runtime.session_pool import SessionPool
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
@@ -149,8 +150,8 @@ class Sessions:
         if self.device.kind == "cuda":
             _load_cuda_libraries()
         self._contents: dict[str, bytes] = {}
-        self._encoder: Replicas | None = None
-        self._decoders: dict[tuple[str, bool], Replicas] = {}
+        self._encoder: SessionPool | None = None
+        self._decoders: dict[tuple[str, bool], SessionPool] = {}
         self._batches = 0
         self._others: dict[str, onnxruntime.InferenceSession] = {}
         self._language_models: dict[str, CompactLanguageModel] = {}
@@ -184,10 +185,10 @@ class Sessions:
         Raises:
             AraeError: A file is missing or damaged, the device cannot be used, or the model writes no candidates.
         """
-        encoder, decoder = self._replicas(class_name, searching=searching)
+        encoder, decoder = self._pools(class_name, searching=searching)
         return encoder.first, decoder.first
 
-    def _replicas(self, class_name: str, *, searching: bool) -> tuple[Replicas, Replicas]:
+    def _pools(self, class_name: str, *, searching: bool) -> tuple[SessionPool, SessionPool]:
         self.folder.require_decoders()
         key = (class_name, searching)
         with self._lock:
@@ -200,7 +201,7 @@ class Sessions:
                 if self.variant != tried:
                     encoder = None
             variant = self.folder.variants[self.variant]
-            pending: list[Callable[[], Replicas]] = []
+            pending: list[Callable[[], SessionPool]] = []
             if encoder is None:
                 encoder_files = self._shared(*variant.encoder_weights)
                 pending.append(lambda: self._open_first(variant.encoder, encoder_files))
@@ -226,7 +227,7 @@ class Sessions:
         self, class_name: str, *, searching: bool
     ) -> Iterator[tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]]:
         """Borrow an encoder and a decoder session; once many batches were run, for exclusive use by this thread."""
-        encoders, decoders = self._replicas(class_name, searching=searching)
+        encoders, decoders = self._pools(class_name, searching=searching)
         self._batches += 1  # about: two threads may count one batch
         grow = self._batches > _SETTLED
         with encoders.borrow(grow=grow) as encoder, decoders.borrow(grow=grow) as decoder:
@@ -459,8 +460,8 @@ class Sessions:
                 self._contents[name] = self.folder.read_file(name)
         return [(name, self._contents[name]) for name in names if name is not None]
 
-    def _open_first(self, name: str, files: Files) -> Replicas:
-        return Replicas(self._open(name, files), partial(self._open, name, files), self.batches_at_once)
+    def _open_first(self, name: str, files: Files) -> SessionPool:
+        return SessionPool(self._open(name, files), partial(self._open, name, files), self.batches_at_once)
 
     def _open(self, name: str, files: Files, *, alone: bool = False) -> onnxruntime.InferenceSession:
         content = self.folder.read_file(name)

@@ -1,1 +1,1 @@
-"""Learning: losses, players, the loop and its checkpoints (torch)."""
+"""Learning: losses, networks, the loop and its checkpoints (torch)."""

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from arae_transfer.corpus.batches import IntegerArray, TokenizedSentences, with_end
 from arae_transfer.corpus.style_tokens import StyleTokens
-from arae_transfer.pairs.pair import Pair
-from arae_transfer.recipe import InputNoise, Pairs
+from arae_transfer.parallel.examples import ParallelExample
+from arae_transfer.recipe import InputNoise, ParallelData
 from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
 from arae_transfer.training.input_noise import add_input_noise
 from arae_transfer.training.processes import ALONE, Processes
@@ -30,9 +30,9 @@ class Batch:
         noised_tokens: (rows, time') what the encoder reads, with end ids.
         noised_lengths: (rows,).
         classes: (rows,) class indices.
-        candidates: (candidates,) sorted ids that the decoders choose among in this step, every target with them; None
+        token_subset: (subset,) sorted ids that the decoders choose among in this step, every target with them; None
             stands for the whole vocabulary.
-        candidate_offsets: (candidates,) what is added to their scores in a reconstruction; None adds nothing.
+        subset_offsets: (subset,) what is added to their scores in a reconstruction; None adds nothing.
         weights: (rows,) how much each row counts; None stands for equal weights.
         token_shares: For each class, how much a mean over this process's tokens counts in a mean over the processes;
             None where there is one process.
@@ -43,8 +43,8 @@ class Batch:
     noised_tokens: Tensor
     noised_lengths: Tensor
     classes: Tensor
-    candidates: Tensor | None = None
-    candidate_offsets: Tensor | None = None
+    token_subset: Tensor | None = None
+    subset_offsets: Tensor | None = None
     weights: Tensor | None = None
     token_shares: tuple[float, ...] | None = None
 
@@ -101,13 +101,13 @@ def _token_shares(lengths: IntegerArray, rows: IntegerArray, classes: int, size:
     return tuple((own * size / whole).tolist())
 
 
-class CandidateSampler:
+class SoftmaxSampler:
     """Draws the part of the vocabulary over which a step's softmax runs.
 
     The targets of the batch, then the most frequent tokens, then random ones: the tokens that compete most are always
     there, and each other one takes its turn (vocabulary selection, Jean et al. 2015). A softmax over 2,500 of 8,000
     tokens costs a third. A random one stands for all that were not drawn: its score is raised by minus the logarithm of
-    its probability to be drawn, so that the sum over the candidates estimates that over the vocabulary.
+    its probability to be drawn, so that the sum over the subset estimates that over the vocabulary.
 
     There are as many in each step, wherever the targets leave room: a product of a size that was not there before waits
     until the processor's library has written a program for it, which takes longer than the product.
@@ -122,7 +122,7 @@ class CandidateSampler:
     def draw(
         self, tokens: IntegerArray, generator: np.random.Generator
     ) -> tuple[IntegerArray, npt.NDArray[np.float32]]:
-        """Return the sorted candidates for (batch, time) targets, and what is added to their scores."""
+        """Return the sorted subset for (batch, time) targets, and what is added to their scores."""
         needed = np.zeros(self._vocabulary_size, dtype=np.bool_)
         needed[tokens.ravel()] = True
         needed[self._frequent] = True
@@ -133,9 +133,9 @@ class CandidateSampler:
         missing = min(max(0, self._size - int(needed.sum())), len(others))
         chosen = needed.copy()
         chosen[generator.choice(others, missing, replace=False, shuffle=False)] = True
-        candidates = np.flatnonzero(chosen)
+        token_subset = np.flatnonzero(chosen)
         offset = np.log(len(others) / missing) if missing else 0.0
-        return candidates, np.where(needed[candidates], 0.0, offset).astype(np.float32)
+        return token_subset, np.where(needed[token_subset], 0.0, offset).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,11 @@ class ParallelSentences:
 
 
 def parallel_sentences(
-    pairs: Sequence[Pair], classes: Sequence[str], tokenizer: Tokenizer, maximum_tokens: int, weights: Pairs
+    pairs: Sequence[ParallelExample],
+    classes: Sequence[str],
+    tokenizer: Tokenizer,
+    maximum_tokens: int,
+    weights: ParallelData,
 ) -> dict[str, ParallelSentences]:
     """Turn pairs into what each class's decoder learns from them, in both directions.
 
@@ -192,7 +196,7 @@ def make_parallel_batch(
     noise: InputNoise,
     generator: np.random.Generator,
     device: torch.device,
-    sampler: CandidateSampler | None = None,
+    sampler: SoftmaxSampler | None = None,
     processes: Processes = ALONE,
 ) -> Batch:
     """Gather inputs and targets, the classes being those of the targets, and move this process's to the device."""
@@ -207,13 +211,13 @@ def make_parallel_batch(
     noised = np.pad(noised, ((0, 0), (0, inputs.shape[1] - noised.shape[1])), constant_values=PAD_ID)
     inputs = np.where(damaged[:, None], noised, inputs)
     input_lengths = np.where(damaged, noised_lengths, input_lengths)
-    candidates, offsets = sampler.draw(tokens, generator) if sampler is not None else (None, None)
+    token_subset, offsets = sampler.draw(tokens, generator) if sampler is not None else (None, None)
     weights = np.concatenate([pairs.weights[rows] for pairs, rows in chosen]).astype(np.float32)
     return _own_part(
         with_end(tokens, lengths),
         with_end(inputs, input_lengths),
         classes,
-        candidates,
+        token_subset,
         offsets,
         weights,
         device,
@@ -228,7 +232,7 @@ def make_batch(
     style: StyleTokens | None,
     generator: np.random.Generator,
     device: torch.device,
-    sampler: CandidateSampler | None = None,
+    sampler: SoftmaxSampler | None = None,
     processes: Processes = ALONE,
 ) -> Batch:
     """Gather sentences, damage the encoder's copy and move this process's part of both to the device."""
@@ -236,12 +240,12 @@ def make_batch(
     tokens, lengths = stack_classes(parts)
     classes = np.repeat(np.arange(len(sentences)), [len(chosen) for chosen in indices])
     noised, noised_lengths = add_input_noise(tokens, lengths, classes, noise, style, generator)
-    candidates, offsets = sampler.draw(tokens, generator) if sampler is not None else (None, None)
+    token_subset, offsets = sampler.draw(tokens, generator) if sampler is not None else (None, None)
     return _own_part(
         with_end(tokens, lengths),
         with_end(noised, noised_lengths),
         classes,
-        candidates,
+        token_subset,
         offsets,
         None,
         device,
@@ -253,7 +257,7 @@ def _own_part(
     whole: tuple[IntegerArray, IntegerArray],
     noised: tuple[IntegerArray, IntegerArray],
     classes: IntegerArray,
-    candidates: IntegerArray | None,
+    token_subset: IntegerArray | None,
     offsets: npt.NDArray[np.float32] | None,
     weights: npt.NDArray[np.float32] | None,
     device: torch.device,
@@ -275,7 +279,7 @@ def _own_part(
         move(noised[0][rows]),
         move(noised[1][rows]),
         move(classes[rows]),
-        move(candidates) if candidates is not None else None,
+        move(token_subset) if token_subset is not None else None,
         move(offsets) if offsets is not None else None,
         move(weights[rows]) if weights is not None else None,
         shares,

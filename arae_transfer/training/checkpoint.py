@@ -25,8 +25,9 @@ from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout, WhichCheckpoint
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, load_recipe
+from arae_transfer.tasks import task_of
 from arae_transfer.tokenizer import Tokenizer
-from arae_transfer.training.players import Optimizers
+from arae_transfer.training.networks import Optimizers
 
 CHECKPOINT_FORMAT = 1
 
@@ -77,19 +78,19 @@ def load_model_tensors(model: ARAE, tensors: dict[str, Tensor], source: Path) ->
 
 def _optimizer_tensors(optimizers: Optimizers) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
-    for player, optimizer in optimizers.by_name().items():
+    for network, optimizer in optimizers.by_name().items():
         for index, values in optimizer.state_dict()["state"].items():
             for key, value in values.items():
-                tensors[f"{player}.{index}.{key}"] = torch.as_tensor(value).detach().contiguous()
+                tensors[f"{network}.{index}.{key}"] = torch.as_tensor(value).detach().contiguous()
     return tensors
 
 
 def _restore_optimizers(optimizers: Optimizers, tensors: dict[str, Tensor]) -> None:
-    for player, optimizer in optimizers.by_name().items():
+    for network, optimizer in optimizers.by_name().items():
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             owner, index, key = name.split(".", 2)
-            if owner == player:
+            if owner == network:
                 state.setdefault(int(index), {})[key] = tensor
         current = optimizer.state_dict()
         optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
@@ -152,7 +153,7 @@ def _pointed(pointer: Path) -> int | None:
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialWeights:
     """What a run started from.
 
     Attributes:
@@ -170,7 +171,7 @@ class Start:
         return {"initial": str(self.initial), "initial_checkpoint": self.checkpoint}
 
 
-def recorded_start(layout: RunLayout) -> Start:
+def recorded_initial_weights(layout: RunLayout) -> InitialWeights:
     """Return what a run's record of its environment says that it started from.
 
     Raises:
@@ -180,9 +181,9 @@ def recorded_start(layout: RunLayout) -> Start:
         recorded = json.loads(layout.environment.read_text("utf-8"))
         initial = recorded["initial"]
         if initial is None:
-            return Start()
+            return InitialWeights()
         # Runs of before do not say which: they took the best.
-        return Start(Path(initial), "latest" if recorded.get("initial_checkpoint") == "latest" else "best")
+        return InitialWeights(Path(initial), "latest" if recorded.get("initial_checkpoint") == "latest" else "best")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AraeError(
             f"{layout.environment} is damaged, and nothing else says what {layout.root} started from",
@@ -311,10 +312,10 @@ def load_run(run: Path, which: WhichCheckpoint = "best") -> LoadedRun:
     """
     layout = RunLayout(run)
     checkpoint = find_checkpoint(layout, which)
-    recipe = load_recipe(layout.recipe)
+    recipe = load_recipe(layout.recipe, recorded=True)
     state = load_state(checkpoint, layout)
-    tokenizer = Tokenizer.load(layout.tokenizer) if recipe.data.kind == "text" else None
-    model = ARAE(recipe, state.classes, tokenizer.vocabulary_size if tokenizer is not None else recipe.image.levels)
+    tokenizer, vocabulary_size = task_of(recipe).load_vocabulary(recipe, layout)
+    model = ARAE(recipe, state.classes, vocabulary_size)
     name = layout.AVERAGE if recipe.training.averaging > 0 else layout.MODEL
     load_model_tensors(model, _load_tensors(checkpoint / name, layout), checkpoint / name)
     model.eval()

@@ -1,9 +1,8 @@
-"""Training a classifier of codes with few labels: the loop of every recipe, with labels in the place of rewriting."""
+"""The data of a classification: sentences that shape the code space, and labels that teach a classifier of codes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -11,16 +10,14 @@ import torch
 
 from arae_transfer.corpus.batches import BatchSchedule, TokenizedSentences, with_end
 from arae_transfer.corpus.labelled import Examples, LabelledData, choose_labels, class_indices
-from arae_transfer.corpus.one_kind import TEXT
-from arae_transfer.layout import WhichCheckpoint
+from arae_transfer.corpus.single_class import TEXT
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
+from arae_transfer.tasks.task import RunSetting, StepContext
 from arae_transfer.tokenizer import UNKNOWN_ID, Tokenizer
 from arae_transfer.training.batch import make_labelled_batch
-from arae_transfer.training.data import TrainingData
-from arae_transfer.training.loop import Trainer
-from arae_transfer.training.players import Metrics
-from arae_transfer.training.reporter import Reporter
+from arae_transfer.training.data import PreparedText, TrainingData
+from arae_transfer.training.networks import Metrics, Networks
 from arae_transfer.training.schedules import classification_step
 from arae_transfer.training.validation import ValidationReport, length_batches
 
@@ -56,41 +53,31 @@ def accuracy(probabilities: npt.NDArray[np.float32], classes: npt.NDArray[np.int
     return 100.0 * float((probabilities.argmax(1) == classes).mean())
 
 
-class ClassificationTrainer(Trainer):
-    """One run of a classification: a classifier of codes taught by some labels, and one decoder of all sentences."""
+class PreparedExamples(PreparedText):
+    """The data of a classification: all sentences for one decoder, and examples whose labels are learned.
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        data: LabelledData,
-        run: Path,
-        reporter: Reporter,
-        *,
-        device: str = "auto",
-        resume: bool = False,
-        initial: Path | None = None,
-        initial_checkpoint: WhichCheckpoint = "best",
-    ) -> None:
-        """Set a run up; see ``Trainer``."""
+    Attributes:
+        train_examples: The sentences of each training example, one or two.
+        train_classes: (examples,) the index of each one's class.
+        valid_examples: The sentences of each held-out example.
+        valid_classes: (examples,) the index of each one's class.
+        chosen: The rows of the examples whose labels are used.
+    """
+
+    def __init__(self, recipe: Recipe, data: LabelledData, setting: RunSetting) -> None:
+        """Tokenize the sentences, and choose the labels.
+
+        Raises:
+            AraeError: The data cannot be used.
+        """
         self._label_names = data.classes
         valid_text = [line for lines in data.valid.sentences for line in lines]
         # The sentences of all classes stand together: one decoder reads no label.
-        text = TrainingData({TEXT: data.text()}, {TEXT: valid_text}, data.sources)
-        super().__init__(
-            recipe,
-            text,
-            run,
-            reporter,
-            device=device,
-            resume=resume,
-            initial=initial,
-            initial_checkpoint=initial_checkpoint,
-        )
-        labels, seed = recipe.labels, recipe.training.seed
-        tokenizer, most = self.text.tokenizer, recipe.data.maximum_tokens
-        self.train_examples = tokenize_examples(data.train, tokenizer, most)
+        super().__init__(recipe, TrainingData({TEXT: data.text()}, {TEXT: valid_text}, data.sources), setting)
+        labels, seed, most = recipe.labels, recipe.training.seed, recipe.data.maximum_tokens
+        self.train_examples = tokenize_examples(data.train, self.tokenizer, most)
         self.train_classes = class_indices(data.train.labels, data.classes)
-        self.valid_examples = tokenize_examples(data.valid, tokenizer, most)
+        self.valid_examples = tokenize_examples(data.valid, self.tokenizer, most)
         self.valid_classes = class_indices(data.valid.labels, data.classes)
         self.chosen = choose_labels(self.train_classes, labels.share, labels.number, seed)
         first = self.train_examples[0]
@@ -98,26 +85,26 @@ class ClassificationTrainer(Trainer):
             [first.ids[first.starts[row] : first.starts[row + 1]].tolist() for row in self.chosen]
         )
         self.label_schedule = BatchSchedule({TEXT: known}, labels.batch_size, seed + 2, batches_per_pool=1)
-        reporter.message(f"{len(self.chosen):,} of {len(data.train):,} labels are used")
+        setting.reporter.message(f"{len(self.chosen):,} of {len(data.train):,} labels are used")
         for name, examples in (("training", data.train), ("validation", data.valid)):
             if examples.skipped:
-                reporter.message(f"{examples.skipped:,} {name} pairs have no gold label and are left out")
+                setting.reporter.message(f"{examples.skipped:,} {name} pairs have no gold label and are left out")
 
-    def _model_classes(self) -> tuple[str, ...]:
+    @property
+    def model_classes(self) -> tuple[str, ...]:
+        """The classes of the labels."""
         return self._label_names
 
-    def _step(self, step: int) -> Metrics:
-        generator = np.random.default_rng([self.recipe.training.seed, step, 3])
-        rate = self._begin_step(step)
-        batch = self.data.batch(step, generator, self.device)
-        rows = self.chosen[self.label_schedule.indices(step)[0]]
-        examples = make_labelled_batch(self.train_examples, self.train_classes, rows, self.device)
-        with self._arithmetic():
-            metrics = classification_step(self.players, examples, batch)
-        return metrics | {"learning_rate": rate, "code_noise": self.players.code_noise}
+    def step(self, networks: Networks, context: StepContext) -> Metrics:
+        """Learn labels from some examples, and the code space from all sentences."""
+        batch = self.batch(context.step, context.generator, context.device)
+        rows = self.chosen[self.label_schedule.indices(context.step)[0]]
+        examples = make_labelled_batch(self.train_examples, self.train_classes, rows, context.device)
+        return classification_step(networks, examples, batch)
 
-    def _examine(self, model: ARAE) -> ValidationReport:
-        found = class_probabilities(model, self.valid_examples, self.device)
+    def validate(self, model: ARAE, device: torch.device) -> ValidationReport:
+        """Score the classifier on held-out examples."""
+        found = class_probabilities(model, self.valid_examples, device)
         likelihood = found[np.arange(len(found)), self.valid_classes]
         score = accuracy(found, self.valid_classes)
         scores = {"accuracy": score, "nll": float(-np.log(np.maximum(likelihood, 1e-12)).mean()), "score": score}

@@ -17,26 +17,26 @@ from arae_transfer.corpus.reading import LabelledLines, StreamedLines
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.corpus.tokenizing import sample_lines, tokenize_lines
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import RunLayout, corpus_cache_directory
+from arae_transfer.layout import corpus_cache_directory
 from arae_transfer.model.arae import ARAE
-from arae_transfer.pairs.find import find_pairs
-from arae_transfer.pairs.pair import Pair, read_pairs, write_pairs
+from arae_transfer.parallel.examples import ParallelExample, read_parallel, write_parallel
+from arae_transfer.parallel.mining import mine_parallel
+from arae_transfer.parallel.self_training import SelfTrainingGenerator
 from arae_transfer.recipe import InputNoise, Recipe
+from arae_transfer.tasks.task import RunSetting, StepContext
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.batch import (
     Batch,
-    CandidateSampler,
     ParallelSentences,
+    SoftmaxSampler,
     make_batch,
     make_parallel_batch,
     parallel_sentences,
 )
 from arae_transfer.training.device import choose_precision
-from arae_transfer.training.naturalness import Naturalness
-from arae_transfer.training.processes import ALONE, Processes
-from arae_transfer.training.proposals import ModelProposals
-from arae_transfer.training.reporter import Reporter
-from arae_transfer.training.validation import ValidationReport, report_validation, validate_part
+from arae_transfer.training.networks import Metrics, Networks
+from arae_transfer.training.schedules import scheduled_step
+from arae_transfer.training.validation import ValidationReport, report_validation, rewriting_scores, validate_part
 
 # Of a corpus that stays on the disk, so many lines are kept in memory for what needs text: training the tokenizer and
 # searching pairs. More would hardly change a piece or a phrase.
@@ -58,7 +58,7 @@ class TrainingData:
     train: LabelledLines
     valid: LabelledLines
     sources: tuple[str, ...] = ()
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[ParallelExample, ...] = ()
 
 
 def fingerprint(sentences: Mapping[str, TokenizedSentences]) -> str:
@@ -71,8 +71,8 @@ def fingerprint(sentences: Mapping[str, TokenizedSentences]) -> str:
     return digest.hexdigest()[:16]
 
 
-class PreparedData:
-    """The sentences of a run as ids, and the batches of each step.
+class PreparedText:
+    """The sentences of a run as ids, and the batches of each step: what ``tasks.task.PreparedData`` is for text.
 
     Attributes:
         classes: The classes, in order.
@@ -87,44 +87,26 @@ class PreparedData:
 
     noun = "sentences"
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        data: TrainingData,
-        layout: RunLayout,
-        reporter: Reporter,
-        *,
-        resume: bool = False,
-        initial: RunLayout | None = None,
-        processes: Processes = ALONE,
-    ) -> None:
-        """Tokenize the data.
-
-        Args:
-            recipe: The recipe.
-            data: The lines of each class.
-            layout: The files of the run.
-            reporter: Who shows it to a person.
-            resume: Whether the run has a tokenizer already.
-            initial: The files of the run that this one starts from.
-            processes: The processes that train the model.
+    def __init__(self, recipe: Recipe, data: TrainingData, setting: RunSetting) -> None:
+        """Tokenize the lines of each class.
 
         Raises:
             AraeError: The data cannot be used.
         """
+        processes = setting.processes
         self.recipe = recipe
         self.classes = tuple(data.train)
-        self._layout = layout
-        self._reporter = reporter
-        self._initial = initial
-        self._processes = processes
+        self.processes = processes
+        self._layout = setting.layout
+        self._reporter = setting.reporter
+        self._initial = setting.initial
         processes.check_batch_size(recipe.training.batch_size)
-        self.tokenizer = Tokenizer(processes.from_leader(lambda: self._find_tokenizer(data, resume).serialized))
+        self.tokenizer = Tokenizer(processes.from_leader(lambda: self._find_tokenizer(data, setting.resume).serialized))
         self.train = self._tokenize(data.train, "training")
         self.valid = self._tokenize(data.valid, "validation")
         self.schedule = BatchSchedule(self.train, recipe.training.batch_size, recipe.training.seed)
         # The sentences that pairs are searched for; without pairs nothing keeps them.
-        self._lines: LabelledLines = data.train if recipe.pairs.sentences > 0 else {}
+        self._lines: LabelledLines = data.train if recipe.parallel.sentences > 0 else {}
         self._given_pairs = data.pairs
         self._parallel: dict[str, ParallelSentences] = {}
         self._parallel_schedule: BatchSchedule | None = None
@@ -132,10 +114,15 @@ class PreparedData:
         if recipe.noise.style_share > 0 or recipe.cycle.delete > 0:
             self.style = StyleTokens.count(list(self.train.values()), self.tokenizer.vocabulary_size)
         self.sampler = None
-        if 0 < recipe.training.candidates < self.tokenizer.vocabulary_size:
-            self.sampler = CandidateSampler(
-                list(self.train.values()), self.tokenizer.vocabulary_size, recipe.training.candidates
+        if 0 < recipe.training.sampled_softmax < self.tokenizer.vocabulary_size:
+            self.sampler = SoftmaxSampler(
+                list(self.train.values()), self.tokenizer.vocabulary_size, recipe.training.sampled_softmax
             )
+
+    @property
+    def model_classes(self) -> tuple[str, ...]:
+        """The classes that the model tells apart: those that the sentences stand in."""
+        return self.classes
 
     @property
     def vocabulary_size(self) -> int:
@@ -156,20 +143,24 @@ class PreparedData:
         if not self._given_pairs:
             return
         if self._layout.pairs.is_file():
-            if read_pairs(self._layout.pairs) != list(self._given_pairs):
+            if read_parallel(self._layout.pairs) != list(self._given_pairs):
                 raise AraeError(
                     f"the run has other pairs than those of --pairs, in {self._layout.pairs}",
                     "leave --pairs out to go on with its own, or start a new run with --name.",
                 )
             return
-        write_pairs(self._layout.pairs, self._given_pairs)
+        write_parallel(self._layout.pairs, self._given_pairs)
 
     def validate(self, model: ARAE, device: torch.device) -> ValidationReport | None:
         """Score a model on the held-out sentences, all processes together; the leading one alone gets the report."""
         sentences = list(self.valid.values())
-        part = validate_part(model, self.recipe, self.tokenizer, sentences, device, self._processes)
-        parts = self._processes.to_leader(part)
-        return report_validation(parts) if self._processes.leads else None
+        part = validate_part(model, self.recipe, self.tokenizer, sentences, device, self.processes)
+        parts = self.processes.to_leader(part)
+        return report_validation(parts, rewriting_scores) if self.processes.leads else None
+
+    def step(self, networks: Networks, context: StepContext) -> Metrics:
+        """Move every network once, in the order of the recipe's schedule."""
+        return scheduled_step(self, networks, context)
 
     def _find_tokenizer(self, data: TrainingData, resume: bool) -> Tokenizer:
         if resume and self._layout.tokenizer.is_file():
@@ -204,7 +195,7 @@ class PreparedData:
             )
 
         # What the first process puts into the cache the others find there.
-        found = self._processes.first_on_each_machine(make) if streamed else make()
+        found = self.processes.first_on_each_machine(make) if streamed else make()
         if streamed:
             self._reporter.message(f"the tokens of the {purpose} sentences are kept in {corpus_cache_directory()}")
         sentences = {name: found[name] for name in self.classes}
@@ -222,28 +213,29 @@ class PreparedData:
                 )
         return sentences
 
-    def prepare_pairs(self, model: ARAE) -> None:
+    def prepare_parallel(self, model: ARAE) -> None:
         """Take the run's pairs, or search them and keep them for a resumed run.
 
         Args:
-            model: The model as another run left it, for its proposals; only asked where the recipe says so.
+            model: The model as another run left it, for the rewrites that it generates; only asked where the recipe
+            says so.
 
         Raises:
             AraeError: None was found for a class, or they cannot be written.
         """
         recipe = self.recipe
-        if recipe.pairs.sentences == 0 and not self._given_pairs and not self._layout.pairs.is_file():
+        if recipe.parallel.sentences == 0 and not self._given_pairs and not self._layout.pairs.is_file():
             return
-        pairs = self._processes.from_leader(partial(self._find_pairs, model))
+        pairs = self.processes.from_leader(partial(self._find_pairs, model))
         self._lines = {}
         self._parallel = parallel_sentences(
-            pairs, self.classes, self.tokenizer, recipe.data.maximum_tokens, recipe.pairs
+            pairs, self.classes, self.tokenizer, recipe.data.maximum_tokens, recipe.parallel
         )
         poor = [name for name, sentences in self._parallel.items() if len(sentences.targets) == 0]
         if poor:
             raise AraeError(
                 f"no rewrite to or from {', '.join(poor)} was found or given",
-                "set pairs.sentences=0, or raise it; --pairs gives rewrites.",
+                "set parallel.sentences=0, or raise it; --pairs gives rewrites.",
             )
         self._reporter.message(f"{len(pairs):,} sentences with a rewrite, in {self._layout.pairs}")
         self._parallel_schedule = BatchSchedule(
@@ -252,39 +244,32 @@ class PreparedData:
             recipe.training.seed + 1,
         )
 
-    def _find_pairs(self, model: ARAE) -> list[Pair]:
+    def _find_pairs(self, model: ARAE) -> list[ParallelExample]:
         recipe = self.recipe
         if self._layout.pairs.is_file():
-            return read_pairs(self._layout.pairs)
-        if self._initial is not None and self._initial.pairs.is_file() and recipe.pairs.propose == 0:
-            pairs = read_pairs(self._initial.pairs)
+            return read_parallel(self._layout.pairs)
+        if self._initial is not None and self._initial.pairs.is_file() and recipe.parallel.self_training == 0:
+            pairs = read_parallel(self._initial.pairs)
         else:
-            most = max(SAMPLED_LINES, _LINES_PER_PAIR * recipe.pairs.sentences)
+            most = max(SAMPLED_LINES, _LINES_PER_PAIR * recipe.parallel.sentences)
             lines = sample_lines(self._lines, most, recipe.training.seed)
-            proposer = None
-            if recipe.pairs.propose > 0:
-                told = partial(self._reporter.search, what="rewrites proposed by the model")
-                # What is proposed need not be exact, only fast.
+            candidate_model = None
+            if recipe.parallel.self_training > 0:
+                told = partial(self._reporter.search, what="rewrites generated by the model")
+                # What is generated need not be exact, only fast.
                 precision = choose_precision("fast", next(model.parameters()).device)
                 seed = recipe.training.seed
-                proposer = ModelProposals(
-                    model.eval(), self.tokenizer, self.style, recipe.pairs.propose, seed, told, precision
+                candidate_model = SelfTrainingGenerator(
+                    model.eval(), self.tokenizer, self.style, recipe.parallel.self_training, seed, told, precision
                 )
-            judge = None
-            if recipe.pairs.naturalness > 0:
-                device = next(model.parameters()).device
-                learning = partial(self._reporter.search, what="learning to tell rewrites")
-                judge = Naturalness(self.tokenizer, recipe.training.seed, device, learning)
-            pairs = find_pairs(
+            pairs = mine_parallel(
                 lines,
-                recipe.pairs.sentences,
+                recipe.parallel.sentences,
                 recipe.training.seed,
                 self._reporter.search,
-                proposer=proposer,
-                judge=judge,
-                naturalness=recipe.pairs.naturalness,
+                candidate_model=candidate_model,
             )
-        write_pairs(self._layout.pairs, pairs)
+        write_parallel(self._layout.pairs, pairs)
         return pairs
 
     def batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch:
@@ -292,7 +277,7 @@ class PreparedData:
         sentences = list(self.train.values())
         chosen = self.schedule.indices(step)
         return make_batch(
-            sentences, chosen, self.recipe.noise, self.style, generator, device, self.sampler, self._processes
+            sentences, chosen, self.recipe.noise, self.style, generator, device, self.sampler, self.processes
         )
 
     def random_batch(self, generator: np.random.Generator, device: torch.device) -> Batch:
@@ -300,7 +285,7 @@ class PreparedData:
         size = self.recipe.adversary.batch_size or self.recipe.training.batch_size
         chosen = [generator.integers(0, len(corpus), size) for corpus in self.train.values()]
         return make_batch(
-            list(self.train.values()), chosen, InputNoise(), None, generator, device, processes=self._processes
+            list(self.train.values()), chosen, InputNoise(), None, generator, device, processes=self.processes
         )
 
     def parallel_batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch | None:
@@ -314,5 +299,5 @@ class PreparedData:
             generator,
             device,
             self.sampler,
-            self._processes,
+            self.processes,
         )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from arae_transfer.recipe import Recipe
+from arae_transfer.tasks import task_of
 
 # The beginning of a training looks like every failure: codes alike, decoders that do not yet read them.
 GRACE = 0.1
@@ -57,8 +58,8 @@ class CollapseGuard:
         found = [
             self._codes_alike(figures.get("train/real_variance")),
             self._still("critic", "adversary.learning_rate", figures.get("train/critic_update_ratio")),
-            self._constant_critic(figures.get("watch/critic_spread")),
-            self._ignored_code(figures.get("watch/code_use")),
+            self._constant_critic(figures.get("diagnostics/critic_spread")),
+            self._ignored_code(figures.get("diagnostics/code_use")),
             self._still("classifier", "attribute.learning_rate", figures.get("train/classifier_update_ratio")),
             self._open_class(step, figures.get("train/classifier_accuracy")),
         ]
@@ -91,12 +92,12 @@ class CollapseGuard:
             remedy = f"lower training.learning_rate ({recipe.training.learning_rate:g})"
         return f"all sentences have almost the same code (variance {variance:.3f} of at most 1); {remedy}."
 
-    def _still(self, player: str, key: str, ratio: float | None) -> str | None:
-        if ratio is None or not self._holds(f"{player} still", ratio < STILL):
+    def _still(self, network: str, key: str, ratio: float | None) -> str | None:
+        if ratio is None or not self._holds(f"{network} still", ratio < STILL):
             return None
         section, _, name = key.partition(".")
         value = getattr(getattr(self._recipe, section), name)
-        return f"the {player} stands still (an update changes {ratio:.0e} of its weights); raise {key} ({value:g})."
+        return f"the {network} stands still (an update changes {ratio:.0e} of its weights); raise {key} ({value:g})."
 
     def _constant_critic(self, spread: float | None) -> str | None:
         if spread is None or self._recipe.adversary.weight == 0 or not self._holds("critic", spread < CONSTANT):
@@ -109,8 +110,8 @@ class CollapseGuard:
         )
 
     def _ignored_code(self, use: float | None) -> str | None:
-        if self._recipe.training.reconstruction == 0 and self._recipe.task == "classification":
-            return None  # the decoder learns nothing, on purpose
+        if not task_of(self._recipe).decoders_learn(self._recipe):
+            return None
         # Where all codes are alike there is nothing to read, and that is said; unless it came of the same cause.
         remedy = self._less_noise()
         if use is None or ("codes" in self._said and remedy is None) or not self._holds("decoders", use < IGNORED):

@@ -20,34 +20,32 @@ from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_to_toml
-from arae_transfer.training.batch import Batch
+from arae_transfer.tasks import task_of
+from arae_transfer.tasks.task import DataSource, PreparedData, RunSetting, StepContext
 from arae_transfer.training.checkpoint import (
-    Start,
+    InitialWeights,
     State,
     find_checkpoint,
     load_run,
     load_state,
     model_tensors,
-    recorded_start,
+    recorded_initial_weights,
     restore,
     save_checkpoint,
 )
-from arae_transfer.training.claim import claimed
-from arae_transfer.training.data import PreparedData, TrainingData
+from arae_transfer.training.data import PreparedText
 from arae_transfer.training.device import choose_device, choose_precision
+from arae_transfer.training.diagnostics import code_diagnostics, optimizer_statistics
 from arae_transfer.training.guard import CollapseGuard
-from arae_transfer.training.image_data import ImageData, PreparedImages
 from arae_transfer.training.interruption import StopRequest
 from arae_transfer.training.log import RunLog
-from arae_transfer.training.players import Metrics, Optimizers, Players, TrainingDiverged
+from arae_transfer.training.networks import Metrics, Networks, Optimizers, TrainingDiverged
 from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.processor import prepare_processor
 from arae_transfer.training.reporter import Progress, Reporter
-from arae_transfer.training.schedules import alternating_step, joint_step
+from arae_transfer.training.run_lock import lock_run
 from arae_transfer.training.sparse_gradients import use_sparse_gradients
 from arae_transfer.training.tensorboard import open_tensorboard
-from arae_transfer.training.validation import ValidationReport
-from arae_transfer.training.watch import watch_codes, watch_players
 
 CODE_NOISE_DECAY_STEPS = 100
 
@@ -73,12 +71,12 @@ def _torch_seed(*parts: int) -> int:
 
 
 class Trainer:
-    """One run: its data, its players and its folder."""
+    """One run: its data, its networks and its folder."""
 
     def __init__(
         self,
         recipe: Recipe,
-        data: TrainingData | ImageData,
+        data: DataSource,
         run: Path,
         reporter: Reporter,
         *,
@@ -92,7 +90,7 @@ class Trainer:
 
         Args:
             recipe: Its recipe.
-            data: The sentences or images of each class.
+            data: What its task reads: the sentences or images of each class, or labelled examples.
             run: Its folder.
             reporter: Who shows it to a person.
             device: ``"auto"``, ``"cpu"`` or ``"cuda"``, with or without a number.
@@ -114,34 +112,30 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         self.precision = choose_precision(recipe.training.precision, self.device)
-        start = self._resumed_start() if resume else Start(initial, initial_checkpoint)
+        start = self._resumed_initial_weights() if resume else InitialWeights(initial, initial_checkpoint)
         self.initial = None if start.initial is None else RunLayout(start.initial)
         self.initial_checkpoint = start.checkpoint
-        if recipe.pairs.propose > 0 and self.initial is None and not self.layout.pairs.is_file():
+        if recipe.parallel.self_training > 0 and self.initial is None and not self.layout.pairs.is_file():
             raise AraeError(
-                f"pairs.propose = {recipe.pairs.propose} asks the model of an earlier run, and none is given",
-                "name it with --from RUN, or set pairs.propose=0.",
+                f"parallel.self_training = {recipe.parallel.self_training} asks the model of an earlier run, "
+                "and none is given",
+                "name it with --from RUN, or set parallel.self_training=0.",
             )
         self.sources = data.sources
         torch.manual_seed(recipe.training.seed)
-        self.data: PreparedData | PreparedImages
-        if isinstance(data, ImageData):
-            self.data = PreparedImages(recipe, data)
-        else:
-            self.data = PreparedData(
-                recipe, data, self.layout, reporter, resume=resume, initial=self.initial, processes=processes
-            )
+        setting = RunSetting(self.layout, reporter, resume, self.initial, processes)
+        self.data: PreparedData = task_of(recipe).prepare(recipe, data, setting)
         self.classes = self.data.classes
-        self.model = ARAE(recipe, self._model_classes(), self.data.vocabulary_size).to(self.device)
+        self.model = ARAE(recipe, self.data.model_classes, self.data.vocabulary_size).to(self.device)
         if self.initial is not None:
             self._take_weights(self.initial)
         self.average = copy.deepcopy(self.model).eval() if recipe.training.averaging > 0 else None
         use_sparse_gradients(self.model, recipe, self.device, processes.size)
         self.optimizers = Optimizers.build(self.model, recipe)
-        self.players = Players(self.model, recipe, self.optimizers, self.device, processes)
-        self.players.noise = torch.Generator(self.device)
+        self.networks = Networks(self.model, recipe, self.optimizers, self.device, processes)
+        self.networks.noise = torch.Generator(self.device)
         if self.average is not None:
-            self.players.rewriting = self.average
+            self.networks.rewriting = self.average
         self.state = State(classes=self.model.classes, corpus=self.data.fingerprint())
         if len(set(processes.to_leader(self.state.corpus))) > 1:
             raise AraeError("the processes read different data", "give the same files to all of them.")
@@ -153,40 +147,36 @@ class Trainer:
         self._saved_step: int | None = None
         self._resumes = resume
         if resume:
-            with claimed(self.layout, resume=True) if processes.leads else nullcontext():
+            with lock_run(self.layout, resume=True) if processes.leads else nullcontext():
                 self._resume()
 
     @property
-    def text(self) -> PreparedData:
+    def text(self) -> PreparedText:
         """The prepared sentences of a run on text.
 
         Raises:
             AraeError: The run is on images.
         """
-        if isinstance(self.data, PreparedImages):
+        if not isinstance(self.data, PreparedText):
             raise AraeError(f"{self.recipe.name} is a recipe for images, not for text", "give a recipe for text.")
         return self.data
 
     # --- set-up -----------------------------------------------------------------------------------------------
 
-    def _model_classes(self) -> tuple[str, ...]:
-        """Return the classes that the model tells apart: those that the sentences stand in."""
-        return self.classes
-
-    def _start(self) -> Start:
+    def _initial_weights(self) -> InitialWeights:
         """Return what a run started from, also where its own checkpoints have taken over since."""
         if self.initial is not None:
-            return Start(self.initial.root, self.initial_checkpoint)
+            return InitialWeights(self.initial.root, self.initial_checkpoint)
         try:
-            return recorded_start(self.layout)
+            return recorded_initial_weights(self.layout)
         except AraeError:
-            return Start()  # a new run, or one that says nothing
+            return InitialWeights()  # a new run, or one that says nothing
 
-    def _resumed_start(self) -> Start:
+    def _resumed_initial_weights(self) -> InitialWeights:
         """Return what a run that is resumed has to start from once more: it was killed before its first checkpoint."""
         if self.layout.latest.is_file() or not self.layout.environment.is_file():
-            return Start()
-        return recorded_start(self.layout)
+            return InitialWeights()
+        return recorded_initial_weights(self.layout)
 
     def _take_weights(self, initial: RunLayout) -> None:
         if ExportLayout(initial.root).config.is_file():
@@ -198,7 +188,7 @@ class Trainer:
             self.model.load_state_dict(loaded.model.state_dict())
         except RuntimeError as error:
             raise AraeError(
-                f"the weights of {initial.root} do not fit the recipe's players",
+                f"the weights of {initial.root} do not fit the recipe's networks",
                 "take over its sections [data], [model], [adversary] and [attribute].",
             ) from error
         self.reporter.message(f"starting from {initial.root}, step {loaded.state.step:,}")
@@ -248,7 +238,7 @@ class Trainer:
         write_text(self.layout.recipe, recipe_to_toml(self.recipe))
         environment: dict[str, Any] = {
             "data": list(self.sources),
-            **self._start().to_table(),
+            **self._initial_weights().to_table(),
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
@@ -270,7 +260,7 @@ class Trainer:
         Raises:
             AraeError: Another process trains the run, or it cannot be written.
         """
-        with claimed(self.layout, resume=self._resumes) if self.processes.leads else nullcontext():
+        with lock_run(self.layout, resume=self._resumes) if self.processes.leads else nullcontext():
             return self._train()
 
     def _train(self) -> Outcome:
@@ -278,7 +268,7 @@ class Trainer:
         prepare_processor()
         if processes.leads:
             self._write_header()
-        self.data.prepare_pairs(self.model)
+        self.data.prepare_parallel(self.model)
         # All have the same weights already, unless their processors round in different ways.
         for model in (self.model, self.average):
             if model is not None:
@@ -309,7 +299,9 @@ class Trainer:
                     left = (self.steps - step) * self.sentences_per_step / max(rate, 1e-9)
                     progress = Progress(step, self.steps, step * self.sentences_per_step, rate, left, means)
                     if processes.leads:
-                        self._log("train", means | watch_players(self.optimizers) | {"sentences_per_second": rate})
+                        self._log(
+                            "train", means | optimizer_statistics(self.optimizers) | {"sentences_per_second": rate}
+                        )
                         self.reporter.progress(progress)
                     sums.clear()
                     window_start, window_step = now, step
@@ -327,33 +319,19 @@ class Trainer:
         return Outcome(self.layout.root, self.state.step >= self.steps, self.state)
 
     def _step(self, step: int) -> Metrics:
-        recipe = self.recipe
         # Everything random about the input follows from seed and step, so that a resumed run repeats it exactly.
-        generator = np.random.default_rng([recipe.training.seed, step, 3])
+        generator = np.random.default_rng([self.recipe.training.seed, step, 3])
         rate = self._begin_step(step)
-        batch = self.data.batch(step, generator, self.device)
-        scoring = step % recipe.training.scorer_every == 0
         with self._arithmetic():
-            if recipe.training.schedule == "joint":
-                cycling = recipe.cycle.weight > 0 and step >= recipe.cycle.start * self.steps
-                parallel = self.data.parallel_batch(step, generator, self.device)
-                metrics = joint_step(
-                    self.players, batch, self.data.style, generator, cycling, parallel, scoring=scoring
-                )
-            else:
-
-                def draw() -> Batch:
-                    return self.data.random_batch(generator, self.device)
-
-                metrics = alternating_step(self.players, batch, draw, scoring=scoring)
+            metrics = self.data.step(self.networks, StepContext(step, self.steps, generator, self.device))
         self._update_average()
-        return metrics | {"learning_rate": rate, "code_noise": self.players.code_noise}
+        return metrics | {"learning_rate": rate, "code_noise": self.networks.code_noise}
 
     def _begin_step(self, step: int) -> float:
         """Seed the noise of a step, set its code noise and its learning rate, and return the latter."""
         self._seed_noise(step)
         model, rate = self.recipe.model, self._learning_rate(step)
-        self.players.code_noise = model.code_noise * model.code_noise_decay ** (step // CODE_NOISE_DECAY_STEPS)
+        self.networks.code_noise = model.code_noise * model.code_noise_decay ** (step // CODE_NOISE_DECAY_STEPS)
         for group in self.optimizers.autoencoder.param_groups:
             group["lr"] = rate
         return rate
@@ -361,7 +339,7 @@ class Trainer:
     def _arithmetic(self) -> torch.autocast:
         """Return the context of a step's arithmetic.
 
-        Without its cache: a player's copies in bfloat16 would outlive its update until the end of the step.
+        Without its cache: a network's copies in bfloat16 would outlive its update until the end of the step.
         """
         half = self.precision == "bf16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=half, cache_enabled=False)
@@ -369,8 +347,8 @@ class Trainer:
     def _seed_noise(self, step: int) -> None:
         """Make noise on codes and for the generator follow from seed and step, whatever dropout has drawn."""
         seed, processes = self.recipe.training.seed, self.processes
-        if self.players.noise is not None:
-            self.players.noise.manual_seed(_torch_seed(seed, step, 8))
+        if self.networks.noise is not None:
+            self.networks.noise.manual_seed(_torch_seed(seed, step, 8))
         if processes.size > 1:
             # Dropout is each process's own.
             torch.manual_seed(_torch_seed(seed, step, 9, processes.rank))
@@ -407,7 +385,7 @@ class Trainer:
         """Refuse to save what no longer holds numbers, so that the last good checkpoint stays the latest.
 
         Raises:
-            TrainingDiverged: Naming the player.
+            TrainingDiverged: Naming the network.
         """
         for name, tensor in model_tensors(self.model).items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
@@ -419,7 +397,7 @@ class Trainer:
     def _validate(self) -> None:
         self._check_weights()
         model = self.average if self.average is not None else self.model
-        report = self._examine(model)
+        report = self.data.validate(model, self.device)
         if report is None:
             return
         # Before the cycle has begun, rewrites are not yet what the recipe is after.
@@ -431,15 +409,11 @@ class Trainer:
             self.state.best_step = self.state.step
         self.state.scores = dict(report.scores)
         self._log("valid", report.scores)
-        self._log("watch", watch_codes(model, list(self.data.valid.values()), self.device))
+        self._log("diagnostics", code_diagnostics(model, list(self.data.valid.values()), self.device))
         self.log.samples(self.state.step, report)
         self._save(best=best)
         self.reporter.validation(self.state.step, report, best)
         self.model.train()
-
-    def _examine(self, model: ARAE) -> ValidationReport | None:
-        """Measure a model on what is held out; in all processes but the leading one None is known of it."""
-        return self.data.validate(model, self.device)
 
     def _save(self, *, best: bool) -> None:
         if not self.processes.leads:

@@ -1,9 +1,9 @@
 """Several processes that train one model, each with its own part of every batch.
 
 What is synchronous data parallelism here: every process holds the whole model, makes the whole batch of a step from
-seed and step, and keeps its own rows of it. The gradients of a player are averaged over the processes after each of its
-backward passes, before they are clipped, so that all take the same step. (``DistributedDataParallel`` does the same for
-one module with one backward pass; here five players share modules, freeze each other, and the critic's penalty
+seed and step, and keeps its own rows of it. The gradients of a network are averaged over the processes after each of
+its backward passes, before they are clipped, so that all take the same step. (``DistributedDataParallel`` does the same
+for one module with one backward pass; here five networks share modules, freeze each other, and the critic's penalty
 differentiates twice.) What is drawn or normalised over a batch is drawn and normalised over the whole one:
 
 * damage to the input is part of making the batch;

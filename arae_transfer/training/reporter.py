@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from arae_transfer.training.players import Metrics
+from arae_transfer.training.networks import Metrics
 from arae_transfer.training.validation import ValidationReport
 
 
@@ -19,7 +19,7 @@ class Progress:
         sentences: Sentences seen.
         rate: Sentences per second since the last line.
         seconds_left: Estimated seconds to the end.
-        metrics: Means of every player's figures since the last line.
+        metrics: Means of every network's figures since the last line.
     """
 
     step: int

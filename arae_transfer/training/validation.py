@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -97,6 +97,10 @@ class ValidationPart:
     probes: dict[tuple[int, int], Probe] = field(default_factory=dict)
 
 
+# The shares of all processes and their negative log-likelihood of a token, to a task's scores, ``score`` among them.
+Scores = Callable[[Sequence[ValidationPart], float], dict[str, float]]
+
+
 def validate(
     model: ARAE,
     recipe: Recipe,
@@ -113,7 +117,7 @@ def validate(
         sentences: Held-out sentences of each class, in the order of the classes.
         device: Where the model is.
     """
-    return report_validation([validate_part(model, recipe, tokenizer, sentences, device)])
+    return report_validation([validate_part(model, recipe, tokenizer, sentences, device)], rewriting_scores)
 
 
 @torch.no_grad()
@@ -164,23 +168,23 @@ def validate_part(
                         back[place],
                         {name: found[place] for name, found in others.items()},
                     )
-            if recipe.task == "generation":
-                part.whole += source
-    if recipe.task == "generation" and recipe.adversary.weight > 0:
-        _generate(model, recipe, tokenizer, part, device, processes)
+            part.whole += source
     model.train(was_training)
     return part
 
 
-def _generate(
+@torch.no_grad()
+def generate_part(
     model: ARAE,
     recipe: Recipe,
     tokenizer: Tokenizer,
     part: ValidationPart,
     device: torch.device,
-    processes: Processes,
+    processes: Processes = ALONE,
 ) -> None:
-    """Write this process's share of the sentences of generated codes, out of the same noise at every validation."""
+    """Add this process's share of the sentences of generated codes, out of the same noise at every validation."""
+    was_training = model.training
+    model.eval()
     number = GENERATED_PER_SENTENCE * recipe.validation.sentences
     draw = torch.Generator().manual_seed(recipe.training.seed)
     noise = torch.randn(number, recipe.adversary.noise_size, generator=draw)
@@ -194,23 +198,23 @@ def _generate(
         for row, text in zip(chosen.tolist(), written, strict=True):
             if row < recipe.validation.probes:
                 part.probes[len(model.classes), row] = Probe(model.classes[0], "(noise)", text, {})
+    model.train(was_training)
 
 
-def report_validation(parts: Sequence[ValidationPart]) -> ValidationReport:
-    """Put the shares of all processes together."""
+def report_validation(parts: Sequence[ValidationPart], further: Scores) -> ValidationReport:
+    """Put the shares of all processes together; ``further`` adds a task's own scores."""
     probes = {place: probe for part in parts for place, probe in part.probes.items()}
     scores = {
         "nll": sum(part.nll for part in parts) / max(sum(part.tokens for part in parts), 1),
         "exact": 100.0 * sum(part.exact for part in parts) / max(sum(part.sentences for part in parts), 1),
     }
-    generates = any(part.whole for part in parts)
-    scores |= _generation_scores(parts, scores["nll"]) if generates else _rewriting_scores(parts)
+    scores |= further(parts, scores["nll"])
     return ValidationReport(
         {name: round(value, 4) for name, value in scores.items()}, [probes[place] for place in sorted(probes)]
     )
 
 
-def _generation_scores(parts: Sequence[ValidationPart], nll: float) -> dict[str, float]:
+def generation_scores(parts: Sequence[ValidationPart], nll: float) -> dict[str, float]:
     """Say how well the generated sentences foretell the held-out ones; both are split into words at blanks."""
     generated = [text.split() for part in parts for text in part.generated]
     if not generated:
@@ -223,7 +227,8 @@ def _generation_scores(parts: Sequence[ValidationPart], nll: float) -> dict[str,
     return {"reverse_perplexity": perplexity, "distinct": distinct, "score": 1000.0 / perplexity}
 
 
-def _rewriting_scores(parts: Sequence[ValidationPart]) -> dict[str, float]:
+def rewriting_scores(parts: Sequence[ValidationPart], nll: float) -> dict[str, float]:
+    """Say how far rewrites have the style of their class and keep their source."""
     from sacrebleu.metrics.bleu import BLEU
 
     sources = [text for part in parts for text in part.sources]

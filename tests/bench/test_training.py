@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-from arae_transfer.bench.operations import count_players, count_sentence
+from arae_transfer.bench.operations import count_networks, count_sentence
 from arae_transfer.bench.reference import reference_optimizers, reference_step
 from arae_transfer.bench.training import matrix_product_rate, measure_training
 from arae_transfer.cli import app
@@ -22,7 +22,7 @@ from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_from_table
 from arae_transfer.training.batch import Batch, make_batch
 from arae_transfer.training.data import TrainingData
-from arae_transfer.training.players import Optimizers, Players
+from arae_transfer.training.networks import Networks, Optimizers
 from arae_transfer.training.schedules import alternating_step
 
 CPU = torch.device("cpu")
@@ -63,11 +63,11 @@ class Draws:
 def moved(step: Any, optimizers: Any, chosen: Recipe) -> tuple[list[Tensor], dict[str, float]]:
     torch.manual_seed(4)
     model = ARAE(chosen, CLASSES, VOCABULARY)
-    players = Players(model, chosen, optimizers(model, chosen), CPU)
+    networks = Networks(model, chosen, optimizers(model, chosen), CPU)
     model.scorer.dropout.p = 0.0
     draw = Draws()
     for _ in range(2):
-        metrics = step(players, draw(), draw)
+        metrics = step(networks, draw(), draw)
     return [parameter.detach() for parameter in model.parameters()], metrics
 
 
@@ -92,12 +92,12 @@ def untrained(chosen: Recipe) -> list[Tensor]:
 def test_batches_encoded_together_get_the_codes_that_each_gets_alone() -> None:
     chosen = recipe()
     model = ARAE(chosen, CLASSES, VOCABULARY)
-    players = Players(model, chosen, Optimizers.build(model, chosen), CPU)
+    networks = Networks(model, chosen, Optimizers.build(model, chosen), CPU)
     draw = Draws()
     batches = [draw(), draw()]
-    together = players.encode_together(batches)
+    together = networks.encode_together(batches)
     for batch, (code, mask) in zip(batches, together, strict=True):
-        alone, alone_mask = players.encode(batch.tokens, batch.lengths)
+        alone, alone_mask = networks.encode(batch.tokens, batch.lengths)
         torch.testing.assert_close(code, alone)
         assert torch.equal(mask, alone_mask)
 
@@ -108,16 +108,16 @@ def test_batches_encoded_together_get_the_codes_that_each_gets_alone() -> None:
 def test_operations_of_the_papers_model_by_hand() -> None:
     """LSTM: four gates of input and state; output: hidden times vocabulary; two operations a product."""
     table = {"model": {"code_size": 128, "embedding_size": 128, "hidden_size": 128}}
-    players = count_players(recipe_from_table(table), 9000, 2, 10.0)
-    assert players.encoder == 2 * 4 * 128 * 256
-    assert players.decoder == 2 * 4 * 128 * (128 + 128 + 128)
-    assert players.output == 2 * 128 * 9000
-    assert players.critic == 2 * (128 * 128 + 128 * 128 + 128)
-    assert players.classifier == 2 * (128 * 128 + 128 * 128 + 128 * 2)
-    assert players.generator == 2 * (32 * 128 + 128 * 128 + 128 * 128)
+    networks = count_networks(recipe_from_table(table), 9000, 2, 10.0)
+    assert networks.encoder == 2 * 4 * 128 * 256
+    assert networks.decoder == 2 * 4 * 128 * (128 + 128 + 128)
+    assert networks.output == 2 * 128 * 9000
+    assert networks.critic == 2 * (128 * 128 + 128 * 128 + 128)
+    assert networks.classifier == 2 * (128 * 128 + 128 * 128 + 128 * 2)
+    assert networks.generator == 2 * (32 * 128 + 128 * 128 + 128 * 128)
 
 
-def test_counted_players_are_those_with_a_weight() -> None:
+def test_counted_networks_are_those_with_a_weight() -> None:
     every = count_sentence(recipe(), 100, 3, 7.0)
     assert {"critic", "generator", "classifier"} <= set(every)
     plain = count_sentence(recipe(adversary={"weight": 0.0}, attribute={"weight": 0.0}), 100, 3, 7.0)
@@ -126,8 +126,8 @@ def test_counted_players_are_those_with_a_weight() -> None:
     more = count_sentence(recipe(adversary={"critic_updates": 6}), 100, 3, 7.0)
     assert more["critic"] == 2 * every["critic"]
     half = count_sentence(recipe(adversary={"batch_size": 4}), 100, 3, 7.0)
-    for player in ("critic", "generator", "encoder against critic"):
-        assert half[player] == every[player] / 2
+    for network in ("critic", "generator", "encoder against critic"):
+        assert half[network] == every[network] / 2
     assert half["classifier"] == every["classifier"]
 
 
@@ -135,7 +135,7 @@ def test_parameters_and_operations_agree() -> None:
     """A forward pass of a layer costs two operations for each of its weights."""
     chosen = recipe()
     model = ARAE(chosen, CLASSES, VOCABULARY)
-    counted = count_players(chosen, VOCABULARY, len(CLASSES), 5.0)
+    counted = count_networks(chosen, VOCABULARY, len(CLASSES), 5.0)
 
     def weights(module: torch.nn.Module) -> int:
         return sum(parameter.numel() for parameter in module.parameters() if parameter.dim() == 2)
@@ -170,8 +170,8 @@ def test_a_measurement_holds_together() -> None:
     expected = speed.sentences_per_second * sum(speed.operations_per_sentence.values()) / speed.fp32_rate
     assert speed.share_of_ceiling == pytest.approx(expected)
     assert 0 < speed.share_of_ceiling < 1
-    assert set(speed.operations_per_sentence) | {"batches and the rest"} == set(speed.player_milliseconds)
-    assert all(value > 0 for value in speed.player_milliseconds.values())
+    assert set(speed.operations_per_sentence) | {"batches and the rest"} == set(speed.network_milliseconds)
+    assert all(value > 0 for value in speed.network_milliseconds.values())
     assert math.isclose(speed.mean_tokens, speed.mean_tokens) and 4 < speed.mean_tokens < 41
     assert measure_training(chosen, data, device="cpu", steps=1, reference=False).reference_ratio is None
 

@@ -36,7 +36,7 @@ def write(root: Path, *, pairs: bool, code: str) -> tuple[Path, ARAE, Tokenizer]
     torch.manual_seed(3)
     shape = {"code": code, "code_size": 10, "embedding_size": 8, "hidden_size": 8, "bidirectional": code == "sequence"}
     table = {"name": "tiny", "task": "classification", "model": shape, "attribute": {"layers": [7]}}
-    table |= {"training": {"schedule": "joint"}, "labels": {"pairs": pairs}, "data": {"maximum_tokens": 20}}
+    table |= {"training": {"schedule": "joint"}, "labels": {"sentence_pairs": pairs}, "data": {"maximum_tokens": 20}}
     recipe = recipe_from_table(table)
     tokenizer = Tokenizer.train(LINES * 3, 320)
     model = ARAE(recipe, CLASSES, tokenizer.vocabulary_size).eval()

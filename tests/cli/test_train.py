@@ -24,7 +24,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout, list_recipes
 from arae_transfer.recipe import load_recipe, recipe_keys
 from arae_transfer.training.checkpoint import load_run
-from arae_transfer.training.claim import claimed
+from arae_transfer.training.run_lock import lock_run
 
 RECIPE = """
 description = "A recipe for tests."
@@ -290,7 +290,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(resume: bool) -> None:
         succeed(train("--name", "one", "--set", "training.sentences=8"))
         lengthen(run, 24)
         before = RunLayout(run).metrics.read_bytes()
-    with claimed(RunLayout(run), resume=resume):
+    with lock_run(RunLayout(run), resume=resume):
         fail(train("--name", "one", "-q", *more), "the run runs/shop/one is being trained by another process", "--name")
         if resume:
             assert RunLayout(run).metrics.read_bytes() == before
@@ -299,8 +299,8 @@ def test_a_run_is_trained_by_one_process_at_a_time(resume: bool) -> None:
 
 def test_a_killed_process_holds_its_run_no_longer() -> None:
     program = (
-        "import sys, pathlib; from arae_transfer.layout import RunLayout; from arae_transfer.training.claim import "
-        "claimed\nwith claimed(RunLayout(pathlib.Path(sys.argv[1])), resume=False): print('held', flush=True); input()"
+        "import sys, pathlib; from arae_transfer.layout import RunLayout; from arae_transfer.training.run_lock import "
+        "claimed\nwith lock_run(RunLayout(pathlib.Path(sys.argv[1])), resume=False): print('held', flush=True); input()"
     )
     command = [sys.executable, "-c", program, "runs/shop/one"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -313,13 +313,13 @@ def test_a_killed_process_holds_its_run_no_longer() -> None:
 
 def test_a_run_that_another_process_finished_meanwhile_is_not_trained_over() -> None:
     layout = RunLayout(succeed(train("--name", "one", "--set", "training.sentences=8")))
-    with pytest.raises(AraeError, match="exists: another process"), claimed(layout, resume=False):
+    with pytest.raises(AraeError, match="exists: another process"), lock_run(layout, resume=False):
         pytest.fail("the run was claimed")
 
 
 def test_a_claim_without_a_run_leaves_nothing_behind() -> None:
     for resume in (False, True):
-        with claimed(RunLayout(Path("runs/shop/one")), resume=resume):
+        with lock_run(RunLayout(Path("runs/shop/one")), resume=resume):
             pass
         assert not Path("runs/shop/one").exists()
 
@@ -469,7 +469,7 @@ def _living_members(group: int) -> list[str]:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs process groups")
 def test_ctrl_c_ends_the_search_for_pairs_and_its_processes() -> None:
     """A terminal sends it to the whole group; nobody answers with a traceback, and nobody is left."""
-    settings = ("--set", "pairs.sentences=16_000")
+    settings = ("--set", "parallel.sentences=16_000")
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", "arae_transfer", "train", "quickstart", "--name", "one", "--device", "cpu", *settings],

@@ -14,13 +14,13 @@ from arae_transfer.atomic import write_text
 from arae_transfer.cli import app
 from arae_transfer.cli.training_reporter import PlainReporter
 from arae_transfer.corpus.quickstart import make_sentences
-from arae_transfer.diagnosis.coder import Coder
 from arae_transfer.errors import AraeError
 from arae_transfer.evaluation.outputs import Direction
 from arae_transfer.evaluation.real_text import LabelledText
 from arae_transfer.evaluation.systems import RunCheckpoint, find_system, name_systems, rewrite_by_run
-from arae_transfer.experiments.transfer_table import train_system
 from arae_transfer.layout import RunLayout
+from arae_transfer.paper.diagnosis.coder import Coder
+from arae_transfer.paper.transfer_table import train_system
 from arae_transfer.recipe import recipe_from_table, recipe_to_toml
 from arae_transfer.training.checkpoint import load_run
 from arae_transfer.training.data import TrainingData

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from arae_transfer.cli import app
 from arae_transfer.errors import AraeError
 from arae_transfer.export.export import export_model
-from arae_transfer.export.weights import storable
+from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.model.arae import ARAE
 from arae_transfer.runtime.decoding import DecodingOptions, backtrack_hypotheses
 from arae_transfer.runtime.reranking import Ranking, agreement
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer, lines
         ids = [torch.tensor([tokenizer.encode(line)]) for line in lines]
         logits = torch.cat([made.scorer(row, torch.ones_like(row, dtype=torch.bool)) for row in ids])
         made.scorer.last.bias.sub_(logits.mean(0))  # each class is found in some lines
-    model.append(storable(made, "fp16"))
+    model.append(round_weights_for_storage(made, "fp16"))
     root = tmp_path_factory.mktemp("candidates") / "tiny"
     export_model(made, recipe, tokenizer, root, name="tiny", probe_lines=lines)
     return root

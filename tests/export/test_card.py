@@ -3,55 +3,60 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from arae_transfer.export.card import EVALUATION_BEGIN, EVALUATION_END, Card, render_card
+from arae_transfer.export.card import EVALUATION_BEGIN, EVALUATION_END, RewritingCard
+from arae_transfer.export_config import ExportConfig, FileRecord, Variant
 
 
-def config(**changes: Any) -> dict[str, Any]:
-    return {
-        "name": "moods",
-        "classes": ["sad", "very happy"],
-        "scorer": "scorer.onnx",
-        "decoders": {"sad": "decoder.sad.onnx", "very happy": "decoder.very%20happy.onnx"},
-        "maximum_tokens": 30,
-        "form": {"lower_case": True, "tokens": "penn-treebank", "number": "_num_"},
-        "variants": {"fp32": {"arithmetic": "fp32", "weights": "fp16"}},
-        "sizes": {
-            "parameters": 1234567,
-            "vocabulary": 8000,
-            "code": "single",
-            "code_size": 64,
-            "embedding": 32,
-            "hidden": 48,
-            "encoder_layers": 1,
-            "bidirectional": False,
-            "decoder_layers": 2,
-        },
-        "parity": {
-            "probe_lines": 400,
-            "random_lines": 0,
-            "compared": 900,
-            "identical": 899,
-            "near_ties": 1,
-            "different": 0,
-            "code_difference": 1.2e-7,
-            "unrounded_identical": 0.987,
-            "batch_sizes": [1, 7, 64],
-            "torch": "2.11.0",
-            "onnxruntime": "1.28.0",
-        },
-        "scores": {"self_bleu": 51.25, "style": 88.5},
-        "training": {"sentences": 1400000, "minutes": 42.4},
-    } | changes
+def variant(**changes: Any) -> Variant:
+    decoders = {"sad": "decoder.sad.onnx", "very happy": "decoder.very%20happy.onnx"}
+    return replace(Variant("encoder.onnx", decoders, storage="fp16"), **changes)
+
+
+CONFIG = ExportConfig(
+    name="moods",
+    classes=("sad", "very happy"),
+    scorer="scorer.onnx",
+    variants={"fp32": variant()},
+    files={"encoder.onnx": FileRecord("00", 2_000_000), "decoder.sad.onnx": FileRecord("00", 3_000_000)},
+    maximum_tokens=30,
+    form={"lower_case": True, "tokens": "penn-treebank", "number": "_num_"},
+    sizes={
+        "parameters": 1234567,
+        "vocabulary": 8000,
+        "code": "single",
+        "code_size": 64,
+        "embedding": 32,
+        "hidden": 48,
+        "encoder_layers": 1,
+        "bidirectional": False,
+        "decoder_layers": 2,
+    },
+    parity={
+        "probe_lines": 400,
+        "random_lines": 0,
+        "compared": 900,
+        "identical": 899,
+        "near_ties": 1,
+        "different": 0,
+        "code_difference": 1.2e-7,
+        "unrounded_identical": 0.987,
+        "batch_sizes": [1, 7, 64],
+        "torch": "2.11.0",
+        "onnxruntime": "1.28.0",
+    },
+    scores={"self_bleu": 51.25, "style": 88.5},
+    training={"sentences": 1400000, "minutes": 42.4},
+)
 
 
 def card(evaluation: str = "", **changes: Any) -> str:
-    sizes = {"encoder.onnx": 2_000_000, "decoder.sad.onnx": 3_000_000}
     source = 'Diaries: "public domain", no terms.'
-    return render_card(Card(config(**changes), sizes, "Moods of diaries.", source, evaluation, ["en"]))
+    return RewritingCard(replace(CONFIG, **changes), "Moods of diaries.", source, evaluation, ["en"]).render()
 
 
 def prose(text: str) -> str:
@@ -90,19 +95,32 @@ def test_what_a_stranger_must_know_is_there() -> None:
 
 def test_other_arithmetic_is_told_with_its_agreement() -> None:
     agreement = {"identical": 0.988, "style_cost": 0.1, "self_bleu_cost": -0.01}
-    variants = config()["variants"] | {"fp16": {"agreement": agreement, "accepted": True}}
+    variants = dict(CONFIG.variants) | {"fp16": variant(agreement=agreement)}
     text = prose(card(variants=variants))
     assert "The `fp16` files are graphs for the same weights" in text
     assert "98.8 % of the rewrites" in text
-    assert "-0.10 points, BLEU to the source is +0.01. They are what runs on a GPU." in text
+    assert "changes by -0.10 points, BLEU to the source changes by +0.01. They are what runs on a GPU." in text
     assert "`int8`" not in text
-    variants["int8"] = {"agreement": agreement, "accepted": False}
+    variants["int8"] = variant(agreement=agreement, accepted=False)
     assert "They run with `--variant int8` only." in prose(card(variants=variants))
 
 
+@pytest.mark.parametrize("cost", [0.0, -0.0, 0.004, -0.004])
+def test_no_difference_has_no_sign(cost: float) -> None:
+    agreement = {"identical": 1.0, "style_cost": cost, "self_bleu_cost": cost}
+    text = prose(card(variants={"fp32": variant(), "int8": variant(agreement=agreement)}))
+    assert "changes by 0.00 points, BLEU to the source changes by 0.00." in text
+
+
+def test_all_runs_of_a_training_are_counted() -> None:
+    training = {"sentences": 3_000_000, "minutes": 90.0, "runs": 3, "complete": True}
+    assert "3,000,000 sentences seen, 90 minutes, in 3 runs" in prose(card(training=training))
+    assert "at least 3,000,000 sentences" in prose(card(training=training | {"complete": False}))
+
+
 def test_what_is_not_known_is_not_invented() -> None:
-    bare = Card(config(scores={}, training={}, form={}), {}, "", "")
-    text = prose(render_card(bare))
+    bare = RewritingCard(replace(CONFIG, scores={}, training={}, form={}), "", "")
+    text = prose(bare.render())
     assert "not stated" in text
     assert "does not say where the data come from" in text
     assert "sentences seen" not in text
@@ -136,6 +154,6 @@ def test_an_evaluation_names_no_folder_of_the_machine() -> None:
 
 @pytest.mark.parametrize("name", ["a|b", "two\nlines"])
 def test_odd_class_names_do_not_break_the_table(name: str) -> None:
-    text = card(classes=[name], decoders={name: "decoder.odd.onnx"})
+    text = card(classes=(name,), variants={"fp32": variant(decoders={name: "decoder.odd.onnx"})})
     (row,) = (line for line in text.splitlines() if line.endswith("| decoder.odd.onnx |"))
     assert len(re.findall(r"(?<!\\)\|", row)) == 3

@@ -20,7 +20,7 @@ from arae_transfer.export.generator_graph import build_generator
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_from_table, recipe_to_table
-from arae_transfer.runtime.code_space import CodeSpace, GeneratorDescription
+from arae_transfer.runtime.code_space import CodeSpace, vectors_of_codes
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.runtime.sessions import Sessions
@@ -87,13 +87,15 @@ def test_the_graph_is_the_generator(make_model: Make, code: str) -> None:
 
 def test_lengths_are_those_of_the_corpus(exported: tuple[Path, ARAE], tokenizer: Tokenizer, lines: list[str]) -> None:
     folder, model = exported
-    description = GeneratorDescription.read(ModelFolder.read(folder))
+    own = ModelFolder.read(folder)
+    assert own.config.generator is not None
+    weights = vectors_of_codes(own.config.generator, own.maximum_tokens)
     if model.generator.single:
-        assert description.lengths == (1.0,)
+        assert weights == [1.0]
         return
     counted = [len(tokenizer.encode(line)) + 1 for line in lines]
     # The model reads 12 tokens, the end id included; longer sentences are left out as in training.
-    assert list(description.lengths) == [counted.count(length) for length in range(1, min(max(counted), 12) + 1)]
+    assert weights == [counted.count(length) for length in range(1, min(max(counted), 12) + 1)]
     found = [len(code) for code in _open(folder).generate(40, 0)]
     assert set(found) <= set(counted) and len(set(found)) > 1
 
@@ -207,5 +209,5 @@ def test_damage_is_explained(exported: tuple[Path, ARAE]) -> None:
     table = json.loads(config.read_bytes())
     table["generator"]["noise_size"] = "many"
     config.write_text(json.dumps(table))
-    with pytest.raises(AraeError, match="says of the generator is damaged"):
+    with pytest.raises(AraeError, match="is damaged"):
         _open(exported[0]).generate(1, 0)

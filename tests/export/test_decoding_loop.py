@@ -32,7 +32,7 @@ OUTPUTS = ["tokens", "parents", "totals", "counts"]
 class Together(Graph):
     """A graph whose decoders keep all lines to the end."""
 
-    drops_lines = False
+    compacts_finished_rows = False
 
     def __init__(self, parent: Self | None = None) -> None:
         super().__init__("fp16", parent)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from arae_transfer.errors import AraeError
 from arae_transfer.export.export import export_model
 from arae_transfer.export.parity import probe_rows
-from arae_transfer.export.weights import storable
+from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_from_table, recipe_to_table
@@ -60,7 +60,7 @@ def test_the_runtime_answers_as_the_model(
     rows = [torch.tensor(row) for row in probe_rows(chosen, tokenizer, recipe.data.maximum_tokens)[0][: len(chosen)]]
     tokens, lengths = nn.utils.rnn.pad_sequence(rows, batch_first=True), torch.tensor([len(row) for row in rows])
     for index, label in enumerate(model.classes):
-        answers = storable(model, weights).rewrite(tokens, lengths, index, 100).tolist()
+        answers = round_weights_for_storage(model, weights).rewrite(tokens, lengths, index, 100).tolist()
         wanted = [" ".join(tokenizer.decode(answer).split()) for answer in answers]
         rewrites = list(rewriter.rewrites(chosen, label, form="corpus", long="truncate"))
         finished = [number for number, rewrite in enumerate(rewrites) if not rewrite.unfinished]

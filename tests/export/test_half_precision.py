@@ -59,7 +59,7 @@ def test_products_are_rounded_as_a_gpu_rounds_them() -> None:
     matrix = half(generator.normal(size=(300, 200)).astype(np.float32))
     added, read = generator.normal(size=300).astype(np.float32), generator.normal(size=(40, 200)).astype(np.float32)
     graph = RoundedGraph()
-    graph.product("read", "matrix", matrix, graph.constant("added", added, np.float32), "product")
+    graph.matmul("read", "matrix", matrix, graph.constant("added", added, np.float32), "product")
     inputs = [value("read", TensorProto.FLOAT, ["rows", 200])]
     outputs = [value("product", TensorProto.FLOAT, ["rows", 300])]
     session = open_graph(wrap(graph.build("rounded", inputs, outputs), {}, "").SerializeToString())

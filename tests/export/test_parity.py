@@ -15,7 +15,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.export import parity
 from arae_transfer.export.decoder_graph import build_decoder
 from arae_transfer.export.encoder_graph import build_encoder
-from arae_transfer.export.weights import storable
+from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import END_ID, Tokenizer
@@ -29,8 +29,8 @@ class Checked:
     """A model, its graphs, which a test may damage, and the rows to compare them on."""
 
     def __init__(self, model: ARAE, tokenizer: Tokenizer, lines: list[str]) -> None:
-        self.trained = storable(model, "fp32")
-        self.stored = storable(model, "fp16")
+        self.trained = round_weights_for_storage(model, "fp32")
+        self.stored = round_weights_for_storage(model, "fp16")
         self.encoder = build_encoder(self.stored.encoder, {}, "fp16")
         self.decoders = {
             name: build_decoder(self.stored.decoder(index), {}, "fp16") for index, name in enumerate(model.classes)

@@ -1,4 +1,4 @@
-"""An export can be learned on: what it stores comes back into the players, and all of it."""
+"""An export can be learned on: what it stores comes back into the networks, and all of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.export.export import export_model
 from arae_transfer.export.parity import probe_rows, rewrites_of
 from arae_transfer.export.restore import exported_recipe, restore_weights
-from arae_transfer.export.weights import storable
+from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import Tokenizer
@@ -29,7 +29,7 @@ KINDS: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_players_rewrite_and_judge_as_before(
+def test_the_networks_rewrite_and_judge_as_before(
     make_model: Make, tokenizer: Tokenizer, lines: list[str], tmp_path: Path, kind: str
 ) -> None:
     model, recipe = make_model(**KINDS[kind])
@@ -39,7 +39,7 @@ def test_the_players_rewrite_and_judge_as_before(
     torch.manual_seed(99)
     restored = ARAE(found, classes, tokenizer.vocabulary_size)
     restore_weights(restored, tmp_path / "tiny")
-    stored = storable(model, "fp16")
+    stored = round_weights_for_storage(model, "fp16")
     rows, _ = probe_rows(lines, tokenizer, MAXIMUM_LENGTH)
     assert rewrites_of(restored.eval(), rows, MAXIMUM_LENGTH) == rewrites_of(stored, rows, MAXIMUM_LENGTH)
     tokens, mask = torch.randint(4, tokenizer.vocabulary_size, (5, 7)), torch.ones(5, 7, dtype=torch.bool)

@@ -10,7 +10,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.export.graph import Storage
 from arae_transfer.export.parity import open_graph
 from arae_transfer.export.scorer_graph import build_scorer, export_scorer
-from arae_transfer.export.weights import storable
+from arae_transfer.export.weights import round_weights_for_storage
 
 from .test_graphs import METADATA, batch, make
 
@@ -51,4 +51,4 @@ def test_weights_of_the_scorer_that_are_no_numbers_are_refused() -> None:
     with pytest.raises(AraeError, match="style scorer does not judge"):
         export_scorer(model.scorer, METADATA, "fp16")
     with pytest.raises(AraeError, match="not finite"):
-        storable(model, "fp16")
+        round_weights_for_storage(model, "fp16")

@@ -22,7 +22,7 @@ from arae_transfer.export.export import export_model
 from arae_transfer.export.half_precision import RoundedGraph
 from arae_transfer.export.parity import LEAST_PROBES, rewrites_of
 from arae_transfer.export.shortlist import choose_shortlists
-from arae_transfer.export.weights import storable
+from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.model.arae import ARAE
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, MINIMUM_VOCABULARY, PAD_ID, Tokenizer
 
@@ -37,7 +37,7 @@ Array = npt.NDArray[Any]
 @pytest.fixture(scope="module", params=[True, False], ids=["shared", "own output"])
 def model(request: pytest.FixtureRequest) -> ARAE:
     recipe = random_recipe(code="sequence", decoder_layers=2, shared_embeddings=request.param)
-    return storable(random_model(recipe, ("a", "b"), VOCABULARY), "fp16")
+    return round_weights_for_storage(random_model(recipe, ("a", "b"), VOCABULARY), "fp16")
 
 
 def sources(rows: int = 30) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from arae_transfer.cli import app
 from arae_transfer.errors import AraeError
 from arae_transfer.export.export import export_model
-from arae_transfer.export.weights import storable
+from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import recipe_from_table
 from arae_transfer.runtime.decoding import DecodingOptions
@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer, lines
         logits = torch.cat([model.scorer(row, torch.ones_like(row, dtype=torch.bool)) for row in ids])
         model.scorer.last.bias.sub_(logits.mean(0))  # each class is found in some lines
     root = tmp_path_factory.mktemp("unchanged") / "tiny"
-    export_model(storable(model, "fp16"), recipe, tokenizer, root, name="tiny", probe_lines=lines)
+    export_model(round_weights_for_storage(model, "fp16"), recipe, tokenizer, root, name="tiny", probe_lines=lines)
     return root
 
 
@@ -155,7 +155,15 @@ def test_an_export_says_what_was_asked_for(tokenizer: Tokenizer, lines: list[str
     model = ARAE(recipe, CLASSES, tokenizer.vocabulary_size).eval()
     for beam in (1, 4):
         root = tmp_path / str(beam)
-        export_model(storable(model, "fp16"), recipe, tokenizer, root, name="tiny", probe_lines=lines[:20], beam=beam)
+        export_model(
+            round_weights_for_storage(model, "fp16"),
+            recipe,
+            tokenizer,
+            root,
+            name="tiny",
+            probe_lines=lines[:20],
+            beam=beam,
+        )
         assert json.loads((root / "config.json").read_text("utf-8")).get("beam", 1) == beam
         assert ("the best of a beam of" in (root / "README.md").read_text("utf-8").replace("\n", " ")) == (beam > 1)
 

@@ -1,4 +1,4 @@
-"""The model that owns the players: who shares what, and how it starts."""
+"""The model that owns the networks: who shares what, and how it starts."""
 
 from __future__ import annotations
 
@@ -41,22 +41,6 @@ def test_each_class_has_a_decoder_and_all_share_the_output_layer() -> None:
 
 
 @pytest.mark.parametrize("code", ["single", "sequence"])
-@pytest.mark.parametrize("layers", [0, 1, 2, 3])
-def test_decoders_share_their_first_layers(code: str, layers: int) -> None:
-    sizes = {"code": code, "decoder_layers": 3, "shared_embeddings": True, "shared_decoder_layers": layers}
-    model = build(model=sizes)
-    one, other = model.decoder(0), model.decoder(2)
-    own = [one.first, *one.upper]
-    assert [a is b for a, b in zip(own, [other.first, *other.upper], strict=True)] == [n < layers for n in range(3)]
-    if code == "sequence":
-        assert (one.query is other.query) == (one.nearness is other.nearness) == (layers > 0)
-    # What brings the states to the output layer is each class's own, so that no two decoders are one.
-    assert one.bridge is not other.bridge
-    found = model.autoencoder_parameters()
-    assert len({parameter.data_ptr() for parameter in found}) == len(found)
-
-
-@pytest.mark.parametrize("code", ["single", "sequence"])
 def test_embeddings_are_one_table_when_shared(code: str) -> None:
     model = build(model={"shared_embeddings": True, "code": code})
     table = model.encoder.embedding.weight.data_ptr()
@@ -72,8 +56,8 @@ def test_the_autoencoder_is_encoder_and_decoders_each_parameter_once() -> None:
     found = model.autoencoder_parameters()
     assert len({parameter.data_ptr() for parameter in found}) == len(found)
     assert {parameter.data_ptr() for parameter in found} == addresses(model.encoder) | addresses(model.decoders)
-    for player in (model.generator, model.critic, model.classifier, model.scorer):
-        assert not addresses(player) & {parameter.data_ptr() for parameter in found}
+    for network in (model.generator, model.critic, model.classifier, model.scorer):
+        assert not addresses(network) & {parameter.data_ptr() for parameter in found}
 
 
 @pytest.mark.parametrize("shared", [False, True])

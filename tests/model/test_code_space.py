@@ -1,4 +1,4 @@
-"""The players on the code: shapes, masks, and no coupling of a batch's samples where none may be."""
+"""The networks on the code: shapes, masks, and no coupling of a batch's samples where none may be."""
 
 from __future__ import annotations
 

@@ -121,12 +121,12 @@ def test_a_row_decodes_alone_as_in_company(code: str, layers: int, shared: bool)
 def test_greedy_chooses_among_candidates_only(code: str) -> None:
     decoder = build(code, layers=2)
     vectors, mask = codes(code)
-    candidates = torch.tensor([END_ID, 7, 8, 15, 22, 30, 39])
-    chosen = decoder.greedy(vectors, mask, 15, candidates)
-    assert set(chosen.flatten().tolist()) <= {PAD_ID, *candidates.tolist()}
+    token_subset = torch.tensor([END_ID, 7, 8, 15, 22, 30, 39])
+    chosen = decoder.greedy(vectors, mask, 15, token_subset)
+    assert set(chosen.flatten().tolist()) <= {PAD_ID, *token_subset.tolist()}
     logits, targets = row_logits(decoder, chosen, vectors, mask)
     others = torch.ones(VOCABULARY, dtype=torch.bool)
-    others[candidates] = False
+    others[token_subset] = False
     assert torch.equal(logits.masked_fill(others, -torch.inf).argmax(1), targets)
 
 
@@ -186,15 +186,15 @@ def test_a_prediction_sees_only_what_stands_before_it(code: str, layers: int, sh
 def test_candidate_logits_are_columns_of_the_full_ones(shared: bool) -> None:
     decoder = build("sequence", 2, shared)
     vectors, mask = codes("sequence")
-    candidates = torch.tensor(sorted({5, 17, 39, *TARGETS.flatten().tolist()}))
-    candidates = candidates[candidates >= END_ID]
-    assert len(candidates) < VOCABULARY - 4
+    token_subset = torch.tensor(sorted({5, 17, 39, *TARGETS.flatten().tolist()}))
+    token_subset = token_subset[token_subset >= END_ID]
+    assert len(token_subset) < VOCABULARY - 4
     full, wanted = decoder(TARGETS, vectors, mask)
-    part, columns = decoder(TARGETS, vectors, mask, 0.0, candidates)
-    torch.testing.assert_close(part, full[:, candidates])
-    assert torch.equal(candidates[columns], wanted)
-    offsets = torch.linspace(0.0, 3.0, len(candidates))
-    raised, _ = decoder(TARGETS, vectors, mask, 0.0, candidates, offsets)
+    part, columns = decoder(TARGETS, vectors, mask, 0.0, token_subset)
+    torch.testing.assert_close(part, full[:, token_subset])
+    assert torch.equal(token_subset[columns], wanted)
+    offsets = torch.linspace(0.0, 3.0, len(token_subset))
+    raised, _ = decoder(TARGETS, vectors, mask, 0.0, token_subset, offsets)
     torch.testing.assert_close(raised, part + offsets)
 
 

@@ -30,10 +30,10 @@ def vectors(rows: int = 20, time: int = PLACES) -> Tensor:
 @torch.no_grad()
 def test_every_vector_is_read_at_its_place_and_at_no_other(superposition: Superposition) -> None:
     laid = vectors()
-    code = superposition.lay(laid, torch.ones(20, PLACES, dtype=torch.bool))
+    code = superposition.bind(laid, torch.ones(20, PLACES, dtype=torch.bool))
     assert code.shape == (20, 1, CODE)
     torch.testing.assert_close(code.norm(dim=2), torch.ones(20, 1))
-    summary, read = superposition.lift(code)
+    summary, read = superposition.unbind(code)
     assert summary.shape == (20, SIZE)
     assert read.shape == (20, PLACES, SIZE)
     likeness = read @ laid.transpose(1, 2)  # (rows, places, vectors)
@@ -48,8 +48,8 @@ def test_every_vector_is_read_at_its_place_and_at_no_other(superposition: Superp
 def test_padding_leaves_no_trace(superposition: Superposition) -> None:
     laid = vectors(time=5)
     mask = torch.arange(5) < 3
-    short = superposition.lay(laid[:, :3], torch.ones(20, 3, dtype=torch.bool))
-    long = superposition.lay(laid, mask.expand(20, -1))
+    short = superposition.bind(laid[:, :3], torch.ones(20, 3, dtype=torch.bool))
+    long = superposition.bind(laid, mask.expand(20, -1))
     torch.testing.assert_close(short, long)
 
 
@@ -57,16 +57,16 @@ def test_padding_leaves_no_trace(superposition: Superposition) -> None:
 def test_the_order_of_the_vectors_is_in_the_code(superposition: Superposition) -> None:
     laid, mask = vectors(), torch.ones(20, PLACES, dtype=torch.bool)
     likeness = nn.functional.cosine_similarity(
-        superposition.lay(laid, mask)[:, 0], superposition.lay(laid.flip(1), mask)[:, 0]
+        superposition.bind(laid, mask)[:, 0], superposition.bind(laid.flip(1), mask)[:, 0]
     )
     assert float(likeness.max()) < 0.5
 
 
-def test_all_models_of_one_size_turn_alike() -> None:
+def test_all_models_of_one_size_permute_alike() -> None:
     first, second = Superposition(SIZE, CODE, PLACES), Superposition(SIZE, CODE, PLACES + 3)
-    torch.testing.assert_close(first.turned, second.turned[:PLACES])
+    torch.testing.assert_close(first.permutations, second.permutations[:PLACES])
     rows = torch.arange(CODE).expand(PLACES, -1)
-    torch.testing.assert_close(first.turned.gather(1, first.turned_back), rows)
+    torch.testing.assert_close(first.permutations.gather(1, first.inverse_permutations), rows)
 
 
 def test_an_untrained_model_gives_most_words_back() -> None:

@@ -1,4 +1,4 @@
-"""One training batch: the right rows, every target among the candidates."""
+"""One training batch: the right rows, every target among the token_subset."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from arae_transfer.corpus.batches import TokenizedSentences
-from arae_transfer.pairs.pair import Pair
-from arae_transfer.recipe import InputNoise, Pairs
+from arae_transfer.parallel.examples import ParallelExample
+from arae_transfer.recipe import InputNoise, ParallelData
 from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
 from arae_transfer.training.batch import (
     Batch,
-    CandidateSampler,
+    SoftmaxSampler,
     make_batch,
     make_parallel_batch,
     parallel_sentences,
@@ -34,7 +34,7 @@ CORPORA = [corpus(10, 30, 1), corpus(100, 40, 2), corpus(200, 50, 3)]
 CHOSEN = [np.array([3, 1, 4, 1]), np.array([5, 9, 2, 6]), np.array([5, 3, 5, 8])]
 
 
-def build(noise: InputNoise | None = None, sampler: CandidateSampler | None = None, seed: int = 5) -> Batch:
+def build(noise: InputNoise | None = None, sampler: SoftmaxSampler | None = None, seed: int = 5) -> Batch:
     generator = np.random.default_rng(seed)
     return make_batch(CORPORA, CHOSEN, noise or InputNoise(), None, generator, CPU, sampler)
 
@@ -42,7 +42,7 @@ def build(noise: InputNoise | None = None, sampler: CandidateSampler | None = No
 def test_rows_stand_class_by_class_with_end_ids() -> None:
     batch = build()
     assert batch.classes.tolist() == [0] * 4 + [1] * 4 + [2] * 4
-    assert batch.candidates is None
+    assert batch.token_subset is None
     for index, (sentences, chosen) in enumerate(zip(CORPORA, CHOSEN, strict=True)):
         rows = batch.rows_of(index)
         assert rows == slice(4 * index, 4 * index + 4)
@@ -78,26 +78,26 @@ def test_stacking_pads_to_the_longest() -> None:
     assert lengths.tolist() == [2, 3, 1]
 
 
-# --- candidates
+# --- token_subset
 
 
 @pytest.mark.parametrize("size", [1, 20, 100, VOCABULARY])
 def test_candidates_hold_every_target_and_the_end_id_and_no_other_special(size: int) -> None:
-    sampler = CandidateSampler(CORPORA, VOCABULARY, size)
+    sampler = SoftmaxSampler(CORPORA, VOCABULARY, size)
     for seed in range(20):
         batch = build(sampler=sampler, seed=seed)
-        assert batch.candidates is not None
-        candidates = batch.candidates.tolist()
-        assert candidates == sorted(set(candidates))
-        assert candidates[0] == END_ID
-        assert candidates[-1] < VOCABULARY
-        assert set(batch.tokens.flatten().tolist()) - {PAD_ID} <= set(candidates)
+        assert batch.token_subset is not None
+        token_subset = batch.token_subset.tolist()
+        assert token_subset == sorted(set(token_subset))
+        assert token_subset[0] == END_ID
+        assert token_subset[-1] < VOCABULARY
+        assert set(batch.tokens.flatten().tolist()) - {PAD_ID} <= set(token_subset)
 
 
 def test_half_of_the_candidates_are_the_most_frequent_tokens() -> None:
     counts = sum(np.bincount(sentences.ids, minlength=VOCABULARY) for sentences in CORPORA)
     frequent = set(np.argsort(-np.asarray(counts), kind="stable")[:50].tolist())
-    sampler = CandidateSampler(CORPORA, VOCABULARY, 100)
+    sampler = SoftmaxSampler(CORPORA, VOCABULARY, 100)
     drawn = sampler.draw(np.array([[299, 0]]), np.random.default_rng(1))[0].tolist()
     assert frequent <= set(drawn)
     assert {299, END_ID} <= set(drawn)
@@ -105,15 +105,15 @@ def test_half_of_the_candidates_are_the_most_frequent_tokens() -> None:
 
 @pytest.mark.parametrize("size", [60, 100, VOCABULARY, 2 * VOCABULARY])
 def test_every_step_has_as_many_candidates(size: int) -> None:
-    sampler = CandidateSampler(CORPORA, VOCABULARY, size)
+    sampler = SoftmaxSampler(CORPORA, VOCABULARY, size)
     for seed in range(20):
         targets = np.random.default_rng(seed).integers(0, VOCABULARY, (2, 1 + seed % 9))
-        candidates, offsets = sampler.draw(targets, np.random.default_rng(seed))
-        assert len(candidates) == len(offsets) == min(size, VOCABULARY - END_ID)
+        token_subset, offsets = sampler.draw(targets, np.random.default_rng(seed))
+        assert len(token_subset) == len(offsets) == min(size, VOCABULARY - END_ID)
 
 
 def test_every_other_token_takes_its_turn() -> None:
-    sampler = CandidateSampler(CORPORA, VOCABULARY, 100)
+    sampler = SoftmaxSampler(CORPORA, VOCABULARY, 100)
     generator = np.random.default_rng(1)
     seen: set[int] = set()
     for _ in range(80):
@@ -122,19 +122,19 @@ def test_every_other_token_takes_its_turn() -> None:
 
 
 def test_the_sum_over_candidates_estimates_that_over_the_vocabulary() -> None:
-    sampler = CandidateSampler(CORPORA, VOCABULARY, 100)
+    sampler = SoftmaxSampler(CORPORA, VOCABULARY, 100)
     generator = np.random.default_rng(2)
     shares = np.random.default_rng(3).exponential(size=VOCABULARY)
     sums = []
     for _ in range(2000):
-        candidates, offsets = sampler.draw(np.array([[10]]), generator)
-        assert (offsets[candidates == 10] == 0).all()
-        sums.append(float((shares[candidates] * np.exp(offsets)).sum()))
+        token_subset, offsets = sampler.draw(np.array([[10]]), generator)
+        assert (offsets[token_subset == 10] == 0).all()
+        sums.append(float((shares[token_subset] * np.exp(offsets)).sum()))
     assert np.mean(sums) == pytest.approx(shares[END_ID:].sum(), rel=0.01)
 
 
 def test_without_random_candidates_nothing_is_added_to_scores() -> None:
-    sampler = CandidateSampler(CORPORA, VOCABULARY, 4)
+    sampler = SoftmaxSampler(CORPORA, VOCABULARY, 4)
     _, offsets = sampler.draw(np.arange(END_ID, VOCABULARY)[None], np.random.default_rng(2))
     assert not offsets.any()
 
@@ -142,10 +142,10 @@ def test_without_random_candidates_nothing_is_added_to_scores() -> None:
 # --- pairs
 
 PAIRS = [
-    Pair("bad", "the soup was cold", "good", "the soup was warm"),
-    Pair("bad", "rude waiter", "good", "friendly waiter"),
-    Pair("good", "we love it here", "bad", "we hate it"),
-    Pair("good", "too long " * 9, "bad", "short"),
+    ParallelExample("bad", "the soup was cold", "good", "the soup was warm"),
+    ParallelExample("bad", "rude waiter", "good", "friendly waiter"),
+    ParallelExample("good", "we love it here", "bad", "we hate it"),
+    ParallelExample("good", "too long " * 9, "bad", "short"),
 ]
 
 
@@ -160,7 +160,7 @@ def decoded(tokenizer: Tokenizer, sentences: TokenizedSentences) -> list[str]:
 
 
 def test_pairs_teach_each_decoder_in_both_directions(tokenizer: Tokenizer) -> None:
-    parallel = parallel_sentences(PAIRS, ("bad", "good"), tokenizer, 12, Pairs(back=1.0, forward=0.25))
+    parallel = parallel_sentences(PAIRS, ("bad", "good"), tokenizer, 12, ParallelData(back=1.0, forward=0.25))
     bad, good = parallel["bad"], parallel["good"]
     assert decoded(tokenizer, bad.inputs) == ["the soup was warm", "friendly waiter", "we love it here"]
     assert decoded(tokenizer, bad.targets) == ["the soup was cold", "rude waiter", "we hate it"]
@@ -171,23 +171,23 @@ def test_pairs_teach_each_decoder_in_both_directions(tokenizer: Tokenizer) -> No
 
 
 def test_a_direction_of_no_weight_is_left_out(tokenizer: Tokenizer) -> None:
-    back = parallel_sentences(PAIRS, ("bad", "good"), tokenizer, 12, Pairs(back=1.0, forward=0.0))
+    back = parallel_sentences(PAIRS, ("bad", "good"), tokenizer, 12, ParallelData(back=1.0, forward=0.0))
     assert decoded(tokenizer, back["bad"].targets) == ["the soup was cold", "rude waiter"]
-    forward = parallel_sentences(PAIRS, ("bad", "good"), tokenizer, 12, Pairs(back=0.0, forward=1.0))
+    forward = parallel_sentences(PAIRS, ("bad", "good"), tokenizer, 12, ParallelData(back=0.0, forward=1.0))
     assert decoded(tokenizer, forward["bad"].targets) == ["we hate it"]
 
 
 def test_only_rewrites_are_damaged_and_never_a_target(tokenizer: Tokenizer) -> None:
-    parallel = list(parallel_sentences(PAIRS, ("bad", "good"), tokenizer, 12, Pairs(forward=0.5)).values())
+    parallel = list(parallel_sentences(PAIRS, ("bad", "good"), tokenizer, 12, ParallelData(forward=0.5)).values())
     indices = [np.array([0, 1, 2]), np.array([2, 1, 0])]
     noise = InputNoise(drop=0.9, style_share=1.0, style_drop=1.0)
-    sampler = CandidateSampler([own.targets for own in parallel], 300, 40)
+    sampler = SoftmaxSampler([own.targets for own in parallel], 300, 40)
     batch = make_parallel_batch(parallel, indices, noise, np.random.default_rng(3), CPU, sampler)
     assert batch.classes.tolist() == [0, 0, 0, 1, 1, 1]
     assert batch.weights is not None
     assert batch.weights.tolist() == [1.0, 1.0, 0.5, 1.0, 0.5, 0.5]
-    assert batch.candidates is not None
-    assert set(batch.tokens.flatten().tolist()) - {PAD_ID} <= set(batch.candidates.tolist())
+    assert batch.token_subset is not None
+    assert set(batch.tokens.flatten().tolist()) - {PAD_ID} <= set(batch.token_subset.tolist())
     for index, (own, chosen) in enumerate(zip(parallel, indices, strict=True)):
         rows = batch.rows_of(index)
         for row, read, length, number in zip(

@@ -27,7 +27,7 @@ from arae_transfer.training.checkpoint import (
     restore,
     save_checkpoint,
 )
-from arae_transfer.training.players import Optimizers, Players
+from arae_transfer.training.networks import Networks, Optimizers
 
 CLASSES = ("bad", "good", "so-so")
 TOKENIZER = Tokenizer.train(["the food was good .", "the food was bad ."] * 9, 280)
@@ -46,7 +46,7 @@ def recipe(**training: Any) -> Recipe:
 
 
 class Run:
-    """A run that is written by hand: players that have each made a move, so that optimizers hold something."""
+    """A run that is written by hand: networks that have each made a move, so that optimizers hold something."""
 
     def __init__(self, root: Path, chosen: Recipe | None = None, seed: int = 1) -> None:
         torch.manual_seed(seed)
@@ -57,7 +57,7 @@ class Run:
         if self.recipe.training.averaging > 0:
             self.average = ARAE(self.recipe, CLASSES, TOKENIZER.vocabulary_size).eval()
         self.optimizers = Optimizers.build(self.model, self.recipe)
-        self.players = Players(self.model, self.recipe, self.optimizers, torch.device("cpu"))
+        self.networks = Networks(self.model, self.recipe, self.optimizers, torch.device("cpu"))
         self.state = State(classes=CLASSES, corpus="0123", scores={"nll": 1.5})
 
     def move(self) -> None:
@@ -65,12 +65,12 @@ class Run:
         tokens[:, -1] = END_ID
         lengths = torch.full((6,), 4)
         batch = Batch(tokens, lengths, tokens, lengths, torch.tensor([0, 0, 1, 1, 2, 2]))
-        code, mask = self.players.encode(tokens, lengths)
-        self.players.update_autoencoder(self.players.reconstruct(code, mask, batch))
-        self.players.update_critic(code, mask)
-        self.players.update_generator(mask)
-        self.players.update_classifier(code, mask, batch.classes)
-        self.players.update_scorer(batch)
+        code, mask = self.networks.encode(tokens, lengths)
+        self.networks.update_autoencoder(self.networks.reconstruct(code, mask, batch))
+        self.networks.update_critic(code, mask)
+        self.networks.update_generator(mask)
+        self.networks.update_classifier(code, mask, batch.classes)
+        self.networks.update_scorer(batch)
         self.state.step += 1
 
     def save(self, *, best: bool = False) -> None:
@@ -99,8 +99,8 @@ def two_checkpoints(root: Path) -> Run:
 
 def optimizer_bits(run: Run) -> dict[str, Any]:
     return {
-        f"{player}.{index}.{key}": value
-        for player, optimizer in run.optimizers.by_name().items()
+        f"{network}.{index}.{key}": value
+        for network, optimizer in run.optimizers.by_name().items()
         for index, values in optimizer.state_dict()["state"].items()
         for key, value in values.items()
     }

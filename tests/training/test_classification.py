@@ -1,4 +1,4 @@
-"""Classification with few labels: which players move, what is learned, and that a run continues exactly."""
+"""Classification with few labels: which networks move, what is learned, and that a run continues exactly."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from arae_transfer.model.code_space import CodeClassifier
 from arae_transfer.recipe import Attribute, Labels, Model, Recipe, recipe_from_table
 from arae_transfer.training.checkpoint import load_run, model_tensors
 from arae_transfer.training.classification import (
-    ClassificationTrainer,
+    PreparedExamples,
     accuracy,
     class_probabilities,
     tokenize_examples,
 )
+from arae_transfer.training.loop import Trainer
 from arae_transfer.training.validation import ValidationReport
 
 CLASSES = ("bad", "good")
@@ -77,9 +78,14 @@ def data(pairs: bool = False) -> LabelledData:
     return LabelledData(CLASSES, Examples(sentences, labels, skipped=3), held_out, [f"{text} again" for text in texts])
 
 
-def trainer(run: Path, *settings: str, pairs: bool = False, resume: bool = False) -> ClassificationTrainer:
-    labels = f"labels.pairs={'true' if pairs else 'false'}"
-    return ClassificationTrainer(recipe(labels, *settings), data(pairs), run, Silent(), device="cpu", resume=resume)
+def trainer(run: Path, *settings: str, pairs: bool = False, resume: bool = False) -> Trainer:
+    labels = f"labels.sentence_pairs={'true' if pairs else 'false'}"
+    return Trainer(recipe(labels, *settings), data(pairs), run, Silent(), device="cpu", resume=resume)
+
+
+def examples_of(own: Trainer) -> PreparedExamples:
+    assert isinstance(own.data, PreparedExamples)
+    return own.data
 
 
 @pytest.mark.parametrize("pairs", [False, True])
@@ -89,8 +95,8 @@ def test_labels_are_learned(pairs: bool, tmp_path: Path) -> None:
     loaded = load_run(tmp_path, "best")
     assert loaded.classes == CLASSES
     assert len(loaded.model.decoders) == 1
-    found = class_probabilities(loaded.model, own.train_examples, torch.device("cpu"))
-    assert accuracy(found, own.train_classes) >= 90
+    found = class_probabilities(loaded.model, examples_of(own).train_examples, torch.device("cpu"))
+    assert accuracy(found, examples_of(own).train_classes) >= 90
     assert np.allclose(found.sum(1), 1, atol=1e-5)
 
 
@@ -103,7 +109,7 @@ def test_labels_are_learned(pairs: bool, tmp_path: Path) -> None:
     ],
     ids=["supervised", "autoencoder", "arae"],
 )
-def test_a_system_moves_its_own_players_alone(
+def test_a_system_moves_its_own_networks_alone(
     settings: tuple[str, ...], moving: set[str], still: set[str], tmp_path: Path
 ) -> None:
     own = trainer(tmp_path, *settings)
@@ -118,10 +124,12 @@ def test_a_system_moves_its_own_players_alone(
 
 def test_only_chosen_labels_are_read(tmp_path: Path) -> None:
     own = trainer(tmp_path, "labels.number=4")
-    assert len(own.chosen) == 4
+    assert len(examples_of(own).chosen) == 4
     for step in range(5):  # few labels are all in each batch, equally often
-        rows, times = np.unique(own.chosen[own.label_schedule.indices(step)[0]], return_counts=True)
-        assert rows.tolist() == own.chosen.tolist()
+        rows, times = np.unique(
+            examples_of(own).chosen[examples_of(own).label_schedule.indices(step)[0]], return_counts=True
+        )
+        assert rows.tolist() == examples_of(own).chosen.tolist()
         assert times.tolist() == [4, 4, 4, 4]
     assert isinstance(own.reporter, Silent)
     assert "4 of 30 labels are used" in own.reporter.said
@@ -149,7 +157,7 @@ def test_a_long_sentence_is_cut_and_keeps_its_place(tmp_path: Path) -> None:
 
 def test_padding_says_nothing_to_the_classifier() -> None:
     torch.manual_seed(1)
-    classifier = CodeClassifier(Model(code_size=6), Attribute(layers=(5,)), Labels(pairs=True), 3).eval()
+    classifier = CodeClassifier(Model(code_size=6), Attribute(layers=(5,)), Labels(sentence_pairs=True), 3).eval()
     code, mask = torch.randn(4, 2, 6), torch.ones(4, 2)
     other = torch.randn(4, 1, 6), torch.ones(4, 1)
     padded = torch.cat([code, torch.full((4, 3, 6), 9.0)], 1), torch.cat([mask, torch.zeros(4, 3)], 1)
@@ -158,7 +166,7 @@ def test_padding_says_nothing_to_the_classifier() -> None:
     assert not torch.allclose(classifier([(code, mask), other]), classifier([other, (code, mask)]))
 
 
-@pytest.mark.parametrize("key", ["cycle.weight=1", "pairs.sentences=5", "training.averaging=0.9"])
+@pytest.mark.parametrize("key", ["cycle.weight=1", "parallel.sentences=5", "training.averaging=0.9"])
 def test_keys_that_a_classification_ignores_are_refused(key: str) -> None:
     with pytest.raises(AraeError, match=rf"{key.partition('=')[0]} has no place in a classification"):
         recipe(key)

@@ -26,8 +26,8 @@ RECIPE: dict[str, Any] = {
     "adversary": {"noise_size": 4, "generator_layers": [8], "critic_layers": [8], "critic_updates": 1},
     "attribute": {"layers": [8]},
     "noise": {"drop": 0.1, "style_share": 0.5, "style_drop": 0.3},
-    "pairs": {"sentences": 40},
-    "training": {"schedule": "joint", "sentences": 48, "batch_size": 4, "candidates": 100},
+    "parallel": {"sentences": 40},
+    "training": {"schedule": "joint", "sentences": 48, "batch_size": 4, "sampled_softmax": 100},
     "validation": {"every": 24, "sentences": 4, "probes": 1},
 }
 

@@ -16,11 +16,11 @@ from arae_transfer.corpus.quickstart import make_sentences
 from arae_transfer.layout import RunLayout
 from arae_transfer.recipe import Recipe, recipe_from_table
 from arae_transfer.training.data import TrainingData
+from arae_transfer.training.diagnostics import code_diagnostics, optimizer_statistics
 from arae_transfer.training.guard import CollapseGuard
 from arae_transfer.training.loop import Trainer
 from arae_transfer.training.reporter import Progress
 from arae_transfer.training.validation import ValidationReport
-from arae_transfer.training.watch import watch_codes, watch_players
 
 STEPS = 80
 SMALL: dict[str, Any] = {
@@ -178,8 +178,8 @@ def test_watching_draws_nothing_and_changes_nothing(tmp_path: Path, data: Traini
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
     random = torch.get_rng_state()
     sentences = list(trainer.text.valid.values())
-    first = watch_codes(trainer.model, sentences, trainer.device) | watch_players(trainer.optimizers)
-    second = watch_codes(trainer.model, sentences, trainer.device) | watch_players(trainer.optimizers)
+    first = code_diagnostics(trainer.model, sentences, trainer.device) | optimizer_statistics(trainer.optimizers)
+    second = code_diagnostics(trainer.model, sentences, trainer.device) | optimizer_statistics(trainer.optimizers)
     assert first == second
     assert torch.equal(random, torch.get_rng_state())
     assert trainer.model.training
@@ -205,9 +205,9 @@ def test_a_resumed_run_neither_repeats_nor_forgets(tmp_path: Path, data: Trainin
 def test_the_figures_that_were_judged_are_in_the_metrics(tmp_path: Path, data: TrainingData) -> None:
     train(tmp_path, recipe({"training": {"sentences": 40 * 32}}), data)
     records = [json.loads(line) for line in RunLayout(tmp_path).metrics.read_text("utf-8").splitlines()]
-    watched = [record for record in records if "watch/code_use" in record]
+    watched = [record for record in records if "diagnostics/code_use" in record]
     assert [record["step"] for record in watched] == [20, 40]
-    assert all({"watch/critic_spread", "watch/class_readable"} <= set(record) for record in watched)
+    assert all({"diagnostics/critic_spread", "diagnostics/class_readable"} <= set(record) for record in watched)
     assert all("train/critic_update_ratio" in record for record in records if "train/critic" in record)
 
 
@@ -235,6 +235,6 @@ def test_certainty_is_judged_by_the_number_of_classes(classes: int, accuracy: fl
     assert said(accuracy - 0.03) == 0
 
 
-def test_a_player_that_is_not_there_is_not_judged() -> None:
+def test_a_network_that_is_not_there_is_not_judged() -> None:
     guard = CollapseGuard(recipe({"adversary": {"weight": 0.0}}), 2, 100)
-    assert [guard.observe(step, {"watch/critic_spread": 0.0}) for step in range(20, 40)] == [[]] * 20
+    assert [guard.observe(step, {"diagnostics/critic_spread": 0.0}) for step in range(20, 40)] == [[]] * 20

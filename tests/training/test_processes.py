@@ -25,7 +25,7 @@ from arae_transfer.recipe import InputNoise, Recipe, recipe_from_table
 from arae_transfer.training.batch import Batch, make_batch
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.loop import Trainer
-from arae_transfer.training.players import Optimizers, Players
+from arae_transfer.training.networks import Networks, Optimizers
 from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.reporter import SilentReporter
 
@@ -40,7 +40,7 @@ SMALL: dict[str, Any] = {
     # Two batches of each class, so that both processes have some.
     "validation": {"every": STEPS * 12, "sentences": 140, "probes": 2, "log_every": 1},
 }
-JOINT = {"schedule": "joint", "optimizer": "adam", "learning_rate": 3e-3, "candidates": 100, "averaging": 0.9}
+JOINT = {"schedule": "joint", "optimizer": "adam", "learning_rate": 3e-3, "sampled_softmax": 100, "averaging": 0.9}
 # Equal but for rounding: nothing that a process draws for itself, and no Adam for encoder and decoders, which makes
 # whole steps of gradients that are nothing but rounding.
 PLAIN = {**JOINT, "optimizer": "sgd", "learning_rate": 0.3}
@@ -48,7 +48,7 @@ EQUAL: dict[str, dict[str, Any]] = {
     "joint": {
         "model": {"code": "sequence", "bidirectional": True, "shared_embeddings": True},
         "noise": {"drop": 0.2, "shuffle": 1.0, "style_share": 0.5, "style_drop": 0.3, "style_replace": 0.3},
-        "pairs": {"sentences": 60},
+        "parallel": {"sentences": 60},
         "training": PLAIN,
     },
     "cycle": {
@@ -280,6 +280,6 @@ def test_the_parts_of_a_batch_make_the_whole_and_weigh_as_their_tokens() -> None
     model = ARAE(recipe({}), ("a", "b"), 300)
     losses = []
     for batch in (whole, *parts):
-        players = Players(model, recipe({}), Optimizers.build(model, recipe({})), cpu)
-        losses.append(float(players.reconstruct(*players.encode(batch.tokens, batch.lengths), batch).detach()))
+        networks = Networks(model, recipe({}), Optimizers.build(model, recipe({})), cpu)
+        losses.append(float(networks.reconstruct(*networks.encode(batch.tokens, batch.lengths), batch).detach()))
     assert losses[0] == pytest.approx((losses[1] + losses[2]) / 2, rel=1e-5)

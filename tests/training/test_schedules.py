@@ -1,4 +1,4 @@
-"""In which order the players move, how often, and on what."""
+"""In which order the networks move, how often, and on what."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import recipe_from_table
 from arae_transfer.tokenizer import END_ID, PAD_ID
 from arae_transfer.training.batch import Batch, make_batch
-from arae_transfer.training.players import Metrics, Optimizers, Players
+from arae_transfer.training.networks import Metrics, Networks, Optimizers
 from arae_transfer.training.schedules import alternating_step, joint_step
 
 CLASSES = ("bad", "good", "so-so")
@@ -26,8 +26,8 @@ ROWS = 4
 CPU = torch.device("cpu")
 
 
-class CountingPlayers(Players):
-    """Players that note what they are asked to do, and then do it."""
+class CountingNetworks(Networks):
+    """Networks that note what they are asked to do, and then do it."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -61,7 +61,7 @@ class CountingPlayers(Players):
         return super().adversarial_term(code, mask)
 
 
-def build(**sections: dict[str, Any]) -> CountingPlayers:
+def build(**sections: dict[str, Any]) -> CountingNetworks:
     table: dict[str, Any] = {
         "data": {"maximum_tokens": 10},
         "model": {"code_size": 8, "embedding_size": 8, "hidden_size": 8, "code_noise": 0.0},
@@ -74,7 +74,7 @@ def build(**sections: dict[str, Any]) -> CountingPlayers:
     torch.manual_seed(4)
     recipe = recipe_from_table(table)
     model = ARAE(recipe, CLASSES, VOCABULARY)
-    return CountingPlayers(model, recipe, Optimizers.build(model, recipe), CPU)
+    return CountingNetworks(model, recipe, Optimizers.build(model, recipe), CPU)
 
 
 def corpora() -> list[TokenizedSentences]:
@@ -90,9 +90,9 @@ def corpora() -> list[TokenizedSentences]:
 class Draws:
     """Fresh batches that are remembered."""
 
-    def __init__(self, players: Players) -> None:
+    def __init__(self, networks: Networks) -> None:
         self.batches: list[Batch] = []
-        self._noise = players.recipe.noise
+        self._noise = networks.recipe.noise
         self._generator = np.random.default_rng(8)
 
     def __call__(self) -> Batch:
@@ -101,16 +101,16 @@ class Draws:
         return self.batches[-1]
 
 
-def alternate(players: CountingPlayers) -> tuple[Draws, Metrics]:
-    draw = Draws(players)
+def alternate(networks: CountingNetworks) -> tuple[Draws, Metrics]:
+    draw = Draws(networks)
     first = draw()
     draw.batches.clear()
-    return draw, alternating_step(players, first, draw)
+    return draw, alternating_step(networks, first, draw)
 
 
-def join(players: Players, cycling: bool = False, seed: int = 1) -> Metrics:
+def join(networks: Networks, cycling: bool = False, seed: int = 1) -> Metrics:
     generator = np.random.default_rng(seed)
-    return joint_step(players, Draws(players)(), None, generator, cycling)
+    return joint_step(networks, Draws(networks)(), None, generator, cycling)
 
 
 # --- alternating: the paper's
@@ -118,9 +118,9 @@ def join(players: Players, cycling: bool = False, seed: int = 1) -> Metrics:
 
 @pytest.mark.parametrize("updates", [1, 5])
 def test_the_critic_moves_several_times_for_each_step_of_the_autoencoder(updates: int) -> None:
-    players = build(adversary={"critic_updates": updates})
-    alternate(players)
-    assert players.moves == [
+    networks = build(adversary={"critic_updates": updates})
+    alternate(networks)
+    assert networks.moves == [
         "autoencoder",  # (1) reconstruct
         "classifier",  # (2b)
         "autoencoder",  # (3b) hide the class
@@ -133,34 +133,34 @@ def test_the_critic_moves_several_times_for_each_step_of_the_autoencoder(updates
 
 def test_every_update_of_the_critic_sees_fresh_sentences_of_all_classes() -> None:
     """The reference code shows it class 1 in three of five updates."""
-    players = build()
-    draw, _ = alternate(players)
+    networks = build()
+    draw, _ = alternate(networks)
     assert len(draw.batches) == 6  # five for the critic, one for generator and encoder
     for batch in draw.batches:
         assert Counter(batch.classes.tolist()) == {0: ROWS, 1: ROWS, 2: ROWS}
         assert {int(token) // 10 for token in batch.tokens.flatten() if token >= 10} == {1, 2, 3}
-    assert [len(code) for code in players.seen["critic"]] == [3 * ROWS] * 5
-    for first, second in zip(players.seen["critic"], players.seen["critic"][1:], strict=False):
+    assert [len(code) for code in networks.seen["critic"]] == [3 * ROWS] * 5
+    for first, second in zip(networks.seen["critic"], networks.seen["critic"][1:], strict=False):
         assert not torch.equal(first, second)
 
 
 def test_the_critics_gradient_reaches_the_encoder_from_all_classes() -> None:
     """In the reference code it comes from class 1 alone."""
-    players = build()
-    alternate(players)
-    assert [len(code) for code in players.seen["adversarial"]] == [3 * ROWS]
-    assert [classes.tolist() for classes in players.seen["classifier"]] == [[0] * ROWS + [1] * ROWS + [2] * ROWS]
+    networks = build()
+    alternate(networks)
+    assert [len(code) for code in networks.seen["adversarial"]] == [3 * ROWS]
+    assert [classes.tolist() for classes in networks.seen["classifier"]] == [[0] * ROWS + [1] * ROWS + [2] * ROWS]
 
 
-def test_players_without_weight_do_not_move() -> None:
-    players = build(adversary={"weight": 0.0}, attribute={"weight": 0.0})
-    before = {name: parameter.detach().clone() for name, parameter in players.model.named_parameters()}
-    draw, metrics = alternate(players)
-    join(players)
-    assert set(players.moves) == {"autoencoder", "scorer"}
+def test_networks_without_weight_do_not_move() -> None:
+    networks = build(adversary={"weight": 0.0}, attribute={"weight": 0.0})
+    before = {name: parameter.detach().clone() for name, parameter in networks.model.named_parameters()}
+    draw, metrics = alternate(networks)
+    join(networks)
+    assert set(networks.moves) == {"autoencoder", "scorer"}
     assert draw.batches == []
     assert not {"critic", "generator", "classifier", "adversarial", "confusion"} & set(metrics)
-    still = {name for name, parameter in players.model.named_parameters() if torch.equal(parameter, before[name])}
+    still = {name for name, parameter in networks.model.named_parameters() if torch.equal(parameter, before[name])}
     assert {name.partition(".")[0] for name in still} >= {"critic", "generator", "classifier"}
 
 
@@ -170,67 +170,67 @@ def test_weights_scale_the_terms_of_the_alternating_schedule(term: str) -> None:
     other = "attribute" if term == "adversary" else "adversary"
     steps = []
     for weight in (1.0, 3.0):
-        players = build(**{term: {"weight": weight, "learning_rate": 0.0}, other: {"weight": 0.0}})
-        start = encoder_weights(players)
+        networks = build(**{term: {"weight": weight, "learning_rate": 0.0}, other: {"weight": 0.0}})
+        start = encoder_weights(networks)
         base = build(**{term: {"weight": 1e-12, "learning_rate": 0.0}, other: {"weight": 0.0}})
-        alternate(players)
+        alternate(networks)
         alternate(base)
         assert torch.equal(start, encoder_weights(build()))
-        steps.append(encoder_weights(players) - encoder_weights(base))
+        steps.append(encoder_weights(networks) - encoder_weights(base))
     assert float(steps[0].norm()) > 1e-6
     torch.testing.assert_close(steps[1], 3 * steps[0], rtol=1e-2, atol=1e-6)
 
 
-def encoder_weights(players: Players) -> Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in players.model.encoder.parameters()])
+def encoder_weights(networks: Networks) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in networks.model.encoder.parameters()])
 
 
 # --- joint
 
 
 def test_the_joint_schedule_moves_the_autoencoder_once() -> None:
-    players = build(adversary={"critic_updates": 2}, cycle={"weight": 1.0})
-    metrics = join(players, cycling=True)
-    assert players.moves == ["scorer", "autoencoder", "classifier", "critic", "critic", "generator"]
+    networks = build(adversary={"critic_updates": 2}, cycle={"weight": 1.0})
+    metrics = join(networks, cycling=True)
+    assert networks.moves == ["scorer", "autoencoder", "classifier", "critic", "critic", "generator"]
     assert {"reconstruction", "adversarial", "confusion", "cycle", "critic", "generator"} <= set(metrics)
     assert all(np.isfinite(value) for value in metrics.values())
 
 
 def test_the_joint_step_is_the_weighted_sum_of_all_terms() -> None:
     settings = {"adversary": {"weight": 0.7}, "attribute": {"weight": 0.4}, "training": {"reconstruction": 0.6}}
-    players = build(**settings)
-    batch = Draws(players)()
-    code, mask = players.encode(batch.tokens, batch.lengths)
+    networks = build(**settings)
+    batch = Draws(networks)()
+    code, mask = networks.encode(batch.tokens, batch.lengths)
     loss = (
-        0.6 * players.reconstruct(code, mask, batch)
-        + 0.7 * players.model.critic(code, mask).mean()
-        + 0.4 * players.confusion_term(code, mask, batch.classes)
+        0.6 * networks.reconstruct(code, mask, batch)
+        + 0.7 * networks.model.critic(code, mask).mean()
+        + 0.4 * networks.confusion_term(code, mask, batch.classes)
     )
-    parameters = players.model.autoencoder_parameters()
+    parameters = networks.model.autoencoder_parameters()
     gradients = torch.autograd.grad(loss, parameters)
     before = [parameter.detach().clone() for parameter in parameters]
-    join(players)
+    join(networks)
     for parameter, old, gradient in zip(parameters, before, gradients, strict=True):
         torch.testing.assert_close(parameter.detach(), old - 0.1 * gradient, rtol=1e-4, atol=1e-6)
 
 
 def test_pairs_add_their_weighted_loss() -> None:
-    players = build()
-    draw = Draws(players)
+    networks = build()
+    draw = Draws(networks)
     batch, parallel = draw(), draw()
     weights = torch.linspace(0.1, 2.0, len(parallel.tokens))
     parallel = replace(
         parallel, noised_tokens=parallel.tokens.flip(0), noised_lengths=parallel.lengths, weights=weights
     )
-    code, mask = players.encode(parallel.noised_tokens, parallel.noised_lengths)
-    pairs = players.reconstruct(code, mask, parallel, weights)
-    alone = players.reconstruct(*players.encode(batch.tokens, batch.lengths), batch)
-    code, mask = players.encode(batch.tokens, batch.lengths)
-    loss = alone + pairs + players.model.critic(code, mask).mean() + players.confusion_term(code, mask, batch.classes)
-    parameters = players.model.autoencoder_parameters()
+    code, mask = networks.encode(parallel.noised_tokens, parallel.noised_lengths)
+    pairs = networks.reconstruct(code, mask, parallel, weights)
+    alone = networks.reconstruct(*networks.encode(batch.tokens, batch.lengths), batch)
+    code, mask = networks.encode(batch.tokens, batch.lengths)
+    loss = alone + pairs + networks.model.critic(code, mask).mean() + networks.confusion_term(code, mask, batch.classes)
+    parameters = networks.model.autoencoder_parameters()
     gradients = torch.autograd.grad(loss, parameters)
     before = [parameter.detach().clone() for parameter in parameters]
-    metrics = joint_step(players, batch, None, np.random.default_rng(1), False, parallel)
+    metrics = joint_step(networks, batch, None, np.random.default_rng(1), False, parallel)
     assert metrics["pairs"] == pytest.approx(float(pairs.detach()))
     for parameter, old, gradient in zip(parameters, before, gradients, strict=True):
         torch.testing.assert_close(parameter.detach(), old - 0.1 * gradient, rtol=1e-4, atol=1e-6)
@@ -239,10 +239,10 @@ def test_pairs_add_their_weighted_loss() -> None:
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_the_scorer_learns_with_and_without_a_cycle(weight: float) -> None:
     """Validation judges rewrites by it in every schedule."""
-    players = build(cycle={"weight": weight})
-    accuracy = [join(players)["scorer_accuracy"] for _ in range(40)]
+    networks = build(cycle={"weight": weight})
+    accuracy = [join(networks)["scorer_accuracy"] for _ in range(40)]
     assert accuracy[-1] > 0.9
-    accuracy = [alternate(players)[1]["scorer_accuracy"] for _ in range(2)]
+    accuracy = [alternate(networks)[1]["scorer_accuracy"] for _ in range(2)]
     assert accuracy[-1] > 0.9
 
 
@@ -255,36 +255,33 @@ def test_the_cycle_begins_when_it_is_told_to() -> None:
 
 
 def test_the_cycle_reconstructs_the_original_from_its_rewrite() -> None:
-    players = build(cycle={"weight": 1.0, "doubt": 1.0})
-    batch, shift = Draws(players)(), int(np.random.default_rng(1).integers(1, len(CLASSES)))
-    # With a doubt of 1 every pair weighs 1, so the cycle's loss is that of a plain reconstruction.
-    tokens, lengths, _ = players.rewrites(batch, batch.tokens, batch.lengths, shift)
+    networks = build(cycle={"weight": 1.0})
+    batch, shift = Draws(networks)(), int(np.random.default_rng(1).integers(1, len(CLASSES)))
+    tokens, lengths, belief = networks.rewrites(batch, batch.tokens, batch.lengths, shift)
     ended = torch.cat([tokens, tokens[:, :1] * 0], 1)
     ended[torch.arange(len(tokens)), lengths] = 3
-    expected = players.reconstruct(*players.encode(ended, lengths + 1), batch)
-    assert join(players, cycling=True)["cycle"] == pytest.approx(float(expected.detach()), rel=1e-5)
-
-
-def test_doubtful_pairs_weigh_less() -> None:
-    trusting = join(build(cycle={"weight": 1.0, "doubt": 1.0}), cycling=True)
-    doubting = join(build(cycle={"weight": 1.0, "doubt": 0.0}), cycling=True)
-    assert doubting["cycle"] < trusting["cycle"] * 0.9
-    assert doubting["rewrite_belief"] == pytest.approx(trusting["rewrite_belief"])
+    code, mask = networks.encode(ended, lengths + 1)
+    # A rewrite weighs what the scorer believes of it, so that doubtful ones teach less.
+    expected = networks.reconstruct(code, mask, batch, belief)
+    unweighted = networks.reconstruct(code, mask, batch)
+    found = joint_step(networks, batch, None, np.random.default_rng(1), cycling=True, scoring=False)["cycle"]
+    assert found == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert found < 0.9 * float(unweighted.detach())
 
 
 def test_the_cycle_teaches_encoder_and_decoders() -> None:
     changes = []
     for weight in (1e-9, 1.0):
-        players = build(cycle={"weight": weight})
-        join(players, cycling=True)
-        changes.append([parameter.detach().clone() for parameter in players.model.autoencoder_parameters()])
+        networks = build(cycle={"weight": weight})
+        join(networks, cycling=True)
+        changes.append([parameter.detach().clone() for parameter in networks.model.autoencoder_parameters()])
     assert any(not torch.allclose(one, other, atol=1e-6) for one, other in zip(*changes, strict=True))
 
 
 def test_style_bearing_words_can_be_deleted_before_rewriting() -> None:
     read: list[Tensor] = []
 
-    class Watching(CountingPlayers):
+    class Watching(CountingNetworks):
         def rewrites(
             self, batch: Batch, sources: Tensor, source_lengths: Tensor, shift: int
         ) -> tuple[Tensor, Tensor, Tensor]:
@@ -296,25 +293,25 @@ def test_style_bearing_words_can_be_deleted_before_rewriting() -> None:
     style = StyleTokens(every, np.cumsum(every / VOCABULARY, axis=1))
     for delete, expected in ((0.0, 6), (1.0, 2)):  # of five tokens and the end id, one token and the end id
         plain = build(cycle={"weight": 1.0, "delete": delete})
-        players = Watching(plain.model, plain.recipe, plain.optimizers, CPU)
-        joint_step(players, Draws(players)(), style, np.random.default_rng(1), True)
+        networks = Watching(plain.model, plain.recipe, plain.optimizers, CPU)
+        joint_step(networks, Draws(networks)(), style, np.random.default_rng(1), True)
         assert read[-1].size(1) == expected
 
 
 def test_accepted_rewrites_are_taught_and_others_are_not() -> None:
     def taught(belief: float, **output: float) -> float:
-        players = build(cycle={"weight": 1.0, "teach": 1.0})
+        networks = build(cycle={"weight": 1.0, "teach": 1.0})
         with torch.no_grad():
             for index in range(3):
-                decoder = players.model.decoder(index)
+                decoder = networks.model.decoder(index)
                 decoder.output.bias[int(output["token"])] = 5.0
             # A scorer that believes equally in whatever it reads.
-            scorer = players.model.scorer
+            scorer = networks.model.scorer
             scorer.last.weight.zero_()
             wanted = (1 + int(np.random.default_rng(1).integers(1, 3))) % 3
             scorer.last.bias.zero_()
             scorer.last.bias[wanted] = np.log(2 * belief / (1 - belief))
-        return join(players, cycling=True)["taught"]
+        return join(networks, cycling=True)["taught"]
 
     assert taught(0.9, token=12) > 0
     assert taught(0.4, token=12) == 0.0
@@ -322,13 +319,13 @@ def test_accepted_rewrites_are_taught_and_others_are_not() -> None:
 
 
 def test_copies_are_counted() -> None:
-    players = build(cycle={"weight": 1.0})
-    batch = Draws(players)()
-    metrics = join(players, cycling=True)
+    networks = build(cycle={"weight": 1.0})
+    batch = Draws(networks)()
+    metrics = join(networks, cycling=True)
     assert metrics["rewrite_copies"] == 0.0
     # Decoders that all write token 12 four times copy sentences that are just that.
     with torch.no_grad():
-        output = players.model.decoder(0).output
+        output = networks.model.decoder(0).output
         output.weight.zero_()
         output.bias.fill_(-100.0)
         output.bias[12] = 100.0
@@ -336,22 +333,22 @@ def test_copies_are_counted() -> None:
     lengths = torch.full_like(batch.lengths, same.size(1))
     same[:, -1] = 3
     bound = Batch(same, lengths, same, lengths, batch.classes)
-    players.model.maximum_vectors = same.size(1)  # so that rewrites end where sentences do
-    found = joint_step(players, bound, None, np.random.default_rng(1), True)
+    networks.model.maximum_vectors = same.size(1)  # so that rewrites end where sentences do
+    found = joint_step(networks, bound, None, np.random.default_rng(1), True)
     assert found["rewrite_copies"] == 1.0
 
 
 def test_a_small_class_fills_as_many_rows_as_a_large_one_in_every_batch() -> None:
     """Both the batches that are reconstructed and those that generator and critic draw."""
 
-    class Watching(CountingPlayers):
+    class Watching(CountingNetworks):
         def encode(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
             encoded.append(tokens)
             return super().encode(tokens, lengths)
 
     encoded: list[Tensor] = []
     plain = build(adversary={"critic_updates": 2})
-    players = Watching(plain.model, plain.recipe, plain.optimizers, CPU)
+    networks = Watching(plain.model, plain.recipe, plain.optimizers, CPU)
     large, small, middle = corpora()
     small = TokenizedSentences(small.ids[:5], small.starts[:2])
     schedule = BatchSchedule({"bad": large, "good": small, "so-so": middle}, ROWS, 1)
@@ -360,12 +357,12 @@ def test_a_small_class_fills_as_many_rows_as_a_large_one_in_every_batch() -> Non
     def draw() -> Batch:
         sizes = [len(corpus) for corpus in (large, small, middle)]
         chosen = [generator.integers(0, size, ROWS) for size in sizes]
-        return make_batch([large, small, middle], chosen, players.recipe.noise, None, generator, CPU)
+        return make_batch([large, small, middle], chosen, networks.recipe.noise, None, generator, CPU)
 
     for step in range(3):
-        batch = make_batch([large, small, middle], schedule.indices(step), players.recipe.noise, None, generator, CPU)
+        batch = make_batch([large, small, middle], schedule.indices(step), networks.recipe.noise, None, generator, CPU)
         assert batch.classes.bincount().tolist() == [ROWS, ROWS, ROWS]
-        alternating_step(players, batch, draw)
+        alternating_step(networks, batch, draw)
     # Each class has ten tokens of its own, so its rows can be told from what was read.
     for tokens in encoded:
         owners = (tokens[:, 0] - 10) // 10

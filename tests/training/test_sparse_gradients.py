@@ -13,7 +13,7 @@ from arae_transfer.corpus.batches import TokenizedSentences
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_from_table
 from arae_transfer.training.batch import Batch, make_batch
-from arae_transfer.training.players import Optimizers, Players
+from arae_transfer.training.networks import Networks, Optimizers
 from arae_transfer.training.schedules import alternating_step
 from arae_transfer.training.sparse_gradients import gradient_values, has_sparse_gradients, use_sparse_gradients
 
@@ -37,7 +37,7 @@ def model_of(recipe: Recipe) -> ARAE:
     return ARAE(recipe, ("bad", "good"), VOCABULARY)
 
 
-def batches(recipe: Recipe, candidates: int) -> list[Batch]:
+def batches(recipe: Recipe, token_subset: int) -> list[Batch]:
     """Return batches in which tokens stand several times."""
     random = np.random.default_rng(5)
     corpora = [
@@ -47,13 +47,13 @@ def batches(recipe: Recipe, candidates: int) -> list[Batch]:
     for _ in range(13):
         chosen = [random.integers(0, 40, 6) for _ in corpora]
         batch = make_batch(corpora, chosen, recipe.noise, None, random, CPU)
-        found.append(replace(batch, candidates=torch.arange(candidates)) if candidates else batch)
+        found.append(replace(batch, token_subset=torch.arange(token_subset)) if token_subset else batch)
     return found
 
 
-@pytest.mark.parametrize("candidates", [0, 30])
+@pytest.mark.parametrize("token_subset", [0, 30])
 @pytest.mark.parametrize("clip", [0.05, 1e9])
-def test_the_same_weights_move_by_the_same_numbers(candidates: int, clip: float) -> None:
+def test_the_same_weights_move_by_the_same_numbers(token_subset: int, clip: float) -> None:
     recipe, norms = small(gradient_clip=clip), []
     moved: list[dict[str, torch.Tensor]] = []
     for sparse in (False, True):
@@ -61,18 +61,18 @@ def test_the_same_weights_move_by_the_same_numbers(candidates: int, clip: float)
         if sparse:
             use_sparse_gradients(model, recipe, CPU, processes=1)
         assert has_sparse_gradients(model) is sparse
-        players = Players(model, recipe, Optimizers.build(model, recipe), CPU)
-        players.noise = torch.Generator().manual_seed(1)
+        networks = Networks(model, recipe, Optimizers.build(model, recipe), CPU)
+        networks.noise = torch.Generator().manual_seed(1)
         torch.manual_seed(9)
-        draw = iter(batches(recipe, candidates)).__next__
-        norms.append([alternating_step(players, draw(), draw)["gradient_norm"] for _ in range(3)])
+        draw = iter(batches(recipe, token_subset)).__next__
+        norms.append([alternating_step(networks, draw(), draw)["gradient_norm"] for _ in range(3)])
         batch = draw()
-        players.update_autoencoder(players.reconstruct(*players.encode(batch.tokens, batch.lengths), batch))
+        networks.update_autoencoder(networks.reconstruct(*networks.encode(batch.tokens, batch.lengths), batch))
         assert model.encoder.embedding.weight.grad is not None
         assert model.encoder.embedding.weight.grad.is_sparse is sparse
         output = model.decoder(0).output.weight.grad
         assert output is not None
-        assert output.is_sparse is (sparse and candidates > 0)
+        assert output.is_sparse is (sparse and token_subset > 0)
         moved.append(model.state_dict())
     assert norms[0] == pytest.approx(norms[1], rel=1e-5)
     assert (min(norms[0]) > clip) is (clip < 1)

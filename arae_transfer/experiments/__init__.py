@@ -1,1 +1,0 @@
-"""The paper's experiments, each on the project's own training and data."""

@@ -1,0 +1,1 @@
+"""The paper's model of images (binarised MNIST), from files to an export."""

@@ -1,0 +1,103 @@
+"""Parallel examples: a sentence and its rewrite, and the file that a run keeps them in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from arae_transfer.atomic import write_text
+from arae_transfer.corpus.report import Tally
+from arae_transfer.corpus.text_files import TextFile
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import expanded
+
+_HEADER = ("class", "sentence", "rewrite_class", "rewrite")
+
+
+@dataclass(frozen=True)
+class ParallelExample:
+    """A sentence of the corpus and a rewrite of it.
+
+    Attributes:
+        label: The class of the sentence.
+        sentence: A sentence that somebody wrote.
+        rewrite_label: The class of the rewrite.
+        rewrite: What the search made of the sentence.
+    """
+
+    label: str
+    sentence: str
+    rewrite_label: str
+    rewrite: str
+
+
+def write_parallel(path: Path, pairs: Iterable[ParallelExample]) -> None:
+    """Write pairs as tab-separated values with a header."""
+    rows = [_HEADER, *((pair.label, pair.sentence, pair.rewrite_label, pair.rewrite) for pair in pairs)]
+    write_text(path, "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows))
+
+
+def read_given_examples(values: Iterable[str], classes: Sequence[str]) -> list[ParallelExample]:
+    """Read the pairs that somebody gives: ``FILE`` as a run keeps them, or ``CLASS-to-CLASS=FILE``.
+
+    The latter has a line for each pair, the sentence and its rewrite parted by a tab, as `arae transfer --tsv` writes
+    them. Pairs of the same text twice, or of none, are left out: they would teach to copy.
+
+    Raises:
+        AraeError: A value has another form or names an unknown class, a file cannot be read or is no such file, or no
+            pair is left.
+    """
+    directions = {f"{one}-to-{other}": (one, other) for one in classes for other in classes if one != other}
+    pairs: list[ParallelExample] = []
+    for value in values:
+        if expanded(value).is_file():
+            pairs += read_parallel(expanded(value))
+            continue
+        name = max((known for known in directions if value.startswith(f"{known}=")), key=len, default=None)
+        if name is None:
+            raise AraeError(
+                f"--pairs {value}: there is no such file, and no direction that begins so",
+                f"write --pairs FILE, or --pairs NAME=FILE, where NAME is one of: {', '.join(list(directions)[:6])}.",
+            )
+        pairs += _read_two_columns(expanded(value[len(name) + 1 :]), *directions[name])
+    unknown = sorted({label for pair in pairs for label in (pair.label, pair.rewrite_label)} - set(classes))
+    if unknown:
+        raise AraeError(
+            f"--pairs has pairs of the class {unknown[0]!r}, the data has {', '.join(classes)}",
+            "give pairs of the classes of the data.",
+        )
+    useful = [pair for pair in pairs if pair.sentence and pair.rewrite and pair.sentence != pair.rewrite]
+    if not useful:
+        raise AraeError("--pairs gives no pair of two different texts", "each line is a sentence, a tab, its rewrite.")
+    return useful
+
+
+def _read_two_columns(path: Path, label: str, rewrite_label: str) -> list[ParallelExample]:
+    file = TextFile(path, Tally())
+    pairs = []
+    for number, line in enumerate((line for block in file.blocks() for line in file.decode(block)), start=1):
+        cells = line.split("\t")
+        if len(cells) != 2:
+            raise AraeError(
+                f"{path}, line {number}: {len(cells)} columns where a sentence and its rewrite are wanted",
+                "part the two by one tab, as `arae transfer --tsv` does.",
+            )
+        sentence, rewrite = (" ".join(cell.split()) for cell in cells)
+        pairs.append(ParallelExample(label, sentence, rewrite_label, rewrite))
+    return pairs
+
+
+def read_parallel(path: Path) -> list[ParallelExample]:
+    """Read what ``write_parallel`` wrote.
+
+    Raises:
+        AraeError: The file cannot be read or is not such a file.
+    """
+    try:
+        rows = [tuple(line.split("\t")) for line in path.read_text("utf-8").removesuffix("\n").split("\n")]
+    except (OSError, UnicodeDecodeError) as error:
+        raise AraeError(f"cannot read the pairs {path}: {error}") from error
+    if rows[0] != _HEADER or any(len(row) != len(_HEADER) for row in rows):
+        raise AraeError(f"{path} is not a file of pairs", "remove it: the pairs will be searched again.")
+    return [ParallelExample(*row) for row in rows[1:]]

@@ -1,0 +1,309 @@
+"""Mine a pseudo-parallel corpus: search a rewrite of each sentence, on all processor cores."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from multiprocessing import get_context
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from arae_transfer.corpus.holdout import cross_fitting_fold
+from arae_transfer.language_model.incremental import IncrementalLanguageModels
+from arae_transfer.language_model.ngram import END, UNKNOWN, NgramLanguageModel
+from arae_transfer.parallel.examples import ParallelExample
+from arae_transfer.parallel.linear_classifier import LinearClassifier
+from arae_transfer.parallel.phrase_search import PhraseSearch
+from arae_transfer.parallel.phrase_table import PhraseTable, build_phrase_tables
+from arae_transfer.parallel.rewrite_scorer import RewriteScorer, ScoredRewrite
+
+# What language models and phrase tables are made from: more sentences make them larger, and hardly better.
+_MOST_SENTENCES = 300_000
+_LEAST_WORD_COUNT = 3
+_MOST_WORDS = 50_000
+_ORDER = 4
+# A language model that has seen a sentence finds it far more likely than any rewrite of it. So there is one for each
+# part of the sentences, learnt from the other parts.
+_PARTS = 3
+_CHUNK = 200
+# So many candidates of a sentence, the best ones, are shown to the candidate model: in 99 of 100 cases it takes one of
+# them.
+_SHOWN = 3
+# Of the chosen rewrites, the share that the candidate model finds least likely is left out: there every rewrite is
+# nonsense.
+_LEAST_LIKELY = 0.07
+
+# Sentences done, sentences in all.
+Progress = Callable[[int, int], None]
+Floats = npt.NDArray[np.float64]
+
+
+class CandidateModel(Protocol):
+    """A trained model that generates further candidates and rates all of them."""
+
+    def generate(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
+        """Return further candidates for each of some sentences of a class (index) in the wanted class (index)."""
+
+    def log_probabilities(
+        self, sentences: Sequence[str], rewrites: Sequence[str], source: int, target: int
+    ) -> tuple[Floats, Floats]:
+        """Return the log-probability of each rewrite given its sentence, and of the sentence given the rewrite."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One sentence to rewrite: the indices of its class and of the wanted one, and what a model generated."""
+
+    source: int
+    target: int
+    sentence: str
+    generated: tuple[str, ...] = ()
+
+
+def mine_parallel(
+    lines: Mapping[str, Sequence[str]],
+    sentences: int,
+    seed: int,
+    progress: Progress,
+    workers: int | None = None,
+    candidate_model: CandidateModel | None = None,
+) -> list[ParallelExample]:
+    """Search rewrites of randomly chosen sentences, the same number of each class.
+
+    Args:
+        lines: The training sentences of each class, words parted by spaces.
+        sentences: How many to search, classes together; each at most once.
+        seed: The seed of the draw.
+        progress: Told now and then how far the search is.
+        workers: The number of processes; None: one per core that this process may use.
+        candidate_model: A trained model that generates further candidates and rates all of them.
+
+    Returns:
+        The pairs whose rewrite is surely of its class, fluent and not far from the sentence, in the order of the draw.
+    """
+    names = list(lines)
+    tasks = _tasks([lines[name] for name in names], sentences, seed)
+    if candidate_model is not None:
+        tasks = _with_generated(tasks, candidate_model)
+    progress(0, len(tasks))
+    knowledge = _prepare(
+        {name: _draw(lines[name], _MOST_SENTENCES, [seed, 4, index]) for index, name in enumerate(names)}
+    )
+    if workers is None:
+        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    rated = _with_progress(_rewrite_all(tasks, knowledge, workers), progress, len(tasks))
+    pairs: list[ParallelExample] = []
+    likelihoods: list[float] = []
+    for chunk, good in rated:
+        for task, rewrite in zip(chunk, _choose(chunk, good, knowledge.choice, candidate_model), strict=True):
+            if rewrite is not None:
+                pairs.append(
+                    ParallelExample(names[task.source], task.sentence, names[task.target], " ".join(rewrite.words))
+                )
+                likelihoods.append(rewrite.likelihood)
+    if candidate_model is None or not pairs:
+        return pairs
+    floor = np.quantile(likelihoods, _LEAST_LIKELY)
+    return [pair for pair, likelihood in zip(pairs, likelihoods, strict=True) if likelihood >= floor]
+
+
+@dataclass(frozen=True)
+class _Knowledge:
+    """What a search needs to know of the corpus; goes to each process once.
+
+    Attributes:
+        models: For each part of the sentences, each class's language model that has not seen them.
+        tables: What can stand for what, by classes.
+        choice: What weighs candidates.
+    """
+
+    models: list[list[NgramLanguageModel]]
+    tables: dict[tuple[int, int], PhraseTable]
+    choice: RewriteScorer
+
+    @property
+    def ids(self) -> Mapping[str, int]:
+        """The id of each word."""
+        return self.models[0][0].ids
+
+    def search(self, part: int) -> PhraseSearch:
+        """Build the search for a part of the sentences."""
+        words = [""] * (END + 1) + list(self.ids)
+        return PhraseSearch(IncrementalLanguageModels(self.models[part], _ORDER), self.tables, words)
+
+
+def _prepare(lines: Mapping[str, Sequence[str]]) -> _Knowledge:
+    split = [[line.split() for line in own] for own in lines.values()]
+    counts = Counter(word for own in split for words in own for word in words)
+    # The most frequent first: the phrase table takes the first ids for function words.
+    vocabulary = [word for word, count in counts.most_common(_MOST_WORDS) if count >= _LEAST_WORD_COUNT]
+    parts = [[cross_fitting_fold(" ".join(words), _PARTS) for words in own] for own in split]
+    models = [
+        [
+            NgramLanguageModel.train(
+                # Where all of a class's sentences are in this part, there are no others to learn from.
+                [words for words, own_part in zip(own, numbers, strict=True) if own_part != part] or own,
+                order=_ORDER,
+                vocabulary=vocabulary,
+            )
+            for own, numbers in zip(split, parts, strict=True)
+        ]
+        for part in range(_PARTS)
+    ]
+    ids = models[0][0].ids
+    numbers = [[[ids.get(word, UNKNOWN) for word in words] for words in own] for own in split]
+    tables = build_phrase_tables(numbers, models[0][0].id_count)
+    return _Knowledge(models, tables, RewriteScorer(lines, LinearClassifier(lines)))
+
+
+def _draw(lines: Sequence[str], count: int, seed: Sequence[int]) -> list[str]:
+    if len(lines) <= count:
+        return list(lines)
+    chosen = np.random.default_rng(seed).choice(len(lines), count, replace=False)
+    return [lines[place] for place in chosen]
+
+
+def _tasks(lines: Sequence[Sequence[str]], sentences: int, seed: int) -> list[_Task]:
+    """Choose distinct sentences, and in turn a class for each among the others."""
+    share = -(-sentences // len(lines))
+    tasks = []
+    for source, own in enumerate(lines):
+        distinct = list(dict.fromkeys(" ".join(line.split()) for line in own))
+        others = [target for target in range(len(lines)) if target != source]
+        for place, sentence in enumerate(_draw(distinct, share, [seed, 5, source])):
+            tasks.append(_Task(source, others[place % len(others)], sentence))
+    order = np.random.default_rng([seed, 6]).permutation(len(tasks))
+    return [tasks[place] for place in order]
+
+
+def _with_generated(tasks: list[_Task], candidate_model: CandidateModel) -> list[_Task]:
+    """Generate candidates, direction by direction."""
+    asked = list(tasks)
+    for (source, target), rows in _directions(tasks):
+        generated = candidate_model.generate([tasks[row].sentence for row in rows], source, target)
+        for row, own in zip(rows, generated, strict=True):
+            asked[row] = replace(tasks[row], generated=tuple(own))
+    return asked
+
+
+def _directions(tasks: Sequence[_Task]) -> Iterator[tuple[tuple[int, int], list[int]]]:
+    """Yield each direction and the places of its tasks."""
+    kinds = [(task.source, task.target) for task in tasks]
+    for kind in sorted(set(kinds)):
+        yield kind, [row for row, own in enumerate(kinds) if own == kind]
+
+
+# Some tasks, and the good rewrites of each, the best first.
+_Rated = tuple[Sequence[_Task], list[list[ScoredRewrite]]]
+
+
+def _with_progress(rated: Iterator[_Rated], progress: Progress, total: int) -> Iterator[_Rated]:
+    """Tell how far the search is."""
+    done = 0
+    for chunk, good in rated:
+        done += len(chunk)
+        progress(done, total)
+        yield chunk, good
+
+
+def _choose(
+    tasks: Sequence[_Task],
+    rated: Sequence[Sequence[ScoredRewrite]],
+    choice: RewriteScorer,
+    candidate_model: CandidateModel | None,
+) -> list[ScoredRewrite | None]:
+    """Take the best rewrite of each sentence, with the model's opinion where there is one."""
+    if candidate_model is None:
+        return [own[0] if own else None for own in rated]
+    chosen: list[ScoredRewrite | None] = [None] * len(tasks)
+    for (source, target), rows in _directions(tasks):
+        shown = [rated[row][:_SHOWN] for row in rows]
+        sentences = [tasks[row].sentence for row, own in zip(rows, shown, strict=True) for _ in own]
+        rewrites = [" ".join(rewrite.words) for own in shown for rewrite in own]
+        forward, back = candidate_model.log_probabilities(sentences, rewrites, source, target)
+        start = 0
+        for row, own in zip(rows, shown, strict=True):
+            part = slice(start, start + len(own))
+            words = tasks[row].sentence.split()
+            chosen[row] = choice.prefer(words, own, forward[part], back[part], source, target)
+            start = part.stop
+    return chosen
+
+
+_worker: _Rewriter | None = None
+
+
+class _Rewriter:
+    """Searches candidates and rates them."""
+
+    def __init__(self, knowledge: _Knowledge) -> None:
+        self._models = knowledge.models
+        self._searches = [knowledge.search(part) for part in range(_PARTS)]
+        self._choice = knowledge.choice
+        self._ids = knowledge.ids
+
+    def rewrite(self, tasks: Sequence[_Task]) -> list[list[ScoredRewrite]]:
+        """Return the rewrites of each sentence that are good enough, the best first."""
+        rewrites: list[list[ScoredRewrite]] = [[] for _ in tasks]
+        sentences = [task.sentence.split() for task in tasks]
+        kinds = [
+            (task.source, task.target, cross_fitting_fold(" ".join(words), _PARTS))
+            for task, words in zip(tasks, sentences, strict=True)
+        ]
+        for source, target, part in sorted(set(kinds)):
+            rows = [row for row, kind in enumerate(kinds) if kind == (source, target, part)]
+            candidates = []
+            for row in rows:
+                numbers = [self._ids.get(word, UNKNOWN) for word in sentences[row]]
+                found = self._searches[part].candidates(sentences[row], numbers, source, target)
+                generated = [each.split() for each in tasks[row].generated]
+                found += [own for own in generated if own and own != sentences[row] and own not in found]
+                candidates.append(found)
+            own = [sentences[row] for row in rows]
+            rated = self._choice.rate(own, candidates, self._models[part], source, target)
+            for row, good in zip(rows, rated, strict=True):
+                rewrites[row] = good
+        return rewrites
+
+
+def _start_worker(knowledge: _Knowledge) -> None:
+    global _worker
+    # A Ctrl-C reaches every process of the terminal; the first one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _worker = _Rewriter(knowledge)
+
+
+def _rewrite_chunk(tasks: Sequence[_Task]) -> list[list[ScoredRewrite]]:
+    assert _worker is not None
+    return _worker.rewrite(tasks)
+
+
+def _rewrite_all(tasks: Sequence[_Task], knowledge: _Knowledge, workers: int) -> Iterator[_Rated]:
+    chunks = [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
+    if workers < 2 or len(chunks) < 2 * workers:
+        rewriter = _Rewriter(knowledge)
+        for chunk in chunks:
+            yield chunk, rewriter.rewrite(chunk)
+        return
+    # Fresh processes rather than forks of this one, which may hold threads of torch.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (knowledge,)) as pool:
+        try:
+            waiting = iter(chunks)
+            # A few chunks ahead are enough to keep every process busy, and an interrupt then waits for few.
+            running = [(chunk, pool.submit(_rewrite_chunk, chunk)) for chunk in islice(waiting, 4 * workers)]
+            while running:
+                chunk, future = running.pop(0)
+                rewrites = future.result()
+                for following in islice(waiting, 1):
+                    running.append((following, pool.submit(_rewrite_chunk, following)))
+                yield chunk, rewrites
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

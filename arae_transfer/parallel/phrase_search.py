@@ -1,0 +1,131 @@
+"""The rewrite of one sentence that exchanges phrases: a monotone phrase-based translation with a beam.
+
+A sentence is read from left to right; at each place a phrase is kept, or replaced by one that the phrase table offers.
+What is sought is the sentence that the target class's language model likes, that it likes more than the source class's
+does, and that took few and fitting replacements (a noisy channel; Koehn, Och & Marcu 2003 for the search).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from arae_transfer.language_model.incremental import IncrementalLanguageModels
+from arae_transfer.language_model.ngram import END
+from arae_transfer.parallel.phrase_table import LONGEST_PHRASE, Phrase, PhraseTable
+
+_BEAM = 6
+_OPTIONS = 14
+# A hypothesis so many nats behind the best one at its place is given up, and so is a replacement of such a price.
+_BEHIND = 8.0
+_WORST_PRICE = -16.0
+# What each replacement costs, and how far its fit counts, against nats of the target class's language model.
+_REPLACEMENT_COST = 2.5
+_FIT_WEIGHT = 2.0
+# The weights of the target class's language model over the source class's, each of which gives candidates: the first
+# ask for a fluent sentence, the last for style.
+_STYLE_WEIGHTS = (0.0, 0.15, 0.3, 0.5, 0.75, 1.0, 1.4)
+# How many sentences are taken of each search.
+_CANDIDATES_EACH = 3
+
+# The best way to one state at one place: what is maximised; the state and the place that it came from; what was put
+# there instead of the words, None where they were kept.
+# A plain tuple, because a search makes thousands of them per sentence.
+_Hypothesis = tuple[float, int, int, Phrase | None]
+
+
+class PhraseSearch:
+    """Rewrites sentences of any class to any other by the classes' language models and phrase tables."""
+
+    def __init__(
+        self,
+        models: IncrementalLanguageModels,
+        tables: Mapping[tuple[int, int], PhraseTable],
+        words: Sequence[str],
+    ) -> None:
+        """Prepare a search.
+
+        Args:
+            models: The classes' language models, in the order of the classes.
+            tables: A phrase table for each pair of source and target class.
+            words: The word of each id.
+        """
+        self._models = models
+        self._words = words
+        self._options = {
+            pair: {
+                phrase: [
+                    (replacement.words, _FIT_WEIGHT * replacement.fit - _REPLACEMENT_COST)
+                    for replacement in replacements[:_OPTIONS]
+                    if _FIT_WEIGHT * replacement.fit - _REPLACEMENT_COST > _WORST_PRICE
+                ]
+                for phrase, replacements in table.items()
+            }
+            for pair, table in tables.items()
+        }
+
+    def candidates(self, words: Sequence[str], ids: Sequence[int], source: int, target: int) -> list[list[str]]:
+        """Propose rewrites of a sentence, from the most careful to the boldest.
+
+        Args:
+            words: The words of the sentence; of those that are kept, words without an id survive.
+            ids: Their ids.
+            source: The index of its class.
+            target: The index of the wanted class.
+
+        Returns:
+            Different sentences, each a list of words; the sentence itself and the empty one are not among them.
+        """
+        self._models.forget(only_when_full=True)
+        found: dict[tuple[str, ...], None] = {}
+        for weight in _STYLE_WEIGHTS:
+            found |= dict.fromkeys(self._search(words, ids, source, target, weight))
+        return [list(rewrite) for rewrite in found if rewrite and rewrite != tuple(words)]
+
+    def _search(
+        self, words: Sequence[str], ids: Sequence[int], source: int, target: int, weight: float
+    ) -> list[tuple[str, ...]]:
+        models, options = self._models, self._options[source, target]
+        length = len(ids)
+        stacks: list[dict[int, _Hypothesis]] = [{} for _ in range(length + 1)]
+        stacks[0][models.begin] = (0.0, -1, 0, None)
+        step = models.step
+        for place in range(length):
+            ways: list[tuple[int, Phrase, float]] = [(1, (ids[place],), 0.0)]
+            for taken in range(1, min(LONGEST_PHRASE, length - place) + 1):
+                ways += [(taken, *option) for option in options.get(tuple(ids[place : place + taken]), ())]
+            best = sorted(stacks[place].items(), key=lambda item: -item[1][0])[:_BEAM]
+            for start, (score_before, *_) in best:
+                if score_before < best[0][1][0] - _BEHIND:
+                    break
+                for taken, phrase, price in ways:
+                    state, score = start, score_before + price
+                    for word in phrase:
+                        probabilities, state = step(state, word)
+                        wanted = probabilities[target]
+                        score += wanted + weight * (wanted - probabilities[source])
+                    reached = stacks[place + taken]
+                    known = reached.get(state)
+                    if known is None or score > known[0]:
+                        reached[state] = (score, start, place, phrase if price else None)
+        return self._best(stacks, words, source, target, weight)
+
+    def _best(
+        self, stacks: list[dict[int, _Hypothesis]], words: Sequence[str], source: int, target: int, weight: float
+    ) -> list[tuple[str, ...]]:
+        """End every hypothesis, and read the best ones back."""
+        ended = []
+        for state, hypothesis in stacks[-1].items():
+            probabilities, _ = self._models.step(state, END)
+            wanted = probabilities[target]
+            ended.append((hypothesis[0] + wanted + weight * (wanted - probabilities[source]), state))
+        ended.sort(reverse=True)
+        rewrites = []
+        for _, last in ended[:_CANDIDATES_EACH]:
+            place, state, parts = len(words), last, []
+            while place > 0:
+                _, previous, start, replacement = stacks[place][state]
+                kept = words[start:place]
+                parts.append(kept if replacement is None else [self._words[word] for word in replacement])
+                place, state = start, previous
+            rewrites.append(tuple(word for part in reversed(parts) for word in part))
+        return rewrites

@@ -1,0 +1,185 @@
+"""Score rewrites of a sentence: of the target style, as fluent as the sentence, and close to it.
+
+The three are weighed in nats. What a rewrite gains in fluency over its sentence counts nothing: language models like
+what is said often, and a choice that follows them turns every sentence into a popular one.
+
+Where a trained model is at hand, it has a say as well: how likely it finds the rewrite, and how likely it would come
+back from there to the sentence (a noisy channel). It has seen all pairs, so what few of them do it finds unlikely: to
+drop a word, or to praise at random.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from arae_transfer.language_model.ngram import NgramLanguageModel
+from arae_transfer.parallel.linear_classifier import LinearClassifier
+from arae_transfer.runtime.reranking import only_appends
+
+Floats = npt.NDArray[np.float64]
+
+# A rewrite of less belief in its class is none, and neither is one that lost so much fluency, in nats.
+_LEAST_BELIEF = 0.7
+_MOST_LOST_FLUENCY = 10.0
+# More belief than this adds nothing, so that style is not bought with content.
+_ENOUGH_BELIEF = 0.97
+# The weights of style and fluency, and the prices of lost and of added words, and of each word by which a rewrite is
+# shorter: what said too much shall be said otherwise, not left out.
+_STYLE, _FLUENCY = 3.0, 0.7
+_LOST, _ADDED, _SHORTER = 8.0, 3.0, 2.0
+# A word begins to carry style where it is this much more frequent in its class, in nats ("breakfast" is where people
+# are happy, and still is content), and at the second figure carries hardly any content.
+_LEAST_STYLE, _MOST_STYLE = 0.8, 2.0
+_LEAST_WORD_PRICE = 0.1
+# The price of a word rises with its rarity, in units of so many nats, between these bounds.
+_RARITY = 8.0
+_COMMON, _RARE = 0.2, 1.4
+# What a trained model's log-probabilities count, of the rewrite and of the sentence given the rewrite. A model says
+# what it likes twice, so words of the wanted style that stand there again have a price.
+_FORWARD, _BACK = 0.3, 0.3
+_AGAIN = 2.0
+
+
+@dataclass(frozen=True)
+class ScoredRewrite:
+    """A rewrite that is good enough.
+
+    Attributes:
+        words: Its words.
+        score: How good it is, in nats; only to compare with others of the same sentence.
+        likelihood: A trained model's log-probability of it, given the sentence, in nats; 0 where none was asked.
+    """
+
+    words: list[str]
+    score: float
+    likelihood: float = 0.0
+
+
+class RewriteScorer:
+    """Chooses rewrites by what the training text teaches."""
+
+    def __init__(self, lines: Mapping[str, Sequence[str]], classifier: LinearClassifier) -> None:
+        """Count the words.
+
+        Args:
+            lines: The training lines of each class, words separated by blanks.
+            classifier: A classifier of the same classes.
+        """
+        self._classifier = classifier
+        counts = [Counter(word for line in own for word in line.split()) for own in lines.values()]
+        totals = [max(1, sum(own.values())) for own in counts]
+        every = sum(counts, Counter[str]())
+        self._rarity = {word: float(np.log(sum(totals) / count)) / _RARITY for word, count in every.items()}
+        self._rates = [
+            {word: float(np.log((own[word] + 2) / total)) for word in every}
+            for own, total in zip(counts, totals, strict=True)
+        ]
+
+    def word_price(self, word: str, own: int, other: int) -> float:
+        """Price a word as content of a sentence of one class, seen from another; a word that bears style is cheap."""
+        style = self._rates[own].get(word, 0.0) - self._rates[other].get(word, 0.0)
+        free = 1.0 - (style - _LEAST_STYLE) / (_MOST_STYLE - _LEAST_STYLE)
+        free = min(max(free, _LEAST_WORD_PRICE), 1.0)
+        return free * min(max(self._rarity.get(word, _RARE), _COMMON), _RARE)
+
+    def rate(
+        self,
+        sentences: Sequence[Sequence[str]],
+        candidates: Sequence[Sequence[Sequence[str]]],
+        models: Sequence[NgramLanguageModel],
+        source: int,
+        target: int,
+    ) -> list[list[ScoredRewrite]]:
+        """Rate the candidates of each of some sentences of one class.
+
+        Args:
+            sentences: The words of each sentence.
+            candidates: The candidates of each, words each.
+            models: Each class's language model; they have not seen the sentences.
+            source: The index of the sentences' class.
+            target: The index of the rewrites' class.
+
+        Returns:
+            For each sentence the candidates that are good enough, the best first.
+        """
+        flat = [list(words) for own in candidates for words in own]
+        if not flat:
+            return [[] for _ in sentences]
+        beliefs = self._classifier.probabilities([" ".join(words) for words in flat])[:, target]
+        likely = models[target].score(flat).log_probability
+        before = np.maximum(*(models[index].score(sentences).log_probability for index in (source, target)))
+        rated: list[list[ScoredRewrite]] = []
+        start = 0
+        for words, own, base in zip(sentences, candidates, before, strict=True):
+            good = []
+            for place, rewrite in enumerate(own, start):
+                lost_fluency = max(0.0, base - likely[place])
+                if beliefs[place] < _LEAST_BELIEF or lost_fluency > _MOST_LOST_FLUENCY:
+                    continue
+                if _repetitions(rewrite) > _repetitions(words) or only_appends(" ".join(words), " ".join(rewrite)):
+                    continue
+                score = _STYLE * np.log(min(beliefs[place], _ENOUGH_BELIEF)) - _FLUENCY * lost_fluency
+                score -= self._distance(words, rewrite, source, target)
+                good.append(ScoredRewrite(list(rewrite), float(score)))
+            rated.append(sorted(good, key=lambda rewrite: -rewrite.score))
+            start += len(own)
+        return rated
+
+    def prefer(
+        self,
+        words: Sequence[str],
+        rated: Sequence[ScoredRewrite],
+        forward: Sequence[float] | Floats,
+        back: Sequence[float] | Floats,
+        source: int,
+        target: int,
+    ) -> ScoredRewrite | None:
+        """Choose among rated rewrites of a sentence with a trained model's opinion.
+
+        Args:
+            words: The words of the sentence.
+            rated: Its rewrites.
+            forward: (rewrites,) the model's log-probability of each, given the sentence, in nats.
+            back: (rewrites,) its log-probability of the sentence, given each.
+            source: The index of the sentence's class.
+            target: The index of the rewrites' class.
+
+        Returns:
+            The best one with its new score; None where there is none that the model can read.
+        """
+        best = None
+        for rewrite, there, home in zip(rated, forward, back, strict=True):
+            if not np.isfinite(there):
+                continue
+            score = rewrite.score + _FORWARD * there + _BACK * home
+            score -= _AGAIN * self._said_again(words, rewrite.words, source, target)
+            if best is None or score > best.score:
+                best = ScoredRewrite(rewrite.words, float(score), float(there))
+        return best
+
+    def _said_again(self, words: Sequence[str], rewrite: Sequence[str], source: int, target: int) -> int:
+        """Count the words of the wanted style that a rewrite says more often than once and than its sentence does."""
+        before = Counter(words)
+        return sum(
+            max(0, count - max(1, before[word]))
+            for word, count in Counter(rewrite).items()
+            if self._rates[target].get(word, 0.0) - self._rates[source].get(word, 0.0) > _LEAST_STYLE
+        )
+
+    def _distance(self, words: Sequence[str], rewrite: Sequence[str], source: int, target: int) -> float:
+        """Price what a rewrite lost of its sentence and what it added to it."""
+        before, after = Counter(words), Counter(rewrite)
+        lost = sum(count * self.word_price(word, source, target) for word, count in (before - after).items())
+        added = sum(count * self.word_price(word, target, source) for word, count in (after - before).items())
+        return _LOST * lost + _ADDED * added + _SHORTER * max(0, len(words) - len(rewrite))
+
+
+def _repetitions(words: Sequence[str]) -> int:
+    """Count the words that follow themselves: enthusiasm where somebody wrote it, stuttering where a model did."""
+    return sum(first == second for first, second in pairwise(words))

@@ -1,0 +1,173 @@
+"""Self-training: an earlier model generates rewrites of sentences, and rates the rewrites of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from arae_transfer.corpus.batches import TokenizedSentences, with_end
+from arae_transfer.corpus.style_tokens import StyleTokens
+from arae_transfer.model.arae import ARAE
+from arae_transfer.recipe import InputNoise
+from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
+from arae_transfer.training.input_noise import add_input_noise
+
+_BATCH = 256
+# A rewrite may be this many tokens longer than its sentence.
+_EXTRA_TOKENS = 4
+# The first rewrites: how far the decoder of the wanted class moves away from that of the sentence's own, and whether
+# the sentence's style-bearing tokens are missing from what it reads. What is missing cannot be copied.
+_FIRST = ((0.0, False), (0.5, False), (1.0, False), (0.0, True))
+# All others are drawn at random: warm enough that they differ, cold enough that they make sense.
+_AMPLIFICATION, _TEMPERATURE = 0.5, 0.6
+# The probability that a fully style-bearing token is left out.
+_DELETE = 0.9
+
+
+class SelfTrainingGenerator:
+    """Rewrites sentences several times, first as a user would get it and then more boldly.
+
+    Bolder means that the difference between the two classes' decoders is amplified, or that what bears style is missing
+    from the sentence; after these, samples are drawn.
+    """
+
+    def __init__(
+        self,
+        model: ARAE,
+        tokenizer: Tokenizer,
+        style: StyleTokens | None,
+        count: int,
+        seed: int,
+        progress: Callable[[int, int], None],
+        precision: str = "fp32",
+    ) -> None:
+        """Take a model.
+
+        Args:
+            model: The model, in evaluation mode.
+            tokenizer: Its tokenizer.
+            style: The style-bearing tokens; None: sentences are not damaged.
+            count: The number of rewrites of each sentence; some may be equal.
+            seed: The seed of everything random.
+            progress: Told the sentences done and all sentences of a direction.
+            precision: ``bf16``: products are rounded, for speed; ``fp32``: they are not.
+        """
+        self._model = model
+        self._tokenizer = tokenizer
+        self._style = style
+        self._count = count
+        self._seed = seed
+        self._progress = progress
+        self._device = next(model.parameters()).device
+        self._rounds = precision == "bf16"
+
+    @torch.no_grad()
+    def generate(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
+        """Return different rewrites of each sentence of a class.
+
+        Args:
+            sentences: Sentences of the class.
+            source: The index of their class.
+            target: The index of the wanted class.
+
+        Returns:
+            The rewrites of each sentence; none for one that is too long for the model.
+        """
+        model, device = self._model, self._device
+        longest = model.maximum_vectors - _EXTRA_TOKENS
+        found: list[dict[str, None]] = [{} for _ in sentences]
+        numbers = self._tokenizer.encode_lines(sentences)
+        rows = [row for row, own in enumerate(numbers) if 0 < len(own) < longest]
+        corpus = TokenizedSentences.join([numbers[row] for row in rows])
+        generator = np.random.default_rng([self._seed, 7, source, target])
+        draws = torch.Generator(device).manual_seed(int(generator.integers(2**31)))
+        # Sentences of one length together, so that few steps are padding.
+        order = np.argsort(corpus.lengths, kind="stable")
+        for start in range(0, len(order), _BATCH):
+            chosen = order[start : start + _BATCH]
+            whole, lengths = corpus.padded(chosen)
+            bound = min(int(lengths.max()) + 1 + _EXTRA_TOKENS, model.maximum_vectors)
+            for number in range(self._count):
+                drawn = number >= len(_FIRST)
+                amplification, damaged = (_AMPLIFICATION, False) if drawn else _FIRST[number]
+                tokens, kept = whole, lengths
+                if damaged and self._style is not None:
+                    damage = InputNoise(style_share=1.0, style_drop=_DELETE)
+                    classes = np.full(len(chosen), source)
+                    tokens, kept = add_input_noise(whole, lengths, classes, damage, self._style, generator)
+                read, read_lengths = (torch.from_numpy(array).to(device) for array in with_end(tokens, kept))
+                with self._precision():
+                    code, mask = model.encoder(read, read_lengths)
+                    ids = model.decoder(target).sample(
+                        code,
+                        mask,
+                        bound,
+                        temperature=_TEMPERATURE if drawn else 0.0,
+                        generator=draws,
+                        against=model.decoder(source) if amplification else None,
+                        amplification=amplification,
+                    )
+                # A row without an end was cut off.
+                whole_rows = (ids == END_ID).any(1).tolist()
+                rewrites = self._tokenizer.decode_rows(ids.tolist())
+                for place, rewrite, ended in zip(chosen.tolist(), rewrites, whole_rows, strict=True):
+                    if ended:
+                        found[rows[place]].setdefault(rewrite)
+            self._progress(min(start + _BATCH, len(order)), len(order))
+        return [list(own) for own in found]
+
+    @torch.no_grad()
+    def log_probabilities(
+        self, sentences: Sequence[str], rewrites: Sequence[str], source: int, target: int
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return what the model thinks of rewrites.
+
+        Args:
+            sentences: Sentences of a class; one may stand there several times.
+            rewrites: A rewrite of each.
+            source: The index of the sentences' class.
+            target: The index of the rewrites' class.
+
+        Returns:
+            (sentences,) the log-probability of each rewrite given its sentence, end included, in nats, and of the
+            sentence given the rewrite; minus infinity where one of the two is too long for the model or empty.
+        """
+        numbers = [self._tokenizer.encode_lines(lines) for lines in (sentences, rewrites)]
+        fits = [all(0 < len(own) < self._model.maximum_vectors for own in pair) for pair in zip(*numbers, strict=True)]
+        rows = np.flatnonzero(fits)
+        results = [np.full(len(sentences), -np.inf) for _ in range(2)]
+        if not len(rows):
+            return results[0], results[1]
+        texts = [TokenizedSentences.join([own[row] for row in rows]) for own in numbers]
+        # What is read may be padded; rows of one length together keep that short.
+        order = np.argsort(texts[0].lengths, kind="stable")
+        for start in range(0, len(order), _BATCH):
+            chosen = order[start : start + _BATCH]
+            first, second = (self._with_end(text, chosen) for text in texts)
+            with self._precision():
+                results[0][rows[chosen]] = self._log_probability(first, second, target)
+                results[1][rows[chosen]] = self._log_probability(second, first, source)
+        return results[0], results[1]
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._rounds)
+
+    def _with_end(self, text: TokenizedSentences, rows: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        tokens, lengths = (torch.from_numpy(array).to(self._device) for array in with_end(*text.padded(rows)))
+        return tokens, lengths
+
+    def _log_probability(
+        self, read: tuple[torch.Tensor, torch.Tensor], written: tuple[torch.Tensor, torch.Tensor], label: int
+    ) -> npt.NDArray[np.float64]:
+        """Return (batch,) the log-probability of what a class's decoder is to write, given what the encoder reads."""
+        code, mask = self._model.encoder(*read)
+        targets = written[0]
+        logits, columns = self._model.decoder(label)(targets, code, mask)
+        entropies = targets.new_zeros(targets.shape, dtype=torch.float64)
+        entropies[targets != PAD_ID] = functional.cross_entropy(logits.float(), columns, reduction="none").double()
+        result: npt.NDArray[np.float64] = -entropies.sum(1).cpu().numpy()
+        return result

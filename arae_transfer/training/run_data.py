@@ -1,0 +1,30 @@
+"""What a run's folder says of the data that it was begun with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import RunLayout
+
+
+def sources_of_run(run: Path) -> list[str]:
+    """Return the data that a run was begun with; none where it does not say."""
+    try:
+        return recorded_sources(run)
+    except AraeError:
+        return []
+
+
+def recorded_sources(run: Path) -> list[str]:
+    """Return the data that a run was begun with; none: the corpus that its recipe brings.
+
+    Raises:
+        AraeError: The run does not say.
+    """
+    path = RunLayout(run).environment
+    try:
+        return [str(source) for source in json.loads(path.read_text("utf-8"))["data"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AraeError(f"{path} does not say where they are") from error
