@@ -151,7 +151,7 @@ async def _ndjson(
                 number, after = places[done]
                 done += 1
                 service.count([record])
-                yield _line(record | {"text": number, "after": after})
+                yield _line(record | {"index": number, "after": after})
     except Problem as problem:
         yield _line({"error": problem.members()})
     except AraeError as error:
