@@ -94,8 +94,8 @@ def running_server(arguments: Sequence[str], cores: int | None = None) -> Iterat
 def request_bytes(path: str, body: object) -> bytes:
     """Return a request as it is sent."""
     content = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
-    return head.encode() + b"\r\n" + content
+    lines = (f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json")
+    return "\r\n".join((*lines, f"Content-Length: {len(content)}", "", "")).encode() + content
 
 
 async def read_response(reader: asyncio.StreamReader) -> tuple[int, bytes]:

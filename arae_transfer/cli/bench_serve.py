@@ -65,7 +65,10 @@ def bench_serve(
         read_lines(data), options, numbers, processors, seconds, ["--model", str(folder.root), "--device", "cpu"]
     )
     if json_report:
-        bars = [{"what": what, "found": round(found, 2), "bar": bar, "met": met} for what, found, bar, met in verdicts(loads)]
+        bars = [
+            {"what": what, "found": round(found, 2), "bar": bar, "met": met}
+            for what, found, bar, met in verdicts(loads)
+        ]
         typer.echo(json.dumps({"model": folder.name, **options, "loads": to_table(loads), "bars": bars}, indent=2))
         return
     from rich.console import Console
@@ -76,7 +79,9 @@ def bench_serve(
     for column in ("cores", "clients", "one by one: req/s", "p50 ms", "p95 ms", "batched: req/s", "p50 ms", "p95 ms"):
         table.add_column(column, justify="right")
     for alone, together in zip(loads[::2], loads[1::2], strict=True):
-        cells = [f"{value:,.1f}" for each in (alone, together) for value in (each.rate, each.median, each.percentile_95)]
+        cells = [
+            f"{value:,.1f}" for each in (alone, together) for value in (each.rate, each.median, each.percentile_95)
+        ]
         table.add_row(str(alone.cores), str(alone.clients), *cells)
     console.print(table)
     for what, found, bar, met in verdicts(loads):

@@ -59,7 +59,10 @@ def serve(
     grace: Annotated[
         float,
         typer.Option(
-            min=0, metavar="SECONDS", help="How long accepted requests are finished after SIGTERM.", rich_help_panel=ADDRESS
+            min=0,
+            metavar="SECONDS",
+            help="How long accepted requests are finished after SIGTERM.",
+            rich_help_panel=ADDRESS,
         ),
     ] = 30,
     check_to: Annotated[
@@ -80,9 +83,8 @@ def serve(
             rich_help_panel=CHECKING,
         ),
     ] = 0.8,
-    max_body: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Bytes of a body.", rich_help_panel=LIMITS)
-    ] = 1 << 20,
+    max_body: Annotated[int, typer.Option(min=1, metavar="N", help="Bytes of a body.", rich_help_panel=LIMITS)] = 1
+    << 20,
     max_texts: Annotated[
         int, typer.Option(min=1, metavar="N", help="Texts in a request.", rich_help_panel=LIMITS)
     ] = 256,
@@ -121,9 +123,7 @@ def serve(
     quiet: QuietOption = False,
     verbose: Annotated[
         bool,
-        typer.Option(
-            "--verbose", "-v", help="A line for each request: route, status, time.", rich_help_panel=MESSAGES
-        ),
+        typer.Option("--verbose", "-v", help="A line for each request: route, status, time.", rich_help_panel=MESSAGES),
     ] = False,
 ) -> None:
     """Answer requests over HTTP: rewrites, classes, a page to try it on, and marks for editors.
@@ -162,7 +162,8 @@ def serve(
     for origin in cors_origin or ():
         _check_origin(origin)
     keys = None if api_key_file is None else Keys.read(api_key_file)
-    engines = [Engine.open(each, device=device, threads=threads, variant=variant) for each in model or [None]]
+    wishes: list[str | None] = list(model) if model else [None]
+    engines = [Engine.open(each, device=device, threads=threads, variant=variant) for each in wishes]
     service = Service(engines, limits, keys, Checking(check_to, check_confidence))
     bound = listen(host, port)
     address = url_of(host, bound.getsockname()[1])
@@ -202,5 +203,6 @@ def _check_origin(origin: str) -> None:
     scheme, separator, rest = origin.partition("://")
     if not (scheme and separator and rest) or "/" in rest or "*" in origin:
         raise AraeError(
-            f"{origin!r} is no origin of a web page", "write scheme and host, such as https://example.org, without a path."
+            f"{origin!r} is no origin of a web page",
+            "write scheme and host, such as https://example.org, without a path.",
         )

@@ -57,7 +57,9 @@ async def rewrite(request: Request) -> Response:
     repaired = [number for _, number in given]
     if streamed:
         answers = _ndjson(service, request, ticket, units, repaired)
-        return StreamingResponse(answers, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}, media_type=NDJSON)
+        return StreamingResponse(
+            answers, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}, media_type=NDJSON
+        )
     records = await _answers(service, request, ticket)
     service.count(records)
     results = []
@@ -171,5 +173,3 @@ def _check_candidates(options: dict[str, Any], limits: Limits) -> None:
         if options.get(name, 0) > limits.candidates:
             what = f'candidates of a line ("{name}")'
             raise over_limit("candidates", options[name], limits.candidates, what, f'give a smaller "{name}".')
-
-

@@ -16,7 +16,7 @@ from arae_transfer.serving.limits import Limits
 from arae_transfer.serving.problems import draining, overloaded, unfinished
 
 SHARE = 16
-"""Lines that each request gives to a batch before any gives more, so that a long one does not keep a short one waiting."""
+"""Lines that each request gives to a batch before any gives more: a long one does not keep a short one waiting."""
 
 CHARACTERS_PER_TOKEN = 4
 """For an estimate that costs nothing: what is estimated wrongly makes a batch a little longer or shorter."""

@@ -340,9 +340,7 @@ class Engine:
         """
         self.folder.require_rewriting()
         if "to" not in options:
-            raise AraeError(
-                "the class to rewrite to is missing", f'give "to", one of {", ".join(self.classes)}.'
-            )
+            raise AraeError("the class to rewrite to is missing", f'give "to", one of {", ".join(self.classes)}.')
         for name, needed in _NEEDS.items():
             if name in options and not any(options.get(each) for each in needed):
                 raise AraeError(f'"{name}" needs "{needed[0]}"', f'give "{needed[0]}", or leave "{name}" out.')
@@ -355,10 +353,10 @@ class Engine:
         if "if_unchanged" in options and not any(options.get(name) for name in _CANDIDATES):
             said["beam"] = 1  # it is about the one greedy rewrite
         choice = Choice(**said)
-        if choice.searches and not self.sessions.searches or choice.scores and self.folder.scorer is None:
+        if (choice.searches and not self.sessions.searches) or (choice.scores and self.folder.scorer is None):
             raise AraeError(
                 f"the model {self.name} writes no candidates: it was exported before exports could",
-                "leave the options about candidates and \"from\" out, or export the model again.",
+                'leave the options about candidates and "from" out, or export the model again.',
             )
         return RewriteTask(self, to, form, long, choice)
 

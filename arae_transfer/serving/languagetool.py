@@ -59,7 +59,7 @@ class Annotated:
 
     @classmethod
     def parse(cls, data: str) -> Annotated:
-        """Read ``{"annotation": [{"text": "A "}, {"markup": "<b>"}, {"markup": "<p>", "interpretAs": "\\n\\n"}]}``.
+        r"""Read ``{"annotation": [{"text": "A "}, {"markup": "<b>"}, {"markup": "<p>", "interpretAs": "\n\n"}]}``.
 
         Raises:
             Problem: It is something else.
@@ -141,9 +141,7 @@ def _fields(body: bytes) -> dict[str, str]:
         Problem: It is none.
     """
     try:
-        pairs = parse_qsl(
-            body.decode("utf-8"), keep_blank_values=True, errors="replace", max_num_fields=_MOST_FIELDS
-        )
+        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="replace", max_num_fields=_MOST_FIELDS)
     except ValueError as error:
         raise Problem(400, "bad-form", "the body is no form", "send fields as NAME=VALUE&..., in UTF-8.") from error
     return dict(pairs)

@@ -26,10 +26,17 @@ class Metrics:
         ProcessCollector(registry=registry)
         self._requests = Counter("arae_requests", "Requests answered.", ["route", "status"], registry=registry)
         self._duration = Histogram(
-            "arae_request_duration_seconds", "Time to the end of an answer.", ["route"], buckets=SECONDS, registry=registry
+            "arae_request_duration_seconds",
+            "Time to the end of an answer.",
+            ["route"],
+            buckets=SECONDS,
+            registry=registry,
         )
         self._waited = Histogram(
-            "arae_queue_duration_seconds", "Time that a request's first line waited.", buckets=SECONDS, registry=registry
+            "arae_queue_duration_seconds",
+            "Time that a request's first line waited.",
+            buckets=SECONDS,
+            registry=registry,
         )
         self._inference = Histogram(
             "arae_inference_duration_seconds", "Time of a batch in the model.", buckets=SECONDS, registry=registry
@@ -38,7 +45,9 @@ class Metrics:
         self._batch_tokens = Histogram(
             "arae_batch_tokens", "Estimated tokens of a batch, times candidates.", buckets=TOKENS, registry=registry
         )
-        self._lines = Counter("arae_lines", "Lines answered, by what has become of them.", ["outcome"], registry=registry)
+        self._lines = Counter(
+            "arae_lines", "Lines answered, by what has become of them.", ["outcome"], registry=registry
+        )
         self._queue = Gauge("arae_queue_lines", "Lines that wait for the model.", registry=registry)
         self._ready = Gauge("arae_ready", "1 where requests are taken, else 0.", registry=registry)
         self._info = Gauge("arae_info", "What is served.", ["version", "model", "variant", "device"], registry=registry)

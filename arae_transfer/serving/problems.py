@@ -104,9 +104,7 @@ def draining() -> Problem:
 
 def starting() -> Problem:
     """Return the problem of a server that has not rewritten its first line yet."""
-    return Problem(
-        503, "starting", "the model is being loaded", "ask again in a moment.", headers={"Retry-After": "1"}
-    )
+    return Problem(503, "starting", "the model is being loaded", "ask again in a moment.", headers={"Retry-After": "1"})
 
 
 def overloaded(seconds: int, waiting: int, most: int) -> Problem:

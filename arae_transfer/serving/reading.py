@@ -62,7 +62,12 @@ def gone() -> Problem:
 
 def _too_large(size: int, limits: Limits) -> Problem:
     problem = over_limit(
-        "body_bytes", size, limits.body_bytes, "bytes of body", "send fewer texts in a request, in several requests.", 413
+        "body_bytes",
+        size,
+        limits.body_bytes,
+        "bytes of body",
+        "send fewer texts in a request, in several requests.",
+        413,
     )
     problem.headers["Connection"] = "close"
     return problem
@@ -89,7 +94,9 @@ async def read_json(request: Request, limits: Limits) -> dict[str, Any]:
         raise Problem(400, "bad-json", f"the body is not UTF-8, at byte {error.start}", "send UTF-8.") from error
     except (ValueError, RecursionError) as error:
         where = f": {error.msg}, at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        raise Problem(400, "bad-json", f"the body is not JSON{where}", 'send an object like {"text": "..."}.') from error
+        raise Problem(
+            400, "bad-json", f"the body is not JSON{where}", 'send an object like {"text": "..."}.'
+        ) from error
     if not isinstance(found, dict):
         raise Problem(422, "invalid", "the body is no JSON object", 'send an object like {"text": "..."}.')
     return found
@@ -99,7 +106,9 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def take_options(body: Mapping[str, Any], known: Mapping[str, tuple[type, ...]], besides: tuple[str, ...]) -> dict[str, Any]:
+def take_options(
+    body: Mapping[str, Any], known: Mapping[str, tuple[type, ...]], besides: tuple[str, ...]
+) -> dict[str, Any]:
     """Return the options in a request's object; null is as good as leaving one out.
 
     Args:
@@ -117,7 +126,9 @@ def take_options(body: Mapping[str, Any], known: Mapping[str, tuple[type, ...]],
         if name not in known:
             likely = nearest(name, [*besides, *known])
             question = f'did you mean "{likely}"? ' if likely else ""
-            raise Problem(422, "unknown-member", f"unknown member {name!r:.60}", f"{question}{_list([*besides, *known])}")
+            raise Problem(
+                422, "unknown-member", f"unknown member {name!r:.60}", f"{question}{_list([*besides, *known])}"
+            )
         if value is None:
             continue
         if not isinstance(value, known[name]) or isinstance(value, bool):
@@ -141,7 +152,9 @@ def take_texts(body: Mapping[str, Any], limits: Limits) -> list[str]:
     for place, text in enumerate(texts):
         if not isinstance(text, str):
             where = f" at place {place}" if isinstance(body["text"], list) else ""
-            raise Problem(422, "wrong-type", f'"text" is {_kind(text)}{where}', "give a text or a list of texts.", member="text")
+            raise Problem(
+                422, "wrong-type", f'"text" is {_kind(text)}{where}', "give a text or a list of texts.", member="text"
+            )
         check_length(text, limits)
     return texts
 

@@ -39,7 +39,9 @@ def listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError) as error:
-        raise AraeError(f"there is no address {host!r}", "use --host 127.0.0.1, or 0.0.0.0 for all networks.") from error
+        raise AraeError(
+            f"there is no address {host!r}", "use --host 127.0.0.1, or 0.0.0.0 for all networks."
+        ) from error
     bound = socket.socket(family, kind, protocol)
     try:
         if os.name == "posix":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -125,7 +125,7 @@ class Service:
         async with aclosing(self.stream(request, ticket)) as answers:
             return [answer async for answer in answers]
 
-    async def stream(self, request: Request, ticket: Ticket) -> AsyncIterator[Any]:
+    async def stream(self, request: Request, ticket: Ticket) -> AsyncGenerator[Any, None]:
         """Yield the answers of a request in order, as they come; see ``answers``."""
         hung_up = asyncio.ensure_future(_hung_up(request))
         hung_up.add_done_callback(lambda done: None if done.cancelled() else self.batcher.abandon(ticket))
