@@ -12,15 +12,15 @@ from starlette.responses import Response, StreamingResponse
 
 from arae_transfer.errors import AraeError
 from arae_transfer.serving.batching import Ticket
-from arae_transfer.serving.engine import REWRITE_OPTIONS, Unit, joined, lines_of, repair, sentences_of
+from arae_transfer.serving.engine import sentences_of
 from arae_transfer.serving.limits import Limits
+from arae_transfer.serving.options import CLASSIFY_OPTIONS, INTERPOLATE_OPTIONS, REWRITE_OPTIONS
 from arae_transfer.serving.problems import Problem, over_limit
 from arae_transfer.serving.reading import check_length, read_json, take_options, take_texts
 from arae_transfer.serving.service import Service
+from arae_transfer.serving.texts import Unit, joined, lines_of, repair
 
 NDJSON = "application/x-ndjson"
-CLASSIFY_OPTIONS: dict[str, tuple[type, ...]] = {"form": (str,)}
-INTERPOLATE_OPTIONS: dict[str, tuple[type, ...]] = {"to": (str,), "steps": (int,), "path": (str,), "form": (str,)}
 FEWEST_STEPS = 2
 
 

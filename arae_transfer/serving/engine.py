@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import nearest
 from arae_transfer.runtime.candidates import GREEDY, Candidate, Choice, Ranking
 from arae_transfer.runtime.classifier import Classifier, Verdict
 from arae_transfer.runtime.code_space import CodeSpace
@@ -19,48 +17,14 @@ from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.paths import PATHS
 from arae_transfer.runtime.rewriter import FORMS, Rewrite, Rewriter, make_writer, one_line
 from arae_transfer.runtime.sessions import Sessions
+from arae_transfer.serving.options import CANDIDATES, NAMES, NOT_IN_CHOICE, check_together, one_of
+from arae_transfer.serving.texts import Unit, lines_of
 
 DECIMALS = 4
 """Of scores: those of a line differ by less in batches of other sizes."""
 
 PROBABILITY_DECIMALS = 6
 FIRST_LINE = "the first line ."
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-# Of POST /v1/rewrite, with the type that JSON gives them; `arae transfer` has the same ones.
-REWRITE_OPTIONS: dict[str, tuple[type, ...]] = {
-    "to": (str,),
-    "from": (str,),
-    "beam": (int,),
-    "sample": (int,),
-    "temperature": (int, float),
-    "seed": (int,),
-    "n_best": (int,),
-    "rerank": (str,),
-    "min_confidence": (int, float),
-    "if_already": (str,),
-    "if_unchanged": (str,),
-    "form": (str,),
-    "long": (str,),
-}
-# What Choice calls them, where it has another name for them.
-_NAMES = {"from": "source"}
-_NOT_IN_CHOICE = ("to", "form", "long", "rerank")
-_CANDIDATES = ("beam", "sample", "n_best")
-_NEEDS = {"temperature": ("sample",), "seed": ("sample",), "if_already": ("from",), "rerank": _CANDIDATES}
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A part of a text that is rewritten by itself.
-
-    Attributes:
-        text: The part.
-        after: The blanks or the line end between it and the next one.
-    """
-
-    text: str
-    after: str
 
 
 @dataclass(frozen=True)
@@ -341,16 +305,14 @@ class Engine:
         self.folder.require_rewriting()
         if "to" not in options:
             raise AraeError("the class to rewrite to is missing", f'give "to", one of {", ".join(self.classes)}.')
-        for name, needed in _NEEDS.items():
-            if name in options and not any(options.get(each) for each in needed):
-                raise AraeError(f'"{name}" needs "{needed[0]}"', f'give "{needed[0]}", or leave "{name}" out.')
+        check_together(options)
         to = self.folder.match_class(options["to"])
         form, long = self.form(options), options.get("long", "split")
-        _one_of("long", long, LONG)
-        said = {_NAMES.get(name, name): value for name, value in options.items() if name not in _NOT_IN_CHOICE}
+        one_of("long", long, LONG)
+        said = {NAMES.get(name, name): value for name, value in options.items() if name not in NOT_IN_CHOICE}
         if "rerank" in options:
             said["ranking"] = Ranking.parse(options["rerank"])
-        if "if_unchanged" in options and not any(options.get(name) for name in _CANDIDATES):
+        if "if_unchanged" in options and not any(options.get(name) for name in CANDIDATES):
             said["beam"] = 1  # it is about the one greedy rewrite
         choice = Choice(**said)
         if (choice.searches and not self.sessions.searches) or (choice.scores and self.folder.scorer is None):
@@ -387,7 +349,7 @@ class Engine:
         """
         self.folder.require_rewriting()
         path, form = options.get("path", "sphere"), self.form(options)
-        _one_of("path", path, PATHS)
+        one_of("path", path, PATHS)
         to = self.folder.match_class(options.get("to", self.classes[-1]))
         return InterpolateTask(self, to, int(options.get("steps", 7)), path, form)
 
@@ -399,23 +361,8 @@ class Engine:
             AraeError: There is no such form.
         """
         form = options.get("form", "auto")
-        _one_of("form", form, FORMS)
+        one_of("form", form, FORMS)
         return str(form)
-
-
-def repair(text: str) -> tuple[str, int]:
-    """Replace halves of surrogate pairs, which JSON can spell and UTF-8 cannot, and count them."""
-    return _SURROGATE.subn("\N{REPLACEMENT CHARACTER}", text)
-
-
-def lines_of(text: str) -> list[Unit]:
-    """Cut a text at its line ends."""
-    lines = text.split("\n")
-    units = []
-    for line in lines[:-1]:
-        body = line.removesuffix("\r")
-        units.append(Unit(body, line[len(body) :] + "\n"))
-    return [*units, Unit(lines[-1], "")]
 
 
 def sentences_of(text: str) -> list[Unit]:
@@ -425,39 +372,6 @@ def sentences_of(text: str) -> list[Unit]:
         pieces = cut_into_sentences(line.text)
         units += [Unit(*each) for each in zip(pieces.texts, (*pieces.gaps, line.after), strict=True)]
     return units
-
-
-def joined(units: Sequence[Unit], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the record of a text from those of its lines, which stand in ``lines`` where there are several."""
-    if len(records) == 1:
-        return records[0]
-    whole: dict[str, Any] = {
-        "source": "".join(each.text + each.after for each in units),
-        "output": "".join(record["output"] + each.after for each, record in zip(units, records, strict=True)),
-        "to": records[0]["to"],
-    }
-    for name, value in records[0].items():
-        if isinstance(value, bool):
-            whole[name] = any(record[name] for record in records)
-        elif isinstance(value, int):
-            whole[name] = sum(record[name] for record in records)
-    if "from" in records[0]:
-        weights: dict[str, int] = {}
-        for record in records:
-            if record["from"] is not None:
-                weights[record["from"]] = weights.get(record["from"], 0) + record["tokens"]
-        whole["from"] = max(weights, key=weights.__getitem__, default=None)
-    whole["note"] = next((record["note"] for record in records if record["note"]), None)
-    whole["lines"] = list(records)
-    return whole
-
-
-def outcome(record: Mapping[str, Any]) -> str:
-    """Return what has become of a line, for counting: rewritten, already, unsure, unread, kept or unchanged."""
-    for name in ("kept", "unread", "already", "unsure"):
-        if record.get(name):
-            return name
-    return "unchanged" if record["output"] == record["source"] else "rewritten"
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:
@@ -475,13 +389,6 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "truncated": verdict.truncated,
         "incomplete": verdict.incomplete,
     }
-
-
-def _one_of(name: str, value: object, known: Sequence[str]) -> None:
-    if value not in known:
-        likely = nearest(str(value), known)
-        question = f"did you mean {likely}? " if likely else ""
-        raise AraeError(f'unknown "{name}": {value!r}', f"{question}use {', '.join(known)}.")
 
 
 def _can(require: Any) -> bool:  # noqa: ANN401 -- a method that raises where something cannot be done

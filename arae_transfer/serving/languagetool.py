@@ -18,9 +18,10 @@ from starlette.responses import Response
 from arae_transfer import __version__
 from arae_transfer.errors import AraeError
 from arae_transfer.serving.api import json_response, service_of
-from arae_transfer.serving.engine import repair, sentences_of
+from arae_transfer.serving.engine import sentences_of
 from arae_transfer.serving.problems import Problem
 from arae_transfer.serving.reading import check_length, read_body
+from arae_transfer.serving.texts import repair
 
 LANGUAGE = {"name": "English (US)", "code": "en-US", "longCode": "en-US"}
 LANGUAGES = [

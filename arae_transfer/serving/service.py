@@ -14,12 +14,13 @@ from starlette.requests import Request
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import nearest
 from arae_transfer.serving.batching import Batcher, Task, Ticket
-from arae_transfer.serving.engine import Engine, outcome
+from arae_transfer.serving.engine import Engine
 from arae_transfer.serving.keys import Keys
 from arae_transfer.serving.limits import Limits
 from arae_transfer.serving.metrics import Metrics
 from arae_transfer.serving.problems import Problem
 from arae_transfer.serving.reading import check_lines, gone, require_key
+from arae_transfer.serving.texts import outcome
 
 
 @dataclass(frozen=True)
