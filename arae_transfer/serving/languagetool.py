@@ -33,7 +33,6 @@ CATEGORY = "STYLE"
 CONTEXT = 40
 """Characters of the text that are told on either side of a match."""
 
-FORM = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 100
 
 
@@ -44,19 +43,17 @@ class Annotated:
     Attributes:
         plain: The text to check: markup stands in it as what it means.
         places: For each character of ``plain``, and for its end, the place in the whole text, in UTF-16 units.
-        whole: The text with its markup.
         markup: The places in ``plain`` at which markup stands.
     """
 
     plain: str
     places: Sequence[int]
-    whole: str
     markup: frozenset[int]
 
     @classmethod
     def of_text(cls, text: str) -> Annotated:
         """Return a text without markup."""
-        return cls(text, _units(text, 0), text, frozenset())
+        return cls(text, _units(text, 0), frozenset())
 
     @classmethod
     def parse(cls, data: str) -> Annotated:
@@ -67,7 +64,7 @@ class Annotated:
         """
         try:
             parts = json.loads(data)["annotation"]
-            plain, places, whole, markup = "", [], "", set()
+            plain, places, markup = "", [], set()
             offset = 0
             for part in parts:
                 text = repair(str(part.get("text", "")))[0]
@@ -79,26 +76,22 @@ class Annotated:
                     # What markup stands for begins where it begins.
                     plain += meant
                     places += [offset] * len(meant)
-                    whole += marked
                     offset += _length(marked)
                 plain += text
                 places += _units(text, offset)[:-1]
-                whole += text
                 offset += _length(text)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise Problem(
                 400, "bad-data", '"data" is no annotated text', 'send {"annotation": [{"text": "..."}, ...]}.'
             ) from error
-        return cls(plain, [*places, offset], whole, frozenset(markup))
+        return cls(plain, [*places, offset], frozenset(markup))
 
 
 async def check(request: Request) -> Response:
     """Answer ``POST /v2/check``."""
     service = service_of(request)
     limits = service.limits
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind and kind != FORM:
-        raise Problem(415, "not-a-form", f"the body is {kind}", f"send Content-Type: {FORM}.")
+    # Whatever its type is called: LTeX says that its form is JSON.
     fields = _fields(await read_body(request, limits))
     service.authorize(request, fields.get("apiKey"))
     if "data" in fields:

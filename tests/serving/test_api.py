@@ -154,7 +154,7 @@ def test_the_way_between_two_sentences_is_that_of_the_command_line(shipped: Any)
         ("rewrite", {"text": "a", "to": "positive", "min_confidence": 2}, 422, "invalid", "no confidence"),
         ("rewrite", {"text": "a", "to": "positive", "long": "spilt"}, 422, "invalid", "did you mean split"),
         ("rewrite", {"text": "a", "to": "positive", "form": "x"}, 422, "invalid", "use auto, ordinary, corpus"),
-        ("rewrite", {"text": "a", "to": "positive", "rerank": "stile=1"}, 422, "invalid", "NAME=WEIGHT"),
+        ("rewrite", {"text": "a", "to": "positive", "beam": 2, "rerank": "stile=1"}, 422, "invalid", "NAME=WEIGHT"),
         ("rewrite", {"text": "a", "to": "positive", "model": "x"}, 422, "unknown-model", "served are yelp-sentiment"),
         ("rewrite", {"text": "a", "to": "positive", "n_best": 5, "beam": 3}, 422, "invalid", '"beam" 5'),
         ("rewrite", ["a"], 422, "invalid", "no JSON object"),
