@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -36,6 +37,7 @@ class Load:
         rate: Requests a second.
         median: Of the time to an answer, in milliseconds.
         percentile_95: Of the same.
+        cost: Milliseconds of a processor for each request, in the server; None where its system does not tell.
     """
 
     cores: int
@@ -45,6 +47,7 @@ class Load:
     rate: float
     median: float
     percentile_95: float
+    cost: float | None
 
 
 @contextmanager
@@ -106,8 +109,14 @@ async def read_response(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     return int(head.split(b" ", 2)[1]), body
 
 
-async def press(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> list[tuple[float, float]]:
-    """Let clients ask without a pause, and return when each answer came and how long it took, in seconds.
+async def press(
+    port: int, requests: Sequence[bytes], clients: int, seconds: float
+) -> tuple[list[tuple[float, float]], int]:
+    """Let clients ask without a pause.
+
+    Returns:
+        When each answer came and how long it took, in seconds, without those of the warm-up; and how many there were,
+        with them.
 
     Raises:
         AraeError: A request is refused.
@@ -129,7 +138,14 @@ async def press(port: int, requests: Sequence[bytes], clients: int, seconds: flo
         writer.close()
 
     await asyncio.gather(*(client(number) for number in range(clients)))
-    return [(when, took) for when, took in times if start + WARM_UP_SECONDS <= when < end]
+    return [(when, took) for when, took in times if start + WARM_UP_SECONDS <= when < end], len(times)
+
+
+def processor_seconds(port: int) -> float | None:
+    """Return the processor time that a server has taken, None where its system does not tell."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=READY_SECONDS) as answer:
+        found = re.search(rb"^process_cpu_seconds_total (\S+)$", answer.read(), re.MULTILINE)
+    return float(found[1]) if found else None
 
 
 def measure_serving(
@@ -162,13 +178,16 @@ def measure_serving(
         ):
             for number in clients:
                 for batched, port in ((False, one_by_one), (True, batching)):
-                    found = asyncio.run(press(port, requests, number, seconds))
+                    before = processor_seconds(port)
+                    found, all_requests = asyncio.run(press(port, requests, number, seconds))
+                    after = processor_seconds(port)
                     took = sorted(1e3 * each for _, each in found)
                     if len(took) < 2:
                         raise AraeError(f"too few answers in {seconds} s", "use more --seconds.")
                     high = statistics.quantiles(took, n=20)[-1]
                     rate = len(took) / seconds
-                    loads.append(Load(count, number, batched, len(took), rate, statistics.median(took), high))
+                    cost = None if before is None or after is None else 1e3 * (after - before) / all_requests
+                    loads.append(Load(count, number, batched, len(took), rate, statistics.median(took), high, cost))
     return loads
 
 

@@ -76,13 +76,13 @@ def bench_serve(
 
     console = Console(markup=False)
     table = Table(title=f"{folder.name}, to {options['to']}, a line a request")
-    for column in ("cores", "clients", "one by one: req/s", "p50 ms", "p95 ms", "batched: req/s", "p50 ms", "p95 ms"):
-        table.add_column(column, justify="right")
-    for alone, together in zip(loads[::2], loads[1::2], strict=True):
-        cells = [
-            f"{value:,.1f}" for each in (alone, together) for value in (each.rate, each.median, each.percentile_95)
-        ]
-        table.add_row(str(alone.cores), str(alone.clients), *cells)
+    for column in ("cores", "clients", "lines", "requests/s", "p50 ms", "p95 ms", "processor ms"):
+        table.add_column(column, justify="left" if column == "lines" else "right")
+    for load in loads:
+        cells = [f"{value:,.1f}" for value in (load.rate, load.median, load.percentile_95)]
+        cost = "" if load.cost is None else f"{load.cost:.2f}"
+        how = "together" if load.batched else "one by one"
+        table.add_row(str(load.cores), str(load.clients), how, *cells, cost)
     console.print(table)
     for what, found, bar, met in verdicts(loads):
         console.print(f"{what}: {found:.2f} (hoped for: {bar:g}; {'met' if met else 'missed'})")

@@ -24,7 +24,7 @@ from arae_transfer import __version__
 from arae_transfer.serving import api, languagetool
 from arae_transfer.serving.api import json_response, service_of
 from arae_transfer.serving.middleware import Observed
-from arae_transfer.serving.problems import Problem, draining, starting
+from arae_transfer.serving.problems import Problem, bug, draining, starting
 from arae_transfer.serving.service import Service
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -141,6 +141,10 @@ async def _on_problem(request: Request, error: Exception) -> Response:
     return cast(Problem, error).response()
 
 
+async def _on_bug(request: Request, error: Exception) -> Response:
+    return bug().response()
+
+
 async def _on_http_error(request: Request, error: Exception) -> Response:
     error = cast(HTTPException, error)
     here = request.url.path
@@ -190,7 +194,7 @@ def build(service: Service, origins: Sequence[str] = (), stop: Stop | None = Non
     application = Starlette(
         routes=routes(),
         middleware=middleware,
-        exception_handlers={Problem: _on_problem, HTTPException: _on_http_error},
+        exception_handlers={Problem: _on_problem, HTTPException: _on_http_error, Exception: _on_bug},
         lifespan=lifespan,
     )
     application.state.service = service

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arae_transfer.serving.metrics import Metrics
-from arae_transfer.serving.problems import CLIENT_GONE, Problem
+from arae_transfer.serving.problems import CLIENT_GONE, Problem, bug
 
 LOG = logging.getLogger("arae.serve")
 OTHER = "other"
@@ -69,8 +69,7 @@ class Observed:
             places = "".join(traceback.format_tb(error.__traceback__))
             LOG.error("%s in %s\n%s", type(error).__name__, _route(scope), places.rstrip())
             if not status:
-                problem = Problem(500, "bug", "this server has failed", "its log says where; please report it.")
-                await problem.response()(scope, receive, tell)
+                await bug().response()(scope, receive, tell)
         finally:
             self._running -= 1
             seconds = time.perf_counter() - started

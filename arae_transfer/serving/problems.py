@@ -91,6 +91,11 @@ def over_limit(name: str, value: int, limit: int, what: str, remedy: str, status
     return Problem(status, "over-limit", detail, remedy, limit={"name": name, "most": limit, "given": value})
 
 
+def bug() -> Problem:
+    """Return the problem of a request on which the server failed."""
+    return Problem(500, "bug", "this server has failed", "its log says where; please report it.")
+
+
 def draining() -> Problem:
     """Return the problem of new work for a server that is about to stop."""
     return Problem(

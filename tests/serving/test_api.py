@@ -48,13 +48,13 @@ def test_each_text_has_its_own_rewrite_in_order(small: Any, expected_rewrite: Ca
         ({"n_best": 3, "from": "auto"}, ["--n-best", "3", "--from", "auto"]),
         (
             {"sample": 4, "seed": 7, "temperature": 0.8, "rerank": "style=1", "min_confidence": 0.99},
-            "--sample 4 --seed 7 --temperature 0.8 --rerank style=1 --min-confidence 0.99".split(),
+            ["--sample", "4", "--seed", "7", "--temperature", "0.8", "--rerank", "style=1", "--min-confidence", "0.99"],
         ),
         (
             {"from": "auto", "if_already": "rewrite", "long": "keep"},
-            "--from auto --if-already rewrite --long keep".split(),
+            ["--from", "auto", "--if-already", "rewrite", "--long", "keep"],
         ),
-        ({"if_unchanged": "keep", "form": "ordinary"}, "--if-unchanged keep --form ordinary".split()),
+        ({"if_unchanged": "keep", "form": "ordinary"}, ["--if-unchanged", "keep", "--form", "ordinary"]),
     ],
 )
 def test_records_are_those_of_the_command_line(shipped: Any, options: dict[str, Any], arguments: list[str]) -> None:
