@@ -14,6 +14,9 @@ from arae_transfer.serving.problems import CLIENT_GONE, Problem, bug
 
 LOG = logging.getLogger("arae.serve")
 OTHER = "other"
+ALWAYS = ("/health/", "/metrics")
+"""Routes that answer under any load: whoever watches the server must not take it for dead."""
+
 _HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 
 
@@ -54,7 +57,7 @@ class Observed:
 
         self._running += 1
         try:
-            if self._running > self._most:
+            if self._running > self._most and not scope["path"].startswith(ALWAYS):
                 problem = Problem(
                     503,
                     "too-many-requests",

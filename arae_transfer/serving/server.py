@@ -87,6 +87,7 @@ class Server(uvicorn.Server):
         self._grace = grace
         self._ready = ready
         self._ending: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         application = build(service, origins, stop=self._stop)
         super().__init__(
             uvicorn.Config(
@@ -119,7 +120,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal: finish, or at the second one leave at once."""
-        if self.signalled is not None:
+        if self.signalled is not None or self._loop is None:  # nothing was accepted before there is a loop
             os._exit(SIGNALLED + sig)
         self.signalled = sig
         self._loop.call_soon_threadsafe(self.drain)

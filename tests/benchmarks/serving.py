@@ -1,4 +1,4 @@
-"""Whether `arae serve` loses nothing: thousands of requests, hang-ups, bodies that are too large, SIGTERM in the middle.
+"""Whether `arae serve` loses nothing: many requests, hang-ups, bodies that are too large, SIGTERM in the middle.
 
 Every request that the server accepts must be answered once, with the rewrite of its own text, and the server must end
 with status 0. `arae bench serve` measures how fast it is.
@@ -122,6 +122,11 @@ async def press(
     return seen
 
 
+def say(line: str) -> None:
+    """Write a line of the report."""
+    sys.stdout.write(f"{line}\n")
+
+
 def main() -> int:
     """Run all, print what was found, and return 1 where something was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -149,10 +154,10 @@ def main() -> int:
     seen = reading
     answered = sum(seen.statuses.values())
     ended = sum(counted.values())
-    print(f"{arguments.requests:,} requests of {arguments.clients} clients in {time.perf_counter() - started:.0f} s")
-    print(f"answers that clients got, by status: {dict(sorted(seen.statuses.items()))}")
-    print(f"clients that hung up: {seen.hung_up:,}; requests after the end of the server: {seen.unreached:,}")
-    print(f"requests that the server ended, by status: {dict(sorted(counted.items()))}")
+    say(f"{arguments.requests:,} requests of {arguments.clients} clients in {time.perf_counter() - started:.0f} s")
+    say(f"answers that clients got, by status: {dict(sorted(seen.statuses.items()))}")
+    say(f"clients that hung up: {seen.hung_up:,}; requests after the end of the server: {seen.unreached:,}")
+    say(f"requests that the server ended, by status: {dict(sorted(counted.items()))}")
     checks = {
         "each answer is that of its own text": seen.wrong == 0,
         "no request was lost before SIGTERM": seen.lost == 0,
@@ -165,7 +170,7 @@ def main() -> int:
         "the server ended with status 0": status == 0,
     }
     for what, met in checks.items():
-        print(f"{'met   ' if met else 'MISSED'} {what}")
+        say(f"{'met   ' if met else 'MISSED'} {what}")
     return 0 if all(checks.values()) else 1
 
 

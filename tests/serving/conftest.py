@@ -61,7 +61,7 @@ class Client:
             connection.close()
 
     def get(self, path: str, **headers: str) -> Answer:
-        return self.ask("GET", path, **headers)
+        return self.ask("GET", path, None, **headers)
 
     def post(self, path: str, content: Any, **headers: str) -> Answer:
         return self.ask("POST", path, json.dumps(content).encode(), Content_Type="application/json", **headers)
@@ -93,6 +93,7 @@ def serving(
         assert service.ready, service.failure
         yield Client(bound.getsockname()[1], service)
     finally:
+        assert server._loop is not None
         server._loop.call_soon_threadsafe(server.drain)
         thread.join(SECONDS)
         assert not thread.is_alive()
