@@ -88,8 +88,8 @@ def bench_serve(
         console.print(f"{what}: {found:.2f} (hoped for: {bar:g}; {'met' if met else 'missed'})")
 
 
-def _numbers(option: str, wishes: list[str] | None, default: list[str]) -> list[int]:
-    numbers = [int(wish) if wish.isdecimal() else 0 for wish in wishes or default]
+def _numbers(option: str, given: list[str] | None, default: list[str]) -> list[int]:
+    numbers = [int(wish) if wish.isdecimal() else 0 for wish in given or default]
     if min(numbers) < 1:
-        raise AraeError(f"{option} takes numbers from 1: {', '.join(wishes or [])}", f"use {option} {default[0]}.")
+        raise AraeError(f"{option} takes numbers from 1: {', '.join(given or [])}", f"use {option} {default[0]}.")
     return numbers

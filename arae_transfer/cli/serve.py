@@ -69,7 +69,7 @@ def serve(
         str | None,
         typer.Option(
             metavar="CLASS",
-            help="The class that /v2/check wishes; without this, the model's last.",
+            help="The target class of /v2/check; without this, the model's last.",
             rich_help_panel=CHECKING,
         ),
     ] = None,
@@ -162,8 +162,8 @@ def serve(
     for origin in cors_origin or ():
         _check_origin(origin)
     keys = None if api_key_file is None else Keys.read(api_key_file)
-    wishes: list[str | None] = list(model) if model else [None]
-    engines = [Engine.open(each, device=device, threads=threads, variant=variant) for each in wishes]
+    names: list[str | None] = list(model) if model else [None]
+    engines = [Engine.open(each, device=device, threads=threads, variant=variant) for each in names]
     service = Service(engines, limits, keys, Checking(check_to, check_confidence))
     bound = listen(host, port)
     address = url_of(host, bound.getsockname()[1])

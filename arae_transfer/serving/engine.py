@@ -113,11 +113,11 @@ class ClassifyTask:
 
 @dataclass(frozen=True)
 class CheckTask:
-    """Sentences to be checked: whether each has another class than the wished one, and how it may be rewritten.
+    """Sentences to be checked: whether each has another class than the target, and how it may be rewritten.
 
     Attributes:
         engine: The model.
-        to: The exact name of the wished class.
+        to: The exact name of the target class.
         confidence: How sure the classifier must be of the other class.
         offers: The most rewrites of a sentence.
     """
@@ -332,7 +332,7 @@ class Engine:
         return ClassifyTask(self, self.form(options))
 
     def check_task(self, to: str | None, confidence: float, offers: int) -> CheckTask:
-        """Return the check for sentences that have not a wished class; None: the model's last one.
+        """Return the check for sentences that are not of a target class; None: the model's last.
 
         Raises:
             AraeError: The model does not rewrite or classify, or has no such class.

@@ -1,7 +1,7 @@
 """LanguageTool's HTTP interface, which editors let their users point at another server.
 
-``POST /v2/check`` marks the sentences that have not the wished class and offers rewrites. An address that begins with
-``/to/CLASS`` wishes another class than the server does.
+``POST /v2/check`` marks each sentence that is not of the target class and offers rewrites. A path that begins with
+``/to/CLASS`` names another target class than the server's.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Checking:
     """How ``/v2/check`` finds what to mark.
 
     Attributes:
-        to: The wished class; None: the model's last.
+        to: The target class; None: the model's last.
         confidence: How sure the classifier must be that a sentence has another.
         offers: The most rewrites of a sentence.
     """
@@ -51,7 +51,7 @@ class Service:
         """Name the models.
 
         Raises:
-            AraeError: Two have one name, or there is no class as ``/v2/check`` is to wish.
+            AraeError: Two models have the same name, or the target class of ``/v2/check`` does not exist.
         """
         self.engines = {engine.name: engine for engine in engines}
         if len(self.engines) < len(engines):

@@ -96,13 +96,13 @@ def test_what_obsidian_sends(pristine_model: Path, serve: Any) -> None:
         assert client.get("/v2/languages").status == 200
 
 
-def test_another_class_is_wished_by_the_address(shipped: Any) -> None:
+def test_the_address_names_another_target_class(shipped: Any) -> None:
     text = "The food was cold. We love this great place!"
     assert marked(shipped.form("/to/neg/v2/check", f"text={text}"), text) == ["We love this great place!"]
     assert shipped.form("/to/none/v2/check", f"text={text}").status == 422
 
 
-def test_the_server_may_wish_another_class_and_be_surer(serve: Any) -> None:
+def test_options_set_target_class_and_confidence(serve: Any) -> None:
     text = "The food was cold. We love this great place!"
     with serve(SHIPPED, checking=Checking(to="negative", confidence=1.0)) as client:
         assert marked(client.form("/v2/check", f"text={text}"), text) == []
