@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +282,21 @@ def test_pages_of_other_origins_may_call_only_where_they_are_named(
         refused = client.get("/info", Origin="https://good.example")
         assert (refused.status, refused.headers["access-control-allow-origin"]) == (401, "https://good.example")
     assert "access-control-allow-origin" not in small.get("/info", Origin="https://good.example").headers
+
+
+def test_a_full_queue_says_when_to_come_again(pristine_model: Path, serve: Any) -> None:
+    limits = Limits(queue_lines=1000, lines=1000, batch_lines=1, characters=100_000)
+    many = {"text": "\n".join(["the food was cold"] * 1000), "to": "negative"}
+    with serve(pristine_model, limits=limits) as client, ThreadPoolExecutor() as pool:
+        first = pool.submit(client.post, "/v1/rewrite", many)
+        while not client.service.batcher.waiting and not first.done():
+            time.sleep(0.01)
+        refused = client.post("/v1/rewrite", many)
+        assert refused.status == 429
+        assert refused.headers["retry-after"] == str(refused.json["retry_after"])
+        assert "the queue holds 1,000" in refused.json["detail"]
+        assert len(first.result().json["results"][0]["lines"]) == 1000
+        assert client.post("/v1/rewrite", {"text": "again", "to": "positive"}).status == 200
 
 
 def test_unknown_routes_and_methods_are_problems(small: Any) -> None:
