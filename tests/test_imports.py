@@ -81,6 +81,8 @@ def test_moving_along_an_offset_imports_nothing_of_the_learning_half(pristine_mo
         ["sample", "--help"],
         ["diagnose", "--help"],
         ["classify", "--help"],
+        ["serve", "--help"],
+        ["bench", "serve", "--help"],
         ["offset", "--help"],
         ["generation-table", "--help"],
     ],

@@ -15,6 +15,11 @@ COMMANDS = (
     CommandSource("transfer", "transfer", "Rewrite text from one style to another, line by line."),
     CommandSource("classify", "classify", "Label text line by line, with probabilities."),
     CommandSource(
+        "serve",
+        "serve",
+        "Answer requests over HTTP: rewrites, classes, a page to try it on, and marks for editors.",
+    ),
+    CommandSource(
         "sample", "sample", "Write sentences that nobody gave: noise, through the generator, to a class's decoder."
     ),
     CommandSource("interpolate", "interpolate", "Write the sentences on the way from one code to another."),

@@ -26,6 +26,11 @@ class _Bench(AraeGroup):
             "Measure rewriting on the CPU: latency of one line, lines a second by batch size and variant.",
         ),
         CommandSource("train", "bench_train.bench_train", "Measure how fast a recipe trains on this machine."),
+        CommandSource(
+            "serve",
+            "bench_serve.bench_serve",
+            "Measure how many requests a second `arae serve` answers on this machine.",
+        ),
     )
 
 
@@ -92,7 +97,7 @@ def transfer(
     rewrite is its source, as the rows "and search" do.
     """
     sizes = _batch_sizes(batch_size)
-    texts = _read_lines(data)
+    texts = read_lines(data)
 
     from arae_transfer.bench.transfer import add_ceiling, decoder_shapes, measure_transfer, operations_per_line
     from arae_transfer.export_config import FP16
@@ -144,7 +149,12 @@ def _batch_sizes(wishes: list[str] | None) -> list[int]:
     return sizes
 
 
-def _read_lines(data: Path | None) -> list[str]:
+def read_lines(data: Path | None) -> list[str]:
+    """Return the lines of a file or of standard input that are not blank; without either, a few sentences.
+
+    Raises:
+        AraeError: They cannot be read, or there are none.
+    """
     if data is None:
         return list(SENTENCES)
     try:

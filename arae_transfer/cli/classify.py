@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,11 +20,14 @@ from arae_transfer.cli.options import (
     ThreadsOption,
 )
 from arae_transfer.cli.transfer import STANDARD_INPUT, json_line, progress_bar, quick_start, sources_of
+from arae_transfer.errors import AraeError
 from arae_transfer.runtime.model_folder import ModelFolder
 
 if TYPE_CHECKING:
     from arae_transfer.runtime.classifier import Verdict
     from arae_transfer.runtime.stream import Line
+
+CHECK = "Check"
 
 
 def classify(
@@ -51,6 +56,25 @@ def classify(
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = False,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS",
+            help="Check instead: write only the lines that have this class, as FILE:LINE: CLASS PROBABILITY: TEXT, and "
+            "exit with status 1 if there are any. --tsv, --json or --output write every line as well.",
+            rich_help_panel=CHECK,
+        ),
+    ] = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="P",
+            help="With --fail-on: let lines pass whose class is less probable than P.  [default: 0]",
+            rich_help_panel=CHECK,
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     batch_size: Annotated[
@@ -72,11 +96,16 @@ def classify(
     \b
       arae classify reviews.txt
       printf 'a man sleeps\\ta person is awake\\n' | arae classify --model exported/snli-classification --json
+      arae classify --fail-on negative --min-confidence 0.9 replies.txt
     """
     if tsv and json_lines:
         ctx.fail("Options '--tsv' and '--json' exclude each other.")
+    if min_confidence is not None and fail_on is None:
+        ctx.fail("Option '--min-confidence' needs '--fail-on'.")
     folder = ModelFolder.find(model)
     folder.require_classifier()
+    check = None if fail_on is None else Check(_match_class(folder, fail_on), min_confidence or 0.0)
+    answering = check is None or tsv or json_lines or output is not None
     names = files or [STANDARD_INPUT]
     sources = sources_of(names)
 
@@ -89,19 +118,85 @@ def classify(
         classifier = Classifier.load(folder.root, device=device, threads=threads, form=form)
 
     lines, truncated, incomplete, repaired = 0, 0, 0, 0
-    with open_answers(output) as write:
+    # A check names the place of each line; without one, lines of several files share batches.
+    groups = [sources] if check is None else [[source] for source in sources]
+    with open_answers(output if answering else None) as write:
         render = _as_tsv if tsv else _as_json if json_lines else _as_text
         with progress_bar(names, output, quiet=quiet) as advance:
-            for chunk in LineReader(sources).chunks(batch_size * BATCHES_PER_CHUNK):
-                verdicts = classifier.classify_chunk([line.text for line in chunk], batch_size=batch_size)
-                write("".join(map(render, chunk, verdicts)).encode())
-                lines += len(chunk)
-                truncated += sum(verdict.truncated for verdict in verdicts)
-                incomplete += sum(verdict.incomplete for verdict in verdicts)
-                repaired += sum(line.repaired > 0 for line in chunk)
-                advance(sum(line.size for line in chunk))
-    if quiet:
-        return
+            for group in groups:
+                number = 0
+                for chunk in LineReader(group).chunks(batch_size * BATCHES_PER_CHUNK):
+                    verdicts = classifier.classify_chunk([line.text for line in chunk], batch_size=batch_size)
+                    if answering:
+                        write("".join(map(render, chunk, verdicts)).encode())
+                    if check is not None:
+                        found = check.find(group[0].name, number, verdicts)
+                        if answering:
+                            for each in found:
+                                report(each)
+                        else:
+                            write("".join(f"{each}\n" for each in found).encode())
+                    number += len(chunk)
+                    lines += len(chunk)
+                    truncated += sum(verdict.truncated for verdict in verdicts)
+                    incomplete += sum(verdict.incomplete for verdict in verdicts)
+                    repaired += sum(line.repaired > 0 for line in chunk)
+                    advance(sum(line.size for line in chunk))
+    if not quiet:
+        _say_what_was_done(folder, lines, truncated, incomplete, repaired)
+    if check is not None and check.found:
+        raise AraeError(
+            f"{check.found:,} of {lines:,} lines {'is' if check.found == 1 else 'are'} {check.label}",
+            "change them, or let more pass: a greater --min-confidence.",
+        )
+
+
+@dataclass
+class Check:
+    """Looks for lines of a class that should not be there.
+
+    Attributes:
+        label: The class.
+        confidence: The least probability that counts.
+        found: How many there were.
+    """
+
+    label: str
+    confidence: float
+    found: int = 0
+
+    def find(self, name: str, before: int, verdicts: Sequence[Verdict]) -> list[str]:
+        """Return what is to be said of the lines that have the class.
+
+        Args:
+            name: The file that they are of.
+            before: How many of its lines stand before them.
+            verdicts: What was found for each line.
+        """
+        from arae_transfer.runtime.rewriter import one_line
+
+        said = []
+        for number, verdict in enumerate(verdicts, before + 1):
+            probability = verdict.probabilities.get(self.label, 0.0)
+            if verdict.label == self.label and probability >= self.confidence:
+                said.append(f"{name}:{number}: {self.label} {probability:.2f}: {one_line(verdict.source)}")
+        self.found += len(said)
+        return said
+
+
+def _match_class(folder: ModelFolder, wish: str) -> str:
+    """Return the class that a user means: its name or the only one that begins so, in upper or lower case."""
+    folded = wish.casefold()
+    for matches in (
+        [name for name in folder.classes if name.casefold() == folded],
+        [name for name in folder.classes if name.casefold().startswith(folded)],
+    ):
+        if len(matches) == 1:
+            return matches[0]
+    raise AraeError(f"the model {folder.name} has no class {wish!r}", f"its classes: {', '.join(folder.classes)}.")
+
+
+def _say_what_was_done(folder: ModelFolder, lines: int, truncated: int, incomplete: int, repaired: int) -> None:
     for number, what in (
         (incomplete, "left without a class: not two sentences with a tab between"),
         (truncated, f"cut to {folder.maximum_tokens - 1} tokens, the most that {folder.name} reads"),

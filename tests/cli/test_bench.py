@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from arae_transfer.bench.serving import Load, verdicts
 from arae_transfer.bench.transfer import TransferReport, add_ceiling, decoder_shapes, operations_per_line
 from arae_transfer.cli import app
 
@@ -54,3 +55,38 @@ def test_the_share_is_that_of_the_time_which_the_products_alone_would_take() -> 
     # 300 and 100 of 400 weights, at a rate of 3 and of 1.
     assert report.ceiling == pytest.approx({"fp32": 400 / (300 / 3 + 100 / 1), "int8": 400 / (300 / 9 + 100 / 1)})
     assert report.share == pytest.approx({"fp32": 100 * 1e7 / 2e9})
+
+
+def test_a_server_is_measured_with_and_without_batches(pristine_model: Path) -> None:
+    arguments = ["bench", "serve", str(pristine_model), "--to", "neg", "--seconds", "0.5"]
+    result = CliRunner().invoke(app, [*arguments, "--clients", "1", "--clients", "4", "--cores", "1", "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["model"], found["to"]) == ("small", "negative")
+    measured = [(load["cores"], load["clients"], load["batched"]) for load in found["loads"]]
+    assert measured == [(1, 1, False), (1, 1, True), (1, 4, False), (1, 4, True)]
+    for load in found["loads"]:
+        assert load["requests"] > 2
+        assert 0 < load["median"] <= load["percentile_95"]
+    assert [bar["bar"] for bar in found["bars"]] == [3.0, 0.95, 10.0]
+
+
+def test_bars_are_met_by_what_reaches_them() -> None:
+    def load(clients: int, batched: bool, rate: float, high: float) -> Load:
+        return Load(2, clients, batched, 100, rate, high / 2, high, 1.0)
+
+    slow = [load(1, False, 100, 10), load(1, True, 90, 10), load(32, False, 100, 99), load(32, True, 299, 101)]
+    assert [met for *_, met in verdicts(slow)] == [False, False, False]
+    fast = [load(1, False, 100, 10), load(1, True, 95, 10), load(32, False, 100, 99), load(32, True, 300, 100)]
+    assert [met for *_, met in verdicts(fast)] == [True, True, True]
+
+
+def test_what_a_server_cannot_be_measured_with_is_said(pristine_model: Path) -> None:
+    for arguments, message in (
+        (["--clients", "0"], "--clients takes numbers from 1"),
+        (["--cores", "9999"], "processors"),
+        (["--to", "nothing"], "no class 'nothing'"),
+    ):
+        result = CliRunner().invoke(app, ["bench", "serve", str(pristine_model), *arguments])
+        assert result.exit_code == 1
+        assert message in result.stderr

@@ -153,3 +153,58 @@ def test_a_damaged_graph_is_named(single: Path, tmp_path: Path) -> None:
 def test_contradicting_options_are_usage_errors(single: Path) -> None:
     assert invoke("--model", single, "--tsv", "--json")[0] == 2
     assert invoke("--model", single, "--form", "odd", text="a\n")[0] == 1
+
+
+CHECKED = "great place !\nthe food was cold .\n\nterrible service , never again .\n"
+
+
+@pytest.fixture
+def shipped() -> Path:
+    return Path(__file__).resolve().parents[2] / "exported" / "yelp-sentiment"
+
+
+def test_a_check_names_the_lines_of_a_class_and_fails(shipped: Path, tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(CHECKED)
+    files = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    status, output, messages = invoke("--model", shipped, "--fail-on", "NEG", *files)
+    assert status == 1
+    places = [line.split(": ")[0] for line in output.splitlines()]
+    assert places == [f"{file}:{number}" for file in files for number in (2, 4)]
+    assert output.splitlines()[0].startswith(f"{files[0]}:2: negative ")
+    assert output.splitlines()[0].endswith(": the food was cold .")
+    assert "4 of 8 lines are negative" in messages
+
+
+def test_a_check_passes_where_no_line_has_the_class(shipped: Path) -> None:
+    assert invoke("--model", shipped, "--fail-on", "negative", text="great place !\n\n") == (0, "", "")
+    assert invoke("--model", shipped, "--fail-on", "negative") == (0, "", "")
+
+
+def test_a_check_lets_less_certain_lines_pass(shipped: Path) -> None:
+    _, output, _ = invoke("--model", shipped, "--json", text=CHECKED)
+    sure = [json.loads(line)["probabilities"].get("negative", 0) for line in output.splitlines()]
+    least = max(sure)
+    status, output, messages = invoke(
+        "--model", shipped, "--fail-on", "negative", "--min-confidence", least - 1e-6, text=CHECKED
+    )
+    assert status == 1
+    assert len(output.splitlines()) == sum(each >= least - 1e-6 for each in sure) < 2
+    assert "1 of 4 lines is negative" in messages
+    assert invoke("--model", shipped, "--fail-on", "negative", "--min-confidence", 1, text="the food .\n")[0] == 0
+
+
+def test_a_check_writes_every_answer_where_it_is_asked_to(shipped: Path, tmp_path: Path) -> None:
+    file = tmp_path / "all.tsv"
+    status, output, messages = invoke("--model", shipped, "--fail-on", "negative", "--tsv", "-o", file, text=CHECKED)
+    assert (status, output) == (1, "")
+    assert [line.split("\t")[0] for line in file.read_text().splitlines()] == ["positive", "negative", "", "negative"]
+    assert "standard input:2: negative" in messages
+
+
+def test_a_check_needs_a_class_that_there_is(single: Path) -> None:
+    status, _, messages = invoke("--model", single, "--fail-on", "ugly", text="a\n")
+    assert status == 1
+    assert "no class 'ugly'" in messages
+    assert "bad, good, neither" in messages
+    assert invoke("--model", single, "--min-confidence", "0.5", text="a\n")[0] == 2
