@@ -24,7 +24,6 @@ from arae_transfer.cli.options import (
     DeviceOption,
     FormOption,
     ModelOption,
-    OutputOption,
     QuietOption,
     ThreadsOption,
     complete_class,
@@ -34,6 +33,7 @@ from arae_transfer.layout import list_models
 from arae_transfer.runtime.model_folder import ModelFolder
 
 if TYPE_CHECKING:
+    from arae_transfer.documents.formats import FormatChoice
     from arae_transfer.runtime.candidates import Candidate, Choice
     from arae_transfer.runtime.rewriter import Rewrite
     from arae_transfer.runtime.stream import Line, Source
@@ -52,7 +52,7 @@ def transfer(
         list[str] | None,
         typer.Argument(
             metavar="FILE",
-            help="Text files, one sentence a line; none, or -: standard input.",
+            help="Text files, one sentence a line, or documents, see --format; none, or -: standard input.",
             rich_help_panel=INPUT_AND_OUTPUT,
             show_default=False,
         ),
@@ -79,7 +79,35 @@ def transfer(
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = "split",
-    output: OutputOption = None,
+    document: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="text|markdown|html|srt|csv:COLUMN|jsonl:FIELD",
+            help="Rewrite documents: their text alone changes, all other bytes stay. Without this the ending of a "
+            "file's name says it (.md, .html, .srt, .vtt; .csv, .tsv, .jsonl with --column); other input is lines.",
+            rich_help_panel=INPUT_AND_OUTPUT,
+        ),
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of tables: the column, field (a.b: b inside of a) or number of the column that holds the text.",
+            rich_help_panel=INPUT_AND_OUTPUT,
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|FOLDER/",
+            help="Write here; the file appears when it is complete. Documents go into a folder under their own names; "
+            "tables are rewritten there in parts, see below.",
+            rich_help_panel=INPUT_AND_OUTPUT,
+        ),
+    ] = None,
     tsv: Annotated[
         bool,
         typer.Option("--tsv", help="Write source, tab, answer.", rich_help_panel=INPUT_AND_OUTPUT),
@@ -247,13 +275,21 @@ def transfer(
             ctx.fail(f"Option '{name}' needs {needed}.")
     if beam is not None and sample is not None:
         ctx.fail("Options '--beam' and '--sample' exclude each other.")
+    names = files or [STANDARD_INPUT]
+    folder_wanted = output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir())
+    kind = _document(document, column, names) if document or column or files else None
+    if kind is not None and (tsv or json_lines):
+        ctx.fail(
+            f"Option '{'--tsv' if tsv else '--json'}' writes lines, which a document ({kind.name}) has no place for; "
+            "give lines by standard input."
+        )
+    target = None if output is None else Path(output)
     choice = _choice(beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged)
     folder = ModelFolder.find(model)
     folder.require_rewriting()
     class_name = folder.match_class(to)
-    names = files or [STANDARD_INPUT]
     sources = sources_of(names)
-    messages = Messages(folder, quiet=quiet, verbose=verbose)
+    messages = Messages(folder, quiet=quiet, verbose=verbose, unit="line" if kind is None else "sentence")
 
     with quick_start():
         from arae_transfer.runtime.sessions import Sessions
@@ -268,10 +304,29 @@ def transfer(
         rewriter = Rewriter(sessions)
         rewriter.prepare(class_name, form, choice)
 
-    with open_answers(output) as write:
+    if kind is not None:
+        from arae_transfer.cli.transfer_documents import output_paths, transfer_documents
+
+        def rewrite(texts: list[str]) -> list[str | None]:
+            rewrites = rewriter.rewrite_chunk(
+                texts, class_name, batch_size=batch_size, form=form, long=long, choice=choice
+            )
+            messages.count([], rewrites)
+            return [each.output for each in rewrites]
+
+        outputs = output_paths(names, target, folder=folder_wanted)
+        messages.ready(rewriter, class_name, names)
+        with progress_bar(names, target, quiet=quiet) as advance:
+            at_once = rewriter.chunk_size(batch_size)
+            transfer_documents(kind, sources, outputs, rewrite, at_once, advance, quiet=quiet)
+        messages.finished(class_name, choice)
+        leave_at_once()
+        return
+
+    with open_answers(target) as write:
         messages.ready(rewriter, class_name, names)
         render = _as_tsv if tsv else _as_json if json_lines else _as_text
-        with progress_bar(names, output, quiet=quiet) as advance:
+        with progress_bar(names, target, quiet=quiet) as advance:
             for chunk in LineReader(sources).chunks(rewriter.chunk_size(batch_size)):
                 rewrites = rewriter.rewrite_chunk(
                     [line.text for line in chunk],
@@ -287,6 +342,23 @@ def transfer(
                 advance(sum(line.size for line in chunk))
     messages.finished(class_name, choice)
     leave_at_once()
+
+
+def _document(document: str | None, column: str | None, names: Sequence[str]) -> FormatChoice | None:
+    """Return the format of the input, or None where it is lines of text.
+
+    Raises:
+        AraeError: There is no such format, or the names of the files do not say which it is.
+    """
+    from arae_transfer.documents.formats import FormatChoice, guess_format
+
+    if document is None:
+        return guess_format(names, column)
+    if column is not None:
+        raise AraeError(
+            "the column is named twice", f"use --format {document.partition(':')[0]}:{column}, or --column."
+        )
+    return FormatChoice.parse(document)
 
 
 def _choice(

@@ -16,20 +16,25 @@ from arae_transfer.documents.parts import Field, Part
 from arae_transfer.documents.reading import whole
 from arae_transfer.documents.runs import Run, Side
 
-INLINE = frozenset(
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+INLINE = _names(
     "a abbr acronym b bdi bdo big cite del dfn em font i img ins label mark nobr q rb rp rt ruby s small span strike "
-    "strong sub sup time tt u wbr".split()
+    "strong sub sup time tt u wbr"
 )
 """Tags that stand inside of sentences."""
 
-VOID = frozenset("img wbr br hr input link meta area base col embed source track param".split())
+VOID = _names("img wbr br hr input link meta area base col embed source track param")
 
-CODE = frozenset("code kbd samp var math".split())
+CODE = _names("code kbd samp var math")
 """Tags that stand inside of sentences, with content that stays as it is."""
 
-SKIPPED = frozenset(
+SKIPPED = _names(
     "script style pre textarea svg template option select datalist object iframe canvas noembed noframes xmp plaintext "
-    "listing".split()
+    "listing"
 )
 """Tags whose content is no text, or text that a program reads."""
 
@@ -171,7 +176,7 @@ def _escape(text: str) -> str:
 
 def _shown(raw: str) -> str:
     """Return how a model reads code: in backticks, as most people write it in text."""
-    return "`" + re.sub(r"<[^<>]*>|\s+", " ", raw).strip() + "`"
+    return "`" + re.sub(r"(?:<[^<>]*>|\s)+", " ", raw).strip() + "`"
 
 
 def _add_text(run: Run, source: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from json.decoder import JSONDecoder, scanstring
+from json.decoder import JSONDecoder
 
 from arae_transfer.documents.parts import Field, Part
 from arae_transfer.documents.reading import lines
@@ -86,7 +86,7 @@ def _walk_object(line: str, place: int, path: str, found: list[tuple[int, int]])
     by_key: dict[str, list[tuple[int, int]]] = {}
     place = _skip(line, place + 1)
     while line[place] != "}":
-        key, place = scanstring(line, place + 1)
+        key, place = _DECODER.raw_decode(line, place)
         place = _skip(line, _skip(line, place) + 1)
         own: list[tuple[int, int]] = []
         place = _skip(line, _walk(line, place, "" if key == path else rest if key == first else None, own))

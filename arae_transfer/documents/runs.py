@@ -8,12 +8,15 @@ between words that corresponds to its own.
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import Enum
+from functools import partial
+from itertools import pairwise
 
 from arae_transfer.runtime.long_lines import cut_into_sentences
 from arae_transfer.runtime.rewriter import LONGEST_SPLIT
@@ -180,9 +183,15 @@ class Run:
 
 @dataclass(slots=True)
 class _Blank:
-    """White space of the source, with markup a part of a gap between two words."""
+    """White space of the source, with markup a part of a gap between two words.
+
+    Attributes:
+        raw: How the source writes it.
+        gap: The number of the gap.
+    """
 
     raw: str
+    gap: int = -1
 
 
 _Gap = list["Mark | _Blank"]
@@ -216,12 +225,12 @@ class _Weaver:
         if tokens is None:
             return None
         words = [answer[token.start : token.end] for token in tokens]
-        blanks = [answer[a.end : b.start] for a, b in zip(tokens[:-1], tokens[1:], strict=True)]
+        blanks = [answer[a.end : b.start] for a, b in pairwise(tokens)]
         operations = self._align(words)
         same = {j + k: i + k for i, i2, j, _, equal in operations if equal for k in range(i2 - i)}
         gaps = self._gaps(set(same.values()))
-        placed = self._place(gaps, operations, len(words))
-        _put_blanks(placed, blanks)
+        placed, homeless = self._place(gaps, operations, len(words))
+        _put_blanks(placed, homeless, blanks)
         parts: list[str] = []
         for number, word in enumerate(words):
             parts += [each.raw for each in placed[number]]
@@ -279,11 +288,11 @@ class _Weaver:
             at = start
             for place, mark in zip(run._mark_places[first:last], run._marks[first:last], strict=True):
                 if place > at:
-                    gaps[number].append(_Blank("".join(run._raws[at:place])))
+                    gaps[number].append(_Blank("".join(run._raws[at:place]), number))
                 gaps[number].append(mark)
                 at = place
             if end > at:
-                gaps[number].append(_Blank("".join(run._raws[at:end])))
+                gaps[number].append(_Blank("".join(run._raws[at:end]), number))
         for number, word in enumerate(words):
             if number in kept:
                 continue
@@ -295,8 +304,14 @@ class _Weaver:
             gaps[number + 1][:0] = inside[opening:]
         return gaps
 
-    def _place(self, gaps: list[_Gap], operations: list[tuple[int, int, int, int, bool]], count: int) -> list[_Gap]:
-        """Move the content of the gaps between the words to gaps between the answer's, in the order that it has."""
+    def _place(
+        self, gaps: list[_Gap], operations: list[tuple[int, int, int, int, bool]], count: int
+    ) -> tuple[list[_Gap], list[tuple[int, _Blank]]]:
+        """Move the content of the gaps between the words to gaps between the answer's, in the order that it has.
+
+        Returns:
+            The answer's gaps, and line breaks for which there is only a place where they would best be.
+        """
         first = [count] * len(gaps)  # where a gap begins among the answer's
         last = [0] * len(gaps)
         inside: dict[int, float] = {}
@@ -306,48 +321,48 @@ class _Weaver:
             for place in range(i1 + 1, i2):
                 inside[place] = j1 + (place - i1) * (j2 - j1) / (i2 - i1)
         placed: list[_Gap] = [[] for _ in range(count + 1)]
+        homeless: list[tuple[int, _Blank]] = []
         opened: list[int] = []
         at = 0
         for number, gap in enumerate(gaps):
-            exact = inside.get(number)
-            low = first[number] if exact is None else int(exact)
-            high = last[number] if exact is None else -int(-exact // 1)
+            low, high = first[number], last[number]
+            if number in inside:
+                low, high = math.floor(inside[number]), math.ceil(inside[number])
             for item in gap:
                 if isinstance(item, _Blank):
-                    wanted = low if exact is None else round(exact)
-                elif item.side is Side.OPEN:
-                    wanted = min(high if exact is None else low, max(count - 1, 0))
+                    if number not in inside or low == high:
+                        placed[max(at, low)].append(item)
+                    elif "\n" in item.raw:
+                        homeless.append((high, item))
+                    continue
+                if item.side is Side.OPEN:
+                    at = max(at, min(low if number in inside else high, max(count - 1, 0)))
+                    opened.append(at)
                 elif item.side is Side.CLOSE:
-                    wanted = low if exact is None else high
-                    wanted = max(wanted, min(opened.pop() + 1, count) if opened else 0)
+                    least = min(opened.pop() + 1, count) if opened else 0
+                    at = max(at, high if number in inside else low, least)
                 else:
-                    wanted = low
-                if not isinstance(item, _Blank):
-                    at = max(at, wanted)
-                    if item.side is Side.OPEN:
-                        opened.append(at)
-                placed[max(at, wanted)].append(item)
-        return placed
+                    at = max(at, low)
+                placed[at].append(item)
+        return placed, homeless
 
 
-def _put_blanks(placed: list[_Gap], blanks: Sequence[str]) -> None:
+def _put_blanks(placed: list[_Gap], homeless: list[tuple[int, _Blank]], blanks: Sequence[str]) -> None:
     """Give each gap of an answer the blank that the answer has there, written as the source's that belongs there.
 
-    A line break of the source whose gap the answer does not have goes to the nearest blank that is no line break.
+    A line break whose gap the answer does not have goes to the nearest blank that is no line break.
     """
-    homeless: list[tuple[int, _Blank]] = []
+    homeless = homeless.copy()
     for number, gap in enumerate(placed):
         own = [item for item in gap if isinstance(item, _Blank)]
         blank = blanks[number - 1] if 0 < number <= len(blanks) else ""
-        chosen: _Blank | None = None
+        if blank and len({item.gap for item in own}) == 1:
+            continue  # the source's own gap
+        chosen = next((item for item in own if "\n" in item.raw), own[0] if own else _Blank(blank))
+        homeless += [(number, item) for item in own if "\n" in item.raw and not (blank and item is chosen)]
+        gap[:] = marks = [item for item in gap if isinstance(item, Mark)]
         if blank:
-            chosen = next((item for item in own if "\n" in item.raw), own[0] if own else None)
-        homeless += [(number, item) for item in own if item is not chosen and "\n" in item.raw]
-        gap[:] = [item for item in gap if not isinstance(item, _Blank) or item is chosen]
-        if blank and chosen is None:
-            marks = [item for item in gap if isinstance(item, Mark)]
-            place = next((k for k, mark in enumerate(marks) if mark.side is not Side.CLOSE), len(marks))
-            gap.insert(place, _Blank(blank))
+            gap.insert(min(range(len(marks) + 1), key=partial(_badness, marks)), chosen)
     for wanted, item in homeless:
         free = [
             (abs(number - wanted), number, place)
@@ -358,3 +373,9 @@ def _put_blanks(placed: list[_Gap], blanks: Sequence[str]) -> None:
         if free:
             _, number, place = min(free)
             placed[number][place] = item
+
+
+def _badness(marks: Sequence[Mark], place: int) -> int:
+    """Return how many marks stand on the wrong side of a place for a blank: it is best behind all that closes."""
+    opened = sum(mark.side is Side.OPEN for mark in marks[:place])
+    return opened + sum(mark.side is Side.CLOSE for mark in marks[place:])
