@@ -24,6 +24,7 @@ SUFFIXES: dict[str, Kind] = {
     ".tsv": "csv",
     ".txt": "txt",
 }
+ROWS_PER_PART = 100_000
 OUTPUT_SUFFIXES: dict[Kind, str] = {"parquet": ".parquet", "jsonl": ".jsonl", "csv": ".csv", "txt": ".jsonl"}
 
 
@@ -87,7 +88,7 @@ class Job:
     device: str = "auto"
     variant: str = "auto"
     threads: int = 1
-    rows_per_part: int = 100_000
+    rows_per_part: int = ROWS_PER_PART
     keep_errors: bool = True
 
     def file_of(self, part: Part) -> Path:

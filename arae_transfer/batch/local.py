@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -44,13 +44,12 @@ def run_locally(job: Job, parts: Sequence[Part], workers: int, warn: Warn) -> It
     with _ending() as started:
 
         def hand_out(worker: _Worker) -> None:
-            if waiting:
-                part = waiting.popleft()
+            part = waiting.popleft() if waiting else None
+            if part is not None:
                 tries[part.number] = tries.get(part.number, 0) + 1
                 busy[worker.connection] = worker, part
+            with suppress(OSError):  # of a worker that has died nothing but the end comes back
                 worker.connection.send(part)
-            else:
-                worker.connection.send(None)
 
         for _ in range(min(workers, len(parts))):
             hand_out(_start(job, started))

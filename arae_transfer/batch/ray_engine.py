@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -38,7 +39,7 @@ def run_by_ray(
     if mine:
         options: dict[str, Any] = {"include_dashboard": False} if address is None else {}
         try:
-            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **options)
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
         except ConnectionError as error:
             reason = str(error).partition("\n")[0]
             raise AraeError(f"there is no Ray cluster at {address}: {reason}", "start one: ray start --head") from error

@@ -1,7 +1,7 @@
 """A job from its plan to its manifest: what is done already is not done again, and the manifest comes last.
 
 While a job runs, its folder holds finished parts and ``_arae/``: the job's description, a report for each finished
-part, and a lock. When all parts are done, the manifest takes the place of that, so that ``manifest.json`` means that
+part, and a lock. When all parts are done, the manifest takes the place of that, so that ``_manifest.json`` means that
 the folder is complete. The same job gives the same bytes, by any engine, with any number of workers, resumed or not.
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from arae_transfer.batch.job import Job, Part
 from arae_transfer.batch.local import Warn, run_locally
 from arae_transfer.batch.plan import cut_into_parts
 from arae_transfer.batch.rewrite_batch import FAILED
-from arae_transfer.batch.worker import batch_of
+from arae_transfer.batch.worker import Outcome, batch_of
 from arae_transfer.errors import AraeError
 
-MANIFEST = "manifest.json"
+MANIFEST = "_manifest.json"
+"""Like all names that begin so, readers of folders of Parquet, Spark's among them, pass it by."""
+
 STATE = "_arae"
 
 
@@ -75,12 +77,13 @@ def run_job(
         left = [part for part in parts if part.number not in reports]
         progress(len(reports), len(parts))
         try:
-            for part, outcome in _outcomes(job, left, engine, warn):
-                if outcome.report is None:
-                    raise AraeError(outcome.message, outcome.hint)
-                write_text(_report_path(state, part), json.dumps(outcome.report))
-                reports[part.number] = outcome.report
-                progress(len(reports), len(parts))
+            with closing(_outcomes(job, left, engine, warn)) as outcomes:
+                for part, outcome in outcomes:
+                    if outcome.report is None:
+                        raise AraeError(outcome.message, outcome.hint)
+                    write_text(_report_path(state, part), json.dumps(outcome.report))
+                    reports[part.number] = outcome.report
+                    progress(len(reports), len(parts))
         finally:
             _sweep(job.output)
         in_order = [reports[part.number] for part in parts]
@@ -92,14 +95,15 @@ def run_job(
     return totals
 
 
-def _outcomes(job: Job, parts: Sequence[Part], engine: Engine, warn: Warn) -> Iterator[tuple[Part, Any]]:
-    if not parts:
-        return iter(())
-    if engine.name == "ray":
+def _outcomes(
+    job: Job, parts: Sequence[Part], engine: Engine, warn: Warn
+) -> Generator[tuple[Part, Outcome], None, None]:
+    if parts and engine.name == "ray":
         from arae_transfer.batch.ray_engine import run_by_ray
 
-        return run_by_ray(job, parts, engine.workers, engine.address, warn)
-    return run_locally(job, parts, engine.workers, warn)
+        yield from run_by_ray(job, parts, engine.workers, engine.address, warn)
+    elif parts:
+        yield from run_locally(job, parts, engine.workers, warn)
 
 
 def _statuses(reports: Sequence[dict[str, Any]]) -> Counter[str]:

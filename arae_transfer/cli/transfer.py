@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from arae_transfer.runtime.stream import Line, Source
 
 CANDIDATES = "Candidates"
+PARTS = "Many rows: tables in parts, -o FOLDER/"
 
 STANDARD_INPUT = "-"
 DEFAULT_RANKING = "style=1,fluency=0.25,content=1.5,language=0.2"
@@ -209,6 +210,57 @@ def transfer(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|ray",
+            help="Who does the work: processes of this machine, or a Ray cluster.  [default: local]",
+            rich_help_panel=PARTS,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="How many parts are worked on at once; without this, as many as there are processors for.",
+            rich_help_panel=PARTS,
+        ),
+    ] = None,
+    threads_per_worker: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="CPU threads of each worker.  [default: 1]", rich_help_panel=PARTS),
+    ] = None,
+    rows_per_part: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="The most rows of a part.  [default: 100,000]", rich_help_panel=PARTS),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the same job in the same folder: finished parts stay, the rest is done.",
+            rich_help_panel=PARTS,
+        ),
+    ] = False,
+    on_error: Annotated[
+        str | None,
+        typer.Option(
+            metavar="keep|fail",
+            help="Rows without a text: keep them, with what is wrong, and count them; or end the job at the first.  "
+            "[default: keep]",
+            rich_help_panel=PARTS,
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="With --engine ray: the cluster, such as auto or ray://HOST:10001; all its machines must see the "
+            "files. Without this, Ray is started here.",
+            rich_help_panel=PARTS,
+        ),
+    ] = None,
     list_the_models: Annotated[
         bool,
         typer.Option("--list-models", help="List the models: name, classes, folder.", rich_help_panel=MODEL),
@@ -250,6 +302,14 @@ def transfer(
     \b
       echo "the food was cold" | arae transfer --to positive
       arae transfer --to negative reviews.txt > bitter.txt
+      arae transfer --to positive README.md -o kind.md
+      arae transfer --to positive reviews.csv --column text > kind.csv
+
+    A folder as output means many rows: Parquet, JSON Lines, CSV or text files are rewritten in parts by several
+    processes. All columns stay, and rewrite, arae_status and arae_error are added; _manifest.json is written last.
+
+    \b
+      arae transfer --to positive reviews.parquet --column text -o kind/ --workers 8
     """
     if list_the_models:
         _print_models()
@@ -277,13 +337,27 @@ def transfer(
         ctx.fail("Options '--beam' and '--sample' exclude each other.")
     names = files or [STANDARD_INPUT]
     folder_wanted = output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir())
+    target = None if output is None else Path(output)
+    in_parts = (engine, workers, threads_per_worker, rows_per_part, on_error, address, resume or None)
+    if any(value is not None for value in in_parts) or (document is None and folder_wanted and _are_tables(names)):
+        for name, value in (("--format", document), ("--tsv", tsv), ("--json", json_lines)):
+            if value:
+                ctx.fail(f"Option '{name}' does not go with tables in parts.")
+        from arae_transfer.cli.transfer_batch import BatchOptions, transfer_batch
+
+        options = BatchOptions(engine, workers, threads_per_worker, rows_per_part, resume, on_error, address)
+        choice = _choice(
+            beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged
+        )
+        ways = {"form": form, "long": long, "batch_size": batch_size, "device": device, "variant": variant}
+        transfer_batch(ctx, names, column or "text", target, model, to, choice, options, ways, quiet=quiet)
+        return
     kind = _document(document, column, names) if document or column or files else None
     if kind is not None and (tsv or json_lines):
         ctx.fail(
             f"Option '{'--tsv' if tsv else '--json'}' writes lines, which a document ({kind.name}) has no place for; "
             "give lines by standard input."
         )
-    target = None if output is None else Path(output)
     choice = _choice(beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged)
     folder = ModelFolder.find(model)
     folder.require_rewriting()
@@ -342,6 +416,13 @@ def transfer(
                 advance(sum(line.size for line in chunk))
     messages.finished(class_name, choice)
     leave_at_once()
+
+
+def _are_tables(names: Sequence[str]) -> bool:
+    """Say whether inputs are tables, or folders of them, that can be rewritten in parts."""
+    from arae_transfer.batch.job import SUFFIXES
+
+    return all(Path(name).suffix.lower() in SUFFIXES or Path(name).is_dir() for name in names)
 
 
 def _document(document: str | None, column: str | None, names: Sequence[str]) -> FormatChoice | None:
