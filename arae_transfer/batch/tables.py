@@ -14,7 +14,7 @@ from typing import IO, Any
 from arae_transfer.atomic import open_atomically
 from arae_transfer.batch.job import Job, Part
 from arae_transfer.batch.plan import CsvHeader, decoded, open_table, read_header
-from arae_transfer.batch.rewrite_batch import FAILED, RewriteBatch, Row, arrow_texts
+from arae_transfer.batch.rewrite_batch import ERROR, FAILED, RewriteBatch, Row, arrow_texts
 from arae_transfer.documents.csv_table import find_fields, records
 from arae_transfer.documents.json_lines import find_strings
 from arae_transfer.errors import AraeError
@@ -22,6 +22,9 @@ from arae_transfer.errors import AraeError
 ROWS_AT_ONCE = 1024
 _MOST_HELD = 32 << 20
 """Bytes of rows that wait to be one row group of a Parquet table."""
+
+NO_JSON = "the line is no JSON"
+NO_OBJECT = "the line is no JSON object"
 
 Problem = str
 
@@ -127,7 +130,7 @@ class _Text:
         raise NotImplementedError
 
     def render(self, row: str, columns: dict[str, Any]) -> str:
-        """Return a row with more columns."""
+        """Return a row with more columns; one that cannot be read as a row is kept whole, where a reader looks for text."""
         raise NotImplementedError
 
 
@@ -140,9 +143,9 @@ class _JsonLines(_Text):
         try:
             record = json.loads(row)
         except (ValueError, RecursionError):
-            return None, "the line is no JSON"
+            return None, NO_JSON
         if not isinstance(record, dict):
-            return None, "the line is no JSON object"
+            return None, NO_OBJECT
         try:
             self._batch.check_new(list(record))
         except AraeError as error:
@@ -156,11 +159,7 @@ class _JsonLines(_Text):
     def render(self, row: str, columns: dict[str, Any]) -> str:
         body = row.strip()
         new = json.dumps(columns, ensure_ascii=body.isascii())[1:]
-        try:
-            is_object = isinstance(json.loads(body), dict)
-        except (ValueError, RecursionError):
-            is_object = False
-        if not is_object:  # kept whole, where a reader looks for text
+        if columns[ERROR] in (NO_JSON, NO_OBJECT):
             return json.dumps({self._batch.column: readable(body)})[:-1] + f", {new}\n"
         begun = body[:-1].rstrip()
         return f"{begun}{'' if begun == '{' else ', '}{new}\n"
@@ -221,7 +220,7 @@ class _Csv(_Text):
     def render(self, row: str, columns: dict[str, Any]) -> str:
         body = row.removesuffix("\n").removesuffix("\r")
         values = self._values(row)
-        if values is None or len(values) > self._width:  # kept whole, where a reader looks for text
+        if values is None or len(values) > self._width:
             fields = [""] * self._width
             fields[self._place] = body
             return self._line([*fields, *columns.values()])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,3 +103,22 @@ def test_a_class_or_option_that_cannot_be_is_refused_at_once(pristine_model: Pat
 
 def test_an_empty_batch_keeps_its_columns(batch: RewriteBatch) -> None:
     assert batch({"text": []})["rewrite"] == []
+
+
+def test_dask_rewrites_partitions_with_the_types_it_was_told(
+    pristine_model: Path, expected_rewrite: Expected, tmp_path: Path
+) -> None:
+    dataframe: Any = pytest.importorskip("dask.dataframe")
+    import pandas
+
+    rewrite = RewriteBatch(pristine_model, "negative", device="cpu")
+    texts = [f"the food was {number}" for number in range(20)]
+    frame = dataframe.from_pandas(pandas.DataFrame({"text": texts}), npartitions=3)
+    frame.map_partitions(rewrite, meta=rewrite(frame._meta)).to_parquet(tmp_path / "out")
+    found = pandas.read_parquet(tmp_path / "out")
+    assert found["rewrite"].tolist() == [expected_rewrite(text, "negative") for text in texts]
+
+
+def test_iterators_of_batches_are_rewritten_one_by_one(batch: RewriteBatch) -> None:
+    given = iter([{"text": ["great"]}, {"text": ["cold", "great"]}])
+    assert [len(each["rewrite"]) for each in batch.partitions(given)] == [1, 2]
