@@ -141,6 +141,10 @@ def test_completion_imports_nothing_heavy(words: str, pristine_model: Path) -> N
         "runtime.code_space",
         "runtime.offsets",
         "runtime.paths",
+        "documents.formats",
+        "documents.parts",
+        "batch",
+        "batch.run",
         "cli",
     ],
 )

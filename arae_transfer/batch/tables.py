@@ -130,7 +130,7 @@ class _Text:
         raise NotImplementedError
 
     def render(self, row: str, columns: dict[str, Any]) -> str:
-        """Return a row with more columns; one that cannot be read as a row is kept whole, where a reader looks for text."""
+        """Return a row with more columns; what cannot be read as a row is kept whole, where a reader looks for text."""
         raise NotImplementedError
 
 

@@ -112,7 +112,7 @@ def test_dask_rewrites_partitions_with_the_types_it_was_told(
     import pandas
 
     rewrite = RewriteBatch(pristine_model, "negative", device="cpu")
-    texts = [f"the food was {number}" for number in range(20)]
+    texts = [f"{word} place and {other} food" for word in ("great", "terrible") for other in ("cold", "warm", "rude")]
     frame = dataframe.from_pandas(pandas.DataFrame({"text": texts}), npartitions=3)
     frame.map_partitions(rewrite, meta=rewrite(frame._meta)).to_parquet(tmp_path / "out")
     found = pandas.read_parquet(tmp_path / "out")
