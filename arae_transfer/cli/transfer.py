@@ -229,7 +229,9 @@ def transfer(
     ] = None,
     threads_per_worker: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="CPU threads of each worker.  [default: 1]", rich_help_panel=PARTS),
+        typer.Option(
+            min=1, metavar="N", help="CPU threads of each worker, as --threads.  [default: 1]", rich_help_panel=PARTS
+        ),
     ] = None,
     rows_per_part: Annotated[
         int | None,
@@ -345,7 +347,7 @@ def transfer(
                 ctx.fail(f"Option '{name}' does not go with tables in parts.")
         from arae_transfer.cli.transfer_batch import BatchOptions, transfer_batch
 
-        options = BatchOptions(engine, workers, threads_per_worker, rows_per_part, resume, on_error, address)
+        options = BatchOptions(engine, workers, threads_per_worker or threads, rows_per_part, resume, on_error, address)
         choice = _choice(
             beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged
         )
