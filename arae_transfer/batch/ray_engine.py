@@ -13,7 +13,8 @@ from arae_transfer.batch.local import TRIES, Warn
 from arae_transfer.batch.worker import Outcome, PartWorker
 from arae_transfer.errors import AraeError
 
-_NOTHING_SENT = {"RAY_USAGE_STATS_ENABLED": "0"}
+# Nothing is sent anywhere; and a busy machine has time to start.
+_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
 
 
 def run_by_ray(
@@ -31,7 +32,7 @@ def run_by_ray(
     Raises:
         AraeError: The cluster cannot be reached, or a part's worker died as often as it was begun.
     """
-    for name, value in _NOTHING_SENT.items():
+    for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     import ray
 
