@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Messages:
     """Counts what happens to the lines of a run, and says what the user should know of it."""
 
-    def __init__(self, folder: ModelFolder, *, quiet: bool, verbose: bool) -> None:
+    def __init__(self, folder: ModelFolder, *, quiet: bool, verbose: bool, unit: str = "line") -> None:
+        self._unit = unit
         self._folder = folder
         self._quiet = quiet
         self._verbose = verbose
@@ -60,8 +61,8 @@ class Messages:
             report("reading from the terminal, one sentence a line; end with Ctrl-D")
 
     def count(self, lines: Sequence[Line], rewrites: Sequence[Rewrite]) -> None:
-        """Add up what was changed in some lines."""
-        self._lines += len(lines)
+        """Add up what was changed in some lines; in sentences of a document, which come without lines."""
+        self._lines += len(rewrites)
         self._split += sum(rewrite.pieces > 1 for rewrite in rewrites)
         self._kept += sum(rewrite.kept for rewrite in rewrites)
         self._truncated += sum(rewrite.truncated for rewrite in rewrites)
@@ -93,9 +94,9 @@ class Messages:
         self._say(self._unsure, f"left unchanged, in whole or in part: {least}")
         if self._verbose:
             seconds = time.perf_counter() - self._ready
-            lines = "line" if self._lines == 1 else "lines"
+            lines = self._unit if self._lines == 1 else f"{self._unit}s"
             report(f"{self._lines:,} {lines} in {seconds:.1f} s, {self._lines / max(seconds, 1e-9):,.0f} a second")
 
     def _say(self, number: int, what: str) -> None:
         if number:
-            report(f"{number:,} of {self._lines:,} lines {'was' if number == 1 else 'were'} {what}")
+            report(f"{number:,} of {self._lines:,} {self._unit}s {'was' if number == 1 else 'were'} {what}")

@@ -24,7 +24,6 @@ from arae_transfer.cli.options import (
     DeviceOption,
     FormOption,
     ModelOption,
-    OutputOption,
     QuietOption,
     ThreadsOption,
     complete_class,
@@ -34,12 +33,14 @@ from arae_transfer.layout import list_models
 from arae_transfer.runtime.model_folder import ModelFolder
 
 if TYPE_CHECKING:
+    from arae_transfer.documents.formats import FormatChoice
     from arae_transfer.runtime.decoding import DecodingOptions
     from arae_transfer.runtime.reranking import ScoredHypothesis
     from arae_transfer.runtime.rewrite import Rewrite
     from arae_transfer.runtime.stream import Line, Source
 
 CANDIDATES = "Candidates"
+PARTS = "Many rows: tables in parts, -o FOLDER/"
 
 STANDARD_INPUT = "-"
 DEFAULT_RANKING = "style=1,fluency=0.25,content=1.5,language=0.2"
@@ -53,7 +54,7 @@ def transfer(
         list[str] | None,
         typer.Argument(
             metavar="FILE",
-            help="Text files, one sentence a line; none, or -: standard input.",
+            help="Text files, one sentence a line, or documents, see --format; none, or -: standard input.",
             rich_help_panel=INPUT_AND_OUTPUT,
             show_default=False,
         ),
@@ -80,7 +81,35 @@ def transfer(
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = "split",
-    output: OutputOption = None,
+    document: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="text|markdown|html|srt|csv:COLUMN|jsonl:FIELD",
+            help="Rewrite documents: their text alone changes, all other bytes stay. Without this the ending of a "
+            "file's name says it (.md, .html, .srt, .vtt; .csv, .tsv, .jsonl with --column); other input is lines.",
+            rich_help_panel=INPUT_AND_OUTPUT,
+        ),
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of tables: the column, field (a.b: b inside of a) or number of the column that holds the text.",
+            rich_help_panel=INPUT_AND_OUTPUT,
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|FOLDER/",
+            help="Write here; the file appears when it is complete. Documents go into a folder under their own names; "
+            "tables are rewritten there in parts, see below.",
+            rich_help_panel=INPUT_AND_OUTPUT,
+        ),
+    ] = None,
     tsv: Annotated[
         bool,
         typer.Option("--tsv", help="Write source, tab, answer.", rich_help_panel=INPUT_AND_OUTPUT),
@@ -182,6 +211,59 @@ def transfer(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|ray",
+            help="Who does the work: processes of this machine, or a Ray cluster.  [default: local]",
+            rich_help_panel=PARTS,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="How many parts are worked on at once; without this, as many as there are processors for.",
+            rich_help_panel=PARTS,
+        ),
+    ] = None,
+    threads_per_worker: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="CPU threads of each worker, as --threads.  [default: 1]", rich_help_panel=PARTS
+        ),
+    ] = None,
+    rows_per_part: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="The most rows of a part.  [default: 100,000]", rich_help_panel=PARTS),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the same job in the same folder: finished parts stay, the rest is done.",
+            rich_help_panel=PARTS,
+        ),
+    ] = False,
+    on_error: Annotated[
+        str | None,
+        typer.Option(
+            metavar="keep|fail",
+            help="Rows without a text: keep them, with what is wrong, and count them; or end the job at the first.  "
+            "[default: keep]",
+            rich_help_panel=PARTS,
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="With --engine ray: the cluster, such as auto or ray://HOST:10001; all its machines must see the "
+            "files. Without this, Ray is started here.",
+            rich_help_panel=PARTS,
+        ),
+    ] = None,
     list_the_models: Annotated[
         bool,
         typer.Option("--list-models", help="List the models: name, classes, folder.", rich_help_panel=MODEL),
@@ -223,6 +305,14 @@ def transfer(
     \b
       echo "the food was cold" | arae transfer --to positive
       arae transfer --to negative reviews.txt > bitter.txt
+      arae transfer --to positive README.md -o kind.md
+      arae transfer --to positive reviews.csv --column text > kind.csv
+
+    A folder as output means many rows: Parquet, JSON Lines, CSV or text files are rewritten in parts by several
+    processes. All columns stay, and rewrite, arae_status and arae_error are added; _manifest.json is written last.
+
+    \b
+      arae transfer --to positive reviews.parquet --column text -o kind/ --workers 8
     """
     if list_the_models:
         _print_models()
@@ -248,15 +338,37 @@ def transfer(
             ctx.fail(f"Option '{name}' needs {needed}.")
     if beam is not None and sample is not None:
         ctx.fail("Options '--beam' and '--sample' exclude each other.")
+    names = files or [STANDARD_INPUT]
+    folder_wanted = output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir())
+    target = None if output is None else Path(output)
+    in_parts = (engine, workers, threads_per_worker, rows_per_part, on_error, address, resume or None)
+    if any(value is not None for value in in_parts) or (document is None and folder_wanted and _are_tables(names)):
+        for name, value in (("--format", document), ("--tsv", tsv), ("--json", json_lines)):
+            if value:
+                ctx.fail(f"Option '{name}' does not go with tables in parts.")
+        from arae_transfer.cli.transfer_batch import BatchOptions, transfer_batch
+
+        settings = BatchOptions(engine, workers, threads_per_worker or threads, rows_per_part, resume, on_error, address)
+        options = _decoding_options(
+            beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged
+        )
+        ways = {"form": form, "long": long, "batch_size": batch_size, "device": device, "variant": variant}
+        transfer_batch(ctx, names, column or "text", target, model, to, options, settings, ways, quiet=quiet)
+        return
+    kind = _document(document, column, names) if document or column or files else None
+    if kind is not None and (tsv or json_lines):
+        ctx.fail(
+            f"Option '{'--tsv' if tsv else '--json'}' writes lines, which a document ({kind.name}) has no place for; "
+            "give lines by standard input."
+        )
     options = _decoding_options(
         beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged
     )
     folder = ModelFolder.find(model)
     folder.require_rewriting()
     class_name = folder.match_class(to)
-    names = files or [STANDARD_INPUT]
     sources = sources_of(names)
-    messages = Messages(folder, quiet=quiet, verbose=verbose)
+    messages = Messages(folder, quiet=quiet, verbose=verbose, unit="line" if kind is None else "sentence")
 
     with quick_start():
         from arae_transfer.runtime.sessions import Sessions
@@ -273,10 +385,29 @@ def transfer(
         rewriter = Rewriter(sessions)
         rewriter.prepare(class_name, form, options)
 
-    with open_answers(output) as write:
+    if kind is not None:
+        from arae_transfer.cli.transfer_documents import output_paths, transfer_documents
+
+        def rewrite(texts: list[str]) -> list[str | None]:
+            rewrites = rewriter.rewrite_chunk(
+                texts, class_name, batch_size=batch_size, form=form, long=long, options=options
+            )
+            messages.count([], rewrites)
+            return [each.output for each in rewrites]
+
+        outputs = output_paths(names, target, folder=folder_wanted)
+        messages.ready(rewriter, class_name, names)
+        with progress_bar(names, target, quiet=quiet) as advance:
+            at_once = rewriter.chunk_size(batch_size)
+            transfer_documents(kind, sources, outputs, rewrite, at_once, advance, quiet=quiet)
+        messages.finished(class_name, options)
+        exit_without_cleanup()
+        return
+
+    with open_answers(target) as write:
         messages.ready(rewriter, class_name, names)
         render = _as_tsv if tsv else _as_json if json_lines else _as_text
-        with progress_bar(names, output, quiet=quiet) as advance:
+        with progress_bar(names, target, quiet=quiet) as advance:
             for chunk in LineReader(sources).chunks(rewriter.chunk_size(batch_size)):
                 rewrites = rewriter.rewrite_chunk(
                     [line.text for line in chunk],
@@ -292,6 +423,30 @@ def transfer(
                 advance(sum(line.size for line in chunk))
     messages.finished(class_name, options)
     exit_without_cleanup()
+
+
+def _are_tables(names: Sequence[str]) -> bool:
+    """Say whether inputs are tables, or folders of them, that can be rewritten in parts."""
+    from arae_transfer.batch.job import SUFFIXES
+
+    return all(Path(name).suffix.lower() in SUFFIXES or Path(name).is_dir() for name in names)
+
+
+def _document(document: str | None, column: str | None, names: Sequence[str]) -> FormatChoice | None:
+    """Return the format of the input, or None where it is lines of text.
+
+    Raises:
+        AraeError: There is no such format, or the names of the files do not say which it is.
+    """
+    from arae_transfer.documents.formats import FormatChoice, guess_format
+
+    if document is None:
+        return guess_format(names, column)
+    if column is not None:
+        raise AraeError(
+            "the column is named twice", f"use --format {document.partition(':')[0]}:{column}, or --column."
+        )
+    return FormatChoice.parse(document)
 
 
 def _decoding_options(

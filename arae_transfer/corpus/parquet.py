@@ -50,6 +50,12 @@ class ParquetTable:
             ) from error
         self.names: list[str] = list(self._file.schema_arrow.names)
 
+    @property
+    def group_sizes(self) -> list[int]:
+        """Return how many rows each row group has."""
+        metadata = self._file.metadata
+        return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+
     def __enter__(self) -> Self:
         return self
 

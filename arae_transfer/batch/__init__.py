@@ -1,0 +1,7 @@
+"""Many rows: tables rewritten in parts by several processes, and a class for other people's pipelines."""
+
+from __future__ import annotations
+
+from arae_transfer.batch.rewrite_batch import RewriteBatch
+
+__all__ = ["RewriteBatch"]
