@@ -115,11 +115,11 @@ class Trainer:
         start = self._resumed_initial_weights() if resume else InitialWeights(initial, initial_checkpoint)
         self.initial = None if start.initial is None else RunLayout(start.initial)
         self.initial_checkpoint = start.checkpoint
-        if recipe.parallel.self_training > 0 and self.initial is None and not self.layout.pairs.is_file():
+        if recipe.self_training.rewrites > 0 and self.initial is None and not self.layout.pairs.is_file():
             raise AraeError(
-                f"parallel.self_training = {recipe.parallel.self_training} asks the model of an earlier run, "
+                f"self_training.rewrites = {recipe.self_training.rewrites} asks the model of an earlier run, "
                 "and none is given",
-                "name it with --from RUN, or set parallel.self_training=0.",
+                "name it with --from RUN, or set self_training.rewrites=0.",
             )
         self.sources = data.sources
         torch.manual_seed(recipe.training.seed)
