@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arae_transfer.cli.options import QuietOption, SettingsOption, TrainingDeviceOption, TrainingThreadsOption
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint, find_recipe, list_recipes, split_checkpoint
 
@@ -44,15 +45,7 @@ def train(
             rich_help_panel=DATA,
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="SECTION.KEY=VALUE",
-            help="Change one key of the recipe; repeatable.",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
+    settings: SettingsOption = None,
     list_keys: Annotated[
         bool,
         typer.Option("--list-keys", help="List every key of a recipe with its default.", rich_help_panel=RUN),
@@ -87,18 +80,8 @@ def train(
             rich_help_panel=RUN,
         ),
     ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cpu|cuda[:N]",
-            help="Where to train; auto: a GPU if there is one.",
-            rich_help_panel=RUN,
-        ),
-    ] = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="CPU threads; without this, all that may be used.", rich_help_panel=RUN),
-    ] = None,
+    device: TrainingDeviceOption = "auto",
+    threads: TrainingThreadsOption = None,
     devices: Annotated[
         int,
         typer.Option(
@@ -108,9 +91,9 @@ def train(
             rich_help_panel=RUN,
         ),
     ] = 1,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=RUN)] = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Train a model by a recipe.
+    """Train a model from a recipe and a corpus.
 
     Progress goes to standard error; the run's folder goes to standard output when it has ended. The first
     Ctrl-C finishes the step, saves and says how to continue; the second leaves at once.
