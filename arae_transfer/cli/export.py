@@ -111,7 +111,7 @@ def export(
     from arae_transfer.cli.extras import require
 
     require("torch", "onnx", "safetensors", "sacrebleu", extra="train", command="arae export")
-    from arae_transfer.export.export import check_destination
+    from arae_transfer.export.folder import check_destination
     from arae_transfer.tasks import task_of
     from arae_transfer.tasks.task import ExportRequest
     from arae_transfer.training.checkpoint import load_run
