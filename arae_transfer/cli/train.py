@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arae_transfer.cli.command import report
 from arae_transfer.cli.options import QuietOption, SettingsOption, TrainingDeviceOption, TrainingThreadsOption
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint, find_recipe, list_recipes, split_checkpoint
@@ -71,15 +72,16 @@ def train(
             rich_help_panel=RUN,
         ),
     ] = None,
-    pairs: Annotated[
+    parallel: Annotated[
         list[str] | None,
         typer.Option(
             metavar="[CLASS-to-CLASS=]FILE",
-            help="Learn from these pairs, in the place of searched ones: a sentence, a tab, its rewrite, as `arae "
-            "transfer --tsv` writes them, or a run's pairs.tsv; can be repeated.",
+            help="Learn from these parallel examples, not from mined ones: lines of a sentence, a tab and its rewrite, "
+            "as `arae transfer --tsv` writes them, or a run's pairs.tsv; repeatable.",
             rich_help_panel=RUN,
         ),
     ] = None,
+    pairs: Annotated[list[str] | None, typer.Option("--pairs", hidden=True, help="The old name of --parallel.")] = None,
     device: TrainingDeviceOption = "auto",
     threads: TrainingThreadsOption = None,
     devices: Annotated[
@@ -157,8 +159,11 @@ def train(
     reporter = make_reporter(quiet or not processes.leads)
     sources = data or (sources_of_run(run) if resume else [])
     training_data = task.read(resolved, sources, Reading(reporter.message, reading_progress))
-    if pairs:
-        training_data = _with_pairs(resolved, training_data, pairs)
+    if pairs and processes.leads:
+        report("--pairs is now called --parallel")
+    given = [*(parallel or []), *(pairs or [])]
+    if given:
+        training_data = _with_parallel(resolved, training_data, given)
     with reporter:
         outcome = Trainer(
             resolved,
@@ -183,8 +188,8 @@ def train(
     reporter.finished(outcome, [f"arae export {outcome.run} -o exported/{resolved.name}", use])
 
 
-def _with_pairs(recipe: Recipe, data: DataSource, values: list[str]) -> DataSource:
-    """Return the data with the pairs of ``--pairs``.
+def _with_parallel(recipe: Recipe, data: DataSource, values: list[str]) -> DataSource:
+    """Return the data with the examples of ``--parallel``.
 
     Raises:
         AraeError: The recipe does not learn from pairs, or they cannot be read.
@@ -196,7 +201,7 @@ def _with_pairs(recipe: Recipe, data: DataSource, values: list[str]) -> DataSour
     if not task_of(recipe).learns_from_parallel(recipe):
         raise AraeError(
             f"the recipe {recipe.name} does not learn from pairs",
-            "leave --pairs out, or use a recipe that rewrites text in the joint schedule.",
+            "leave --parallel out, or use a recipe that rewrites text in the joint schedule.",
         )
     assert isinstance(data, TrainingData)
     return replace(data, pairs=tuple(read_given_examples(values, list(data.train))))

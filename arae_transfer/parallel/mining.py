@@ -37,7 +37,7 @@ class CandidateModel(Protocol):
     """A trained model that generates further candidates and rates all of them."""
 
     def generate(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
-        """Return further candidates for each of some sentences of a class (index) in the wanted class (index)."""
+        """Return further candidates for each of some sentences of a class (index) in the target class (index)."""
 
     def log_probabilities(
         self, sentences: Sequence[str], rewrites: Sequence[str], source: int, target: int

@@ -63,7 +63,7 @@ class PhraseSearcher:
             words: The words of the sentence; of those that are kept, words without an id survive.
             ids: Their ids.
             source: The index of its class.
-            target: The index of the wanted class.
+            target: The index of the target class.
 
         Returns:
             Different sentences, each a list of words; the sentence itself and the empty one are not among them.

@@ -71,7 +71,7 @@ class SelfTrainingGenerator:
         Args:
             sentences: Sentences of the class.
             source: The index of their class.
-            target: The index of the wanted class.
+            target: The index of the target class.
 
         Returns:
             The rewrites of each sentence; none for one that is too long for the model.

@@ -145,8 +145,8 @@ class PreparedText:
         if self._layout.pairs.is_file():
             if read_parallel(self._layout.pairs) != list(self._given_pairs):
                 raise AraeError(
-                    f"the run has other pairs than those of --pairs, in {self._layout.pairs}",
-                    "leave --pairs out to go on with its own, or start a new run with --name.",
+                    f"the run has other pairs than those of --parallel, in {self._layout.pairs}",
+                    "leave --parallel out to go on with its own, or start a new run with --name.",
                 )
             return
         write_parallel(self._layout.pairs, self._given_pairs)
@@ -235,7 +235,7 @@ class PreparedText:
         if poor:
             raise AraeError(
                 f"no rewrite to or from {', '.join(poor)} was found or given",
-                "set parallel.sentences=0, or raise it; --pairs gives rewrites.",
+                "set parallel.sentences=0, or raise it; --parallel gives rewrites.",
             )
         self._reporter.message(f"{len(pairs):,} sentences with a rewrite, in {self._layout.pairs}")
         self._parallel_schedule = BatchSchedule(

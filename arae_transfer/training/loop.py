@@ -233,7 +233,7 @@ class Trainer:
             self.guard.observe(record["step"], record)  # what it has to say was said
 
     def _write_header(self) -> None:
-        # What the data are read by first: a run that has a recipe can be resumed, and then needs no --pairs again.
+        # What the data are read by first: a run that has a recipe can be resumed, and then needs no --parallel again.
         self.data.save()
         write_text(self.layout.recipe, recipe_to_toml(self.recipe))
         environment: dict[str, Any] = {

@@ -231,8 +231,8 @@ class Networks:
                 embedded = soft.new_zeros(*real.shape, soft.size(1))  # (rows, time, size)
                 embedded = embedded.masked_scatter(real[:, :, None].expand_as(embedded), soft)
                 verdict = self.model.scorer.classify(embedded, real & (wanted_tokens != END_ID))
-                wished = torch.full_like(lengths[rows], target)
-                style = style + losses.classifier_loss(verdict, wished)
+                wanted_class = torch.full_like(lengths[rows], target)
+                style = style + losses.classifier_loss(verdict, wanted_class)
         self.model.scorer.train()
         return style / number, torch.cat(entropies)
 
