@@ -19,7 +19,7 @@ from arae_transfer.recipe import Recipe, recipe_to_toml
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.checkpoint import State, save_checkpoint
-from arae_transfer.training.networks import Optimizers
+from arae_transfer.training.optimizers import Optimizers
 
 app = typer.Typer(cls=AraeGroup, rich_markup_mode=None)
 app.command(cls=AraeCommand)(export)
