@@ -263,7 +263,7 @@ def training_facts(training: Mapping[str, Any]) -> str:
     runs = training.get("runs", 1)
     if runs > 1:
         text += f", in {runs} runs of which each went on from the one before"
-    return text if training.get("complete", True) else f"at least {text}: an earlier run is gone"
+    return text if training.get("complete", True) else f"at least {text}; what came before is not known"
 
 
 def size_table(config: ExportConfig) -> str:
