@@ -299,8 +299,9 @@ def test_a_run_is_trained_by_one_process_at_a_time(resume: bool) -> None:
 
 def test_a_killed_process_holds_its_run_no_longer() -> None:
     program = (
-        "import sys, pathlib; from arae_transfer.layout import RunLayout; from arae_transfer.training.run_lock import "
-        "lock_run\nwith lock_run(RunLayout(pathlib.Path(sys.argv[1])), resume=False): print('held', flush=True); input()"
+        "import sys, pathlib\nfrom arae_transfer.layout import RunLayout\n"
+        "from arae_transfer.training.run_lock import lock_run\n"
+        "with lock_run(RunLayout(pathlib.Path(sys.argv[1])), resume=False): print('held', flush=True); input()"
     )
     command = [sys.executable, "-c", program, "runs/shop/one"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
