@@ -17,13 +17,28 @@ import typing
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from arae_transfer.errors import AraeError, AraeNotice
+from arae_transfer.parallel.options import ParallelData as ParallelData
+from arae_transfer.parallel.options import PhraseSearch as PhraseSearch
+from arae_transfer.parallel.options import PhraseTable as PhraseTable
+from arae_transfer.parallel.options import RewriteScores as RewriteScores
+from arae_transfer.parallel.options import SelfTraining as SelfTraining
+from arae_transfer.recipe_sections import Adversary as Adversary
+from arae_transfer.recipe_sections import Attribute as Attribute
+from arae_transfer.recipe_sections import Cycle as Cycle
+from arae_transfer.recipe_sections import Data as Data
+from arae_transfer.recipe_sections import Image as Image
+from arae_transfer.recipe_sections import InputNoise as InputNoise
+from arae_transfer.recipe_sections import Labels as Labels
+from arae_transfer.recipe_sections import Model as Model
+from arae_transfer.recipe_sections import Tokenization as Tokenization
+from arae_transfer.recipe_sections import Training as Training
+from arae_transfer.recipe_sections import Validation as Validation
+from arae_transfer.recipe_sections import setting
 from arae_transfer.tasks import task_of
 from arae_transfer.text import TextFormat
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -52,331 +67,20 @@ RENAMED_KEYS: dict[str, str] = {
     "labels.pairs": "labels.sentence_pairs",
     "pairs.back": "parallel.back",
     "pairs.forward": "parallel.forward",
-    "pairs.propose": "parallel.self_training",
+    "pairs.propose": "self_training.rewrites",
     "pairs.sentences": "parallel.sentences",
     "training.candidates": "training.sampled_softmax",
 }
-
-
-def _setting(default: Value, help: str, *, minimum: float = -math.inf, maximum: float = math.inf) -> Value:
-    """Declare a recipe field with its one documentation and the range that makes sense."""
-    metadata = {"help": help, "minimum": minimum, "maximum": maximum}
-    if isinstance(default, tuple):
-        return field(default_factory=lambda: default, metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-@dataclass(frozen=True)
-class Data:
-    """What is read."""
-
-    kind: Literal["text", "image"] = _setting(
-        "text", "What the model is of: sentences, or images (IDX files; their keys are in [image])."
-    )
-    builtin: Literal["", "quickstart"] = _setting(
-        "", "The corpus that the project makes itself, used when no --data is given; empty: none."
-    )
-    classes: tuple[str, ...] = _setting((), "The classes in order; empty: every class found, sorted by name.")
-    text_column: str = _setting("text", "The column of the text in TSV, CSV and JSONL files.")
-    label_column: str = _setting("label", "The column of the class in TSV, CSV and JSONL files.")
-    writing: Literal["corpus", "ordinary"] = _setting(
-        "corpus",
-        "How the data is written: in the form that [form] describes, or as people write, and then brought to that form "
-        "when it is read.",
-    )
-    maximum_tokens: int = _setting(
-        40,
-        "Sentences of more tokens are left out of training, counted; a longer input is cut there.",
-        minimum=2,
-        maximum=1000,
-    )
-
-
-@dataclass(frozen=True)
-class Image:
-    """Images, their encoder and their decoder; used where data.kind is "image" (the paper's binarised MNIST model)."""
-
-    height: int = _setting(28, "The height of images in pixels.", minimum=1, maximum=1024)
-    width: int = _setting(28, "The width of images in pixels.", minimum=1, maximum=1024)
-    levels: int = _setting(
-        2, "The levels of brightness that pixels are rounded to; 2: black and white.", minimum=2, maximum=256
-    )
-    held_out: float = _setting(
-        0.1,
-        "The share of the training images, the last ones, that is kept for validation where there is no file for it.",
-        minimum=0,
-        maximum=0.9,
-    )
-    encoder_layers: tuple[int, ...] = _setting((800, 400), "The hidden sizes of the encoder of images.")
-    decoder_layers: tuple[int, ...] = _setting((400, 800, 1000), "The hidden sizes of each decoder of images.")
-
-
-@dataclass(frozen=True)
-class Tokenization:
-    """How lines become ids."""
-
-    vocabulary_size: int = _setting(
-        8000, "The number of pieces, 260 special and byte pieces included.", minimum=261, maximum=200_000
-    )
-    model: str = _setting("", "A SentencePiece model file to use; empty: one is trained on the corpus.")
-
-
-@dataclass(frozen=True)
-class InputNoise:
-    """How the input of the encoder is damaged in training; the target stays whole (denoising autoencoder)."""
-
-    drop: float = _setting(0.0, "The probability that a token is dropped from the input.", minimum=0, maximum=1)
-    shuffle: float = _setting(
-        0.0, "Tokens move by up to about this many places in the input; 0 keeps the order.", minimum=0
-    )
-    style_share: float = _setting(
-        0.0, "The share of sentences whose style-bearing tokens are damaged too.", minimum=0, maximum=1
-    )
-    style_drop: float = _setting(
-        0.0, "The probability that a fully style-bearing token is dropped.", minimum=0, maximum=1
-    )
-    style_replace: float = _setting(
-        0.0,
-        "The probability that a fully style-bearing token is replaced by one of another class.",
-        minimum=0,
-        maximum=1,
-    )
-
-
-@dataclass(frozen=True)
-class Model:
-    """The encoder, the decoders and the code between them."""
-
-    code: Literal["single", "superposed", "sequence"] = _setting(
-        "single",
-        "The code of a sentence: one vector, the encoder's last state (the paper); one vector in which those of all "
-        "tokens lie over each other, each turned by its place, so that decoders can attend to places; or one a token.",
-    )
-    code_size: int = _setting(128, "The dimensions of a code vector.", minimum=2)
-    code_noise: float = _setting(
-        0.1, "The standard deviation of the Gaussian noise added to each code dimension.", minimum=0
-    )
-    code_noise_decay: float = _setting(0.9995, "The factor on the code noise every 100 steps.", minimum=0, maximum=1)
-    embedding_size: int = _setting(128, "The dimensions of token embeddings.", minimum=2)
-    hidden_size: int = _setting(128, "The dimensions of the LSTM states, each direction.", minimum=2)
-    encoder_layers: int = _setting(1, "The layers of the encoder's LSTM.", minimum=1, maximum=8)
-    bidirectional: bool = _setting(False, "Whether the encoder reads in both directions.")
-    decoder_layers: int = _setting(1, "The LSTM layers of each decoder.", minimum=1, maximum=8)
-    shared_embeddings: bool = _setting(False, "Whether encoder, decoders and output layer share one embedding table.")
-    residual: bool = _setting(
-        False,
-        "Whether each code vector starts from its token's embedding and the output layer from the vector attended to, "
-        "so that a kept word passes from the start of training on; needs shared_embeddings and a code that decoders "
-        'attend to: "superposed", or "sequence" with code_size = embedding_size.',
-    )
-    dropout: float = _setting(0.0, "The drop-out on embeddings and between layers.", minimum=0, maximum=0.95)
-    word_dropout: float = _setting(
-        0.0, "The probability that a decoder does not see the preceding token.", minimum=0, maximum=1
-    )
-
-    @property
-    def one_vector(self) -> bool:
-        """Whether the code of a sentence is one vector, however it is made."""
-        return self.code != "sequence"
-
-    @property
-    def attended_size(self) -> int:
-        """The dimensions of what decoders read of a code: of a vector of it, or of those laid over each other in it."""
-        return self.embedding_size if self.code == "superposed" else self.code_size
-
-
-@dataclass(frozen=True)
-class Adversary:
-    """Generator and Wasserstein critic, which shape the code space (paper, Section 3)."""
-
-    weight: float = _setting(
-        1.0,
-        "Lambda 1, the weight of the critic's term in the encoder's loss; "
-        "0: no generator, no critic, a plain autoencoder.",
-        minimum=0,
-    )
-    noise_size: int = _setting(32, "The dimensions of the generator's input z.", minimum=1)
-    generator_layers: tuple[int, ...] = _setting((128, 128), "The hidden sizes of the generator.")
-    critic_layers: tuple[int, ...] = _setting((128, 128), "The hidden sizes of the critic.")
-    constraint: Literal["clip", "gradient-penalty"] = _setting(
-        "gradient-penalty",
-        "How the critic is kept Lipschitz: weight clipping (the paper) "
-        "or a gradient penalty (the authors' later choice).",
-    )
-    clip: float = _setting(0.01, "The bound of the critic's weights when clipping.", minimum=1e-6)
-    penalty: float = _setting(10.0, "The weight of the gradient penalty, per-sample norm towards 1.", minimum=0)
-    critic_updates: int = _setting(5, "The critic's updates per step.", minimum=1, maximum=100)
-    batch_size: int = _setting(
-        0,
-        "The sentences of each class in an update of critic and generator in the alternating schedule; "
-        "0: training.batch_size.",
-        minimum=0,
-    )
-    learning_rate: float = _setting(1e-4, "The learning rate of generator and critic (Adam).", minimum=0)
-    beta1: float = _setting(0.5, "Adam's first decay rate for generator and critic.", minimum=0, maximum=0.999)
-
-
-@dataclass(frozen=True)
-class Attribute:
-    """The classifier on the code, which the encoder learns to fool (paper, Section 4)."""
-
-    weight: float = _setting(
-        1.0,
-        "Lambda 2, the weight of the fooled classifier in the encoder's loss; 0: no classifier.",
-        minimum=0,
-    )
-    layers: tuple[int, ...] = _setting((128, 128), "The hidden sizes of the classifier.")
-    learning_rate: float = _setting(1e-4, "The learning rate of the classifier (Adam).", minimum=0)
-
-
-@dataclass(frozen=True)
-class Cycle:
-    """Rewrite, encode the rewrite, reconstruct the original with its own decoder."""
-
-    weight: float = _setting(
-        0.0, "The weight of the cycle's reconstruction; 0: no cycle, no rewrites in training.", minimum=0
-    )
-    start: float = _setting(0.3, "The share of the training after which the cycle begins.", minimum=0, maximum=1)
-    extra_tokens: int = _setting(4, "A rewrite in training may be this many tokens longer than its source.", minimum=0)
-    delete: float = _setting(
-        0.0,
-        "The probability that a style-bearing token is deleted from a source before it is rewritten in training; "
-        "what is missing cannot be copied.",
-        minimum=0,
-        maximum=1,
-    )
-    teach: float = _setting(
-        0.0,
-        "The weight of learning to produce accepted rewrites (of damaged sources) from the whole source.",
-        minimum=0,
-    )
-    style: float = _setting(
-        0.0,
-        "The weight of the style scorer's verdict on rewrites, whose gradient reaches the decoders straight through.",
-        minimum=0,
-    )
-
-
-@dataclass(frozen=True)
-class ParallelData:
-    """Rewrites of training sentences, searched before training by exchanging phrases, as a first parallel corpus."""
-
-    sentences: int = _setting(
-        0, "The number of training sentences, classes together, for which a rewrite is searched; 0: none.", minimum=0
-    )
-    self_training: int = _setting(
-        0,
-        "The number of rewrites that the model of a run generates for each sentence, beside those mined, when "
-        "training starts --from that run (self-training); 0: the run's own pairs are taken over.",
-        minimum=0,
-        maximum=100,
-    )
-    back: float = _setting(1.0, "The weight of reconstructing a sentence from its rewrite.", minimum=0)
-    forward: float = _setting(0.5, "The weight of producing the rewrite from its sentence.", minimum=0)
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Classification: which labels are learned from, and how much they count beside all sentences (semi-supervision).
-
-    Three systems of the paper differ in two other keys alone: supervised (``training.reconstruction = 0``,
-    ``adversary.weight = 0``), with an autoencoder (``adversary.weight = 0``), and adversarially regularized.
-    """
-
-    sentence_pairs: bool = _setting(
-        False, "Whether an example is a pair of sentences, such as a premise and a hypothesis."
-    )
-    share: float = _setting(
-        1.0,
-        "The share of the labelled training examples whose labels are used; the sentences of all are read.",
-        minimum=0,
-        maximum=1,
-    )
-    number: int = _setting(0, "The number of labels used, in the place of labels.share; 0: the share.", minimum=0)
-    batch_size: int = _setting(64, "The labelled examples of a step.", minimum=1)
-    weight: float = _setting(1.0, "The weight of the labels in the encoder's loss.", minimum=0)
-    dropout: float = _setting(0.0, "The drop-out on the code that the classifier reads.", minimum=0, maximum=0.95)
-
-
-@dataclass(frozen=True)
-class Training:
-    """The loop."""
-
-    sentences: int = _setting(
-        5_000_000, "The number of training sentences (or images) seen in all, classes together.", minimum=1
-    )
-    batch_size: int = _setting(64, "The sentences (or images) of each class in a step.", minimum=1)
-    schedule: Literal["alternating", "joint"] = _setting(
-        "alternating",
-        "One update per network and batch, as the paper's algorithms state it, "
-        "or one shared encoding and one joint update.",
-    )
-    optimizer: Literal["sgd", "adam"] = _setting("sgd", "The optimizer of encoder and decoders.")
-    learning_rate: float = _setting(1.0, "The learning rate of encoder and decoders.", minimum=0)
-    warmup: float = _setting(
-        0.0, "The share of the training in which the learning rate rises from zero.", minimum=0, maximum=1
-    )
-    decay: Literal["none", "linear"] = _setting(
-        "none", "How the learning rate of encoder and decoders falls to its end."
-    )
-    gradient_clip: float = _setting(1.0, "The greatest gradient norm of encoder and decoders.", minimum=1e-6)
-    reconstruction: float = _setting(
-        1.0,
-        "The weight of reconstructing a sentence from its damaged self in the joint schedule; where pairs or a cycle "
-        "teach the decoders too, less of it makes fewer copies.",
-        minimum=0,
-    )
-    label_smoothing: float = _setting(0.0, "The label smoothing of reconstruction.", minimum=0, maximum=0.9)
-    sampled_softmax: int = _setting(
-        0,
-        "The tokens over which a step's softmax runs: its targets, frequent ones, and random ones that stand for the "
-        "rest; 0: the whole vocabulary.",
-        minimum=0,
-    )
-    scorer_every: int = _setting(
-        1,
-        "The style scorer, by which validation and export judge rewrites, learns from every n-th batch of training; "
-        "nothing that the paper's schedule trains depends on it.",
-        minimum=1,
-    )
-    averaging: float = _setting(
-        0.0,
-        "The decay of the exponential moving average of weights used to validate and export; 0: none.",
-        minimum=0,
-        maximum=0.99999,
-    )
-    initialization: Literal["uniform", "scaled", "open"] = _setting(
-        "uniform",
-        "Uniform(-0.1, 0.1) as in the reference code; PyTorch's own scaled to each layer; or that with embeddings of "
-        "unit variance and open forget gates, with which the codes of different sentences differ from the start.",
-    )
-    precision: Literal["auto", "fast", "fp32", "bf16"] = _setting(
-        "auto",
-        "The precision of encoder and decoders; auto: bf16 on GPUs of capability 8.0 and later; fast: on CPUs with "
-        "instructions for it, too.",
-    )
-    seed: int = _setting(1111, "The seed of everything random.", minimum=0, maximum=2**31 - 1)
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What is looked at while training."""
-
-    every: int = _setting(200_000, "Training sentences between validations.", minimum=1)
-    sentences: int = _setting(500, "Held-out sentences (or images) per class used for scores.", minimum=1)
-    probes: int = _setting(3, "Fixed held-out sentences per class that are shown.", minimum=0, maximum=100)
-    checkpoint_minutes: float = _setting(5.0, "Minutes between checkpoints.", minimum=0)
-    log_every: int = _setting(50, "Steps between lines of metrics.", minimum=1)
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A complete recipe. Each field is a section of the TOML file."""
 
-    name: str = _setting("custom", "The name of the recipe, of its runs and of its export.")
-    description: str = _setting("", "What the recipe is for, in a sentence.")
-    data_source: str = _setting("", "Where the data come from and under which terms; goes into the model card.")
-    task: Literal["rewriting", "classification", "generation"] = _setting(
+    name: str = setting("custom", "The name of the recipe, of its runs and of its export.")
+    description: str = setting("", "What the recipe is for, in a sentence.")
+    data_source: str = setting("", "Where the data come from and under which terms; goes into the model card.")
+    task: Literal["rewriting", "classification", "generation"] = setting(
         "rewriting",
         "What is learned: decoders of every class that rewrite (the paper, Section 4), one classifier of the code "
         "beside one decoder (the paper's semi-supervision), or one kind of text, which the generator writes anew (the "
@@ -391,6 +95,10 @@ class Recipe:
     adversary: Adversary = field(default_factory=Adversary)
     attribute: Attribute = field(default_factory=Attribute)
     parallel: ParallelData = field(default_factory=ParallelData)
+    phrase_table: PhraseTable = field(default_factory=PhraseTable)
+    phrase_search: PhraseSearch = field(default_factory=PhraseSearch)
+    rewrite_scores: RewriteScores = field(default_factory=RewriteScores)
+    self_training: SelfTraining = field(default_factory=SelfTraining)
     cycle: Cycle = field(default_factory=Cycle)
     labels: Labels = field(default_factory=Labels)
     training: Training = field(default_factory=Training)
@@ -628,10 +336,13 @@ def _check(value: object, hint: object, key: str, item: dataclasses.Field[Any], 
         return value
     if origin is tuple:
         element = typing.get_args(hint)[0]
+        if element is float and isinstance(value, list | tuple):
+            value = [float(entry) if type(entry) is int else entry for entry in value]
         if not isinstance(value, list | tuple) or not all(type(entry) is element for entry in value):
-            wanted = "numbers" if element is int else "strings"
+            wanted = "strings" if element is str else "numbers"
             raise AraeError(f"{source}: {key} = {value!r} must be a list of {wanted}", documentation)
-        if any(isinstance(entry, int) and entry < 1 for entry in value):
+        least = 1 if element is int else 0
+        if any(not isinstance(entry, str) and not least <= entry < math.inf for entry in value):
             raise AraeError(f"{source}: {key} = {value!r} must hold positive numbers", documentation)
         return tuple(value)
     if isinstance(hint, types.UnionType):

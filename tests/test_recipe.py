@@ -32,7 +32,7 @@ def another_value(hint: Any, value: Any, item: dataclasses.Field[Any], key: str)
     if typing.get_origin(hint) is Literal:
         return next(choice for choice in typing.get_args(hint) if choice != value)
     if typing.get_origin(hint) is tuple:
-        return (3, 5, 7) if typing.get_args(hint)[0] is int else ("a b", ODD_TEXT)
+        return {int: (3, 5, 7), float: (0.0, 0.1, 1.5), str: ("a b", ODD_TEXT)}[typing.get_args(hint)[0]]
     if hint is bool:
         return not value
     if hint is str:

@@ -23,7 +23,8 @@ from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import BEGIN_ID, PAD_ID
 from arae_transfer.training.batch import Batch
-from arae_transfer.training.networks import Metrics, Networks, Optimizers
+from arae_transfer.training.networks import Metrics, Networks
+from arae_transfer.training.optimizers import Optimizers
 
 
 def reference_optimizers(model: ARAE, recipe: Recipe) -> Optimizers:

@@ -11,50 +11,26 @@ from arae_transfer.cli.command import AraeGroup, CommandSource
 
 # In the order of the help, which reads nothing but this: importing and declaring every command would take longer than
 # Typer itself. A command's module must import nothing heavy outside its function.
+USE, MAKE = "Use a model", "Make a model"
+LOOK, REPEAT = "Look into the code space", "Repeat the paper"
 COMMANDS = (
-    CommandSource("transfer", "transfer", "Rewrite text from one style to another, line by line."),
-    CommandSource("classify", "classify", "Label text line by line, with probabilities."),
+    CommandSource("transfer", "transfer", "Rewrite text from one style to another, line by line.", USE),
+    CommandSource("classify", "classify", "Label text line by line, with probabilities.", USE),
+    CommandSource("serve", "serve", "Serve a model over HTTP, with a page to try it on.", USE),
+    CommandSource("sample", "sample", "Generate new sentences (or images) from noise.", USE),
+    CommandSource("train", "train", "Train a model from a recipe and a corpus.", MAKE),
+    CommandSource("export", "export", "Export a trained model; it then needs no PyTorch.", MAKE),
+    CommandSource("evaluate", "evaluate", "Measure style, content and fluency of rewrites.", MAKE),
+    CommandSource("corpus", "corpus", "Write the quickstart's small corpus to a folder.", MAKE),
+    CommandSource("bench", "bench", "Measure the speed on this machine.", MAKE),
+    CommandSource("interpolate", "interpolate", "Write the sentences between two sentences.", LOOK),
+    CommandSource("offset", "offset", "Change a property by shifting codes (vector arithmetic).", LOOK),
+    CommandSource("diagnose", "diagnose", "Report what the codes of a trained run carry.", LOOK),
+    CommandSource("transfer-table", "transfer_table", "Compare style transfer by ARAE and an autoencoder.", REPEAT),
+    CommandSource("generation-table", "generation_table", "Compare generation by ARAE and a language model.", REPEAT),
     CommandSource(
-        "serve",
-        "serve",
-        "Answer requests over HTTP: rewrites, classes, a page to try it on, and marks for editors.",
+        "semi-supervised", "semi_supervised.semi_supervised", "Compare classifiers that learn from few labels.", REPEAT
     ),
-    CommandSource(
-        "sample", "sample", "Write sentences that nobody gave: noise, through the generator, to a class's decoder."
-    ),
-    CommandSource("interpolate", "interpolate", "Write the sentences on the way from one code to another."),
-    CommandSource(
-        "offset",
-        "offset",
-        "Give sentences a property by moving their codes along the mean difference of two groups of sentences.",
-    ),
-    CommandSource("train", "train", "Train a model by a recipe."),
-    CommandSource("export", "export", "Export a trained model to a folder that runs without PyTorch."),
-    CommandSource("evaluate", "evaluate", "Measure style, content and fluency of rewrites."),
-    CommandSource(
-        "diagnose",
-        "diagnose",
-        "Look into the code space of a run: the paper's first experiment, and what the code carries.",
-    ),
-    CommandSource(
-        "transfer-table",
-        "transfer_table",
-        "Train a plain autoencoder and adversarially regularized ones, and measure how they transfer.",
-    ),
-    CommandSource(
-        "generation-table",
-        "generation_table",
-        "Compare generated sentences with those of a plain autoencoder, a language model, and real text.",
-    ),
-    CommandSource(
-        "semi-supervised",
-        "semi_supervised.semi_supervised",
-        "Compare what unlabelled sentences are worth: supervised, with an autoencoder, adversarially regularized.",
-    ),
-    CommandSource(
-        "corpus", "corpus", "Write the quickstart's corpus: sentences from a grammar, in the form that --data reads."
-    ),
-    CommandSource("bench", "bench", "Measure how fast it is here, beside what this machine can do."),
 )
 
 
@@ -65,7 +41,7 @@ class _Arae(AraeGroup):
 app = typer.Typer(
     name="arae",
     cls=_Arae,
-    help="Rewrite text from one style to another, with models that learn from unpaired text.",
+    help="Rewrite text from one style to another.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_show_locals=False,

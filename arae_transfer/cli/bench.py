@@ -37,7 +37,7 @@ class _Bench(AraeGroup):
 bench = typer.Typer(
     name="bench",
     cls=_Bench,
-    help="Measure how fast it is here, beside what this machine can do.",
+    help="Measure the speed on this machine.",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arae_transfer.cli.command import report
+from arae_transfer.cli.lines import STANDARD_INPUT, json_line, progress_bar, quick_start, sources_of
 from arae_transfer.cli.options import (
     INPUT_AND_OUTPUT,
-    SPEED,
+    BatchSizeOption,
     DeviceOption,
     FormOption,
     ModelOption,
@@ -19,7 +20,6 @@ from arae_transfer.cli.options import (
     QuietOption,
     ThreadsOption,
 )
-from arae_transfer.cli.transfer import STANDARD_INPUT, json_line, progress_bar, quick_start, sources_of
 from arae_transfer.errors import AraeError
 from arae_transfer.runtime.model_folder import ModelFolder
 
@@ -77,15 +77,7 @@ def classify(
     ] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
-    batch_size: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="The most lines classified at once; it does not change the answers.",
-            rich_help_panel=SPEED,
-        ),
-    ] = 64,
+    batch_size: BatchSizeOption = 64,
     quiet: QuietOption = False,
 ) -> None:
     """Label text line by line, with probabilities.

@@ -39,11 +39,13 @@ class CommandSource(NamedTuple):
         place: The module in ``arae_transfer.cli``, a point, and the function's or ``Typer``'s name in it; the latter
             is left out where it is the module's own.
         summary: The first sentence of the command's help.
+        panel: The heading that it stands under in the help of its group.
     """
 
     name: str
     place: str
     summary: str
+    panel: str = "Commands"
 
     def load(self) -> Command:
         """Import the module and declare the command."""
@@ -118,8 +120,11 @@ class AraeGroup(TyperGroup):
         if not self.sources:
             super().format_commands(ctx, formatter)
             return
-        with formatter.section("Commands"):
-            formatter.write_dl([(source.name, source.summary) for source in self.sources])
+        widest = max(len(source.name) for source in self.sources)
+        for panel in dict.fromkeys(source.panel for source in self.sources):
+            with formatter.section(panel):
+                rows = [(source.name.ljust(widest), source.summary) for source in self.sources if source.panel == panel]
+                formatter.write_dl(rows)
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the commands, then the options."""

@@ -14,7 +14,7 @@ def corpus(
     ],
     seed: Annotated[int, typer.Option(metavar="N", help="Another seed gives other sentences.")] = 0,
 ) -> None:
-    """Write the quickstart's corpus: sentences from a grammar, in the form that --data reads.
+    """Write the quickstart's small corpus to a folder.
 
     Its folder goes to standard output.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from arae_transfer.cli.command import report
+from arae_transfer.cli.options import QuietOption, TrainingThreadsOption
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import RunLayout, WhichCheckpoint
 from arae_transfer.recipe import load_recipe
@@ -53,13 +54,11 @@ def diagnose(
     ] = 500,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="The seed of everything random.")] = 1,
     plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Draw plots, or write numbers only.")] = True,
-    threads: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="CPU threads; without this, all that may be used.")
-    ] = None,
+    threads: TrainingThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write the numbers to standard output too.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Look into the code space of a run: the paper's first experiment, and what the code carries.
+    """Report what the codes of a trained run carry.
 
     Norm and variance of codes over training, codes of like sentences, reconstruction after swapped words, a probe for
     the class, information in bits, a projection. README.md, diagnosis.json and the plots go to the folder; the

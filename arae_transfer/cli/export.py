@@ -10,6 +10,7 @@ from typing import Annotated, Literal, cast
 import typer
 
 from arae_transfer.cli.command import report
+from arae_transfer.cli.options import QuietOption
 from arae_transfer.cli.status import status
 from arae_transfer.errors import AraeError
 from arae_transfer.export_config import MOST_CANDIDATES, ExportConfig
@@ -87,9 +88,9 @@ def export(
         list[str] | None,
         typer.Option(metavar="CODE", help="The language of the text, such as en; repeatable.", rich_help_panel=CARD),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Export a trained model to a folder that runs without PyTorch.
+    """Export a trained model; it then needs no PyTorch.
 
     The folder is written only after its files have been found to answer as the trained model does. Its path goes to
     standard output, everything else to standard error.
@@ -110,7 +111,7 @@ def export(
     from arae_transfer.cli.extras import require
 
     require("torch", "onnx", "safetensors", "sacrebleu", extra="train", command="arae export")
-    from arae_transfer.export.export import check_destination
+    from arae_transfer.export.folder import check_destination
     from arae_transfer.tasks import task_of
     from arae_transfer.tasks.task import ExportRequest
     from arae_transfer.training.checkpoint import load_run

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from arae_transfer.cli.command import report
-from arae_transfer.cli.options import SettingsOption, TrainingDeviceOption, TrainingThreadsOption
+from arae_transfer.cli.options import QuietOption, SettingsOption, TrainingDeviceOption, TrainingThreadsOption
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import find_recipe
 
@@ -48,9 +48,9 @@ def generation_table(
     ] = None,
     device: TrainingDeviceOption = "auto",
     threads: TrainingThreadsOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Compare generated sentences with those of a plain autoencoder, a language model, and real text.
+    """Compare generation by ARAE and a language model.
 
     The paper's experiment with its language model: forward and reverse perplexity beside the published rows. The table
     goes to standard output, as Markdown. Stopped by Ctrl-C or killed, the same command goes on.

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arae_transfer.cli.options import complete_class, complete_model, typed_text
+from arae_transfer.cli.options import (
+    DeviceOption,
+    FormOption,
+    ModelOption,
+    OutputOption,
+    ThreadsOption,
+    complete_class,
+    typed_text,
+)
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import MODEL_VARIABLE
 from arae_transfer.runtime.model_folder import ModelFolder
 
 if TYPE_CHECKING:
@@ -47,36 +53,17 @@ def interpolate(
         str,
         typer.Option(metavar="sphere|line", help="Along the sphere that codes lie on, or straight through it."),
     ] = "sphere",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="NAME|PATH",
-            help="An exported model; without this, the shipped one.",
-            envvar=MODEL_VARIABLE,
-            autocompletion=complete_model,
-        ),
-    ] = None,
-    form: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|ordinary|corpus",
-            help="How the sentences are written: ordinary writing, or the form of the model's corpus.",
-        ),
-    ] = "auto",
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write here; the file appears when it is complete."),
-    ] = None,
+    model: ModelOption = None,
+    form: FormOption = "auto",
+    output: OutputOption = None,
     json_lines: Annotated[
         bool,
         typer.Option("--json", help="Write one JSON object a line: position, output, to, path, vectors, unfinished."),
     ] = False,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where to run.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads.", envvar="ARAE_THREADS")] = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
 ) -> None:
-    """Write the sentences on the way from one code to another.
+    """Write the sentences between two sentences.
 
     Each vector goes from the first code's to the second's along a great circle at even speed (sphere), or straight
     (line), where vectors are shorter midway. Codes of different numbers of vectors are resampled at each step to a

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from arae_transfer.cli.command import report
+from arae_transfer.cli.lines import STANDARD_INPUT, json_line, progress_bar, quick_start, sources_of
 from arae_transfer.cli.options import (
     INPUT_AND_OUTPUT,
     MODEL,
@@ -24,7 +25,6 @@ from arae_transfer.cli.options import (
     complete_class,
     typed_text,
 )
-from arae_transfer.cli.transfer import STANDARD_INPUT, json_line, progress_bar, quick_start, sources_of
 from arae_transfer.errors import AraeError
 from arae_transfer.runtime.model_folder import ModelFolder
 
@@ -117,7 +117,7 @@ def offset(
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Give sentences a property by moving their codes along the mean difference of two groups of sentences.
+    """Change a property by shifting codes (vector arithmetic).
 
     One line in, one line out. The code is moved by growing multiples of the offset until the sentence has the word
     (with --with and --without: until its code is nearer to the first group). match is the share of sentences for which

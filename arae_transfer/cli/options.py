@@ -86,6 +86,15 @@ ThreadsOption = Annotated[
         rich_help_panel=SPEED,
     ),
 ]
+BatchSizeOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="The most lines decoded at once; it does not change them.",
+        rich_help_panel=SPEED,
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=MESSAGES)]
 
 # Of commands that train.
@@ -93,7 +102,13 @@ SettingsOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one key of the recipe; repeatable."),
 ]
-TrainingDeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where to train.")]
+TrainingDeviceOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda[:N]", help="Where to train; auto: a GPU if there is one.", rich_help_panel=SPEED
+    ),
+]
 TrainingThreadsOption = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="CPU threads; without this, all that may be used.")
+    int | None,
+    typer.Option(min=1, metavar="N", help="CPU threads; without this, all that may be used.", rich_help_panel=SPEED),
 ]

@@ -13,10 +13,17 @@ from typing import Annotated
 import typer
 
 from arae_transfer.cli.command import report
-from arae_transfer.cli.options import QuietOption, complete_class, complete_model
-from arae_transfer.cli.transfer import known_classes
+from arae_transfer.cli.lines import known_classes
+from arae_transfer.cli.options import (
+    BatchSizeOption,
+    DeviceOption,
+    ModelOption,
+    OutputOption,
+    QuietOption,
+    ThreadsOption,
+    complete_class,
+)
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import MODEL_VARIABLE
 from arae_transfer.runtime.model_folder import ModelFolder
 
 SECONDS_BETWEEN_LINES = 10
@@ -38,33 +45,18 @@ def sample(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Another seed gives other sentences.")] = 0,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="NAME|PATH",
-            help="An exported model; without this, the shipped one.",
-            envvar=MODEL_VARIABLE,
-            autocompletion=complete_model,
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write here; the file appears when it is complete."),
-    ] = None,
+    model: ModelOption = None,
+    output: OutputOption = None,
     json_lines: Annotated[
         bool,
         typer.Option("--json", help="Write one JSON object a line: number, output, to, seed, vectors, unfinished."),
     ] = False,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where the decoder runs.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads.", envvar="ARAE_THREADS")] = None,
-    batch_size: Annotated[
-        int, typer.Option(min=1, metavar="N", help="The most sentences at once; it does not change them.")
-    ] = 64,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    batch_size: BatchSizeOption = 64,
     quiet: QuietOption = False,
 ) -> None:
-    """Write sentences that nobody gave: noise, through the generator, to a class's decoder. Of images, write a PNG.
+    """Generate new sentences (or images) from noise. Of images, write a PNG.
 
     They are in the form of the model's corpus. The same seed gives the same sentences, and of more of them the same
     first ones. A code of several vectors has as many as a sentence of the corpus has tokens, drawn from its lengths.

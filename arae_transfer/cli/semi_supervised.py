@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from arae_transfer.cli.options import SettingsOption, TrainingDeviceOption, TrainingThreadsOption
+from arae_transfer.cli.options import QuietOption, SettingsOption, TrainingDeviceOption, TrainingThreadsOption
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import find_recipe
 
@@ -47,9 +47,9 @@ def semi_supervised(
     ] = None,
     device: TrainingDeviceOption = "auto",
     threads: TrainingThreadsOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Compare what unlabelled sentences are worth: supervised, with an autoencoder, adversarially regularized.
+    """Compare classifiers that learn from few labels.
 
     The paper's third experiment. The table goes to standard output; stopped and started again, it goes on.
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arae_transfer.cli.command import report
+from arae_transfer.cli.options import QuietOption, SettingsOption, TrainingDeviceOption, TrainingThreadsOption
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint, find_recipe, list_recipes, split_checkpoint
 
@@ -44,15 +46,7 @@ def train(
             rich_help_panel=DATA,
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="SECTION.KEY=VALUE",
-            help="Change one key of the recipe; repeatable.",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
+    settings: SettingsOption = None,
     list_keys: Annotated[
         bool,
         typer.Option("--list-keys", help="List every key of a recipe with its default.", rich_help_panel=RUN),
@@ -78,27 +72,18 @@ def train(
             rich_help_panel=RUN,
         ),
     ] = None,
-    pairs: Annotated[
+    parallel: Annotated[
         list[str] | None,
         typer.Option(
             metavar="[CLASS-to-CLASS=]FILE",
-            help="Learn from these pairs, in the place of searched ones: a sentence, a tab, its rewrite, as `arae "
-            "transfer --tsv` writes them, or a run's pairs.tsv; can be repeated.",
+            help="Learn from these parallel examples, not from mined ones: lines of a sentence, a tab and its rewrite, "
+            "as `arae transfer --tsv` writes them, or a run's pairs.tsv; repeatable.",
             rich_help_panel=RUN,
         ),
     ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cpu|cuda[:N]",
-            help="Where to train; auto: a GPU if there is one.",
-            rich_help_panel=RUN,
-        ),
-    ] = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="CPU threads; without this, all that may be used.", rich_help_panel=RUN),
-    ] = None,
+    pairs: Annotated[list[str] | None, typer.Option("--pairs", hidden=True, help="The old name of --parallel.")] = None,
+    device: TrainingDeviceOption = "auto",
+    threads: TrainingThreadsOption = None,
     devices: Annotated[
         int,
         typer.Option(
@@ -108,9 +93,9 @@ def train(
             rich_help_panel=RUN,
         ),
     ] = 1,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=RUN)] = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Train a model by a recipe.
+    """Train a model from a recipe and a corpus.
 
     Progress goes to standard error; the run's folder goes to standard output when it has ended. The first
     Ctrl-C finishes the step, saves and says how to continue; the second leaves at once.
@@ -174,8 +159,11 @@ def train(
     reporter = make_reporter(quiet or not processes.leads)
     sources = data or (sources_of_run(run) if resume else [])
     training_data = task.read(resolved, sources, Reading(reporter.message, reading_progress))
-    if pairs:
-        training_data = _with_pairs(resolved, training_data, pairs)
+    if pairs and processes.leads:
+        report("--pairs is now called --parallel")
+    given = [*(parallel or []), *(pairs or [])]
+    if given:
+        training_data = _with_parallel(resolved, training_data, given)
     with reporter:
         outcome = Trainer(
             resolved,
@@ -200,8 +188,8 @@ def train(
     reporter.finished(outcome, [f"arae export {outcome.run} -o exported/{resolved.name}", use])
 
 
-def _with_pairs(recipe: Recipe, data: DataSource, values: list[str]) -> DataSource:
-    """Return the data with the pairs of ``--pairs``.
+def _with_parallel(recipe: Recipe, data: DataSource, values: list[str]) -> DataSource:
+    """Return the data with the examples of ``--parallel``.
 
     Raises:
         AraeError: The recipe does not learn from pairs, or they cannot be read.
@@ -213,7 +201,7 @@ def _with_pairs(recipe: Recipe, data: DataSource, values: list[str]) -> DataSour
     if not task_of(recipe).learns_from_parallel(recipe):
         raise AraeError(
             f"the recipe {recipe.name} does not learn from pairs",
-            "leave --pairs out, or use a recipe that rewrites text in the joint schedule.",
+            "leave --parallel out, or use a recipe that rewrites text in the joint schedule.",
         )
     assert isinstance(data, TrainingData)
     return replace(data, pairs=tuple(read_given_examples(values, list(data.train))))

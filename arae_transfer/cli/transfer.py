@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import gc
-import json
-import os
-import re
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from arae_transfer.cli.command import exit_without_cleanup
+from arae_transfer.cli.lines import (
+    STANDARD_INPUT,
+    json_line,
+    known_classes,
+    progress_bar,
+    quick_start,
+    sources_of,
+)
 from arae_transfer.cli.messages import Messages
 from arae_transfer.cli.options import (
     INPUT_AND_OUTPUT,
     MESSAGES,
     MODEL,
     SPEED,
+    BatchSizeOption,
     DeviceOption,
     FormOption,
     ModelOption,
@@ -37,12 +38,11 @@ if TYPE_CHECKING:
     from arae_transfer.runtime.decoding import DecodingOptions
     from arae_transfer.runtime.reranking import ScoredHypothesis
     from arae_transfer.runtime.rewrite import Rewrite
-    from arae_transfer.runtime.stream import Line, Source
+    from arae_transfer.runtime.stream import Line
 
 CANDIDATES = "Candidates"
 PARTS = "Many rows: tables in parts, -o FOLDER/"
 
-STANDARD_INPUT = "-"
 DEFAULT_RANKING = "style=1,fluency=0.25,content=1.5,language=0.2"
 DECIMALS = 4
 """Of scores in JSON: those of a line differ by less in batches of other sizes."""
@@ -282,15 +282,7 @@ def transfer(
         ),
     ] = "auto",
     threads: ThreadsOption = None,
-    batch_size: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="The most lines rewritten at once; it does not change the answers.",
-            rich_help_panel=SPEED,
-        ),
-    ] = 64,
+    batch_size: BatchSizeOption = 64,
     quiet: QuietOption = False,
     verbose: Annotated[
         bool,
@@ -348,7 +340,9 @@ def transfer(
                 ctx.fail(f"Option '{name}' does not go with tables in parts.")
         from arae_transfer.cli.transfer_batch import BatchOptions, transfer_batch
 
-        settings = BatchOptions(engine, workers, threads_per_worker or threads, rows_per_part, resume, on_error, address)
+        settings = BatchOptions(
+            engine, workers, threads_per_worker or threads, rows_per_part, resume, on_error, address
+        )
         options = _decoding_options(
             beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged
         )
@@ -487,27 +481,6 @@ def _decoding_options(
     return DecodingOptions(**{name: value for name, value in said.items() if value is not None})
 
 
-@contextmanager
-def quick_start() -> Iterator[None]:
-    """Leave the garbage alone for a while: what is imported stays, and searching it takes a tenth of the start."""
-    gc.disable()
-    try:
-        yield
-        gc.freeze()
-    finally:
-        gc.enable()
-
-
-def known_classes(model: str | None) -> str:
-    """Return a sentence that lists the model's classes, or nothing when there is no such model."""
-    try:
-        folder = ModelFolder.find(model)
-    except AraeError:
-        return ""
-    folder.require_rewriting()  # of a model that cannot, no class is missing
-    return f" Classes of {folder.name}: {', '.join(folder.classes)}."
-
-
 def _print_models() -> None:
     models = list_models()
     if not models:
@@ -518,29 +491,6 @@ def _print_models() -> None:
         except AraeError as error:
             classes = f"({error.message})"
         typer.echo(f"{name}\t{classes}\t{path}")
-
-
-def sources_of(names: Sequence[str]) -> list[Source]:
-    """Return the inputs, after seeing that all of them can be read."""
-    from arae_transfer.runtime.stream import Source
-
-    for name in names:
-        if any(map(str.isspace, name)) and not os.path.lexists(name):
-            raise AraeError(
-                f"there is no file called {name!r}", "a sentence comes by standard input: echo SENTENCE | arae ..."
-            )
-    return [_standard_input() if name == STANDARD_INPUT else Source.from_path(Path(name)) for name in names]
-
-
-def _standard_input() -> Source:
-    from arae_transfer.runtime.stream import Source
-
-    if sys.stdin is None:
-        raise AraeError("standard input is closed", "name a file to read.")
-    stream = sys.stdin.buffer
-    # Unbuffered: a thread that waits inside a buffered stream holds its lock, and the interpreter could not
-    # end.
-    return Source("standard input", lambda: nullcontext(getattr(stream, "raw", stream)))
 
 
 def _as_text(line: Line, rewrite: Rewrite, options: DecodingOptions) -> str:
@@ -574,39 +524,9 @@ def _as_json(line: Line, rewrite: Rewrite, options: DecodingOptions) -> str:
     return json_line(record)
 
 
-def json_line(record: Mapping[str, Any]) -> str:
-    """Return a record as one line of JSON, whatever is in its texts."""
-    text = json.dumps(record, ensure_ascii=False)
-    # JSON allows these inside a string, but programs that read lines break them there.
-    return re.sub("[\x7f-\x9f\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
-
-
 def _scores_of(hypothesis: ScoredHypothesis) -> dict[str, Any]:
     numbers = {
         name: round(getattr(hypothesis, name), DECIMALS)
         for name in ("score", "style", "fluency", "content", "language")
     }
     return {"output": hypothesis.output, **numbers, "unfinished": hypothesis.unfinished}
-
-
-@contextmanager
-def progress_bar(names: Sequence[str], output: Path | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Show a bar where it disturbs nobody: a person looks on, and the size of the input is known."""
-    paths = [Path(name) for name in names]
-    shown = (
-        not quiet
-        and sys.stderr is not None
-        and sys.stderr.isatty()
-        and (output is not None or not sys.stdout.isatty())
-        and all(path.is_file() for path in paths)
-    )
-    if not shown:
-        yield lambda size: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=sum(path.stat().st_size for path in paths))
-        yield lambda size: progress.advance(task, size)

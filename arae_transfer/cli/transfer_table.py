@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from arae_transfer.cli.command import report
-from arae_transfer.cli.options import SettingsOption, TrainingDeviceOption, TrainingThreadsOption
+from arae_transfer.cli.options import QuietOption, SettingsOption, TrainingDeviceOption, TrainingThreadsOption
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import find_recipe
 
@@ -66,9 +66,9 @@ def transfer_table(
     ] = None,
     device: TrainingDeviceOption = "auto",
     threads: TrainingThreadsOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
-    """Train a plain autoencoder and adversarially regularized ones, and measure how they transfer.
+    """Compare style transfer by ARAE and an autoencoder.
 
     The paper's second experiment, beside its published rows. The table goes to standard output, as Markdown. Stopped
     by Ctrl-C or killed, the same command goes on.

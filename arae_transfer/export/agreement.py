@@ -14,7 +14,7 @@ from arae_transfer.runtime.batching import pad
 from arae_transfer.tokenizer import END_ID, PAD_ID
 
 # What another arithmetic may cost, in points of a hundred, before it has to be asked for. Both are losses against the
-# trained model on the same sentences: the share of rewrites that the training's own scorer takes for the wished class,
+# trained model on the same sentences: the share of rewrites that the training's own scorer takes for the target class,
 # and BLEU to the source.
 GREATEST_COST = 0.5
 
@@ -29,7 +29,7 @@ class Agreement:
         compared: Rewrites compared: every sentence to every class.
         identical: The share of rewrites that are the model's, token by token.
         tokens: The share of the model's tokens that stand at the same place of the same rewrite.
-        style_cost: By how many points fewer of the rewrites the training's scorer takes for the wished class.
+        style_cost: By how many points fewer of the rewrites the training's scorer takes for the target class.
         self_bleu_cost: By how many points BLEU to the source is lower.
     """
 
@@ -117,7 +117,7 @@ def rewrites_by_graphs(
 
 @torch.no_grad()
 def _accepted(model: ARAE, answers: Mapping[str, Sequence[Row]]) -> float:
-    """Return how many percent of rewrites the training's scorer takes for the wished class."""
+    """Return how many percent of rewrites the training's scorer takes for the target class."""
     accepted = total = 0
     for index, name in enumerate(model.classes):
         for start in range(0, len(answers[name]), _BATCH):

@@ -19,7 +19,7 @@ EVALUATION_END = "<!-- evaluation: end -->"
 
 _SCORES = {
     "score": "geometric mean of `style` and `self_bleu`; it chose the checkpoint",
-    "style": "% of rewrites that the training's own scorer takes for the wished class",
+    "style": "% of rewrites that the training's own scorer takes for the target class",
     "self_bleu": "BLEU of rewrites to their sources: how much of the text is kept",
     "copies": "% of rewrites that are the source, word for word",
     "exact": "% of sentences that their own class's decoder gives back exactly",
@@ -263,7 +263,7 @@ def training_facts(training: Mapping[str, Any]) -> str:
     runs = training.get("runs", 1)
     if runs > 1:
         text += f", in {runs} runs of which each went on from the one before"
-    return text if training.get("complete", True) else f"at least {text}: an earlier run is gone"
+    return text if training.get("complete", True) else f"at least {text}; what came before is not known"
 
 
 def size_table(config: ExportConfig) -> str:

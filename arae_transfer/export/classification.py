@@ -18,7 +18,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.export.card import Card, data_section, paragraph, training_facts
 from arae_transfer.export.classifier_graph import build_classifier
 from arae_transfer.export.encoder_graph import build_encoder
-from arae_transfer.export.export import check_destination, portable_recipe, put_in_place, records_of
+from arae_transfer.export.folder import check_destination, portable_recipe, put_in_place, records_of
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
 from arae_transfer.export.parity import BATCH_SIZES, probe_rows
 from arae_transfer.export.weights import round_weights_for_storage

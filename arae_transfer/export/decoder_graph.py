@@ -392,7 +392,7 @@ def _greatest(body: Graph, logits: str, vocabulary: int | None) -> str:
 
 
 def _end(body: Graph, best: str) -> None:
-    """Append the end of a step: padding for rows that have ended, and whether enough rows go on."""
+    """Append the end of a step: padding for finished rows, and whether enough rows go on."""
     token = body.node("Where", ["running", best, body.constant("pad", PAD_ID)], "token.next")
     # The ids of text are greater than the end id, the pad id is less; what has no text besides is never chosen.
     end = body.constant("end", END_ID)

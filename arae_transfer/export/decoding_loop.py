@@ -1,7 +1,7 @@
-"""The loop over a decoder's steps, which lines leave when they have ended.
+"""The loop over a decoder's steps, which finished rows leave.
 
 The longest answer of a batch says how many steps there are, and even where lines of like length lie together an eighth
-of the work would be done on lines that have ended. So steps come in rounds: a round ends when enough lines have, and
+of the work would be done on finished rows. So steps come in rounds: a round ends when enough rows have finished, and
 the next one goes on with the others alone.
 """
 

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import arae_transfer
-from arae_transfer.atomic import explain_write_failure, replace_directory
-from arae_transfer.errors import AraeError
 from arae_transfer.export.agreement import Agreement, measure_agreement, rewrites_by_graphs
 from arae_transfer.export.calibration import (
-    Graphs,
     build_graphs,
     build_quantized,
     calibration_rows,
-    share_weights,
     unchecked,
 )
-from arae_transfer.export.candidates_graph import refer_to, require_greedy
+from arae_transfer.export.candidates_graph import require_greedy
 from arae_transfer.export.card import GenerationCard, RewritingCard
 from arae_transfer.export.decoder_graph import BLOCK
+from arae_transfer.export.export_report import ExportReport as ExportReport
+from arae_transfer.export.folder import check_destination, portable_recipe, put_in_place, records_of
 from arae_transfer.export.generator_graph import export_generator
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
-from arae_transfer.export.half_precision import HalfGraph, RoundedGraph
 from arae_transfer.export.parity import Parity, Row, compare, evenly_spaced, interleave, probe_rows, rewrites_of
 from arae_transfer.export.scorer_graph import export_scorer
 from arae_transfer.export.shortlist import choose_shortlists, worth_a_shortlist
+from arae_transfer.export.variants import GraphFiles, contents_of, half_variant
 from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.export_config import (
     FORMAT,
@@ -39,64 +35,13 @@ from arae_transfer.export_config import (
     FP32,
     INT8,
     ExportConfig,
-    FileRecord,
     Variant,
 )
 from arae_transfer.language_model.compact import compact
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
-from arae_transfer.recipe import Recipe, recipe_to_table
-from arae_transfer.runtime.model_folder import ModelFolder
+from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import SPECIAL_IDS, Tokenizer
-
-
-@dataclass(frozen=True)
-class ExportReport:
-    """What an export wrote.
-
-    Attributes:
-        folder: The exported model.
-        name: Its name.
-        classes: Its classes in order.
-        sizes: The bytes of each file, by file name.
-        parity: How its answers compare to the model's.
-        agreement: How the answers of its 8-bit graphs do.
-        half_agreement: How those of its fp16 graphs do; None: it has none, as its weights are stored in fp32.
-    """
-
-    folder: Path
-    name: str
-    classes: tuple[str, ...]
-    sizes: Mapping[str, int]
-    parity: Parity
-    agreement: Agreement
-    half_agreement: Agreement | None = None
-
-    def describe(self, weights: Storage) -> list[str]:
-        """Return what a person should know of the export, in lines."""
-        parity, size = self.parity, sum(self.sizes.values()) / 1e6
-        lines = [
-            f"{self.name}: {', '.join(self.classes)}; {size:.1f} MB in {len(self.sizes)} files",
-            f"{parity.identical:,} of {parity.compared:,} rewrites are the model's, token by token; "
-            f"{parity.near_ties:,} part at a near tie, {parity.different:,} differ",
-        ]
-        if parity.unrounded_identical < 1:
-            share = 100 * (1 - parity.unrounded_identical)
-            lines.append(f"{share:.1f} % of rewrites changed by rounding the weights to {weights}")
-        for name, agreement, places in (("fp16", self.half_agreement, "GPUs"), ("int8", self.agreement, "CPUs")):
-            if agreement is not None:
-                lines.append(_describe_variant(name, agreement, places, judged=len(self.classes) > 1))
-        return lines
-
-
-def _describe_variant(name: str, agreement: Agreement, places: str, *, judged: bool) -> str:
-    style = f"{agreement.style_cost:.2f} points of style and " if judged else ""
-    return (
-        f"{name}: {100 * agreement.identical:.1f} % of rewrites are the model's, "
-        f"{100 * agreement.tokens:.1f} % of tokens; "
-        f"it costs {style}{agreement.self_bleu_cost:.2f} points of BLEU to the source, "
-        f"{f'and is used on {places}' if agreement.accepted else f'so that it is used only with --variant {name}'}"
-    )
 
 
 def export_model(
@@ -148,340 +93,279 @@ def export_model(
     """
     destination = Path(os.path.abspath(destination))  # noqa: PTH100 -- unlike resolve(), this keeps symbolic links
     check_destination(destination)
-    tell = progress or (lambda message: None)
-    stored, trained = round_weights_for_storage(model, weights), round_weights_for_storage(model, "fp32")
-    layout = ExportLayout(destination)
-    metadata = {
-        "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
-        "name": name,
-        "arae_version": arae_transfer.__version__,
-    }
     rows, given = probe_rows(probe_lines, tokenizer, recipe.data.maximum_tokens)
-    # Other rows than those that all is measured with.
-    other_rows = calibration_rows(probe_lines, tokenizer, recipe.data.maximum_tokens)
-    maximum_length = recipe.data.maximum_tokens + recipe.cycle.extra_tokens
-    shortlists, shortlist_table = None, None
-
-    def build_fp32() -> _Variant:
-        return _Variant.of(
-            build_graphs(stored, metadata, weights, searching=searching, shortlists=shortlists),
-            (layout.encoder, layout.decoder, layout.candidates, layout.weights),
-        )
-
-    fp32 = whole = build_fp32()
-    if searching and worth_a_shortlist(tokenizer.vocabulary_size):
-        most = _MOST_WRITTEN // len(stored.classes)
-        others = {"": further_lines} if further_lines else class_lines or {}
-        chosen = {label: evenly_spaced(own, most // len(others)) for label, own in others.items()}
-        lines = [*unchecked(probe_lines), *interleave(chosen)]
-        more, _ = probe_rows(lines, tokenizer, recipe.data.maximum_tokens, most=most)
-        tell(f"rewriting {len(more):,} sentences to see which tokens the decoders write")
-        written = rewrites_by_graphs(whole.encoder[1], _contents(whole.decoders), whole.weights, more, maximum_length)
-        shortlists = choose_shortlists(more, written, tokenizer.vocabulary_size, BLOCK)
-    tell("building fp32 graphs and comparing them with the model")
-    expected = rewrites_of(stored, rows, maximum_length)
-    unrounded = rewrites_of(trained, rows, maximum_length)
-    if shortlists is not None:
-        fp32 = build_fp32()
-        agreed = measure_agreement(
-            stored, fp32.encoder[1], _contents(fp32.decoders), fp32.weights, rows, expected, maximum_length
-        )
-        shortlist_table = {
-            "tokens": max(map(len, shortlists.values())),
-            "agreement": agreed.to_table(),
-            "accepted": agreed.accepted,
-        }
-        if not agreed.accepted:
-            shortlists, fp32 = None, whole
-    parity = compare(
-        stored,
-        trained,
-        fp32.encoder[1],
-        _contents(fp32.decoders),
-        rows,
-        given,
-        maximum_length,
-        expected,
-        weights=fp32.weights,
+    export = _Export(
+        stored=round_weights_for_storage(model, weights),
+        trained=round_weights_for_storage(model, "fp32"),
+        recipe=recipe,
+        tokenizer=tokenizer,
+        layout=ExportLayout(destination),
+        metadata={
+            "format": FORMAT,
+            "format_version": str(FORMAT_VERSION),
+            "name": name,
+            "arae_version": arae_transfer.__version__,
+        },
+        weights=weights,
+        searching=searching,
+        rows=rows,
+        given=given,
+        tell=progress or (lambda message: None),
     )
-    parity.require()
-    tell("building 8-bit graphs and comparing them with the model")
-    quantized = build_quantized(
-        trained, other_rows, maximum_length, metadata, searching=searching, shortlists=shortlists
-    )
-    int8 = _Variant.of(
-        quantized, (layout.encoder_int8, layout.decoder_int8, layout.candidates_int8, layout.weights_int8)
-    )
-    agreement = measure_agreement(
-        trained,
-        int8.encoder[1],
-        _contents(int8.decoders),
-        int8.weights,
-        rows,
-        unrounded,
-        maximum_length,
-    )
-    half, half_agreement = None, None
-    if weights == "fp16":
-        tell("building fp16 graphs and comparing them with the model")
-        half, half_agreement = _half_variant(
-            stored,
-            trained,
-            metadata,
-            fp32,
-            layout,
-            rows,
-            unrounded,
-            maximum_length,
-            searching=searching,
-            shortlists=shortlists,
-        )
-    if searching:
-        tell("comparing candidates with greedy rewrites")
-    for variant in filter(None, (fp32, half, int8)) if searching else ():
-        require_greedy(
-            variant.encoder[1],
-            variant.decoders,
-            _contents(variant.candidates),
-            variant.weights,
-            rows,
-            maximum_length,
-            variant.source_files,
-        )
-    contents = fp32.files
+    others = {"": further_lines} if further_lines else class_lines or {}
+    checked = export.checked_graphs(probe_lines, others)
+    contents = checked.fp32.files
     generator, generator_description = export_generator(
-        stored, recipe, tokenizer, probe_lines, layout.generator.name, metadata | {"part": "generator"}
+        export.stored, recipe, tokenizer, probe_lines, export.layout.generator.name, export.about("generator")
     )
     contents |= generator
     if searching:
-        contents[layout.scorer.name] = export_scorer(stored.scorer, metadata | {"part": "scorer"}, weights)
-    if searching and class_lines and not language_models:
-        tell("learning language models")
-        language_models = {
-            label: compact(
-                [ids for ids in tokenizer.encode_lines(list(class_lines[label])) if ids], tokenizer.vocabulary_size
-            )
-            for label in stored.classes
-        }
-    language_files = {label: layout.language_model(label).name for label in language_models or {}}
+        contents[export.layout.scorer.name] = export_scorer(export.stored.scorer, export.about("scorer"), weights)
+        if class_lines and not language_models:
+            language_models = export.learn_language_models(class_lines)
+    language_files = {label: export.layout.language_model(label).name for label in language_models or {}}
     contents |= {language_files[label]: content for label, content in (language_models or {}).items()}
-    if half is not None:
-        contents |= half.files
-    contents |= int8.files
-    contents[layout.tokenizer.name] = tokenizer.serialized
-    variants = {FP32: fp32.described(weights, _agreement_of(parity))}
-    if half is not None and half_agreement is not None:
-        measured = {"measured": "on a CPU, by graphs that round as these do on a GPU"}
-        variants[FP16] = half.described(
-            "fp16", half_agreement.to_table() | measured, half_agreement.accepted, variants[FP32]
-        )
-    variants[INT8] = int8.described("int8", agreement.to_table(), agreement.accepted)
+    contents |= checked.further_files
+    contents[export.layout.tokenizer.name] = tokenizer.serialized
     config = ExportConfig(
         name=name,
-        classes=stored.classes,
+        classes=export.stored.classes,
         task=recipe.task,
-        variants=variants,
+        variants=checked.described(weights),
         files=records_of(contents),
         maximum_tokens=recipe.data.maximum_tokens,
         form=asdict(recipe.form),
-        tokenizer=layout.tokenizer.name,
-        scorer=layout.scorer.name if searching else None,
+        tokenizer=export.layout.tokenizer.name,
+        scorer=export.layout.scorer.name if searching else None,
         language_models=language_files or None,
         beam=beam if searching else 1,
         generator=generator_description,
-        shortlist=shortlist_table,
-        arae_version=metadata["arae_version"],
+        shortlist=checked.shortlist,
+        arae_version=export.metadata["arae_version"],
         special_ids=SPECIAL_IDS,
         onnx={"opset": OPSET, "ir_version": IR_VERSION},
-        sizes=_sizes(stored, recipe),
-        parity=parity.to_table(),
+        sizes=_sizes(export.stored, recipe),
+        parity=checked.parity.to_table(),
         scores=dict(scores or {}),
         training=dict(training or {}),
         recipe=portable_recipe(recipe),
     )
     sizes = {file: len(content) for file, content in contents.items()}
-    kind = RewritingCard if searching else GenerationCard
-    contents[layout.config.name] = config.to_json()
-    contents[layout.card.name] = (
-        kind(config, recipe.description, recipe.data_source, evaluation, languages).render().encode()
+    card = (RewritingCard if searching else GenerationCard)(
+        config, recipe.description, recipe.data_source, evaluation, languages
     )
+    contents[export.layout.config.name] = config.to_json()
+    contents[export.layout.card.name] = card.render().encode()
     put_in_place(contents, destination)
-    return ExportReport(destination, name, stored.classes, sizes, parity, agreement, half_agreement)
+    agreements = (checked.agreement, checked.half_agreement)
+    return ExportReport(destination, name, config.classes, sizes, checked.parity, *agreements)
+
+
+@dataclass(frozen=True)
+class _CheckedGraphs:
+    """The graphs in every precision, and how their answers compare to the model's.
+
+    Attributes:
+        fp32: In fp32.
+        half: In fp16; None: weights are stored in fp32.
+        int8: In int8.
+        parity: Of those in fp32.
+        agreement: Of those in int8.
+        half_agreement: Of those in fp16.
+        shortlist: What ``config.json`` says of the vocabulary that decoders choose among.
+    """
+
+    fp32: GraphFiles
+    half: GraphFiles | None
+    int8: GraphFiles
+    parity: Parity
+    agreement: Agreement
+    half_agreement: Agreement | None
+    shortlist: dict[str, Any] | None
+
+    @property
+    def further_files(self) -> dict[str, bytes]:
+        """The files of the graphs in other precisions than fp32."""
+        return (self.half.files if self.half is not None else {}) | self.int8.files
+
+    def described(self, weights: Storage) -> dict[str, Variant]:
+        """Return what ``config.json`` says of the graphs."""
+        variants = {FP32: self.fp32.described(weights, _agreement_of(self.parity))}
+        if self.half is not None and self.half_agreement is not None:
+            measured = {"measured": "on a CPU, by graphs that round as these do on a GPU"}
+            agreement, accepted = self.half_agreement.to_table() | measured, self.half_agreement.accepted
+            variants[FP16] = self.half.described("fp16", agreement, accepted, variants[FP32])
+        variants[INT8] = self.int8.described("int8", self.agreement.to_table(), self.agreement.accepted)
+        return variants
+
+
+@dataclass(frozen=True)
+class _Export:
+    """One export while it is made.
+
+    Attributes:
+        stored: The model with its weights as they are stored.
+        trained: The model as it was trained.
+        recipe: Its recipe.
+        tokenizer: Its tokenizer.
+        layout: The files to write.
+        metadata: What each graph says about itself.
+        weights: How weights are stored.
+        searching: Whether the model rewrites.
+        rows: What all graphs are compared on.
+        given: How many of these are probe lines.
+        tell: Is told what is being done.
+    """
+
+    stored: ARAE
+    trained: ARAE
+    recipe: Recipe
+    tokenizer: Tokenizer
+    layout: ExportLayout
+    metadata: Mapping[str, str]
+    weights: Storage
+    searching: bool
+    rows: Sequence[Row]
+    given: int
+    tell: Callable[[str], None]
+
+    @property
+    def maximum_length(self) -> int:
+        """The most tokens of a rewrite."""
+        return self.recipe.data.maximum_tokens + self.recipe.cycle.extra_tokens
+
+    def about(self, part: str) -> dict[str, str]:
+        """Return what the graph of a part says about itself."""
+        return {**self.metadata, "part": part}
+
+    def checked_graphs(self, probe_lines: Sequence[str], others: Mapping[str, Sequence[str]]) -> _CheckedGraphs:
+        """Build the graphs in every precision, and compare their answers with the model's.
+
+        Raises:
+            AraeError: Those in fp32 do not answer as the model does.
+        """
+        whole = self._fp32(None)
+        shortlists = None
+        if self.searching and worth_a_shortlist(self.tokenizer.vocabulary_size):
+            shortlists = self._shortlists(whole, probe_lines, others)
+        self.tell("building fp32 graphs and comparing them with the model")
+        expected = rewrites_of(self.stored, self.rows, self.maximum_length)
+        unrounded = rewrites_of(self.trained, self.rows, self.maximum_length)
+        fp32, table = whole, None
+        if shortlists is not None:
+            fp32 = self._fp32(shortlists)
+            agreed = self._agreement(self.stored, fp32, expected)
+            most = max(map(len, shortlists.values()))
+            table = {"tokens": most, "agreement": agreed.to_table(), "accepted": agreed.accepted}
+            if not agreed.accepted:
+                shortlists, fp32 = None, whole
+        parity = compare(
+            self.stored,
+            self.trained,
+            fp32.encoder[1],
+            contents_of(fp32.decoders),
+            self.rows,
+            self.given,
+            self.maximum_length,
+            expected,
+            weights=fp32.weights,
+        )
+        parity.require()
+        int8 = self._int8(probe_lines, shortlists)
+        agreement = self._agreement(self.trained, int8, unrounded)
+        half, half_agreement = None, None
+        if self.weights == "fp16":
+            self.tell("building fp16 graphs and comparing them with the model")
+            half, half_agreement = half_variant(
+                self.stored,
+                self.trained,
+                self.metadata,
+                fp32,
+                self.layout,
+                self.rows,
+                unrounded,
+                self.maximum_length,
+                searching=self.searching,
+                shortlists=shortlists,
+            )
+        if self.searching:
+            self.tell("comparing candidates with greedy rewrites")
+            for variant in filter(None, (fp32, half, int8)):
+                self._require_greedy(variant)
+        return _CheckedGraphs(fp32, half, int8, parity, agreement, half_agreement, table)
+
+    def learn_language_models(self, class_lines: Mapping[str, Sequence[str]]) -> dict[str, bytes]:
+        """Return a language model of each class, for the ranking of candidates."""
+        self.tell("learning language models")
+        size = self.tokenizer.vocabulary_size
+        encoded = {label: self.tokenizer.encode_lines(list(class_lines[label])) for label in self.stored.classes}
+        return {label: compact([ids for ids in own if ids], size) for label, own in encoded.items()}
+
+    def _fp32(self, shortlists: Mapping[str, Sequence[int]] | None) -> GraphFiles:
+        graphs = build_graphs(self.stored, self.metadata, self.weights, searching=self.searching, shortlists=shortlists)
+        layout = self.layout
+        return GraphFiles.of(graphs, (layout.encoder, layout.decoder, layout.candidates, layout.weights))
+
+    def _int8(self, probe_lines: Sequence[str], shortlists: Mapping[str, Sequence[int]] | None) -> GraphFiles:
+        self.tell("building 8-bit graphs and comparing them with the model")
+        # Other rows than those that all is measured with.
+        rows = calibration_rows(probe_lines, self.tokenizer, self.recipe.data.maximum_tokens)
+        graphs = build_quantized(
+            self.trained,
+            rows,
+            self.maximum_length,
+            self.metadata,
+            searching=self.searching,
+            shortlists=shortlists,
+        )
+        layout = self.layout
+        return GraphFiles.of(
+            graphs, (layout.encoder_int8, layout.decoder_int8, layout.candidates_int8, layout.weights_int8)
+        )
+
+    def _shortlists(
+        self, whole: GraphFiles, probe_lines: Sequence[str], others: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, Sequence[int]]:
+        """Choose the tokens of each class by what its decoder writes, choosing among all."""
+        most = _MOST_WRITTEN // len(self.stored.classes)
+        chosen = {label: evenly_spaced(own, most // len(others)) for label, own in others.items()}
+        lines = [*unchecked(probe_lines), *interleave(chosen)]
+        more, _ = probe_rows(lines, self.tokenizer, self.recipe.data.maximum_tokens, most=most)
+        self.tell(f"rewriting {len(more):,} sentences to see which tokens the decoders write")
+        written = rewrites_by_graphs(
+            whole.encoder[1], contents_of(whole.decoders), whole.weights, more, self.maximum_length
+        )
+        return choose_shortlists(more, written, self.tokenizer.vocabulary_size, BLOCK)
+
+    def _agreement(self, model: ARAE, graphs: GraphFiles, expected: Mapping[str, Sequence[Row]]) -> Agreement:
+        return measure_agreement(
+            model,
+            graphs.encoder[1],
+            contents_of(graphs.decoders),
+            graphs.weights,
+            self.rows,
+            expected,
+            self.maximum_length,
+        )
+
+    def _require_greedy(self, graphs: GraphFiles) -> None:
+        require_greedy(
+            graphs.encoder[1],
+            graphs.decoders,
+            contents_of(graphs.candidates),
+            graphs.weights,
+            self.rows,
+            self.maximum_length,
+            graphs.source_files,
+        )
 
 
 # Rewrites, to all classes together, that tell what decoders write: rare words take many.
 _MOST_WRITTEN = 40_000
 
-File = tuple[str, bytes]
-
-
-@dataclass(frozen=True)
-class _Variant:
-    """The serialized graphs of one arithmetic, each with the name of its file.
-
-    Attributes:
-        encoder: The encoder.
-        decoders: The decoders by class.
-        candidates: The graphs of candidates by class, whose weights lie in the decoder's file.
-        weights: The weights that encoder and decoders share, if any.
-        source: The variant in whose files all of its weights lie, if any.
-    """
-
-    encoder: File
-    decoders: Mapping[str, File]
-    candidates: Mapping[str, File]
-    weights: File | None
-    source: _Variant | None = None
-
-    @classmethod
-    def of(
-        cls,
-        graphs: Graphs,
-        paths: tuple[Path, Callable[[str], Path], Callable[[str], Path], Path],
-    ) -> _Variant:
-        """Serialize graphs; ``paths`` are those of encoder, decoders, candidates and shared weights."""
-        encoder, decoder, candidates, shared = paths
-        content = share_weights([graphs.encoder, *graphs.decoders.values()], shared.name)
-        weights = (shared.name, content) if content else None
-        decoders = {label: (decoder(label).name, graph.SerializeToString()) for label, graph in graphs.decoders.items()}
-        for label, graph in graphs.candidates.items():
-            refer_to(graph, dict([decoders[label], *([weights] if weights else [])]))
-        return cls(
-            (encoder.name, graphs.encoder.SerializeToString()),
-            decoders,
-            {label: (candidates(label).name, graph.SerializeToString()) for label, graph in graphs.candidates.items()},
-            weights,
-        )
-
-    @classmethod
-    def beside(
-        cls, source: _Variant, graphs: Graphs, paths: tuple[Path, Callable[[str], Path], Callable[[str], Path]]
-    ) -> _Variant:
-        """Serialize graphs of the same weights as another variant's; ``paths`` are as in ``of``."""
-        shared = [source.weights] if source.weights else []
-        encoder, decoder, candidates = paths
-        refer_to(graphs.encoder, dict([*shared, source.encoder]))
-        for own in (graphs.decoders, graphs.candidates):
-            for label, graph in own.items():
-                refer_to(graph, dict([*shared, source.decoders[label]]))
-        return cls(
-            (encoder.name, graphs.encoder.SerializeToString()),
-            {label: (decoder(label).name, graph.SerializeToString()) for label, graph in graphs.decoders.items()},
-            {label: (candidates(label).name, graph.SerializeToString()) for label, graph in graphs.candidates.items()},
-            source.weights,
-            source,
-        )
-
-    @property
-    def source_files(self) -> list[File]:
-        """The other variant's graphs, in whose files weights lie."""
-        return [] if self.source is None else [self.source.encoder, *self.source.decoders.values()]
-
-    @property
-    def files(self) -> dict[str, bytes]:
-        """The contents by file name."""
-        shared = [self.weights] if self.weights else []
-        return dict([self.encoder, *shared, *self.decoders.values(), *self.candidates.values()])
-
-    def described(
-        self, storage: str, agreement: Mapping[str, Any], accepted: bool = True, source: Variant | None = None
-    ) -> Variant:
-        """Return what ``config.json`` says of the graphs."""
-        return Variant(
-            encoder=self.encoder[0],
-            decoders={label: name for label, (name, _) in self.decoders.items()},
-            weights=self.weights[0] if self.weights else None,
-            accepted=accepted,
-            candidates={label: name for label, (name, _) in self.candidates.items()} or None,
-            source=source,
-            storage=storage,
-            agreement=agreement,
-        )
-
-
-def _half_variant(
-    stored: ARAE,
-    trained: ARAE,
-    metadata: Mapping[str, str],
-    fp32: _Variant,
-    layout: ExportLayout,
-    rows: Sequence[Row],
-    expected: Mapping[str, Sequence[Row]],
-    maximum_length: int,
-    *,
-    searching: bool,
-    shortlists: Mapping[str, Sequence[int]] | None,
-) -> tuple[_Variant, Agreement]:
-    """Return the graphs whose products run in fp16, and the agreement of their answers on a GPU with the model's.
-
-    No GPU is needed: a CPU runs the graphs themselves, but leaves roundings out, so that graphs that round where they
-    do are run as well, and the worse of both counts.
-    """
-    metadata = {**metadata, "variant": "fp16"}
-    graphs = build_graphs(
-        stored, metadata, "fp16", lambda index: HalfGraph(), searching=searching, shortlists=shortlists
-    )
-    half = _Variant.beside(fp32, graphs, (layout.encoder_fp16, layout.decoder_fp16, layout.candidates_fp16))
-    rounded = build_graphs(
-        stored, metadata, "fp16", lambda index: RoundedGraph(), searching=False, shortlists=shortlists
-    )
-    decoders = {label: graph.SerializeToString() for label, graph in rounded.decoders.items()}
-    on_gpu = measure_agreement(
-        trained, rounded.encoder.SerializeToString(), decoders, None, rows, expected, maximum_length
-    )
-    on_cpu = measure_agreement(
-        trained,
-        half.encoder[1],
-        _contents(half.decoders),
-        half.weights,
-        rows,
-        expected,
-        maximum_length,
-        half.source_files,
-    )
-    return half, min(on_gpu, on_cpu, key=lambda each: (each.accepted, each.identical))
-
-
-def _contents(files: Mapping[str, File]) -> dict[str, bytes]:
-    return {label: content for label, (_, content) in files.items()}
-
 
 def _agreement_of(parity: Parity) -> dict[str, Any]:
     return {"compared": parity.compared, "identical": round(parity.identical / parity.compared, 4)}
-
-
-def check_destination(destination: Path) -> None:
-    """Make sure that writing a folder destroys nothing but an earlier export.
-
-    Raises:
-        AraeError: The destination is a file, or a folder that holds anything that no export wrote.
-    """
-    try:
-        if not destination.exists() and not destination.is_symlink():
-            return
-        found = {path.name for path in destination.iterdir()}
-    except NotADirectoryError as error:
-        raise AraeError(f"{destination} is not a folder", "choose another destination.") from error
-    except OSError as error:
-        raise explain_write_failure(destination, error) from error
-    if not found:
-        return
-    layout = ExportLayout(destination)
-    known = {layout.config.name, layout.card.name}
-    try:
-        known.update(ModelFolder.read(destination).files)
-    except AraeError as error:
-        raise AraeError(
-            f"{destination} holds something that is no exported model: {min(found)}",
-            "choose another destination, or remove that folder first.",
-        ) from error
-    foreign = sorted(found - known)
-    if foreign:
-        raise AraeError(
-            f"{destination} holds {foreign[0]}, which an export would remove",
-            "move it out of the folder, or choose another destination.",
-        )
 
 
 def _sizes(model: ARAE, recipe: Recipe) -> dict[str, Any]:
@@ -497,39 +381,3 @@ def _sizes(model: ARAE, recipe: Recipe) -> dict[str, Any]:
         "bidirectional": shape.bidirectional,
         "decoder_layers": shape.decoder_layers,
     }
-
-
-def portable_recipe(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe without the one path in it, which says nothing on another machine."""
-    table = recipe_to_table(recipe)
-    table["tokenizer"]["model"] = Path(recipe.tokenizer.model).name
-    return table
-
-
-def records_of(contents: Mapping[str, bytes]) -> dict[str, FileRecord]:
-    """Return what each file must be."""
-    return {name: FileRecord(hashlib.sha256(content).hexdigest(), len(content)) for name, content in contents.items()}
-
-
-def put_in_place(contents: Mapping[str, bytes], destination: Path) -> None:
-    """Write files into a new folder beside the destination, read them back, and rename the folder.
-
-    Raises:
-        AraeError: They cannot be written; the destination is then as it was.
-    """
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{destination.name}.", dir=destination.parent) as place:
-            staged = Path(place) / destination.name  # a folder inside, because temporary ones are private
-            staged.mkdir()
-            for name, content in contents.items():
-                with (staged / name).open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-            folder = ModelFolder.read(staged)
-            for name in folder.files:
-                folder.read_file(name)
-            replace_directory(staged, destination)
-    except OSError as error:
-        raise explain_write_failure(destination, error) from error

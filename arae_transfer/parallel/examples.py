@@ -57,19 +57,21 @@ def read_given_examples(values: Iterable[str], classes: Sequence[str]) -> list[P
         name = max((known for known in directions if value.startswith(f"{known}=")), key=len, default=None)
         if name is None:
             raise AraeError(
-                f"--pairs {value}: there is no such file, and no direction that begins so",
-                f"write --pairs FILE, or --pairs NAME=FILE, where NAME is one of: {', '.join(list(directions)[:6])}.",
+                f"--parallel {value}: there is no such file, and no direction that begins so",
+                f"write --parallel FILE or --parallel NAME=FILE; NAME is one of: {', '.join(list(directions)[:6])}.",
             )
         pairs += _read_two_columns(expanded(value[len(name) + 1 :]), *directions[name])
     unknown = sorted({label for pair in pairs for label in (pair.label, pair.rewrite_label)} - set(classes))
     if unknown:
         raise AraeError(
-            f"--pairs has pairs of the class {unknown[0]!r}, the data has {', '.join(classes)}",
+            f"--parallel has pairs of the class {unknown[0]!r}, the data has {', '.join(classes)}",
             "give pairs of the classes of the data.",
         )
     useful = [pair for pair in pairs if pair.sentence and pair.rewrite and pair.sentence != pair.rewrite]
     if not useful:
-        raise AraeError("--pairs gives no pair of two different texts", "each line is a sentence, a tab, its rewrite.")
+        raise AraeError(
+            "--parallel gives no pair of two different texts", "each line is a sentence, a tab, its rewrite."
+        )
     return useful
 
 

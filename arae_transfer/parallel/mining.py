@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from multiprocessing import get_context
 from typing import Protocol
@@ -20,25 +20,13 @@ from arae_transfer.language_model.incremental import IncrementalLanguageModels
 from arae_transfer.language_model.ngram import END, UNKNOWN, NgramLanguageModel
 from arae_transfer.parallel.examples import ParallelExample
 from arae_transfer.parallel.linear_classifier import LinearClassifier
-from arae_transfer.parallel.phrase_search import PhraseSearch
-from arae_transfer.parallel.phrase_table import PhraseTable, build_phrase_tables
+from arae_transfer.parallel.options import ParallelData, PhraseSearch, PhraseTable, RewriteScores
+from arae_transfer.parallel.phrase_search import PhraseSearcher
+from arae_transfer.parallel.phrase_table import Replacements, build_phrase_tables
 from arae_transfer.parallel.rewrite_scorer import RewriteScorer, ScoredRewrite
+from arae_transfer.recipe import Recipe
 
-# What language models and phrase tables are made from: more sentences make them larger, and hardly better.
-_MOST_SENTENCES = 300_000
-_LEAST_WORD_COUNT = 3
-_MOST_WORDS = 50_000
-_ORDER = 4
-# A language model that has seen a sentence finds it far more likely than any rewrite of it. So there is one for each
-# part of the sentences, learnt from the other parts.
-_PARTS = 3
 _CHUNK = 200
-# So many candidates of a sentence, the best ones, are shown to the candidate model: in 99 of 100 cases it takes one of
-# them.
-_SHOWN = 3
-# Of the chosen rewrites, the share that the candidate model finds least likely is left out: there every rewrite is
-# nonsense.
-_LEAST_LIKELY = 0.07
 
 # Sentences done, sentences in all.
 Progress = Callable[[int, int], None]
@@ -49,12 +37,34 @@ class CandidateModel(Protocol):
     """A trained model that generates further candidates and rates all of them."""
 
     def generate(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
-        """Return further candidates for each of some sentences of a class (index) in the wanted class (index)."""
+        """Return further candidates for each of some sentences of a class (index) in the target class (index)."""
 
     def log_probabilities(
         self, sentences: Sequence[str], rewrites: Sequence[str], source: int, target: int
     ) -> tuple[Floats, Floats]:
         """Return the log-probability of each rewrite given its sentence, and of the sentence given the rewrite."""
+
+
+@dataclass(frozen=True)
+class MiningOptions:
+    """The sections of a recipe that decide what is mined.
+
+    Attributes:
+        parallel: What language models and phrase tables learn from.
+        phrase_table: Which phrases can stand for which.
+        phrase_search: How rewrites are searched.
+        scores: What makes a rewrite good.
+    """
+
+    parallel: ParallelData = field(default_factory=ParallelData)
+    phrase_table: PhraseTable = field(default_factory=PhraseTable)
+    phrase_search: PhraseSearch = field(default_factory=PhraseSearch)
+    scores: RewriteScores = field(default_factory=RewriteScores)
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> MiningOptions:
+        """Return those of a recipe."""
+        return cls(recipe.parallel, recipe.phrase_table, recipe.phrase_search, recipe.rewrite_scores)
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,7 @@ def mine_parallel(
     progress: Progress,
     workers: int | None = None,
     candidate_model: CandidateModel | None = None,
+    options: MiningOptions | None = None,
 ) -> list[ParallelExample]:
     """Search rewrites of randomly chosen sentences, the same number of each class.
 
@@ -84,17 +95,20 @@ def mine_parallel(
         progress: Told now and then how far the search is.
         workers: The number of processes; None: one per core that this process may use.
         candidate_model: A trained model that generates further candidates and rates all of them.
+        options: The constants of the search; None: the default recipe's.
 
     Returns:
         The pairs whose rewrite is surely of its class, fluent and not far from the sentence, in the order of the draw.
     """
+    options = options or MiningOptions()
     names = list(lines)
     tasks = _tasks([lines[name] for name in names], sentences, seed)
     if candidate_model is not None:
         tasks = _with_generated(tasks, candidate_model)
     progress(0, len(tasks))
+    most = options.parallel.known_sentences
     knowledge = _prepare(
-        {name: _draw(lines[name], _MOST_SENTENCES, [seed, 4, index]) for index, name in enumerate(names)}
+        {name: _draw(lines[name], most, [seed, 4, index]) for index, name in enumerate(names)}, options
     )
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -110,7 +124,7 @@ def mine_parallel(
                 likelihoods.append(rewrite.likelihood)
     if candidate_model is None or not pairs:
         return pairs
-    floor = np.quantile(likelihoods, _LEAST_LIKELY)
+    floor = np.quantile(likelihoods, options.scores.dropped)
     return [pair for pair, likelihood in zip(pairs, likelihoods, strict=True) if likelihood >= floor]
 
 
@@ -122,45 +136,50 @@ class _Knowledge:
         models: For each part of the sentences, each class's language model that has not seen them.
         tables: What can stand for what, by classes.
         choice: What weighs candidates.
+        options: The constants of the search.
     """
 
     models: list[list[NgramLanguageModel]]
-    tables: dict[tuple[int, int], PhraseTable]
+    tables: dict[tuple[int, int], Replacements]
     choice: RewriteScorer
+    options: MiningOptions
 
     @property
     def ids(self) -> Mapping[str, int]:
         """The id of each word."""
         return self.models[0][0].ids
 
-    def search(self, part: int) -> PhraseSearch:
+    def search(self, part: int) -> PhraseSearcher:
         """Build the search for a part of the sentences."""
         words = [""] * (END + 1) + list(self.ids)
-        return PhraseSearch(IncrementalLanguageModels(self.models[part], _ORDER), self.tables, words)
+        order, options = self.options.parallel.language_model_order, self.options.phrase_search
+        return PhraseSearcher(IncrementalLanguageModels(self.models[part], order), self.tables, words, options)
 
 
-def _prepare(lines: Mapping[str, Sequence[str]]) -> _Knowledge:
+def _prepare(lines: Mapping[str, Sequence[str]], options: MiningOptions) -> _Knowledge:
+    parallel = options.parallel
     split = [[line.split() for line in own] for own in lines.values()]
     counts = Counter(word for own in split for words in own for word in words)
     # The most frequent first: the phrase table takes the first ids for function words.
-    vocabulary = [word for word, count in counts.most_common(_MOST_WORDS) if count >= _LEAST_WORD_COUNT]
-    parts = [[cross_fitting_fold(" ".join(words), _PARTS) for words in own] for own in split]
+    known = counts.most_common(parallel.maximum_words)
+    vocabulary = [word for word, count in known if count >= parallel.minimum_word_count]
+    parts = [[cross_fitting_fold(" ".join(words), parallel.folds) for words in own] for own in split]
     models = [
         [
             NgramLanguageModel.train(
                 # Where all of a class's sentences are in this part, there are no others to learn from.
                 [words for words, own_part in zip(own, numbers, strict=True) if own_part != part] or own,
-                order=_ORDER,
+                order=parallel.language_model_order,
                 vocabulary=vocabulary,
             )
             for own, numbers in zip(split, parts, strict=True)
         ]
-        for part in range(_PARTS)
+        for part in range(parallel.folds)
     ]
     ids = models[0][0].ids
     numbers = [[[ids.get(word, UNKNOWN) for word in words] for words in own] for own in split]
-    tables = build_phrase_tables(numbers, models[0][0].id_count)
-    return _Knowledge(models, tables, RewriteScorer(lines, LinearClassifier(lines)))
+    tables = build_phrase_tables(numbers, models[0][0].id_count, options.phrase_table)
+    return _Knowledge(models, tables, RewriteScorer(lines, LinearClassifier(lines), options.scores), options)
 
 
 def _draw(lines: Sequence[str], count: int, seed: Sequence[int]) -> list[str]:
@@ -224,7 +243,7 @@ def _choose(
         return [own[0] if own else None for own in rated]
     chosen: list[ScoredRewrite | None] = [None] * len(tasks)
     for (source, target), rows in _directions(tasks):
-        shown = [rated[row][:_SHOWN] for row in rows]
+        shown = [rated[row][: choice.options.reranked] for row in rows]
         sentences = [tasks[row].sentence for row, own in zip(rows, shown, strict=True) for _ in own]
         rewrites = [" ".join(rewrite.words) for own in shown for rewrite in own]
         forward, back = candidate_model.log_probabilities(sentences, rewrites, source, target)
@@ -245,7 +264,8 @@ class _Rewriter:
 
     def __init__(self, knowledge: _Knowledge) -> None:
         self._models = knowledge.models
-        self._searches = [knowledge.search(part) for part in range(_PARTS)]
+        self._folds = knowledge.options.parallel.folds
+        self._searches = [knowledge.search(part) for part in range(self._folds)]
         self._choice = knowledge.choice
         self._ids = knowledge.ids
 
@@ -254,7 +274,7 @@ class _Rewriter:
         rewrites: list[list[ScoredRewrite]] = [[] for _ in tasks]
         sentences = [task.sentence.split() for task in tasks]
         kinds = [
-            (task.source, task.target, cross_fitting_fold(" ".join(words), _PARTS))
+            (task.source, task.target, cross_fitting_fold(" ".join(words), self._folds))
             for task, words in zip(tasks, sentences, strict=True)
         ]
         for source, target, part in sorted(set(kinds)):

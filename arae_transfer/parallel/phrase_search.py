@@ -11,21 +11,10 @@ from collections.abc import Mapping, Sequence
 
 from arae_transfer.language_model.incremental import IncrementalLanguageModels
 from arae_transfer.language_model.ngram import END
-from arae_transfer.parallel.phrase_table import LONGEST_PHRASE, Phrase, PhraseTable
+from arae_transfer.parallel.options import PhraseSearch
+from arae_transfer.parallel.phrase_table import Phrase, Replacements
 
-_BEAM = 6
-_OPTIONS = 14
-# A hypothesis so many nats behind the best one at its place is given up, and so is a replacement of such a price.
-_BEHIND = 8.0
-_WORST_PRICE = -16.0
-# What each replacement costs, and how far its fit counts, against nats of the target class's language model.
-_REPLACEMENT_COST = 2.5
-_FIT_WEIGHT = 2.0
-# The weights of the target class's language model over the source class's, each of which gives candidates: the first
-# ask for a fluent sentence, the last for style.
-_STYLE_WEIGHTS = (0.0, 0.15, 0.3, 0.5, 0.75, 1.0, 1.4)
-# How many sentences are taken of each search.
-_CANDIDATES_EACH = 3
+DEFAULTS = PhraseSearch()
 
 # The best way to one state at one place: what is maximised; the state and the place that it came from; what was put
 # there instead of the words, None where they were kept.
@@ -33,14 +22,15 @@ _CANDIDATES_EACH = 3
 _Hypothesis = tuple[float, int, int, Phrase | None]
 
 
-class PhraseSearch:
+class PhraseSearcher:
     """Rewrites sentences of any class to any other by the classes' language models and phrase tables."""
 
     def __init__(
         self,
         models: IncrementalLanguageModels,
-        tables: Mapping[tuple[int, int], PhraseTable],
+        tables: Mapping[tuple[int, int], Replacements],
         words: Sequence[str],
+        options: PhraseSearch = DEFAULTS,
     ) -> None:
         """Prepare a search.
 
@@ -48,15 +38,18 @@ class PhraseSearch:
             models: The classes' language models, in the order of the classes.
             tables: A phrase table for each pair of source and target class.
             words: The word of each id.
+            options: How wide the search is, and what replacements cost.
         """
         self._models = models
         self._words = words
+        self._search_options = options
+        self._longest = max((len(phrase) for table in tables.values() for phrase in table), default=0)
         self._options = {
             pair: {
                 phrase: [
-                    (replacement.words, _FIT_WEIGHT * replacement.fit - _REPLACEMENT_COST)
-                    for replacement in replacements[:_OPTIONS]
-                    if _FIT_WEIGHT * replacement.fit - _REPLACEMENT_COST > _WORST_PRICE
+                    (replacement.words, options.fit_weight * replacement.fit - options.replacement_cost)
+                    for replacement in replacements[: options.options]
+                    if options.fit_weight * replacement.fit - options.replacement_cost > -options.maximum_cost
                 ]
                 for phrase, replacements in table.items()
             }
@@ -70,14 +63,14 @@ class PhraseSearch:
             words: The words of the sentence; of those that are kept, words without an id survive.
             ids: Their ids.
             source: The index of its class.
-            target: The index of the wanted class.
+            target: The index of the target class.
 
         Returns:
             Different sentences, each a list of words; the sentence itself and the empty one are not among them.
         """
         self._models.forget(only_when_full=True)
         found: dict[tuple[str, ...], None] = {}
-        for weight in _STYLE_WEIGHTS:
+        for weight in self._search_options.style_weights:
             found |= dict.fromkeys(self._search(words, ids, source, target, weight))
         return [list(rewrite) for rewrite in found if rewrite and rewrite != tuple(words)]
 
@@ -91,11 +84,11 @@ class PhraseSearch:
         step = models.step
         for place in range(length):
             ways: list[tuple[int, Phrase, float]] = [(1, (ids[place],), 0.0)]
-            for taken in range(1, min(LONGEST_PHRASE, length - place) + 1):
+            for taken in range(1, min(self._longest, length - place) + 1):
                 ways += [(taken, *option) for option in options.get(tuple(ids[place : place + taken]), ())]
-            best = sorted(stacks[place].items(), key=lambda item: -item[1][0])[:_BEAM]
+            best = sorted(stacks[place].items(), key=lambda item: -item[1][0])[: self._search_options.beam]
             for start, (score_before, *_) in best:
-                if score_before < best[0][1][0] - _BEHIND:
+                if score_before < best[0][1][0] - self._search_options.threshold:
                     break
                 for taken, phrase, price in ways:
                     state, score = start, score_before + price
@@ -120,7 +113,7 @@ class PhraseSearch:
             ended.append((hypothesis[0] + wanted + weight * (wanted - probabilities[source]), state))
         ended.sort(reverse=True)
         rewrites = []
-        for _, last in ended[:_CANDIDATES_EACH]:
+        for _, last in ended[: self._search_options.candidates]:
             place, state, parts = len(words), last, []
             while place > 0:
                 _, previous, start, replacement = stacks[place][state]

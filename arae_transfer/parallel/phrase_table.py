@@ -16,31 +16,13 @@ import numpy.typing as npt
 from scipy import sparse
 
 from arae_transfer.language_model.ngram import BEGIN, END, UNKNOWN
+from arae_transfer.parallel.options import PhraseTable
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Phrase = tuple[int, ...]
 
-LONGEST_PHRASE = 3
-# How often a phrase of one, two, three words must occur, in both classes together, to be looked at.
-_LEAST_COUNTS = (8, 25, 30)
-# How often it must occur in a class to be put into sentences of that class.
-_LEAST_TARGET_COUNT = 15
-# Contexts with more pairs of fillers than this ("the _ .") say little and cost most.
-_MOST_FILLER_PAIRS = 40_000
-# Added to each phrase's occurrences, so that a phrase of few contexts is not believed to fit them perfectly.
-_SHRINKAGE = 15.0
-# How much more a phrase must belong to its class than its replacement does, in nats.
-_LEAST_GAIN = 1.2
-# How much a phrase must belong to its class at all, unless the replacement only adds words to it.
-_LEAST_STYLE = 0.4
-# Words beyond these are content, and to lose or invent one costs; more style than this, in nats, makes it none.
-_FUNCTION_WORDS = 120
-_CONTENT_STYLE = 0.7
-_INVENTED_WORD, _LOST_WORD, _LOST_FUNCTION_WORD = 1.5, 3.0, 0.8
-# What each word costs by which a replacement is longer, so that nothing is said that need not be.
-_LONGER = 0.5
-_KEPT_CANDIDATES = 30
+DEFAULTS = PhraseTable()
 
 
 @dataclass(frozen=True)
@@ -57,7 +39,7 @@ class Replacement:
     fit: float
 
 
-PhraseTable = Mapping[Phrase, Sequence[Replacement]]
+Replacements = Mapping[Phrase, Sequence[Replacement]]
 
 
 @dataclass(frozen=True)
@@ -97,22 +79,27 @@ class _Occurrences:
     contexts: list[Integers]
 
 
-def build_phrase_tables(sentences: Sequence[Sequence[Sequence[int]]], size: int) -> dict[tuple[int, int], PhraseTable]:
+def build_phrase_tables(
+    sentences: Sequence[Sequence[Sequence[int]]], size: int, options: PhraseTable = DEFAULTS
+) -> dict[tuple[int, int], Replacements]:
     """Find what can stand for what, for each ordered pair of classes.
 
     Args:
         sentences: For each class its sentences as word ids, the more frequent words with the smaller ids.
         size: The number of ids.
+        options: What counts as a phrase, and what a replacement costs.
     """
     texts = [_flatten(own) for own in sentences]
-    phrases = _count_phrases(texts, size)
+    phrases = _count_phrases(texts, size, options.minimum_counts)
     occurrences = [_find_occurrences(text, phrases, size) for text in texts]
     tables = {}
     for source in range(len(texts)):
         for target in range(len(texts)):
             if source != target:
-                joint, places = _compare(occurrences[source], occurrences[target], phrases)
-                tables[source, target] = _select(joint, places, phrases, source, target, size)
+                joint, places = _compare(
+                    occurrences[source], occurrences[target], phrases, options.maximum_filler_pairs
+                )
+                tables[source, target] = _select(joint, places, phrases, source, target, size, options)
     return tables
 
 
@@ -135,10 +122,10 @@ def _phrase_keys(text: Integers, length: int, size: int) -> tuple[Integers, npt.
     return keys, real
 
 
-def _count_phrases(texts: Sequence[Integers], size: int) -> _Phrases:
+def _count_phrases(texts: Sequence[Integers], size: int, minimum_counts: Sequence[int]) -> _Phrases:
     totals = np.array([np.count_nonzero((text != BEGIN) & (text != END)) for text in texts], dtype=np.float64)
     keys, counts = [np.zeros(1, np.int64)], [totals[:, None]]
-    for length in range(1, LONGEST_PHRASE + 1):
+    for length in range(1, len(minimum_counts) + 1):
         found = []
         for text in texts:
             own, real = _phrase_keys(text, length, size)
@@ -147,7 +134,7 @@ def _count_phrases(texts: Sequence[Integers], size: int) -> _Phrases:
         table = np.zeros((len(texts), len(every)))
         for row, (own, number) in zip(table, found, strict=True):
             row[np.searchsorted(every, own)] = number
-        frequent = table.sum(0) >= _LEAST_COUNTS[length - 1]
+        frequent = table.sum(0) >= minimum_counts[length - 1]
         keys.append(every[frequent])
         counts.append(table[:, frequent])
     offsets = [0, *np.cumsum([len(own) for own in keys]).tolist()]
@@ -180,7 +167,9 @@ def _find_occurrences(text: Integers, phrases: _Phrases, size: int) -> _Occurren
     return _Occurrences(np.concatenate(numbers), [np.concatenate(kind) for kind in contexts])
 
 
-def _compare(source: _Occurrences, target: _Occurrences, phrases: _Phrases) -> tuple[sparse.csr_matrix, Floats]:
+def _compare(
+    source: _Occurrences, target: _Occurrences, phrases: _Phrases, maximum_filler_pairs: int
+) -> tuple[sparse.csr_matrix, Floats]:
     """Count how often each phrase of the source class can be expected at the places of each phrase of the target.
 
     Returns:
@@ -204,7 +193,7 @@ def _compare(source: _Occurrences, target: _Occurrences, phrases: _Phrases) -> t
             matrix.sum_duplicates()
             matrices.append(matrix)
         fillers = [np.bincount(matrix.indices, minlength=len(shared)) for matrix in matrices]
-        telling = fillers[0] * fillers[1] <= _MOST_FILLER_PAIRS
+        telling = fillers[0] * fillers[1] <= maximum_filler_pairs
         first, second = (matrix[:, telling] for matrix in matrices)
         in_context = np.maximum(np.asarray(first.sum(0)).ravel(), 1.0)
         joint = joint + (first @ sparse.diags(1.0 / in_context)) @ second.T
@@ -213,8 +202,14 @@ def _compare(source: _Occurrences, target: _Occurrences, phrases: _Phrases) -> t
 
 
 def _select(
-    joint: sparse.csr_matrix, places: Floats, phrases: _Phrases, source: int, target: int, size: int
-) -> PhraseTable:
+    joint: sparse.csr_matrix,
+    places: Floats,
+    phrases: _Phrases,
+    source: int,
+    target: int,
+    size: int,
+    options: PhraseTable,
+) -> Replacements:
     """Keep, for each phrase of the source class, the replacements that carry it furthest towards the target."""
     rates = phrases.rates
     style = rates[source] - rates[target]  # (phrases,) how much each belongs to the source class, in nats
@@ -222,14 +217,14 @@ def _select(
     word_style = np.zeros(size)
     for number in range(phrases.offsets[1], phrases.offsets[2]):
         word_style[words[number][0]] = style[number]
-    usable = phrases.counts[target] >= _LEAST_TARGET_COUNT
+    usable = phrases.counts[target] >= options.minimum_target_count
     table: dict[Phrase, list[Replacement]] = {}
     for number in range(1, phrases.offsets[-1]):
         row = slice(joint.indptr[number], joint.indptr[number + 1])
         others, expected = joint.indices[row], joint.data[row]
         gain = style[number] - style[others]
-        kept = (gain > _LEAST_GAIN) & (expected > 0.3) & usable[others]
-        if style[number] < _LEAST_STYLE:
+        kept = (gain > options.minimum_gain) & (expected > options.minimum_expected) & usable[others]
+        if style[number] < options.minimum_style:
             # A phrase that says nothing about its class may only be added to: "recommend", "not recommend".
             own = set(words[number])
             kept &= np.array(
@@ -239,32 +234,33 @@ def _select(
         if not kept.any():
             continue
         others, expected, gain = others[kept], expected[kept], gain[kept]
-        fit = np.log(expected / (places[others] + _SHRINKAGE))
-        fit -= [_price(words[number], words[other], word_style) for other in others]
+        fit = np.log(expected / (places[others] + options.shrinkage))
+        fit -= [_price(words[number], words[other], word_style, options) for other in others]
         # What is found often is found surely, and a replacement shall change the style.
-        worth = fit + 0.3 * np.log(expected) + 0.3 * np.minimum(gain, 4.0)
-        best = np.argsort(-worth, kind="stable")[:_KEPT_CANDIDATES]
+        worth = fit + options.expected_weight * np.log(expected)
+        worth = worth + options.gain_weight * np.minimum(gain, options.maximum_gain)
+        best = np.argsort(-worth, kind="stable")[: options.candidates]
         table[words[number]] = [Replacement(words[others[place]], float(fit[place])) for place in best]
     return table
 
 
-def _price(phrase: Phrase, replacement: Phrase, word_style: Floats) -> float:
+def _price(phrase: Phrase, replacement: Phrase, word_style: Floats, options: PhraseTable) -> float:
     """Price the content that a replacement loses and invents, and its length."""
-    price = _LONGER * max(0, len(replacement) - len(phrase))
+    price = options.longer * max(0, len(replacement) - len(phrase))
     for word in set(replacement) - set(phrase):
-        if not _is_function_word(word) and word_style[word] > -_CONTENT_STYLE:
-            price += _INVENTED_WORD
+        if not _is_function_word(word, options.function_words) and word_style[word] > -options.content_style:
+            price += options.invented_word
     for word in set(phrase) - set(replacement):
-        if _is_function_word(word):
-            price += _LOST_FUNCTION_WORD if word_style[word] < 0.3 else 0.0
-        elif word_style[word] < _CONTENT_STYLE:
-            price += _LOST_WORD
+        if _is_function_word(word, options.function_words):
+            price += options.lost_function_word if word_style[word] < options.function_style else 0.0
+        elif word_style[word] < options.content_style:
+            price += options.lost_word
     return price
 
 
-def _is_function_word(word: int) -> bool:
+def _is_function_word(word: int, function_words: int) -> bool:
     """Tell the most frequent words from the others."""
-    return END < word <= END + _FUNCTION_WORDS
+    return END < word <= END + function_words
 
 
 def _spell(phrases: _Phrases, number: int, size: int) -> Phrase:

@@ -20,30 +20,12 @@ import numpy.typing as npt
 
 from arae_transfer.language_model.ngram import NgramLanguageModel
 from arae_transfer.parallel.linear_classifier import LinearClassifier
+from arae_transfer.parallel.options import RewriteScores
 from arae_transfer.runtime.reranking import only_appends
 
 Floats = npt.NDArray[np.float64]
 
-# A rewrite of less belief in its class is none, and neither is one that lost so much fluency, in nats.
-_LEAST_BELIEF = 0.7
-_MOST_LOST_FLUENCY = 10.0
-# More belief than this adds nothing, so that style is not bought with content.
-_ENOUGH_BELIEF = 0.97
-# The weights of style and fluency, and the prices of lost and of added words, and of each word by which a rewrite is
-# shorter: what said too much shall be said otherwise, not left out.
-_STYLE, _FLUENCY = 3.0, 0.7
-_LOST, _ADDED, _SHORTER = 8.0, 3.0, 2.0
-# A word begins to carry style where it is this much more frequent in its class, in nats ("breakfast" is where people
-# are happy, and still is content), and at the second figure carries hardly any content.
-_LEAST_STYLE, _MOST_STYLE = 0.8, 2.0
-_LEAST_WORD_PRICE = 0.1
-# The price of a word rises with its rarity, in units of so many nats, between these bounds.
-_RARITY = 8.0
-_COMMON, _RARE = 0.2, 1.4
-# What a trained model's log-probabilities count, of the rewrite and of the sentence given the rewrite. A model says
-# what it likes twice, so words of the wanted style that stand there again have a price.
-_FORWARD, _BACK = 0.3, 0.3
-_AGAIN = 2.0
+DEFAULTS = RewriteScores()
 
 
 @dataclass(frozen=True)
@@ -64,18 +46,22 @@ class ScoredRewrite:
 class RewriteScorer:
     """Chooses rewrites by what the training text teaches."""
 
-    def __init__(self, lines: Mapping[str, Sequence[str]], classifier: LinearClassifier) -> None:
+    def __init__(
+        self, lines: Mapping[str, Sequence[str]], classifier: LinearClassifier, options: RewriteScores = DEFAULTS
+    ) -> None:
         """Count the words.
 
         Args:
             lines: The training lines of each class, words separated by blanks.
             classifier: A classifier of the same classes.
+            options: What counts how much.
         """
+        self.options = options
         self._classifier = classifier
         counts = [Counter(word for line in own for word in line.split()) for own in lines.values()]
         totals = [max(1, sum(own.values())) for own in counts]
         every = sum(counts, Counter[str]())
-        self._rarity = {word: float(np.log(sum(totals) / count)) / _RARITY for word, count in every.items()}
+        self._rarity = {word: float(np.log(sum(totals) / count)) / options.rarity for word, count in every.items()}
         self._rates = [
             {word: float(np.log((own[word] + 2) / total)) for word in every}
             for own, total in zip(counts, totals, strict=True)
@@ -83,10 +69,11 @@ class RewriteScorer:
 
     def word_price(self, word: str, own: int, other: int) -> float:
         """Price a word as content of a sentence of one class, seen from another; a word that bears style is cheap."""
+        options = self.options
         style = self._rates[own].get(word, 0.0) - self._rates[other].get(word, 0.0)
-        free = 1.0 - (style - _LEAST_STYLE) / (_MOST_STYLE - _LEAST_STYLE)
-        free = min(max(free, _LEAST_WORD_PRICE), 1.0)
-        return free * min(max(self._rarity.get(word, _RARE), _COMMON), _RARE)
+        free = 1.0 - (style - options.style_from) / (options.style_to - options.style_from)
+        free = min(max(free, options.minimum_price), 1.0)
+        return free * min(max(self._rarity.get(word, options.rare_price), options.common_price), options.rare_price)
 
     def rate(
         self,
@@ -115,16 +102,18 @@ class RewriteScorer:
         likely = models[target].score(flat).log_probability
         before = np.maximum(*(models[index].score(sentences).log_probability for index in (source, target)))
         rated: list[list[ScoredRewrite]] = []
-        start = 0
+        start, options = 0, self.options
         for words, own, base in zip(sentences, candidates, before, strict=True):
             good = []
             for place, rewrite in enumerate(own, start):
                 lost_fluency = max(0.0, base - likely[place])
-                if beliefs[place] < _LEAST_BELIEF or lost_fluency > _MOST_LOST_FLUENCY:
+                if beliefs[place] < options.minimum_style or lost_fluency > options.maximum_lost_fluency:
                     continue
                 if _repetitions(rewrite) > _repetitions(words) or only_appends(" ".join(words), " ".join(rewrite)):
                     continue
-                score = _STYLE * np.log(min(beliefs[place], _ENOUGH_BELIEF)) - _FLUENCY * lost_fluency
+                score = (
+                    options.style * np.log(min(beliefs[place], options.enough_style)) - options.fluency * lost_fluency
+                )
                 score -= self._distance(words, rewrite, source, target)
                 good.append(ScoredRewrite(list(rewrite), float(score)))
             rated.append(sorted(good, key=lambda rewrite: -rewrite.score))
@@ -153,12 +142,12 @@ class RewriteScorer:
         Returns:
             The best one with its new score; None where there is none that the model can read.
         """
-        best = None
+        best, options = None, self.options
         for rewrite, there, home in zip(rated, forward, back, strict=True):
             if not np.isfinite(there):
                 continue
-            score = rewrite.score + _FORWARD * there + _BACK * home
-            score -= _AGAIN * self._said_again(words, rewrite.words, source, target)
+            score = rewrite.score + options.forward * there + options.back * home
+            score -= options.repeated * self._said_again(words, rewrite.words, source, target)
             if best is None or score > best.score:
                 best = ScoredRewrite(rewrite.words, float(score), float(there))
         return best
@@ -169,15 +158,15 @@ class RewriteScorer:
         return sum(
             max(0, count - max(1, before[word]))
             for word, count in Counter(rewrite).items()
-            if self._rates[target].get(word, 0.0) - self._rates[source].get(word, 0.0) > _LEAST_STYLE
+            if self._rates[target].get(word, 0.0) - self._rates[source].get(word, 0.0) > self.options.style_from
         )
 
     def _distance(self, words: Sequence[str], rewrite: Sequence[str], source: int, target: int) -> float:
         """Price what a rewrite lost of its sentence and what it added to it."""
-        before, after = Counter(words), Counter(rewrite)
+        before, after, options = Counter(words), Counter(rewrite), self.options
         lost = sum(count * self.word_price(word, source, target) for word, count in (before - after).items())
         added = sum(count * self.word_price(word, target, source) for word, count in (after - before).items())
-        return _LOST * lost + _ADDED * added + _SHORTER * max(0, len(words) - len(rewrite))
+        return options.lost * lost + options.added * added + options.shorter * max(0, len(words) - len(rewrite))
 
 
 def _repetitions(words: Sequence[str]) -> int:

@@ -12,20 +12,13 @@ from torch.nn import functional
 from arae_transfer.corpus.batches import TokenizedSentences, with_end
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.model.arae import ARAE
+from arae_transfer.parallel.options import SelfTraining
 from arae_transfer.recipe import InputNoise
 from arae_transfer.tokenizer import END_ID, PAD_ID, Tokenizer
 from arae_transfer.training.input_noise import add_input_noise
 
 _BATCH = 256
-# A rewrite may be this many tokens longer than its sentence.
-_EXTRA_TOKENS = 4
-# The first rewrites: how far the decoder of the wanted class moves away from that of the sentence's own, and whether
-# the sentence's style-bearing tokens are missing from what it reads. What is missing cannot be copied.
-_FIRST = ((0.0, False), (0.5, False), (1.0, False), (0.0, True))
-# All others are drawn at random: warm enough that they differ, cold enough that they make sense.
-_AMPLIFICATION, _TEMPERATURE = 0.5, 0.6
-# The probability that a fully style-bearing token is left out.
-_DELETE = 0.9
+DEFAULTS = SelfTraining()
 
 
 class SelfTrainingGenerator:
@@ -44,6 +37,7 @@ class SelfTrainingGenerator:
         seed: int,
         progress: Callable[[int, int], None],
         precision: str = "fp32",
+        options: SelfTraining = DEFAULTS,
     ) -> None:
         """Take a model.
 
@@ -55,7 +49,12 @@ class SelfTrainingGenerator:
             seed: The seed of everything random.
             progress: Told the sentences done and all sentences of a direction.
             precision: ``bf16``: products are rounded, for speed; ``fp32``: they are not.
+            options: How bold the rewrites are.
         """
+        self._options = options
+        # The first rewrites: how far the decoder of the target class moves away from that of the sentence's own, and
+        # whether the sentence's style-bearing tokens are missing from what it reads: they cannot be copied then.
+        self._first = [*((each, False) for each in options.amplifications), (0.0, True)]
         self._model = model
         self._tokenizer = tokenizer
         self._style = style
@@ -72,13 +71,13 @@ class SelfTrainingGenerator:
         Args:
             sentences: Sentences of the class.
             source: The index of their class.
-            target: The index of the wanted class.
+            target: The index of the target class.
 
         Returns:
             The rewrites of each sentence; none for one that is too long for the model.
         """
-        model, device = self._model, self._device
-        longest = model.maximum_vectors - _EXTRA_TOKENS
+        model, device, options = self._model, self._device, self._options
+        longest = model.maximum_vectors - options.extra_tokens
         found: list[dict[str, None]] = [{} for _ in sentences]
         numbers = self._tokenizer.encode_lines(sentences)
         rows = [row for row, own in enumerate(numbers) if 0 < len(own) < longest]
@@ -90,13 +89,13 @@ class SelfTrainingGenerator:
         for start in range(0, len(order), _BATCH):
             chosen = order[start : start + _BATCH]
             whole, lengths = corpus.padded(chosen)
-            bound = min(int(lengths.max()) + 1 + _EXTRA_TOKENS, model.maximum_vectors)
+            bound = min(int(lengths.max()) + 1 + options.extra_tokens, model.maximum_vectors)
             for number in range(self._count):
-                drawn = number >= len(_FIRST)
-                amplification, damaged = (_AMPLIFICATION, False) if drawn else _FIRST[number]
+                drawn = number >= len(self._first)
+                amplification, damaged = (options.sample_amplification, False) if drawn else self._first[number]
                 tokens, kept = whole, lengths
                 if damaged and self._style is not None:
-                    damage = InputNoise(style_share=1.0, style_drop=_DELETE)
+                    damage = InputNoise(style_share=1.0, style_drop=options.delete)
                     classes = np.full(len(chosen), source)
                     tokens, kept = add_input_noise(whole, lengths, classes, damage, self._style, generator)
                 read, read_lengths = (torch.from_numpy(array).to(device) for array in with_end(tokens, kept))
@@ -106,7 +105,7 @@ class SelfTrainingGenerator:
                         code,
                         mask,
                         bound,
-                        temperature=_TEMPERATURE if drawn else 0.0,
+                        temperature=options.temperature if drawn else 0.0,
                         generator=draws,
                         against=model.decoder(source) if amplification else None,
                         amplification=amplification,

@@ -102,7 +102,7 @@ def rewriting_keys(recipe: Recipe) -> tuple[tuple[str, object, str], ...]:
         ("data.writing", recipe.data.writing != "corpus", "corpus"),
         ("noise.style_share", recipe.noise.style_share, "0"),
         ("parallel.sentences", recipe.parallel.sentences, "0"),
-        ("parallel.self_training", recipe.parallel.self_training, "0"),
+        ("self_training.rewrites", recipe.self_training.rewrites, "0"),
         ("cycle.weight", recipe.cycle.weight, "0"),
         ("cycle.delete", recipe.cycle.delete, "0"),
     )

@@ -27,7 +27,7 @@ from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, load_recipe
 from arae_transfer.tasks import task_of
 from arae_transfer.tokenizer import Tokenizer
-from arae_transfer.training.networks import Optimizers
+from arae_transfer.training.optimizers import Optimizers
 
 CHECKPOINT_FORMAT = 1
 

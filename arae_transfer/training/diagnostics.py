@@ -14,7 +14,8 @@ from arae_transfer.corpus.batches import BatchSource
 from arae_transfer.model.arae import ARAE
 from arae_transfer.model.decoder import mean_of_code
 from arae_transfer.training import losses
-from arae_transfer.training.networks import Metrics, Optimizers
+from arae_transfer.training.networks import Metrics
+from arae_transfer.training.optimizers import Optimizers
 from arae_transfer.training.validation import length_batches
 
 # Held-out sentences of each class that a watch reads: two batches.

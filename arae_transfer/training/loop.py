@@ -17,7 +17,7 @@ import torch
 
 from arae_transfer.atomic import write_text
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
+from arae_transfer.layout import RunLayout, WhichCheckpoint
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_to_toml
 from arae_transfer.tasks import task_of
@@ -26,7 +26,6 @@ from arae_transfer.training.checkpoint import (
     InitialWeights,
     State,
     find_checkpoint,
-    load_run,
     load_state,
     model_tensors,
     recorded_initial_weights,
@@ -37,9 +36,11 @@ from arae_transfer.training.data import PreparedText
 from arae_transfer.training.device import choose_device, choose_precision
 from arae_transfer.training.diagnostics import code_diagnostics, optimizer_statistics
 from arae_transfer.training.guard import CollapseGuard
+from arae_transfer.training.initial_weights import take_initial_weights
 from arae_transfer.training.interruption import StopRequest
 from arae_transfer.training.log import RunLog
-from arae_transfer.training.networks import Metrics, Networks, Optimizers, TrainingDiverged
+from arae_transfer.training.networks import Metrics, Networks, TrainingDiverged
+from arae_transfer.training.optimizers import Optimizers
 from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.processor import prepare_processor
 from arae_transfer.training.reporter import Progress, Reporter
@@ -115,11 +116,11 @@ class Trainer:
         start = self._resumed_initial_weights() if resume else InitialWeights(initial, initial_checkpoint)
         self.initial = None if start.initial is None else RunLayout(start.initial)
         self.initial_checkpoint = start.checkpoint
-        if recipe.parallel.self_training > 0 and self.initial is None and not self.layout.pairs.is_file():
+        if recipe.self_training.rewrites > 0 and self.initial is None and not self.layout.pairs.is_file():
             raise AraeError(
-                f"parallel.self_training = {recipe.parallel.self_training} asks the model of an earlier run, "
+                f"self_training.rewrites = {recipe.self_training.rewrites} asks the model of an earlier run, "
                 "and none is given",
-                "name it with --from RUN, or set parallel.self_training=0.",
+                "name it with --from RUN, or set self_training.rewrites=0.",
             )
         self.sources = data.sources
         torch.manual_seed(recipe.training.seed)
@@ -128,7 +129,7 @@ class Trainer:
         self.classes = self.data.classes
         self.model = ARAE(recipe, self.data.model_classes, self.data.vocabulary_size).to(self.device)
         if self.initial is not None:
-            self._take_weights(self.initial)
+            take_initial_weights(self.model, recipe, start, reporter)
         self.average = copy.deepcopy(self.model).eval() if recipe.training.averaging > 0 else None
         use_sparse_gradients(self.model, recipe, self.device, processes.size)
         self.optimizers = Optimizers.build(self.model, recipe)
@@ -178,42 +179,6 @@ class Trainer:
             return InitialWeights()
         return recorded_initial_weights(self.layout)
 
-    def _take_weights(self, initial: RunLayout) -> None:
-        if ExportLayout(initial.root).config.is_file():
-            self._take_exported_weights(initial.root)
-            return
-        loaded = load_run(initial.root, self.initial_checkpoint)
-        self._require_classes(initial.root, loaded.classes)
-        try:
-            self.model.load_state_dict(loaded.model.state_dict())
-        except RuntimeError as error:
-            raise AraeError(
-                f"the weights of {initial.root} do not fit the recipe's networks",
-                "take over its sections [data], [model], [adversary] and [attribute].",
-            ) from error
-        self.reporter.message(f"starting from {initial.root}, step {loaded.state.step:,}")
-
-    def _take_exported_weights(self, root: Path) -> None:
-        from arae_transfer.export.restore import exported_recipe, restore_weights  # needs onnx, which takes a while
-
-        recipe, classes = exported_recipe(root)
-        self._require_classes(root, classes)
-        if recipe.model != self.recipe.model or recipe.data.maximum_tokens != self.recipe.data.maximum_tokens:
-            raise AraeError(
-                f"the model {root} does not fit the recipe {self.recipe.name}",
-                "take over its sections [data] and [model], which stand under recipe in its config.json.",
-            )
-        restore_weights(self.model, root)
-        self.reporter.message(f"starting from the exported model {root}; generator, critic and classifier begin anew")
-
-    def _require_classes(self, root: Path, classes: tuple[str, ...]) -> None:
-        """Refuse to start from a model that tells other classes apart."""
-        if classes != self.model.classes:
-            raise AraeError(
-                f"{root} knows the classes {', '.join(classes)}, the data has {', '.join(self.model.classes)}",
-                "give data of the same classes in the same order.",
-            )
-
     def _resume(self) -> None:
         if self.layout.recipe.is_file() and not self.layout.latest.is_file():
             # Killed before its first checkpoint: the same steps come again from the start.
@@ -233,7 +198,7 @@ class Trainer:
             self.guard.observe(record["step"], record)  # what it has to say was said
 
     def _write_header(self) -> None:
-        # What the data are read by first: a run that has a recipe can be resumed, and then needs no --pairs again.
+        # What the data are read by first: a run that has a recipe can be resumed, and then needs no --parallel again.
         self.data.save()
         write_text(self.layout.recipe, recipe_to_toml(self.recipe))
         environment: dict[str, Any] = {

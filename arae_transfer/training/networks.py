@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,8 +18,9 @@ from arae_transfer.tokenizer import END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training import losses
 from arae_transfer.training.batch import Batch, LabelledBatch
 from arae_transfer.training.early_gradients import take_gradients
+from arae_transfer.training.optimizers import Optimizers
 from arae_transfer.training.processes import ALONE, Processes
-from arae_transfer.training.sparse_gradients import gradient_values, has_sparse_gradients
+from arae_transfer.training.sparse_gradients import gradient_values
 
 Metrics = dict[str, float]
 
@@ -33,49 +33,6 @@ MOST_KEPT = 2
 
 class TrainingDiverged(AraeError):
     """A loss or gradient is no longer a finite number."""
-
-
-@dataclass
-class Optimizers:
-    """One optimizer per network."""
-
-    autoencoder: torch.optim.Optimizer
-    generator: torch.optim.Optimizer
-    critic: torch.optim.Optimizer
-    classifier: torch.optim.Optimizer
-    scorer: torch.optim.Optimizer
-
-    @classmethod
-    def build(cls, model: ARAE, recipe: Recipe) -> Optimizers:
-        """Make the optimizers that a recipe asks for."""
-        training, adversary = recipe.training, recipe.adversary
-        autoencoder: torch.optim.Optimizer
-        if training.optimizer == "sgd":
-            # The fused one takes no sparse gradients.
-            fused = not has_sparse_gradients(model)
-            autoencoder = torch.optim.SGD(model.autoencoder_parameters(), lr=training.learning_rate, fused=fused)
-        else:
-            autoencoder = torch.optim.Adam(
-                model.autoencoder_parameters(), lr=training.learning_rate, betas=(0.9, 0.98), fused=True
-            )
-        betas = (adversary.beta1, 0.999)
-        return cls(
-            autoencoder,
-            torch.optim.Adam(model.generator.parameters(), lr=adversary.learning_rate, betas=betas, fused=True),
-            torch.optim.Adam(model.critic.parameters(), lr=adversary.learning_rate, betas=betas, fused=True),
-            torch.optim.Adam(model.classifier.parameters(), lr=recipe.attribute.learning_rate, fused=True),
-            torch.optim.Adam(model.scorer.parameters(), lr=1e-3, fused=True),
-        )
-
-    def by_name(self) -> dict[str, torch.optim.Optimizer]:
-        """Return the optimizers under the names that checkpoints use."""
-        return {
-            "autoencoder": self.autoencoder,
-            "generator": self.generator,
-            "critic": self.critic,
-            "classifier": self.classifier,
-            "scorer": self.scorer,
-        }
 
 
 @contextmanager
@@ -231,8 +188,8 @@ class Networks:
                 embedded = soft.new_zeros(*real.shape, soft.size(1))  # (rows, time, size)
                 embedded = embedded.masked_scatter(real[:, :, None].expand_as(embedded), soft)
                 verdict = self.model.scorer.classify(embedded, real & (wanted_tokens != END_ID))
-                wished = torch.full_like(lengths[rows], target)
-                style = style + losses.classifier_loss(verdict, wished)
+                wanted_class = torch.full_like(lengths[rows], target)
+                style = style + losses.classifier_loss(verdict, wanted_class)
         self.model.scorer.train()
         return style / number, torch.cat(entropies)
 

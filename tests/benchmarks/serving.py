@@ -21,8 +21,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from arae_transfer.bench.serving import read_response, request_bytes, running_server
 from arae_transfer.runtime.candidates import Choice
+
+from arae_transfer.bench.serving import read_response, request_bytes, running_server
 from arae_transfer.runtime.rewriter import Rewriter
 
 NOUNS = ("food", "service", "waiter", "room", "coffee", "soup", "place", "staff", "pizza", "price")

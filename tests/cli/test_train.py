@@ -299,8 +299,9 @@ def test_a_run_is_trained_by_one_process_at_a_time(resume: bool) -> None:
 
 def test_a_killed_process_holds_its_run_no_longer() -> None:
     program = (
-        "import sys, pathlib; from arae_transfer.layout import RunLayout; from arae_transfer.training.run_lock import "
-        "claimed\nwith lock_run(RunLayout(pathlib.Path(sys.argv[1])), resume=False): print('held', flush=True); input()"
+        "import sys, pathlib\nfrom arae_transfer.layout import RunLayout\n"
+        "from arae_transfer.training.run_lock import lock_run\n"
+        "with lock_run(RunLayout(pathlib.Path(sys.argv[1])), resume=False): print('held', flush=True); input()"
     )
     command = [sys.executable, "-c", program, "runs/shop/one"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -514,7 +515,7 @@ def test_pairs_that_are_given_are_learned_from_and_kept(place: Path) -> None:
     rows = [("the food was cold .", "the food was warm ."), ("the tea was cold !", "the tea was lovely !")]
     (place / "given.tsv").write_text("".join(f"{one}\t{other}\n" for one, other in rows), "utf-8")
     (place / "back.tsv").write_text("the soup was warm .\tthe soup was cold .\nwarm\twarm\n\t\n", "utf-8")
-    run = succeed(train("--name", "one", *JOINT, "--pairs", GIVEN, "--pairs", "good-to-bad=back.tsv"))
+    run = succeed(train("--name", "one", *JOINT, "--parallel", GIVEN, "--parallel", "good-to-bad=back.tsv"))
     kept = RunLayout(run).pairs.read_text("utf-8").splitlines()
     # What would teach to copy, or nothing, is left out.
     assert kept[1:] == [
@@ -526,12 +527,14 @@ def test_pairs_that_are_given_are_learned_from_and_kept(place: Path) -> None:
     # To go on needs no pairs again, agrees with the same ones and refuses others.
     succeed(arae(str(run), "--resume", "--data", "data", "--quiet"))
     succeed(
-        arae(str(run), "--resume", "--data", "data", "--quiet", "--pairs", GIVEN, "--pairs", "good-to-bad=back.tsv")
+        arae(
+            str(run), "--resume", "--data", "data", "--quiet", "--parallel", GIVEN, "--parallel", "good-to-bad=back.tsv"
+        )
     )
-    fail(arae(str(run), "--resume", "--data", "data", "--quiet", "--pairs", GIVEN), "other pairs", "--name")
+    fail(arae(str(run), "--resume", "--data", "data", "--quiet", "--parallel", GIVEN), "other pairs", "--name")
     assert RunLayout(run).pairs.read_text("utf-8").splitlines() == kept
     # The same pairs, as a run keeps them.
-    again = succeed(train("--name", "two", *JOINT, "--pairs", str(RunLayout(run).pairs)))
+    again = succeed(train("--name", "two", *JOINT, "--pairs", str(RunLayout(run).pairs)))  # the old name
     assert RunLayout(again).pairs.read_text("utf-8").splitlines() == kept
 
 
@@ -548,9 +551,9 @@ def test_pairs_that_are_given_are_learned_from_and_kept(place: Path) -> None:
 )
 def test_pairs_that_cannot_be_used_are_named(place: Path, value: str, content: str, words: tuple[str, ...]) -> None:
     (place / "given.tsv").write_text(content, "utf-8")
-    fail(train("--quiet", *JOINT, "--pairs", value), *words)
+    fail(train("--quiet", *JOINT, "--parallel", value), *words)
 
 
 def test_a_schedule_without_pairs_refuses_them(place: Path) -> None:
     (place / "given.tsv").write_text("a\tb\n", "utf-8")
-    fail(train("--quiet", "--pairs", GIVEN), "does not learn from pairs")
+    fail(train("--quiet", "--parallel", GIVEN), "does not learn from pairs")

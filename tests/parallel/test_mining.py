@@ -147,12 +147,12 @@ def test_a_sentence_is_never_judged_by_a_model_that_has_seen_it(
         return train(sentences, **more)
 
     monkeypatch.setattr(NgramLanguageModel, "train", listen)
-    find._prepare(lines)
-    names = list(lines)
-    assert len(learnt) == find._PARTS * len(names)
+    find._prepare(lines, find.MiningOptions())
+    names, folds = list(lines), find.MiningOptions().parallel.folds
+    assert len(learnt) == folds * len(names)
     for number, seen in enumerate(learnt):
         part, name = number // len(names), names[number % len(names)]
-        own = {line for line in lines[name] if cross_fitting_fold(" ".join(line.split()), find._PARTS) == part}
+        own = {line for line in lines[name] if cross_fitting_fold(" ".join(line.split()), folds) == part}
         assert len(own) > 100
         assert not own & seen
         assert seen | own == set(lines[name])

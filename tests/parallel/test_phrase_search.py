@@ -7,27 +7,27 @@ import pytest
 from arae_transfer.corpus.quickstart import make_sentences
 from arae_transfer.language_model.ngram import UNKNOWN
 from arae_transfer.parallel import mining as find
-from arae_transfer.parallel.phrase_search import PhraseSearch
+from arae_transfer.parallel.phrase_search import PhraseSearcher
 
 LINES = make_sentences()["train"]
 
 
 @pytest.fixture(scope="module")
 def knowledge() -> find._Knowledge:
-    return find._prepare(LINES)
+    return find._prepare(LINES, find.MiningOptions())
 
 
 @pytest.fixture(scope="module")
-def search(knowledge: find._Knowledge) -> PhraseSearch:
+def search(knowledge: find._Knowledge) -> PhraseSearcher:
     return knowledge.search(0)
 
 
-def propose(search: PhraseSearch, knowledge: find._Knowledge, words: list[str], source: int) -> list[list[str]]:
+def propose(search: PhraseSearcher, knowledge: find._Knowledge, words: list[str], source: int) -> list[list[str]]:
     return search.candidates(words, [knowledge.ids.get(word, UNKNOWN) for word in words], source, 1 - source)
 
 
 @pytest.mark.parametrize("source", [0, 1])
-def test_words_without_an_id_survive(search: PhraseSearch, knowledge: find._Knowledge, source: int) -> None:
+def test_words_without_an_id_survive(search: PhraseSearcher, knowledge: find._Knowledge, source: int) -> None:
     seen = 0
     for line in list(LINES.values())[source][:40]:
         for found in propose(search, knowledge, ["zyzzyva", *line.split(), "qwerty"], source):
@@ -37,7 +37,7 @@ def test_words_without_an_id_survive(search: PhraseSearch, knowledge: find._Know
 
 
 def test_candidates_differ_from_each_other_and_from_the_sentence(
-    search: PhraseSearch, knowledge: find._Knowledge
+    search: PhraseSearcher, knowledge: find._Knowledge
 ) -> None:
     for line in LINES["positive"][:60]:
         found = propose(search, knowledge, line.split(), list(LINES).index("positive"))
@@ -46,7 +46,7 @@ def test_candidates_differ_from_each_other_and_from_the_sentence(
         assert all(found)
 
 
-def test_bolder_candidates_are_more_of_the_other_class(search: PhraseSearch, knowledge: find._Knowledge) -> None:
+def test_bolder_candidates_are_more_of_the_other_class(search: PhraseSearcher, knowledge: find._Knowledge) -> None:
     first, last = [], []
     for line in LINES["negative"][:80]:
         found = propose(search, knowledge, line.split(), 0)

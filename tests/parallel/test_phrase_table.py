@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 
 from arae_transfer.language_model.ngram import END
-from arae_transfer.parallel.phrase_table import PhraseTable, build_phrase_tables
+from arae_transfer.parallel.phrase_table import Replacements, build_phrase_tables
 
 THINGS = ("soup", "waiter", "room", "bread")
 STYLES = {
@@ -31,7 +31,7 @@ def corpus(style: str) -> list[str]:
     return lines * 2
 
 
-def tables() -> tuple[dict[str, int], dict[tuple[int, int], PhraseTable]]:
+def tables() -> tuple[dict[str, int], dict[tuple[int, int], Replacements]]:
     lines = [[line.split() for line in corpus(style)] for style in STYLES]
     # Function words come first, as the frequent words of a real corpus do; then the content words.
     function = ["the", "our", "their", "was", ".", "we", "would", "not", "here", "there", "with"]

@@ -27,7 +27,8 @@ from arae_transfer.training.checkpoint import (
     restore,
     save_checkpoint,
 )
-from arae_transfer.training.networks import Networks, Optimizers
+from arae_transfer.training.networks import Networks
+from arae_transfer.training.optimizers import Optimizers
 
 CLASSES = ("bad", "good", "so-so")
 TOKENIZER = Tokenizer.train(["the food was good .", "the food was bad ."] * 9, 280)

@@ -25,7 +25,8 @@ from arae_transfer.recipe import InputNoise, Recipe, recipe_from_table
 from arae_transfer.training.batch import Batch, make_batch
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.loop import Trainer
-from arae_transfer.training.networks import Networks, Optimizers
+from arae_transfer.training.networks import Networks
+from arae_transfer.training.optimizers import Optimizers
 from arae_transfer.training.processes import ALONE, Processes
 from arae_transfer.training.reporter import SilentReporter
 

@@ -17,7 +17,8 @@ from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import recipe_from_table
 from arae_transfer.tokenizer import END_ID, PAD_ID
 from arae_transfer.training.batch import Batch, make_batch
-from arae_transfer.training.networks import Metrics, Networks, Optimizers
+from arae_transfer.training.networks import Metrics, Networks
+from arae_transfer.training.optimizers import Optimizers
 from arae_transfer.training.schedules import alternating_step, joint_step
 
 CLASSES = ("bad", "good", "so-so")

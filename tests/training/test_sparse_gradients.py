@@ -13,7 +13,8 @@ from arae_transfer.corpus.batches import TokenizedSentences
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_from_table
 from arae_transfer.training.batch import Batch, make_batch
-from arae_transfer.training.networks import Networks, Optimizers
+from arae_transfer.training.networks import Networks
+from arae_transfer.training.optimizers import Optimizers
 from arae_transfer.training.schedules import alternating_step
 from arae_transfer.training.sparse_gradients import gradient_values, has_sparse_gradients, use_sparse_gradients
 

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from arae_transfer.errors import AraeError
-from arae_transfer.paper.images.image_files import Bytes, Images, ImageSource, read_split
+from arae_transfer.paper.images.image_files import Bytes, Images, ImageSource, image_sources, read_split
 from arae_transfer.paper.images.image_model import Floats, ImageModel
 from arae_transfer.recipe import Image
+from arae_transfer.runtime.model_folder import ModelFolder
+from arae_transfer.runtime.sessions import Sessions
 
 SAMPLES = 10_000
 # A generated image counts as recognised where the judge gives one label at least this probability.
@@ -303,3 +305,36 @@ def _nll(model: ImageModel, images: Mapping[str, Images]) -> float:
             total -= float(np.log(np.maximum(likely, 1e-30), dtype=np.float64).sum())
             count += len(values)
     return total / count
+
+
+def evaluate_image_systems(
+    systems: Mapping[str, object],
+    data: list[str],
+    limit: int | None,
+    device: str,
+    threads: int | None,
+    progress: Callable[[str], None],
+) -> dict[str, Any]:
+    """Measure models of images.
+
+    Raises:
+        AraeError: One is of text or of images of another size, or the data cannot be used.
+    """
+    models = {}
+    for wish, system in systems.items():
+        if not isinstance(system, ModelFolder) or system.image is None:
+            raise AraeError(f"{wish} is not a model of images, as others here are", "evaluate it by itself.")
+        models[system.name if system.name not in models else wish] = ImageModel(Sessions(system, device, threads))
+    if not data:
+        raise AraeError(
+            "there is nothing to measure on: --data is missing",
+            "give the folder of IDX files, images and labels, of the splits train and test (or t10k).",
+        )
+    shape = next(iter(models.values())).image
+    for name, model in models.items():
+        if model.image != shape:
+            raise AraeError(f"{name} makes images of another size or of other levels", "evaluate it by itself.")
+    image = Image(height=shape.height, width=shape.width, levels=shape.levels)
+    progress("reading")
+    read = read_image_data(image_sources(data), image, limit)
+    return evaluate_images(models, read, image, samples=min(limit or SAMPLES, SAMPLES), progress=progress)

@@ -15,7 +15,7 @@ from onnx import TensorProto
 
 import arae_transfer
 from arae_transfer.errors import AraeError
-from arae_transfer.export.export import check_destination, put_in_place, records_of
+from arae_transfer.export.folder import check_destination, put_in_place, records_of
 from arae_transfer.export.generator_graph import append_perceptron, export_generator, unit_norm
 from arae_transfer.export.graph import IR_VERSION, OPSET, Graph, make_model, value
 from arae_transfer.export.weights import round_weights_for_storage

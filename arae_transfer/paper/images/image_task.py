@@ -26,7 +26,7 @@ _TEXT_KEYS: dict[str, object] = {
     "noise.shuffle": 0.0,
     "noise.style_share": 0.0,
     "parallel.sentences": 0,
-    "parallel.self_training": 0,
+    "self_training.rewrites": 0,
     "cycle.weight": 0.0,
     "cycle.delete": 0.0,
     "training.sampled_softmax": 0,

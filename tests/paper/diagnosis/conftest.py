@@ -16,7 +16,7 @@ from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import recipe_from_table, recipe_to_toml
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.checkpoint import State, save_checkpoint
-from arae_transfer.training.networks import Optimizers
+from arae_transfer.training.optimizers import Optimizers
 
 CLASSES = ("bad", "good")
 MakeRun = Callable[..., Path]

@@ -1,0 +1,59 @@
+"""What a run starts from: the weights of another run, or of an exported model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from arae_transfer.errors import AraeError
+from arae_transfer.layout import ExportLayout
+from arae_transfer.model.arae import ARAE
+from arae_transfer.recipe import Recipe
+from arae_transfer.training.checkpoint import InitialWeights, load_run
+from arae_transfer.training.reporter import Reporter
+
+
+def take_initial_weights(model: ARAE, recipe: Recipe, start: InitialWeights, reporter: Reporter) -> None:
+    """Put the weights that a run starts from into its networks.
+
+    Raises:
+        AraeError: They cannot be read, or do not fit.
+    """
+    if start.initial is None:
+        return
+    if ExportLayout(start.initial).config.is_file():
+        _take_exported_weights(model, recipe, start.initial, reporter)
+        return
+    loaded = load_run(start.initial, start.checkpoint)
+    _require_classes(model, start.initial, loaded.classes)
+    try:
+        model.load_state_dict(loaded.model.state_dict())
+    except RuntimeError as error:
+        raise AraeError(
+            f"the weights of {start.initial} do not fit the recipe's networks",
+            "take over its sections [data], [model], [adversary] and [attribute].",
+        ) from error
+    reporter.message(f"starting from {start.initial}, step {loaded.state.step:,}")
+
+
+def _take_exported_weights(model: ARAE, recipe: Recipe, root: Path, reporter: Reporter) -> None:
+    from arae_transfer.export.restore import exported_recipe, restore_weights  # needs onnx, which takes a while
+
+    exported, classes = exported_recipe(root)
+    _require_classes(model, root, classes)
+    if exported.model != recipe.model or exported.data.maximum_tokens != recipe.data.maximum_tokens:
+        raise AraeError(
+            f"the model {root} does not fit the recipe {recipe.name}",
+            "take over its sections [data] and [model], which stand under recipe in its config.json.",
+        )
+    restore_weights(model, root)
+    reporter.message(f"starting from the exported model {root}; generator, critic and classifier begin anew")
+
+
+def _require_classes(model: ARAE, root: Path, classes: Sequence[str]) -> None:
+    """Refuse to start from a model that tells other classes apart."""
+    if tuple(classes) != model.classes:
+        raise AraeError(
+            f"{root} knows the classes {', '.join(classes)}, the data has {', '.join(model.classes)}",
+            "give data of the same classes in the same order.",
+        )

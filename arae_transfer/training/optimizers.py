@@ -1,0 +1,54 @@
+"""The optimizers of the networks, one each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from arae_transfer.model.arae import ARAE
+from arae_transfer.recipe import Recipe
+from arae_transfer.training.sparse_gradients import has_sparse_gradients
+
+
+@dataclass
+class Optimizers:
+    """One optimizer per network."""
+
+    autoencoder: torch.optim.Optimizer
+    generator: torch.optim.Optimizer
+    critic: torch.optim.Optimizer
+    classifier: torch.optim.Optimizer
+    scorer: torch.optim.Optimizer
+
+    @classmethod
+    def build(cls, model: ARAE, recipe: Recipe) -> Optimizers:
+        """Make the optimizers that a recipe asks for."""
+        training, adversary = recipe.training, recipe.adversary
+        autoencoder: torch.optim.Optimizer
+        if training.optimizer == "sgd":
+            # The fused one takes no sparse gradients.
+            fused = not has_sparse_gradients(model)
+            autoencoder = torch.optim.SGD(model.autoencoder_parameters(), lr=training.learning_rate, fused=fused)
+        else:
+            autoencoder = torch.optim.Adam(
+                model.autoencoder_parameters(), lr=training.learning_rate, betas=(0.9, 0.98), fused=True
+            )
+        betas = (adversary.beta1, 0.999)
+        return cls(
+            autoencoder,
+            torch.optim.Adam(model.generator.parameters(), lr=adversary.learning_rate, betas=betas, fused=True),
+            torch.optim.Adam(model.critic.parameters(), lr=adversary.learning_rate, betas=betas, fused=True),
+            torch.optim.Adam(model.classifier.parameters(), lr=recipe.attribute.learning_rate, fused=True),
+            torch.optim.Adam(model.scorer.parameters(), lr=1e-3, fused=True),
+        )
+
+    def by_name(self) -> dict[str, torch.optim.Optimizer]:
+        """Return the optimizers under the names that checkpoints use."""
+        return {
+            "autoencoder": self.autoencoder,
+            "generator": self.generator,
+            "critic": self.critic,
+            "classifier": self.classifier,
+            "scorer": self.scorer,
+        }
