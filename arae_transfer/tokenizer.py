@@ -195,6 +195,11 @@ class Tokenizer:
             and not any(_BLANK in piece.piece[1:] for piece in model.pieces)
         )
 
+    def begins_word(self) -> list[bool]:
+        """Return for each id whether its piece begins a word."""
+        pieces = self._processor.id_to_piece(list(range(self.vocabulary_size)))
+        return [piece.startswith(_BLANK) for piece in pieces]
+
     def count_bytes(self, ids: Sequence[int]) -> int:
         """Count the ids of a line that are bytes of characters outside the vocabulary."""
         return 0 if self._bytes.isdisjoint(ids) else sum(number in self._bytes for number in ids)

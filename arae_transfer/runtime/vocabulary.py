@@ -1,0 +1,69 @@
+"""The words of a model's corpus, as far as an export knows them: by its tokenizer and its language models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from arae_transfer.tokenizer import END_ID, Tokenizer
+
+if TYPE_CHECKING:
+    from arae_transfer.runtime.sessions import Sessions
+
+# A corpus has few words; people type others, so the number of those that are remembered is bounded.
+_REMEMBERED_WORDS = 1 << 15
+
+
+class Vocabulary:
+    """Says which words an answer may hold; threads may share it."""
+
+    def __init__(self, sessions: Sessions, tokenizer: Tokenizer) -> None:
+        self._sessions = sessions
+        self._tokenizer = tokenizer
+        self._known: dict[str, bool] = {}
+
+    def has_whole_words(self, source: str, ids: Sequence[int], answer: str) -> bool:
+        """Say whether each word of an answer is one of its source or of the corpus.
+
+        Where the export has no language models, no word may join a piece of the source to a new one.
+
+        Args:
+            source: The source in the form of the corpus.
+            ids: Its ids.
+            answer: The answer in the form of the corpus.
+        """
+        new = set(answer.split()).difference(source.split())
+        if not new:
+            return True
+        if not self._sessions.folder.language_models:
+            return not any(self._joins(word, ids) for word in new)
+        known = self._known
+        for word in new:
+            found = known.get(word)
+            if found is None:
+                if len(known) >= _REMEMBERED_WORDS:
+                    known.clear()
+                found = known[word] = self._is_word(word)
+            if not found:
+                return False
+        return True
+
+    def _is_word(self, word: str) -> bool:
+        pieces = self._tokenizer.encode(word)
+        models = self._sessions.language_models().values()
+        return bool(pieces) and any(model.has_word(pieces, self._begins_word) for model in models)
+
+    def _joins(self, word: str, ids: Sequence[int]) -> bool:
+        pieces = self._tokenizer.encode(word)
+        kept = sum(piece in ids for piece in pieces)
+        return len(pieces) > 1 and 0 < kept < len(pieces) and not self._tokenizer.count_bytes(pieces)
+
+    @cached_property
+    def _begins_word(self) -> npt.NDArray[np.bool_]:
+        begins = np.array(self._tokenizer.begins_word())
+        begins[END_ID] = True
+        return begins

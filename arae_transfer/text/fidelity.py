@@ -1,0 +1,59 @@
+"""Whether an answer keeps what has nothing to do with style: protected spans, quotation marks and brackets."""
+
+from __future__ import annotations
+
+import re
+
+from arae_transfer.text.protected import Protector
+
+# Lines without any of these have nothing to lose but words.
+_SPECIAL = re.compile(r"""[^A-Za-z ,.!?'-]|'{2}|\.\w|---|\A\s*-\s|-_-|[DO]-?:|\b[xX]D""")
+_PAIRED = re.compile(r"""``|''|["“”„«»‹›()\[\]{}]""")
+_CLOSES = {")": "(", "]": "[", "}": "{"}
+_OPENS = frozenset(_CLOSES.values())
+
+
+def keeps_form(source: str, answer: str, protector: Protector, number: str = "") -> bool:
+    """Say whether an answer has the protected spans of its source, and quotation marks and brackets that balance.
+
+    Args:
+        source: A line as it was typed.
+        answer: Its answer, written as the line was.
+        protector: What is protected.
+        number: The corpus's placeholder of numbers.
+    """
+    if _SPECIAL.search(source) is None and _SPECIAL.search(answer) is None and not protector.words:
+        return not protector.patterns or protector.sequence(source) == protector.sequence(answer)
+    if protector.sequence(source, number) != protector.sequence(answer, number):
+        return False
+    if _PAIRED.search(source) is None and _PAIRED.search(answer) is None:
+        return True
+    before = _PAIRED.findall(protector.masked(source, number))
+    after = _PAIRED.findall(protector.masked(answer, number))
+    if before == after:
+        return True
+    return is_balanced(after) and set(after) <= set(before) if is_balanced(before) else False
+
+
+def is_balanced(marks: list[str]) -> bool:
+    """Say whether brackets are closed as they were opened, and quotation marks come in pairs of their kind."""
+    opened: list[str] = []
+    counts: dict[str, int] = {}
+    for mark in marks:
+        if mark in _OPENS:
+            opened.append(mark)
+        elif mark in _CLOSES:
+            if not opened or opened.pop() != _CLOSES[mark]:
+                return False
+        else:
+            counts[mark] = counts.get(mark, 0) + 1
+    if opened or counts.get('"', 0) % 2:
+        return False
+    if counts.get("``", 0) > counts.get("''", 0) or (counts.get("``", 0) + counts.get("''", 0)) % 2:
+        return False
+    curly = counts.get("“", 0) + counts.get("„", 0)
+    return (
+        curly <= counts.get("”", 0) + counts.get("“", 0)
+        and (curly + counts.get("”", 0)) % 2 == 0
+        and (counts.get("«", 0) == counts.get("»", 0) and counts.get("‹", 0) == counts.get("›", 0))
+    )
