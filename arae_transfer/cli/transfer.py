@@ -80,6 +80,23 @@ def transfer(
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = "split",
+    protect: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGEX",
+            help="What this regular expression matches stays as it is, such as 'JIRA-[0-9]+'; repeatable. Numbers, "
+            "addresses, tags, code and the like stay anyway.",
+            rich_help_panel=INPUT_AND_OUTPUT,
+        ),
+    ] = None,
+    glossary: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A text file of terms that stay as they are, such as names of products, one a line.",
+            rich_help_panel=INPUT_AND_OUTPUT,
+        ),
+    ] = None,
     output: OutputOption = None,
     tsv: Annotated[
         bool,
@@ -90,8 +107,8 @@ def transfer(
         typer.Option(
             "--json",
             help="Write one JSON object a line: source, output, to, tokens, truncated, unfinished, status, pieces, "
-            "kept, unread, repaired; candidates with their scores, and unsure, where there are candidates; from and "
-            "already with --from.",
+            "kept, unfaithful, unread, repaired; candidates with their scores, and unsure, where there are candidates; "
+            "from and already with --from.",
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = False,
@@ -256,6 +273,7 @@ def transfer(
     class_name = folder.match_class(to)
     names = files or [STANDARD_INPUT]
     sources = sources_of(names)
+    terms = _read_glossary(glossary)
     messages = Messages(folder, quiet=quiet, verbose=verbose)
 
     with quick_start():
@@ -269,8 +287,9 @@ def transfer(
         from arae_transfer.cli.answers import open_answers
         from arae_transfer.runtime.rewriter import Rewriter
         from arae_transfer.runtime.stream import LineReader
+        from arae_transfer.text.protected import Protector
 
-        rewriter = Rewriter(sessions)
+        rewriter = Rewriter(sessions, Protector(protect or (), terms))
         rewriter.prepare(class_name, form, options)
 
     with open_answers(output) as write:
@@ -330,6 +349,24 @@ def _decoding_options(
         "if_unchanged": if_unchanged,
     }
     return DecodingOptions(**{name: value for name, value in said.items() if value is not None})
+
+
+def _read_glossary(path: Path | None) -> list[str]:
+    """Return the terms of a file, one a line; blank lines count for nothing.
+
+    Raises:
+        AraeError: The file cannot be read.
+    """
+    if path is None:
+        return []
+    try:
+        return path.read_text("utf-8-sig").splitlines()
+    except OSError as error:
+        raise AraeError(
+            f"cannot read the glossary {path}: {error.strerror or error}", "name a text file of one term a line."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise AraeError(f"the glossary {path} is not UTF-8: {error.reason}", "save it as UTF-8 text.") from error
 
 
 @contextmanager
@@ -409,6 +446,7 @@ def _as_json(line: Line, rewrite: Rewrite, options: DecodingOptions) -> str:
         "status": rewrite.status,
         "pieces": rewrite.pieces,
         "kept": rewrite.kept,
+        "unfaithful": rewrite.unfaithful,
         "unread": rewrite.unread,
         "repaired": line.repaired,
     }

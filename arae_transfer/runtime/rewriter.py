@@ -77,6 +77,8 @@ class Rewriter:
         device: str = "auto",
         threads: int | None = None,
         variant: str = "auto",
+        protect: Iterable[str] = (),
+        glossary: Iterable[str] = (),
     ) -> Rewriter:
         """Load an exported model. Its graphs are opened when they are first used.
 
@@ -86,11 +88,14 @@ class Rewriter:
             threads: The number of CPU threads; None: the processors that this process may use.
             variant: ``"fp32"``, ``"fp16"``, ``"int8"`` or ``"auto"``: int8 on a CPU and fp16 on a GPU, where the export
                 found it close enough.
+            protect: Regular expressions; what they match in a line stays as it is, as numbers and addresses do.
+            glossary: Terms that stay as they are, in this spelling.
 
         Raises:
-            AraeError: There is no such model, device or variant, or the model is damaged.
+            AraeError: There is no such model, device or variant, the model is damaged, or an expression is none.
         """
-        return cls(Sessions(ModelFolder.find(model), device, threads, variant))
+        protector = Protector(protect, glossary)
+        return cls(Sessions(ModelFolder.find(model), device, threads, variant), protector)
 
     def __reduce__(self) -> tuple[Callable[..., Rewriter], tuple[Path, str, int | None, str]]:
         return _reload, (self.folder.root.absolute(), *self._sessions.wishes)
@@ -274,12 +279,11 @@ class Rewriter:
             batch_size = min(batch_size, self._rows_at_once(options.width))
             work = partial(self._search_batch, to=to, normalizer=normalizer, options=options)
         else:
-            work = partial(self._decode_batch, to=to, normalizer=normalizer)
+            work = partial(self._decode_batch, to=to, normalizer=normalizer, options=options)
         for number, rewrite in self._in_batches(work, sentences, pending, batch_size):
             rewrites[number] = rewrite
-        if not options.needs_hypotheses:
-            if options.if_unchanged == "search" and self._sessions.searches:
-                self._search_again(rewrites, sentences, pending, to, normalizer)
+        if not options.needs_hypotheses and options.if_unchanged == "search" and self._sessions.searches:
+            self._search_again(rewrites, sentences, pending, to, normalizer)
         return [rewrite for rewrite in rewrites if rewrite is not None]
 
     def _without_reading(self, sentence: PreparedSentence, to: str) -> Rewrite | None:
@@ -310,14 +314,16 @@ class Rewriter:
         for batch, found in zip(batches, answers, strict=True):
             yield from zip(batch, found, strict=True)
 
-    def _decode_batch(self, sentences: Sequence[PreparedSentence], to: str, normalizer: Normalizer) -> list[Rewrite]:
+    def _decode_batch(
+        self, sentences: Sequence[PreparedSentence], to: str, normalizer: Normalizer, options: DecodingOptions
+    ) -> list[Rewrite]:
         """Return the greedy rewrite of each sentence."""
         answers = decode_greedily(self._sessions, [sentence.ids for sentence in sentences], to)
         texts = self._tokenizer.decode_rows(answers)
         rewrites = []
         for sentence, tokens, text in zip(sentences, answers, texts, strict=True):
             output = normalizer.restore(text, sentence.surface)
-            if not self._is_faithful(sentence, text, output, normalizer):
+            if options.faithful and not self._is_faithful(sentence, text, output, normalizer):
                 rewrites.append(Rewrite.left(sentence, to, Status.KEPT))
                 continue
             status = Status.UNCHANGED if text == sentence.text else Status.REWRITTEN
@@ -376,21 +382,21 @@ class Rewriter:
         found = decode_hypotheses(self._sessions, [sentence.ids for sentence in sentences], to, options)
         sources = [(sentence.text, sentence.ids) for sentence in sentences]
         ranked = rerank(self._sessions, self._tokenizer, sources, found, to, options.ranking)
-        most = options.n_best or options.width
         return [
-            self._faithful_first(sentence, texts, most, normalizer)
+            self._faithful_first(sentence, texts, normalizer, options)
             for sentence, texts in zip(sentences, ranked, strict=True)
         ]
 
     def _faithful_first(
-        self, sentence: PreparedSentence, ranked: Sequence[RankedText], most: int, normalizer: Normalizer
+        self, sentence: PreparedSentence, ranked: Sequence[RankedText], normalizer: Normalizer, options: DecodingOptions
     ) -> list[ScoredHypothesis]:
         """Return the best hypotheses, written as the sentence was typed; those that break what must stay come last."""
+        most = options.n_best or options.width
         faithful: list[ScoredHypothesis] = []
         others: list[ScoredHypothesis] = []
         for each in ranked:
             output = normalizer.restore(each.text, sentence.surface)
-            if self._is_faithful(sentence, each.text, output, normalizer):
+            if not options.faithful or self._is_faithful(sentence, each.text, output, normalizer):
                 faithful.append(each.written(output))
                 if len(faithful) == most:
                     break
@@ -412,7 +418,7 @@ class Rewriter:
         number = normalizer.form.number
         if number and text.count(number) != sentence.text.count(number):
             return False
-        if not self._vocabulary.has_whole_words(sentence.text, sentence.ids, text):
+        if not self._vocabulary.has_whole_words(sentence.text, text):
             return False
         if sentence.truncated:  # what was not read cannot be kept
             return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -26,21 +25,18 @@ class Vocabulary:
         self._tokenizer = tokenizer
         self._known: dict[str, bool] = {}
 
-    def has_whole_words(self, source: str, ids: Sequence[int], answer: str) -> bool:
+    def has_whole_words(self, source: str, answer: str) -> bool:
         """Say whether each word of an answer is one of its source or of the corpus.
 
-        Where the export has no language models, no word may join a piece of the source to a new one.
+        An export without language models does not know the words of its corpus: every word may be one.
 
         Args:
             source: The source in the form of the corpus.
-            ids: Its ids.
             answer: The answer in the form of the corpus.
         """
         new = set(answer.split()).difference(source.split())
-        if not new:
+        if not new or not self._sessions.folder.language_models:
             return True
-        if not self._sessions.folder.language_models:
-            return not any(self._joins(word, ids) for word in new)
         known = self._known
         for word in new:
             found = known.get(word)
@@ -56,11 +52,6 @@ class Vocabulary:
         pieces = self._tokenizer.encode(word)
         models = self._sessions.language_models().values()
         return bool(pieces) and any(model.has_word(pieces, self._begins_word) for model in models)
-
-    def _joins(self, word: str, ids: Sequence[int]) -> bool:
-        pieces = self._tokenizer.encode(word)
-        kept = sum(piece in ids for piece in pieces)
-        return len(pieces) > 1 and 0 < kept < len(pieces) and not self._tokenizer.count_bytes(pieces)
 
     @cached_property
     def _begins_word(self) -> npt.NDArray[np.bool_]:

@@ -40,6 +40,14 @@ class Escapes:
 NO_ESCAPES = Escapes()
 
 
+def without_escapes(line: str) -> str:
+    """Return a line with the characters that its escapes stand for."""
+    if "&" not in line:
+        return line
+    typed, escapes = read_escapes(line)
+    return typed.translate(escapes.characters) if escapes else line
+
+
 def read_escapes(line: str) -> tuple[str, Escapes]:
     """Return a line with one private character in the place of each escape of one character, and what they mean."""
     if "&" not in line or ";" not in line or _PRIVATE.search(line):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from arae_transfer.text.escapes import without_escapes
 from arae_transfer.text.protected import Protector
 
 # Lines without any of these have nothing to lose but words.
@@ -22,6 +23,7 @@ def keeps_form(source: str, answer: str, protector: Protector, number: str = "")
         protector: What is protected.
         number: The corpus's placeholder of numbers.
     """
+    source, answer = without_escapes(source), without_escapes(answer)
     if _SPECIAL.search(source) is None and _SPECIAL.search(answer) is None and not protector.words:
         return not protector.patterns or protector.sequence(source) == protector.sequence(answer)
     if protector.sequence(source, number) != protector.sequence(answer, number):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from arae_transfer.text.characters import fold
-from arae_transfer.text.escapes import NO_ESCAPES, Escapes, read_escapes
+from arae_transfer.text.escapes import read_escapes
 from arae_transfer.text.format import FormatChoice, TextFormat
 from arae_transfer.text.protected import Protector
 from arae_transfer.text.recognition import recognizer
@@ -104,13 +104,10 @@ class Normalizer:
         # Words between which others stood, and no blank, are still two.
         parted = {each.before for each in carried} - {0}
         apart = [gap or " " if place in parted else gap for place, gap in enumerate(gaps)]
-        surface = SurfaceForm(tuple(words), tuple(surfaces), tuple(gaps), tuple(carried), escapes or NO_ESCAPES)
+        surface = SurfaceForm(tuple(words), tuple(surfaces), tuple(gaps), tuple(carried), escapes)
         return self._join(words, apart), surface
 
     def _join(self, words: Sequence[str], gaps: Sequence[str]) -> str:
         if self._treebank:
             return " ".join(words)
         return "".join([gap + word for gap, word in zip(gaps, words, strict=False)]) + gaps[-1]
-
-
-__all__ = ["CarriedSpan", "Escapes", "Normalizer", "SurfaceForm"]

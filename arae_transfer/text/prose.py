@@ -16,14 +16,16 @@ _NOT_PROSE = re.compile(
     | [\w.]*(?:Error|Exception):\s
     | \s* (?: \d\d: )? \d\d:\d\d[,.]\d{{3}} \s* -->                  # timings of subtitles
     | \s* [\[\u266a] [^\[\]]{{1,80}} [\]\u266a] \s* \Z                # what is heard: [music]
-    | \s* (?: (?:async\s+)?def\s+\w+\s*\( | class\s+\w+\s*[(:{{] | from\s+[\w.]+\s+import\s | import\s+[\w.]+(?:\s+as\s+\w+)?\s*;?\s*\Z
+    | \s* (?: (?:async\s+)?def\s+\w+\s*\( | class\s+\w+\s*[(:{{] | from\s+[\w.]+\s+import\s
+          | import\s+[\w.]+(?:\s+as\s+\w+)?\s*;?\s*\Z
           | (?:public|private|protected|static)\s+[\w<>\[\]]+\s+\w+ | (?:const|let|var)\s+\w+\s*= | function\s*\w*\(
           | \#include\s | \#!/ | @\w+\s*\Z | return\b[^.!?]*;\s*\Z | package\s[\w.]+;\s*\Z
           | (?:if|for|while|elif|with|switch)\b.*(?:[)\]]\s*[:{{]|\{{)\s*\Z
           | (?:else|try|finally|do)\s*[:{{]\s*\Z
           | (?:SELECT|INSERT\sINTO|UPDATE|DELETE\sFROM|CREATE\sTABLE|ALTER\sTABLE|DROP\sTABLE)\s.*
           | \$\s+[a-z][\w./-]*\s .*
-          | [\w.\[\]'"]+\s*(?:[-+*/|&]?=|:=)\s*(?:-?\d|["'\[{{(]|None\b|True\b|False\b|null\b|true\b|false\b|\w+[.(\[]).*
+          | [\w.\[\]'"]+\s*(?:[-+*/|&]?=|:=)\s*
+            (?:-?\d|["'\[{{(]|None\b|True\b|False\b|null\b|true\b|false\b|\w+[.(\[]).*
           | [\w.]+\([^()]*(?:\([^()]*\)[^()]*)*\)\s*[;:{{]?\s*\Z
           | [\[{{]\s*"[^"]*"\s*[:,].*
           | "[^"]+"\s*:\s*(?:["\[{{\d-]|true\b|false\b|null\b).*,?\s*\Z
@@ -35,7 +37,8 @@ _NOT_PROSE = re.compile(
 _PLAIN = re.compile(r"[A-Za-z0-9 ,.!?'`$-]*(?<![;:{])\Z")
 _LETTER = re.compile(r"[^\W\d_]")
 _CODE_WORD = re.compile(
-    r"\s*(?:import|return|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|from|\$|else|try)\b|.*(?:DEBUG|ERROR|INFO|WARN)"
+    r"\s*(?:import\b|return\b|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|from\b|\$|\w*(?:Error|Exception)\b)"
+    "|.*(?:TRACE|DEBUG|ERROR|INFO|WARN|NOTICE|FATAL|SEVERE|CRITICAL)"
 )
 
 

@@ -37,10 +37,12 @@ _LATEX = r"""
 """
 _MATHS = r"\$\$ | \$(?=[^\s\d$])[^$\n]{1,100}(?<=[^\s$])\$(?![\w$])"
 _PLACEHOLDERS = r"""
-  \{\{[^{}]{1,60}\}\} | \{[^{}\s]{0,60}\} | \$\{[^{}]{1,60}\} | \$[A-Za-z_]\w* | (?<![\w%])%(?:\(\w{1,40}\))?[-+\#0]*\d*(?:\.\d+)?[sdifgxcr](?!\w)
+  \{\{[^{}]{1,60}\}\} | \{[^{}\s]{0,60}\} | \$\{[^{}]{1,60}\} | \$[A-Za-z_]\w*
+| (?<![\w%])%(?:\(\w{1,40}\))?[-+\#0]*\d*(?:\.\d+)?[sdifgxcr](?!\w)
 """
 _NAMES = r"""
-  (?<![\w&/#])\#(?=\w*[^\W\d_])\w+ | (?<![\w@.])@\w[\w.]*\w | (?<![\w:]):(?=[a-z0-9_+-]*[a-z])[a-z0-9_+-]{2,40}:(?![\w:])
+  (?<![\w&/#])\#(?=\w*[^\W\d_])\w+ | (?<![\w@.])@\w[\w.]*\w
+| (?<![\w:]):(?=[a-z0-9_+-]*[a-z])[a-z0-9_+-]{2,40}:(?![\w:])
 """
 _BRACKETED = r"""
   \[(?=[^\[\]]{1,200}\]\() | \]\([^()\s]{1,300}\) | \[\^?[^\[\]]{1,60}\](?!\()
@@ -75,7 +77,8 @@ _CARRIED = " | ".join(f"(?: {kind} )" for kind in _KINDS)
 # The inches of a screen, the feet of a ladder, minutes of arc.
 _MEASURE = r"""\d+(?:\.\d+)?(?:'\s?\d{1,2}(?:\.\d+)?(?:"|''|″)? | ["'′″]{1,2}+(?!\w))"""
 _DIGITS = r"\.?\d+(?:[.,:/x×-]\d+)*+"
-_UNIT = r"""(?:\s?%|\s?°\s?[CF]?\b|\s?[ap]\.m\.|\s?[ap]m\b|(?:st|nd|rd|th|s|k|m|h|g|kg|lb|lbs|oz|cm|mm|km|mi|ft|in|mph|px|gb|mb)\b)"""
+_UNIT = r"""(?:\s?%|\s?°\s?[CF]?\b|\s?[ap]\.m\.|\s?[ap]m\b
+  |(?:st|nd|rd|th|s|k|m|h|g|kg|lb|lbs|oz|cm|mm|km|mi|ft|in|mph|px|gb|mb)\b)"""
 _CURRENCY = "[$£€¥]"
 # A line that matches none of this holds nothing to be carried.
 _MAY_BE_CARRIED = re.compile(
@@ -83,7 +86,6 @@ _MAY_BE_CARRIED = re.compile(
     r"""|:\w+:|\w\.\w|\d\s?['"′″]|%[\w(]|\$[A-Za-z$]|---|\A\s*[-+•–—]\s|[DO]-?:|\b[xX][D(]|\b[oOtT]_|-_"""
     "|[\u2190-\u2bff\U0001f000-\U0001faff]"
 )
-_PLACEHOLDER_MARKS = re.compile(r"(?<!\w)_(?=\w+_(?!\w))")
 _MAY_BE_LISTED = re.compile(r"\d|_")
 
 
@@ -147,10 +149,8 @@ class Protector:
         ]
         free = _without_overlaps(spans)
         if _MAY_BE_CARRIED.search(line) is not None:
-            if free:
-                free = _without_overlaps([*free, *_built_in(line, number)], len(free))
-            else:
-                free = _built_in(line, number)
+            found = _built_in(line, number)
+            free = _without_overlaps([*free, *found], len(free)) if free else found
         return free
 
     def sequence(self, line: str, number: str = "") -> list[str]:
@@ -175,7 +175,6 @@ class Protector:
 
 def _built_in(line: str, number: str) -> list[Span]:
     spans = []
-    quoted = 0
     for found in _carried(number).finditer(line):
         start, stop = found.span()
         if found.lastgroup == "number":
@@ -202,7 +201,7 @@ def _carried(number: str) -> re.Pattern[str]:
 @cache
 def _numbers(number: str) -> re.Pattern[str]:
     digits = rf"(?:{re.escape(number)}|{_DIGITS})" if number else rf"(?:{_DIGITS})"
-    return re.compile(rf"(?:{_CURRENCY}\s?)?{digits}{_UNIT}?", re.IGNORECASE)
+    return re.compile(rf"(?:{_CURRENCY}\s?)?{digits}{_UNIT}?", re.IGNORECASE | re.VERBOSE)
 
 
 def _without_overlaps(spans: Sequence[Span], first: int = 0) -> list[Span]:
