@@ -93,7 +93,7 @@ class Preparer:
         for place, sentence in enumerate(sentences):
             text, cut = bound(one_line(sentence), most * CHARACTERS_PER_TOKEN)
             surface = NOTHING
-            if not is_prose(text):
+            if not cut and not is_prose(text):
                 text = ""
             elif normalizer.may_protect(text):
                 text, surface = normalizer.normalize(text, self._tokenizer.characters)

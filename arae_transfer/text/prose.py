@@ -21,6 +21,7 @@ _NOT_PROSE = re.compile(
           | (?:public|private|protected|static)\s+[\w<>\[\]]+\s+\w+ | (?:const|let|var)\s+\w+\s*= | function\s*\w*\(
           | \#include\s | \#!/ | @\w+\s*\Z | return\b[^.!?]*;\s*\Z | package\s[\w.]+;\s*\Z
           | (?:if|for|while|elif|with|switch)\b.*(?:[)\]]\s*[:{{]|\{{)\s*\Z
+          | for\s+\w+(?:\s*,\s*\w+)*\s+in\s.*:\s*\Z | (?:if|elif|while)\s.*(?:==|!=|<=|>=|&&|\|\|).*
           | (?:else|try|finally|do)\s*[:{{]\s*\Z
           | (?:SELECT|INSERT\sINTO|UPDATE|DELETE\sFROM|CREATE\sTABLE|ALTER\sTABLE|DROP\sTABLE)\s.*
           | \$\s+[a-z][\w./-]*\s .*

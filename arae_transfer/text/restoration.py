@@ -10,7 +10,7 @@ from arae_transfer.text.alignment import ABSENT, align
 from arae_transfer.text.detokenizer import CLOSE_MARKS, CONTRACTED, QUOTES, spaces_before
 from arae_transfer.text.format import TextFormat
 from arae_transfer.text.surface import SurfaceForm
-from arae_transfer.text.treebank import tokenize, without_controls
+from arae_transfer.text.treebank import MERGED_PAIRS, tokenize, without_controls
 from arae_transfer.text.truecasing import SENTENCE_ENDS, Casing, begins_next
 
 # Written for a number of the answer that the typed line has none for. It claims nothing, and reads wherever a number
@@ -80,7 +80,7 @@ class Restorer:
                 written = style.write(word, starts)
             if word == self._form.number:
                 written = numbers[index]
-            if not gap and _would_join(parts, written, word, position == previous + 1):
+            if not gap and position != previous + 1 and _would_join(parts, written, words[index - 1], word):
                 gap = " "
             parts += (gap, written)
             if starts or word in SENTENCE_ENDS:
@@ -99,6 +99,8 @@ def _take_final_mark(words: list[str], typed: Sequence[str], rule: list[str] | N
     typed_start, typed_stop = _final_marks(typed)
     if start == 0 or typed_start == 0 or words[start:stop] == list(typed[typed_start:typed_stop]):
         return
+    if start == stop and not word_like(words[start - 1]):
+        return  # after a bracket or a quotation a mark would be one too many
     words[start:stop] = typed[typed_start:typed_stop]
     if rule is not None:
         rule[start:stop] = [""] * (typed_stop - typed_start)
@@ -160,9 +162,9 @@ def _kind(word: str) -> str:
     return "word" if word_like(word) or word[:1] in "_'" else word
 
 
-def _would_join(parts: Sequence[str], written: str, word: str, follows: bool) -> bool:
-    """Say whether two words would become one without a blank."""
-    if follows or not parts or word in CONTRACTED:
+def _would_join(parts: Sequence[str], written: str, previous: str, word: str) -> bool:
+    """Say whether two words would become one without a blank, and people do not write them so."""
+    if not parts or word in CONTRACTED or (previous, word) in MERGED_PAIRS:
         return False
     before = next((part for part in reversed(parts) if part), "")
     return before[-1:].isalnum() and written[:1].isalnum()
