@@ -10,6 +10,8 @@ from arae_transfer.text.protected import Protector
 # Lines without any of these have nothing to lose but words.
 _SPECIAL = re.compile(r"""[^A-Za-z ,.!?'-]|'{2}|\.\w|---|\A\s*-\s|-_-|[DO]-?:|\b[xX]D""")
 _PAIRED = re.compile(r"""``|''|["“”„«»‹›()\[\]{}]""")
+_IRREGULAR_BLANKS = re.compile(r"\s\s|[^\S ]")
+_TOKEN = re.compile(r"\s+|\w+(?:['’]\w+)*|[^\w\s]")
 _CLOSES = {")": "(", "]": "[", "}": "{"}
 _OPENS = frozenset(_CLOSES.values())
 
@@ -28,6 +30,8 @@ def keeps_form(source: str, answer: str, protector: Protector, number: str = "")
         return not protector.patterns or protector.sequence(source) == protector.sequence(answer)
     if protector.sequence(source, number) != protector.sequence(answer, number):
         return False
+    if _IRREGULAR_BLANKS.search(source) is not None and not keeps_blanks(source, answer):
+        return False
     if _PAIRED.search(source) is None and _PAIRED.search(answer) is None:
         return True
     before = _PAIRED.findall(protector.masked(source, number))
@@ -35,6 +39,33 @@ def keeps_form(source: str, answer: str, protector: Protector, number: str = "")
     if before == after:
         return True
     return is_balanced(after) and set(after) <= set(before) if is_balanced(before) else False
+
+
+def keeps_blanks(source: str, answer: str) -> bool:
+    """Say whether the blanks between words that follow each other in both are the same, and those at both ends."""
+    from difflib import SequenceMatcher  # here, because few lines need it
+
+    words, gaps = _words_and_gaps(source)
+    answer_words, answer_gaps = _words_and_gaps(answer)
+    if (gaps[0], gaps[-1]) != (answer_gaps[0], answer_gaps[-1]):
+        return False
+    return all(
+        gaps[begin + 1 : begin + length] == answer_gaps[place + 1 : place + length]
+        for begin, place, length in SequenceMatcher(None, words, answer_words, autojunk=False).get_matching_blocks()
+    )
+
+
+def _words_and_gaps(text: str) -> tuple[list[str], list[str]]:
+    """Return the words and marks of a text, and the blanks before each and after the last."""
+    words: list[str] = []
+    gaps = [""]
+    for token in _TOKEN.findall(text):
+        if token.isspace():
+            gaps[-1] = token
+        else:
+            words.append(token)
+            gaps.append("")
+    return words, gaps
 
 
 def is_balanced(marks: list[str]) -> bool:

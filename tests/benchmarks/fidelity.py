@@ -62,13 +62,13 @@ def main() -> int:
                     broken[each.partition(":")[0]] += 1
                     if shown < arguments.show:
                         shown += 1
-                        print(f"  {each}\n    {rewrite.source!r}\n    {rewrite.output!r}")
-        print(f"{name}: {len(texts):,} lines to each of {len(rewriter.classes)} classes")
+                        sys.stdout.write(f"  {each}\n    {rewrite.source!r}\n    {rewrite.output!r}\n")
+        sys.stdout.write(f"{name}: {len(texts):,} lines to each of {len(rewriter.classes)} classes\n")
         for status, number in outcomes.most_common():
-            print(f"  {status:<24}{number:>8,}")
+            sys.stdout.write(f"  {status:<24}{number:>8,}\n")
         for each, number in broken.most_common():
-            print(f"  BROKEN {number:>8,}  {each}")
-        print(f"  properties broken       {sum(broken.values()):>8,}")
+            sys.stdout.write(f"  BROKEN {number:>8,}  {each}\n")
+        sys.stdout.write(f"  properties broken       {sum(broken.values()):>8,}\n")
         failures += sum(broken.values())
     return 1 if failures else 0
 

@@ -47,9 +47,8 @@ def broken_properties(rewriter: Rewriter, source: str, answer: str) -> list[str]
 def _same_blanks(source: str, answer: str) -> bool:
     """Say whether the blanks between words that both have, next to each other, are the same."""
     one, other = (_TOKEN.findall(text) for text in (source, answer))
-    matcher = difflib.SequenceMatcher(
-        None, *([each for each in text if not each.isspace()] for text in (one, other)), False
-    )
+    words = [[each for each in text if not each.isspace()] for text in (one, other)]
+    matcher = difflib.SequenceMatcher(None, words[0], words[1], autojunk=False)
     gaps = [_gaps(text) for text in (one, other)]
     for begin, there, length in matcher.get_matching_blocks():
         if gaps[0][begin + 1 : begin + length] != gaps[1][there + 1 : there + length]:
