@@ -23,7 +23,8 @@ from .conftest import MAXIMUM_LENGTH
 
 Make = Callable[..., tuple[ARAE, Recipe]]
 
-FOUR = DecodingOptions(beam=4, n_best=4)
+# The scores are tested on what an untrained model writes, which breaks words.
+FOUR = DecodingOptions(beam=4, n_best=4, faithful=False)
 
 
 @pytest.fixture
