@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -112,7 +112,7 @@ class CompactLanguageModel:
         ]
         self._model = NgramLanguageModel({}, orders, [], id_count=size)
 
-    def has_word(self, pieces: Sequence[int], begins_word: npt.NDArray[np.bool_]) -> bool:
+    def has_word(self, pieces: Sequence[int], ends_word: Callable[[int], bool]) -> bool:
         """Say whether the training text has a word of these pieces, seen more than once or nearly so.
 
         Every two and three pieces that follow each other must follow each other there, and so must the last two and
@@ -120,7 +120,7 @@ class CompactLanguageModel:
 
         Args:
             pieces: The ids of the word.
-            begins_word: (vocabulary size,) whether each id begins a word; the end id does.
+            ends_word: Says whether a word is at its end before an id.
         """
         size = self._model.id_count
         bigrams, trigrams = self._model.orders[1].keys, self._model.orders[2].keys
@@ -134,7 +134,7 @@ class CompactLanguageModel:
                 return False
             number, order = numbers[-1], trigrams
         first, last = np.searchsorted(order, [number * size, (number + 1) * size])
-        return bool(begins_word[order[first:last] % size + _SHIFT].any())
+        return any(ends_word(each) for each in (order[first:last] % size + _SHIFT).tolist())
 
     def score(self, rows: Sequence[Sequence[int]]) -> Floats:
         """Return the log-probability of each row of ids, its end included, in nats; shape (rows,)."""

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING
-
-import numpy as np
-import numpy.typing as npt
-
-from arae_transfer.tokenizer import END_ID, Tokenizer
 
 if TYPE_CHECKING:
     from arae_transfer.runtime.sessions import Sessions
+    from arae_transfer.tokenizer import Tokenizer
 
 # A corpus has few words; people type others, so the number of those that are remembered is bounded.
 _REMEMBERED_WORDS = 1 << 15
@@ -51,10 +46,4 @@ class Vocabulary:
     def _is_word(self, word: str) -> bool:
         pieces = self._tokenizer.encode(word)
         models = self._sessions.language_models().values()
-        return bool(pieces) and any(model.has_word(pieces, self._begins_word) for model in models)
-
-    @cached_property
-    def _begins_word(self) -> npt.NDArray[np.bool_]:
-        begins = np.array(self._tokenizer.begins_word())
-        begins[END_ID] = True
-        return begins
+        return bool(pieces) and any(model.has_word(pieces, self._tokenizer.ends_word) for model in models)

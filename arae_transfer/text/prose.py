@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 _LEVEL = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL|SEVERE)"
 _DATE = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d"
-_NOT_PROSE = re.compile(
-    rf"""
+_NOT_PROSE = rf"""
       \W* {_DATE} .* \b{_LEVEL}\b                                  # logs
     | \W* {_LEVEL} (?: \] | : (?=\s*\S) | \s+\[ | \s+{_DATE} )
     | [A-Z][a-z]{{2}}\s+\d{{1,2}}\s\d\d:\d\d:\d\d\s\S+\s[\w./-]+(?:\[\d+\])?:
@@ -31,9 +31,7 @@ _NOT_PROSE = re.compile(
           | [\[{{]\s*"[^"]*"\s*[:,].*
           | "[^"]+"\s*:\s*(?:["\[{{\d-]|true\b|false\b|null\b).*,?\s*\Z
           | .*(?:[)\]}}];|\)\s*\{{)\s*\Z | (?://|/\*)\s .* )
-    """,
-    re.VERBOSE,
-)
+    """
 # What is in no line of code, log or subtitle: most lines are told by their characters alone.
 _PLAIN = re.compile(r"[A-Za-z0-9 ,.!?'`$-]*(?<![;:{])\Z")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -43,8 +41,14 @@ _CODE_WORD = re.compile(
 )
 
 
+@cache
+def _not_prose() -> re.Pattern[str]:
+    """Return the expression, compiled when a line first needs it, which takes as long as a small import."""
+    return re.compile(_NOT_PROSE, re.VERBOSE)
+
+
 def is_prose(line: str) -> bool:
     """Say whether a line may be text that somebody wrote: no code, log, timing of a subtitle, nor marks and numbers."""
     if _PLAIN.match(line) is not None and _CODE_WORD.match(line) is None:
         return _LETTER.search(line) is not None
-    return _LETTER.search(line) is not None and _NOT_PROSE.match(line) is None
+    return _LETTER.search(line) is not None and _not_prose().match(line) is None
