@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from arae_transfer.runtime.decoding import DecodingOptions
@@ -17,7 +18,13 @@ __version__ = "0.1.0"
 
 
 def load(
-    model: str | Path | None = None, *, device: str = "auto", threads: int | None = None, variant: str = "auto"
+    model: str | Path | None = None,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    variant: str = "auto",
+    protect: Iterable[str] = (),
+    glossary: Iterable[str] = (),
 ) -> Rewriter:
     """Load an exported model, ready to rewrite; onnxruntime alone is imported, and only now.
 
@@ -27,6 +34,8 @@ def load(
         threads: CPU threads; None for all that this process may use.
         variant: ``fp32``, ``fp16``, ``int8`` or ``auto``: int8 on a CPU and fp16 on a GPU, where the export found it
             close enough.
+        protect: Regular expressions; what they match in a line stays as it is, as numbers and addresses do.
+        glossary: Terms that stay as they are, in this spelling.
 
     Returns:
         A rewriter, whose ``transfer(lines, to=...)`` yields one answer per line, in order. With ``DecodingOptions``
@@ -37,7 +46,7 @@ def load(
     """
     from arae_transfer.runtime.rewriter import Rewriter
 
-    return Rewriter.load(model, device=device, threads=threads, variant=variant)
+    return Rewriter.load(model, device=device, threads=threads, variant=variant, protect=protect, glossary=glossary)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 -- the type of what is asked for

@@ -195,6 +195,10 @@ class Tokenizer:
             and not any(_BLANK in piece.piece[1:] for piece in model.pieces)
         )
 
+    def ends_word(self, following: int) -> bool:
+        """Say whether a word is at its end before an id: the end id, or a piece that begins another word."""
+        return following == END_ID or str(self._processor.id_to_piece(following)).startswith(_BLANK)
+
     def count_bytes(self, ids: Sequence[int]) -> int:
         """Count the ids of a line that are bytes of characters outside the vocabulary."""
         return 0 if self._bytes.isdisjoint(ids) else sum(number in self._bytes for number in ids)

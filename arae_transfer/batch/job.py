@@ -12,7 +12,7 @@ from arae_transfer import __version__
 from arae_transfer.runtime.model_folder import ModelFolder
 
 if TYPE_CHECKING:
-    from arae_transfer.runtime.candidates import Choice
+    from arae_transfer.runtime.decoding import DecodingOptions
 
 Kind = Literal["parquet", "jsonl", "csv", "txt"]
 
@@ -63,13 +63,15 @@ class Job:
         rewrite_column: What the column of the rewrites is called.
         model: The folder of the model.
         to: The class.
-        choice: How each answer is chosen.
+        options: How each answer is chosen.
         form: As in ``Rewriter.transfer``.
         long: As in ``Rewriter.transfer``.
         batch_size: The most lines that a worker rewrites at once.
         device: Where workers run.
         variant: The arithmetic.
         threads: CPU threads of a worker.
+        protect: Regular expressions of what stays as it is.
+        glossary: Terms that stay as they are.
         rows_per_part: The most rows of a part.
         keep_errors: Whether a row without a text is kept and counted; if not, it ends the job.
     """
@@ -81,13 +83,15 @@ class Job:
     rewrite_column: str
     model: Path
     to: str
-    choice: Choice
+    options: DecodingOptions
     form: str = "auto"
     long: str = "split"
     batch_size: int = 64
     device: str = "auto"
     variant: str = "auto"
     threads: int = 1
+    protect: tuple[str, ...] = ()
+    glossary: tuple[str, ...] = ()
     rows_per_part: int = ROWS_PER_PART
     keep_errors: bool = True
 
@@ -112,11 +116,13 @@ class Job:
             "column": self.column,
             "rewrite_column": self.rewrite_column,
             "options": {
-                "choice": json.loads(json.dumps(asdict(self.choice))),
+                "decoding": json.loads(json.dumps(asdict(self.options))),
                 "form": self.form,
                 "long": self.long,
                 "device": self.device,
                 "variant": self.variant,
+                "protect": list(self.protect),
+                "glossary": list(self.glossary),
             },
             "rows_per_part": self.rows_per_part,
             "on_error": "keep" if self.keep_errors else "fail",

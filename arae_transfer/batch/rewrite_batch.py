@@ -7,7 +7,7 @@ table. None of them is imported here, nor are pyarrow and pandas unless a batch 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, islice
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from arae_transfer.errors import AraeError
 
 if TYPE_CHECKING:
-    from arae_transfer.runtime.candidates import Choice
-    from arae_transfer.runtime.rewriter import Rewrite, Rewriter
+    from arae_transfer.runtime.decoding import DecodingOptions
+    from arae_transfer.runtime.rewrite import Rewrite
+    from arae_transfer.runtime.rewriter import Rewriter
 
 STATUS = "arae_status"
 ERROR = "arae_error"
@@ -38,8 +39,8 @@ class Row:
 
     Attributes:
         rewrite: The answer; None: the row has no text.
-        status: ``rewritten``, ``blank``, or why the text was left as it is: ``already``, ``unsure``, ``unread``,
-            ``too long``; ``error``: there is no text.
+        status: That of the rewrite (``runtime.rewrite.Status``), such as ``rewritten`` or ``kept``; ``error``: there is no
+            text.
         error: What is wrong with the row, or None.
         source_class: The class that was found in the text, where that was asked for.
         confidence: How sure the style score of the answer is, where candidates were scored.
@@ -52,24 +53,19 @@ class Row:
     confidence: float | None = None
 
 
-def status_of(rewrite: Rewrite) -> str:
-    """Return what happened to a line, in a word or two."""
-    if rewrite.pieces:
-        return "rewritten"
-    if rewrite.kept:
-        return "too long"
-    for name in ("already", "unsure", "unread"):
-        if getattr(rewrite, name):
-            return name
-    return "blank"
-
-
 @lru_cache(maxsize=2)
-def _shared_rewriter(model: str | None, device: str, threads: int, variant: str) -> Rewriter:
+def _shared_rewriter(
+    model: str | None,
+    device: str,
+    threads: int,
+    variant: str,
+    protect: tuple[str, ...],
+    glossary: tuple[str, ...],
+) -> Rewriter:
     """Return the one rewriter of this process: schedulers may unpickle what uses it for each batch."""
     from arae_transfer.runtime.rewriter import Rewriter
 
-    return Rewriter.load(model, device=device, threads=threads, variant=variant)
+    return Rewriter.load(model, device=device, threads=threads, variant=variant, protect=protect, glossary=glossary)
 
 
 class RewriteBatch:
@@ -96,8 +92,10 @@ class RewriteBatch:
         batch_size: int = 64,
         form: str = "auto",
         long: str = "split",
-        choice: Choice | None = None,
-        **choices: Any,  # noqa: ANN401 -- the fields of a Choice, which has their types
+        protect: Iterable[str] = (),
+        glossary: Iterable[str] = (),
+        options: DecodingOptions | None = None,
+        **further: Any,  # noqa: ANN401 -- the fields of DecodingOptions, which has their types
     ) -> None:
         """Check the options; the model is loaded with the first batch.
 
@@ -112,13 +110,15 @@ class RewriteBatch:
             batch_size: The most lines that are rewritten at once.
             form: As in ``Rewriter.transfer``.
             long: As in ``Rewriter.transfer``.
-            choice: How each answer is chosen; None: by the fields given as further arguments, such as ``beam=4``.
-            **choices: Fields of a ``Choice``.
+            protect: As in ``arae_transfer.load``.
+            glossary: As in ``arae_transfer.load``.
+            options: How each answer is chosen; None: by the fields given as further arguments, such as ``beam=4``.
+            **further: Fields of ``DecodingOptions``.
 
         Raises:
             AraeError: There is no such model or class, or an option is out of range.
         """
-        from arae_transfer.runtime.candidates import Choice
+        from arae_transfer.runtime.decoding import DecodingOptions
         from arae_transfer.runtime.model_folder import ModelFolder
 
         folder = ModelFolder.find(model)
@@ -126,12 +126,12 @@ class RewriteBatch:
         self.to = folder.match_class(to)
         self.column = column
         self.rewrite_column = rewrite_column
-        self._choice = choice if choice is not None else Choice(**choices)
-        settled = self._choice.settled(folder.beam)
+        self._options = options if options is not None else DecodingOptions(**further)
+        resolved = self._options.resolve(folder.beam)
         self._batch_size, self._form, self._long = batch_size, form, long
-        self._load = (str(folder.root.absolute()), device, threads, variant)
-        self._source_class = self._choice.source is not None
-        self._confidence = settled.searches
+        self._load = (str(folder.root.absolute()), device, threads, variant, tuple(protect), tuple(glossary))
+        self._source_class = self._options.source is not None
+        self._confidence = resolved.needs_hypotheses
 
     @property
     def rewriter(self) -> Rewriter:
@@ -197,7 +197,7 @@ class RewriteBatch:
                 batch_size=self._batch_size,
                 form=self._form,
                 long=self._long,
-                choice=self._choice,
+                options=self._options,
             )
         found = iter(rewrites)
         return [
@@ -208,7 +208,7 @@ class RewriteBatch:
     def _row(self, rewrites: Sequence[Rewrite], breaks: Sequence[str]) -> Row:
         """Return what became of a text of one or more lines, which keeps its line breaks."""
         output = "".join(chain.from_iterable(zip((each.output for each in rewrites), [*breaks, ""], strict=True)))
-        statuses = [status_of(each) for each in rewrites]
+        statuses = [str(each.status) for each in rewrites]
         status = (
             "rewritten" if "rewritten" in statuses else next((each for each in statuses if each != "blank"), "blank")
         )

@@ -61,7 +61,9 @@ def batch_of(job: Job) -> RewriteBatch:
         batch_size=job.batch_size,
         form=job.form,
         long=job.long,
-        choice=job.choice,
+        protect=job.protect,
+        glossary=job.glossary,
+        options=job.options,
     )
 
 

@@ -17,7 +17,7 @@ from arae_transfer.runtime.rewriter import Rewriter
 _ROUNDS = 3
 _ALONE = 40
 # What the PyTorch loop does too; matrix products alone are counted for it.
-_GREEDY = DecodingOptions(beam=1, if_unchanged="keep")
+_GREEDY = DecodingOptions(beam=1, if_unchanged="keep", faithful=False)
 
 
 @dataclass(frozen=True)

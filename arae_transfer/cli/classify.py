@@ -165,7 +165,7 @@ class Check:
             before: How many of its lines stand before them.
             verdicts: What was found for each line.
         """
-        from arae_transfer.runtime.rewriter import one_line
+        from arae_transfer.runtime.preparation import one_line
 
         said = []
         for number, verdict in enumerate(verdicts, before + 1):

@@ -32,7 +32,8 @@ class Messages:
         self._lines = 0
         self._truncated = 0
         self._split = 0
-        self._kept = 0
+        self._too_long = 0
+        self._unfaithful = 0
         self._unfinished = 0
         self._repaired = 0
         self._already = 0
@@ -64,7 +65,8 @@ class Messages:
         """Add up what was changed in some lines; in sentences of a document, which come without lines."""
         self._lines += len(rewrites)
         self._split += sum(rewrite.pieces > 1 for rewrite in rewrites)
-        self._kept += sum(rewrite.kept for rewrite in rewrites)
+        self._too_long += sum(rewrite.status == "too long" for rewrite in rewrites)
+        self._unfaithful += sum(rewrite.unfaithful > 0 for rewrite in rewrites)
         self._truncated += sum(rewrite.truncated for rewrite in rewrites)
         self._unfinished += sum(rewrite.unfinished for rewrite in rewrites)
         self._repaired += sum(line.repaired > 0 for line in lines)
@@ -79,7 +81,11 @@ class Messages:
             return
         tokens = self._folder.maximum_tokens - 1
         self._say(self._split, "rewritten piece by piece, cut at sentence ends or where too long")
-        self._say(self._kept, f"left as they are: longer than the {tokens} tokens that {self._folder.name} reads")
+        self._say(
+            self._unfaithful,
+            "kept as they are, in whole or in part: no rewrite of them kept every number, quotation and word whole",
+        )
+        self._say(self._too_long, f"left as they are: longer than the {tokens} tokens that {self._folder.name} reads")
         self._say(
             self._unread, f"left unchanged, in whole or in part: {self._folder.name} knows too few of the characters"
         )

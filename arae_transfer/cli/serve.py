@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from arae_transfer.cli.command import report
-from arae_transfer.cli.leaving import leave_at_once
+from arae_transfer.cli.command import exit_without_cleanup, report
 from arae_transfer.cli.options import MESSAGES, MODEL, SPEED, DeviceOption, QuietOption, ThreadsOption, complete_model
 from arae_transfer.errors import AraeError
 
@@ -180,7 +179,7 @@ def serve(
             report("ready")
 
     run(Server(service, grace=grace, origins=cors_origin or (), ready=ready), bound, verbose=verbose)
-    leave_at_once()
+    exit_without_cleanup()
 
 
 def _hash_api_key() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -81,6 +84,23 @@ def transfer(
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = "split",
+    protect: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGEX",
+            help="What this regular expression matches stays as it is, such as 'JIRA-[0-9]+'; repeatable. Numbers, "
+            "addresses, tags, code and the like stay anyway.",
+            rich_help_panel=INPUT_AND_OUTPUT,
+        ),
+    ] = None,
+    glossary: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A text file of terms that stay as they are, such as names of products, one a line.",
+            rich_help_panel=INPUT_AND_OUTPUT,
+        ),
+    ] = None,
     document: Annotated[
         str | None,
         typer.Option(
@@ -119,8 +139,8 @@ def transfer(
         typer.Option(
             "--json",
             help="Write one JSON object a line: source, output, to, tokens, truncated, unfinished, status, pieces, "
-            "kept, unread, repaired; candidates with their scores, and unsure, where there are candidates; from and "
-            "already with --from.",
+            "kept, unfaithful, unread, repaired; candidates with their scores, and unsure, where there are candidates; "
+            "from and already with --from.",
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = False,
@@ -346,7 +366,15 @@ def transfer(
         options = _decoding_options(
             beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged
         )
-        ways = {"form": form, "long": long, "batch_size": batch_size, "device": device, "variant": variant}
+        ways = {
+            "protect": tuple(protect or ()),
+            "glossary": tuple(_read_glossary(glossary)),
+            "form": form,
+            "long": long,
+            "batch_size": batch_size,
+            "device": device,
+            "variant": variant,
+        }
         transfer_batch(ctx, names, column or "text", target, model, to, options, settings, ways, quiet=quiet)
         return
     kind = _document(document, column, names) if document or column or files else None
@@ -362,6 +390,7 @@ def transfer(
     folder.require_rewriting()
     class_name = folder.match_class(to)
     sources = sources_of(names)
+    terms = _read_glossary(glossary)
     messages = Messages(folder, quiet=quiet, verbose=verbose, unit="line" if kind is None else "sentence")
 
     with quick_start():
@@ -375,8 +404,9 @@ def transfer(
         from arae_transfer.cli.answers import open_answers
         from arae_transfer.runtime.rewriter import Rewriter
         from arae_transfer.runtime.stream import LineReader
+        from arae_transfer.text.protected import Protector
 
-        rewriter = Rewriter(sessions)
+        rewriter = Rewriter(sessions, Protector(protect or (), terms))
         rewriter.prepare(class_name, form, options)
 
     if kind is not None:
@@ -481,6 +511,24 @@ def _decoding_options(
     return DecodingOptions(**{name: value for name, value in said.items() if value is not None})
 
 
+def _read_glossary(path: Path | None) -> list[str]:
+    """Return the terms of a file, one a line; blank lines count for nothing.
+
+    Raises:
+        AraeError: The file cannot be read.
+    """
+    if path is None:
+        return []
+    try:
+        return path.read_text("utf-8-sig").splitlines()
+    except OSError as error:
+        raise AraeError(
+            f"cannot read the glossary {path}: {error.strerror or error}", "name a text file of one term a line."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise AraeError(f"the glossary {path} is not UTF-8: {error.reason}", "save it as UTF-8 text.") from error
+
+
 def _print_models() -> None:
     models = list_models()
     if not models:
@@ -514,6 +562,7 @@ def _as_json(line: Line, rewrite: Rewrite, options: DecodingOptions) -> str:
         "status": rewrite.status,
         "pieces": rewrite.pieces,
         "kept": rewrite.kept,
+        "unfaithful": rewrite.unfaithful,
         "unread": rewrite.unread,
         "repaired": line.repaired,
     }

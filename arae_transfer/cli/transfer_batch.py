@@ -24,7 +24,7 @@ from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.sessions import default_threads
 
 if TYPE_CHECKING:
-    from arae_transfer.runtime.candidates import Choice
+    from arae_transfer.runtime.decoding import DecodingOptions
 
 ENGINES = ("local", "ray")
 ON_ERROR = ("keep", "fail")
@@ -49,7 +49,7 @@ def transfer_batch(
     output: Path | None,
     model: str | None,
     to: str,
-    choice: Choice,
+    decoding: DecodingOptions,
     options: BatchOptions,
     ways: Mapping[str, Any],
     *,
@@ -89,7 +89,7 @@ def transfer_batch(
         rewrite_column="rewrite",
         model=folder.root.absolute(),
         to=folder.match_class(to),
-        choice=choice,
+        options=decoding,
         threads=threads,
         rows_per_part=options.rows_per_part or ROWS_PER_PART,
         keep_errors=options.on_error != "fail",

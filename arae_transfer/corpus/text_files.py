@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from arae_transfer.corpus.report import Reason, Tally
+from arae_transfer.encodings import refuse_unmarked_utf16
 from arae_transfer.errors import AraeError
 
 BLOCK_BYTES = 1 << 20
@@ -235,6 +236,7 @@ class TextFile:
                 raise AraeError(f"{self.path} holds {what}, not UTF-8 text", "give UTF-8 text, packed or not.")
             if start.startswith(signature):
                 raise AraeError(f"{self.path} is {what}, not UTF-8 text", remedy.format(self.path))
+        refuse_unmarked_utf16(start, str(self.path))
 
     def lines(self, maximum_characters: int) -> Iterator[NumberedLines]:
         """Yield the sentences of a file that has one per line, in blocks.

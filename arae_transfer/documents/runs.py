@@ -18,8 +18,8 @@ from enum import Enum
 from functools import partial
 from itertools import pairwise
 
-from arae_transfer.runtime.long_lines import cut_into_sentences
-from arae_transfer.runtime.rewriter import LONGEST_SPLIT
+from arae_transfer.runtime.preparation import LONGEST_SPLIT
+from arae_transfer.text.sentences import split_sentences
 
 Escape = Callable[[str], str]
 
@@ -120,7 +120,7 @@ class Run:
         return [each for each in found if self._is_text(plain, each)]
 
     def _cut(self, plain: str, start: int, end: int) -> list[Span]:
-        cut = cut_into_sentences(plain[start:end])
+        cut = split_sentences(plain[start:end])
         spans: list[Span] = []
         for text, gap in zip(cut.texts, (*cut.gaps, ""), strict=True):
             stop = start + len(text)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -111,6 +112,30 @@ class CompactLanguageModel:
         ]
         self._model = NgramLanguageModel({}, orders, [], id_count=size)
 
+    def has_word(self, pieces: Sequence[int], ends_word: Callable[[int], bool]) -> bool:
+        """Say whether the training text has a word of these pieces, seen more than once or nearly so.
+
+        Every two and three pieces that follow each other must follow each other there, and so must the last two and
+        the beginning of another word.
+
+        Args:
+            pieces: The ids of the word.
+            ends_word: Says whether a word is at its end before an id.
+        """
+        size = self._model.id_count
+        bigrams, trigrams = self._model.orders[1].keys, self._model.orders[2].keys
+        ids = [piece - _SHIFT for piece in pieces]
+        number, order = ids[0], bigrams  # of the n-gram that ends at a piece, and where what follows it is
+        if len(ids) > 1:
+            numbers = [_find(bigrams, first * size + second) for first, second in pairwise(ids)]
+            if any(found < 0 for found in numbers):
+                return False
+            if any(_find(trigrams, found * size + third) < 0 for found, third in zip(numbers, ids[2:], strict=False)):
+                return False
+            number, order = numbers[-1], trigrams
+        first, last = np.searchsorted(order, [number * size, (number + 1) * size])
+        return any(ends_word(each) for each in (order[first:last] % size + _SHIFT).tolist())
+
     def score(self, rows: Sequence[Sequence[int]]) -> Floats:
         """Return the log-probability of each row of ids, its end included, in nats; shape (rows,)."""
         if not rows:
@@ -125,6 +150,12 @@ class CompactLanguageModel:
         positions = np.arange(len(ids)) - np.repeat(begins, lengths)
         scores: Floats = self._model.score_text(Text(np.maximum(ids - _SHIFT, 0), positions))
         return scores
+
+
+def _find(keys: npt.NDArray[np.int64], key: int) -> int:
+    """Return the place of a key among sorted ones, or -1."""
+    place = int(np.searchsorted(keys, key))
+    return place if place < len(keys) and keys[place] == key else -1
 
 
 def _names(vocabulary_size: int) -> list[str]:

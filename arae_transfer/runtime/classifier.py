@@ -109,8 +109,9 @@ class Classifier:
         """Return the ids of a sentence, without end id, and whether its end was left out."""
         most = self.folder.maximum_tokens - 1
         text, cut = bound(one_line(sentence), most * CHARACTERS_PER_TOKEN)
-        ids = self._tokenizer.encode(self._normalizer.normalize(text)[0])
-        if self._tokenizer.count_bytes(ids) or self._normalizer.may_hold_verbatim(text):
+        protects = self._normalizer.may_protect(text)
+        ids = [] if protects else self._tokenizer.encode(self._normalizer.normalize(text)[0])
+        if protects or self._tokenizer.count_bytes(ids):
             ids = self._tokenizer.encode(self._normalizer.normalize(text, self._tokenizer.characters)[0])
         return ids[:most], cut or len(ids) > most
 

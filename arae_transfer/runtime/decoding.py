@@ -57,6 +57,9 @@ class DecodingOptions:
         if_unchanged: What happens if greedy decoding copies a source that is not yet in the target class by the style
             scorer: ``"search"`` takes the best hypothesis of a small beam that is, if there is one and the model can
             search; ``"keep"`` answers with the source.
+        faithful: Whether hypotheses that lose or double what is protected, unbalance quotation marks or brackets, or
+            break a word rank behind all others, and are no answers. Greedy decoding is then repeated with a small
+            beam, unless ``if_unchanged`` is ``"keep"``.
     """
 
     beam: int | None = None
@@ -69,6 +72,7 @@ class DecodingOptions:
     source: str | None = None
     if_already: str = "keep"
     if_unchanged: str = "search"
+    faithful: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done.

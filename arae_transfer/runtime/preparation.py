@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from arae_transfer.errors import AraeError
+from arae_transfer.text.prose import is_prose
 from arae_transfer.text.sentences import SentenceSplit, split_in_two, split_sentences
+from arae_transfer.text.surface import NOTHING, SurfaceForm
 from arae_transfer.tokenizer import END_ID, Tokenizer
 
 if TYPE_CHECKING:
     from arae_transfer.runtime.model_folder import ModelFolder
-    from arae_transfer.text import Normalizer, SurfaceForm
+    from arae_transfer.text import Normalizer
+    from arae_transfer.text.protected import Protector
 
 FORMS = ("auto", "ordinary", "corpus")
 CHARACTERS_PER_TOKEN = 16
@@ -69,7 +72,7 @@ class Preparer:
             How each line was split, all sentences prepared, and whether the end of each line was left out.
         """
         bounded = [bound(one_line(line), LONGEST_SPLIT) for line in lines]
-        splits = [split_sentences(text) for text, _ in bounded]
+        splits = [split_sentences(text) if is_prose(text) else SentenceSplit((text,)) for text, _ in bounded]
         ready: dict[str, PreparedSentence] = {}
         while True:
             new = list(dict.fromkeys(text for split in splits for text in split.texts if text not in ready))
@@ -86,29 +89,41 @@ class Preparer:
         texts: list[str] = []
         surfaces: list[SurfaceForm] = []
         cuts: list[bool] = []
-        for sentence in sentences:
+        special: list[int] = []
+        for place, sentence in enumerate(sentences):
             text, cut = bound(one_line(sentence), most * CHARACTERS_PER_TOKEN)
-            text, surface = normalizer.normalize(text if text.strip() else "")
+            surface = NOTHING
+            if not cut and not is_prose(text):
+                text = ""
+            elif normalizer.may_protect(text):
+                text, surface = normalizer.normalize(text, self._tokenizer.characters)
+                special.append(place)
+            else:
+                text, surface = normalizer.normalize(text)
             texts.append(text)
             surfaces.append(surface)
             cuts.append(cut)
         encoded = self._tokenizer.encode_lines(texts, self._threads)
+        read = set(special)
         for place, ids in enumerate(encoded):
-            if not (self._tokenizer.count_bytes(ids) or normalizer.may_hold_verbatim(texts[place])):
-                continue
-            text, _ = bound(one_line(sentences[place]), most * CHARACTERS_PER_TOKEN)
-            texts[place], surface = normalizer.normalize(text, self._tokenizer.characters)
-            encoded[place] = again = self._tokenizer.encode(texts[place])
-            if len(again) >= most:
-                surface = normalizer.forget_after(surface, self._tokenizer.decode(again[: most - 1]))
-            surfaces[place] = surface
+            if place not in read and self._tokenizer.count_bytes(ids):
+                text, _ = bound(one_line(sentences[place]), most * CHARACTERS_PER_TOKEN)
+                texts[place], surfaces[place] = normalizer.normalize(text, self._tokenizer.characters)
+                encoded[place] = self._tokenizer.encode(texts[place])
+                special.append(place)
+        for place in special:
+            ids = encoded[place]
+            if len(ids) >= most:
+                surfaces[place] = normalizer.forget_after(surfaces[place], self._tokenizer.decode(ids[: most - 1]))
+            elif not _has_word(texts[place], normalizer.form.number):
+                texts[place], encoded[place] = "", []
         return [
             PreparedSentence(source, text, [*ids[: most - 1], END_ID] if ids else [], surface, cut or len(ids) >= most)
             for source, text, ids, surface, cut in zip(sentences, texts, encoded, surfaces, cuts, strict=True)
         ]
 
 
-def make_normalizer(folder: ModelFolder, form: str) -> Normalizer:
+def make_normalizer(folder: ModelFolder, form: str, protector: Protector | None = None) -> Normalizer:
     """Return the converter between a form of writing and that of a model's corpus.
 
     Raises:
@@ -125,7 +140,8 @@ def make_normalizer(folder: ModelFolder, form: str) -> Normalizer:
             f"the form of writing of the model {folder.name} is not understood: {error}",
             "upgrade arae, or export the model again.",
         ) from error
-    return Normalizer(settings, cast(FormatChoice, form))
+    choice = cast(FormatChoice, form)
+    return Normalizer(settings, choice) if protector is None else Normalizer(settings, choice, protector)
 
 
 def load_tokenizer(folder: ModelFolder) -> Tokenizer:
@@ -163,6 +179,17 @@ def bound(text: str, limit: int) -> tuple[str, bool]:
     words = text.split(None, limit)  # the last of them is all that follows the others
     joined = " ".join(words[:limit])
     return joined[:limit], len(joined) > limit or len(words) > limit
+
+
+def _has_word(text: str, number: str) -> bool:
+    """Say whether there is a word of letters in a text in the form of the corpus, and not numbers and marks alone."""
+    return any(
+        word != number
+        and word not in ("am", "pm", "a.m.", "p.m.")
+        and any(map(str.isalpha, word))
+        and not any(map(str.isdecimal, word))
+        for word in text.split()
+    )
 
 
 def _exchange(split: SentenceSplit, halves: Mapping[str, SentenceSplit | None]) -> SentenceSplit:

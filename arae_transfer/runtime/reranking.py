@@ -90,6 +90,8 @@ class ScoredHypothesis:
         language: What it loses as text of its class, see ``language_model_drop``; 0 where the export has no language
             models.
         unfinished: Whether it reached its greatest length before its end.
+        faithful: Whether it keeps what must stay, such as numbers and quotations, and breaks no word. Those that do not
+            rank behind all that do.
     """
 
     output: str
@@ -99,6 +101,7 @@ class ScoredHypothesis:
     content: float
     language: float
     unfinished: bool
+    faithful: bool = True
 
 
 class RankedText:
@@ -116,7 +119,7 @@ class RankedText:
         self.language = language
         self.score = ranking.score(log_style, hypothesis.fluency, content, language)
 
-    def written(self, output: str) -> ScoredHypothesis:
+    def written(self, output: str, *, faithful: bool = True) -> ScoredHypothesis:
         """Return it with its text as its line was typed."""
         return ScoredHypothesis(
             output=output,
@@ -126,6 +129,7 @@ class RankedText:
             content=self.content,
             language=self.language,
             unfinished=not self.hypothesis.finished,
+            faithful=faithful,
         )
 
 
@@ -270,7 +274,7 @@ def join_hypotheses(
         join: Joins the answers to the sentences.
         most: How many hypotheses are wanted.
     """
-    weight = sum(tokens for hypotheses, _, tokens in sentences if hypotheses)
+    weight = sum(tokens for hypotheses, _, tokens in sentences if any(each.faithful for each in hypotheses))
     if not weight:
         return ()
     # The sum of scores is greatest where each is, so that the best of some sentences are among the best of fewer.
@@ -279,7 +283,7 @@ def join_hypotheses(
         longer = [
             (total + tokens * (each.score if each else 0.0), (*chosen, each))
             for total, chosen in best
-            for each in hypotheses or (None,)
+            for each in [each for each in hypotheses if each.faithful] or (None,)
         ]
         best = sorted(longer, key=lambda entry: -entry[0])[:most]
 

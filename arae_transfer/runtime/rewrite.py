@@ -27,6 +27,12 @@ class Status(StrEnum):
     ALREADY = "already"
     """It is left as it is: it has the target class already, and was to be left then."""
 
+    KEPT = "kept"
+    """It is left as it is: every hypothesis lost or broke what must stay, such as a number, a quotation or a word."""
+
+    NOT_PROSE = "not prose"
+    """It is left as it is: there is no word in it besides what is protected, or it is code, a log or a timing."""
+
     UNSURE = "unsure"
     """It is left as it is: no hypothesis was as sure to have the target class as was asked for."""
 
@@ -90,7 +96,7 @@ class Rewrite:
             to=to,
             status=status,
             tokens=sentence.tokens,
-            truncated=sentence.truncated and status is not Status.UNSURE,
+            truncated=sentence.truncated and status not in (Status.UNSURE, Status.KEPT),
             unfinished=unfinished,
             source_class=sentence.source_class,
             already=int(sentence.source_class == to),
@@ -119,8 +125,13 @@ class Rewrite:
 
     @property
     def kept(self) -> bool:
-        """Whether it was left as it is as a whole, because it is longer than the model reads."""
-        return self.status is Status.TOO_LONG
+        """Whether it was left as it is as a whole: longer than the model reads, or without a rewrite that holds."""
+        return self.status in (Status.TOO_LONG, Status.KEPT)
+
+    @property
+    def unfaithful(self) -> int:
+        """How many of its sentences were left as they are because every hypothesis broke what must stay."""
+        return self.count(Status.KEPT)
 
     @property
     def unsure(self) -> int:
@@ -188,10 +199,12 @@ _PRECEDENCE = {
         (
             Status.REWRITTEN,
             Status.UNCHANGED,
+            Status.KEPT,
             Status.UNSURE,
             Status.ALREADY,
             Status.UNREAD,
             Status.TOO_LONG,
+            Status.NOT_PROSE,
             Status.BLANK,
         )
     )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from arae_transfer.errors import AraeError
 from arae_transfer.runtime.batching import (
@@ -31,10 +31,13 @@ from arae_transfer.runtime.decoding import (
 )
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.parallel import map_in_parallel
-from arae_transfer.runtime.preparation import PreparedSentence, Preparer, load_tokenizer, make_normalizer
-from arae_transfer.runtime.reranking import ScoredHypothesis, only_appends, rerank, style_scores
+from arae_transfer.runtime.preparation import PreparedSentence, Preparer, load_tokenizer, make_normalizer, one_line
+from arae_transfer.runtime.reranking import RankedText, ScoredHypothesis, only_appends, rerank, style_scores
 from arae_transfer.runtime.rewrite import Rewrite, Status, join_rewrites, left_too_long
 from arae_transfer.runtime.sessions import Device, Sessions
+from arae_transfer.runtime.vocabulary import Vocabulary
+from arae_transfer.text.fidelity import keeps_form
+from arae_transfer.text.protected import Protector
 from arae_transfer.text.sentences import LONG
 from arae_transfer.tokenizer import END_ID
 
@@ -57,12 +60,14 @@ class Rewriter:
     again from there.
     """
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, protector: Protector | None = None) -> None:
         self.folder = sessions.folder
         self.folder.require_rewriting()
         self._sessions = sessions
         self._tokenizer = load_tokenizer(self.folder)
+        self._protector = protector or Protector()
         self._normalizers: dict[str, Normalizer] = {}
+        self._vocabulary = Vocabulary(sessions, self._tokenizer)
 
     @classmethod
     def load(
@@ -72,6 +77,8 @@ class Rewriter:
         device: str = "auto",
         threads: int | None = None,
         variant: str = "auto",
+        protect: Iterable[str] = (),
+        glossary: Iterable[str] = (),
     ) -> Rewriter:
         """Load an exported model. Its graphs are opened when they are first used.
 
@@ -81,14 +88,18 @@ class Rewriter:
             threads: The number of CPU threads; None: the processors that this process may use.
             variant: ``"fp32"``, ``"fp16"``, ``"int8"`` or ``"auto"``: int8 on a CPU and fp16 on a GPU, where the export
                 found it close enough.
+            protect: Regular expressions; what they match in a line stays as it is, as numbers and addresses do.
+            glossary: Terms that stay as they are, in this spelling.
 
         Raises:
-            AraeError: There is no such model, device or variant, or the model is damaged.
+            AraeError: There is no such model, device or variant, the model is damaged, or an expression is none.
         """
-        return cls(Sessions(ModelFolder.find(model), device, threads, variant))
+        protector = Protector(protect, glossary)
+        return cls(Sessions(ModelFolder.find(model), device, threads, variant), protector)
 
-    def __reduce__(self) -> tuple[Callable[..., Rewriter], tuple[Path, str, int | None, str]]:
-        return _reload, (self.folder.root.absolute(), *self._sessions.wishes)
+    def __reduce__(self) -> tuple[Callable[..., Rewriter], tuple[Any, ...]]:
+        protector = self._protector
+        return _reload, (self.folder.root.absolute(), *self._sessions.wishes, protector.patterns, protector.words)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -269,19 +280,19 @@ class Rewriter:
             batch_size = min(batch_size, self._rows_at_once(options.width))
             work = partial(self._search_batch, to=to, normalizer=normalizer, options=options)
         else:
-            work = partial(self._decode_batch, to=to, normalizer=normalizer)
+            work = partial(self._decode_batch, to=to, normalizer=normalizer, options=options)
         for number, rewrite in self._in_batches(work, sentences, pending, batch_size):
             rewrites[number] = rewrite
         if not options.needs_hypotheses and options.if_unchanged == "search" and self._sessions.searches:
-            self._search_copied(rewrites, sentences, pending, to, normalizer)
+            self._search_again(rewrites, sentences, pending, to, normalizer)
         return [rewrite for rewrite in rewrites if rewrite is not None]
 
     def _without_reading(self, sentence: PreparedSentence, to: str) -> Rewrite | None:
         """Return the answer to a sentence in which there is nothing for the model to read, or None."""
         if not sentence.ids:
-            if not sentence.source.strip():
+            if not sentence.source.strip() or not one_line(sentence.source).strip():
                 return Rewrite(sentence.source, "", to, Status.BLANK, truncated=sentence.truncated)
-            return Rewrite.left(sentence, to, Status.UNREAD)
+            return Rewrite.left(sentence, to, Status.NOT_PROSE)
         if not sentence.truncated and self._is_foreign(sentence.ids):
             return Rewrite.left(sentence, to, Status.UNREAD)
         return None
@@ -304,20 +315,21 @@ class Rewriter:
         for batch, found in zip(batches, answers, strict=True):
             yield from zip(batch, found, strict=True)
 
-    def _decode_batch(self, sentences: Sequence[PreparedSentence], to: str, normalizer: Normalizer) -> list[Rewrite]:
+    def _decode_batch(
+        self, sentences: Sequence[PreparedSentence], to: str, normalizer: Normalizer, options: DecodingOptions
+    ) -> list[Rewrite]:
         """Return the greedy rewrite of each sentence."""
         answers = decode_greedily(self._sessions, [sentence.ids for sentence in sentences], to)
         texts = self._tokenizer.decode_rows(answers)
-        return [
-            Rewrite.of(
-                sentence,
-                normalizer.restore(text, sentence.surface),
-                to,
-                Status.UNCHANGED if text == sentence.text else Status.REWRITTEN,
-                unfinished=END_ID not in tokens,
-            )
-            for sentence, tokens, text in zip(sentences, answers, texts, strict=True)
-        ]
+        rewrites = []
+        for sentence, tokens, text in zip(sentences, answers, texts, strict=True):
+            output = normalizer.restore(text, sentence.surface)
+            if options.faithful and not self._is_faithful(sentence, text, output, normalizer):
+                rewrites.append(Rewrite.left(sentence, to, Status.KEPT))
+                continue
+            status = Status.UNCHANGED if text == sentence.text else Status.REWRITTEN
+            rewrites.append(Rewrite.of(sentence, output, to, status, unfinished=END_ID not in tokens))
+        return rewrites
 
     def _search_batch(
         self, sentences: Sequence[PreparedSentence], to: str, normalizer: Normalizer, options: DecodingOptions
@@ -326,6 +338,9 @@ class Rewriter:
         rewrites = []
         for sentence, found in zip(sentences, self._best_hypotheses(sentences, to, normalizer, options), strict=True):
             best, candidates = found[0], tuple(found)
+            if not best.faithful:
+                rewrites.append(Rewrite.left(sentence, to, Status.KEPT, candidates))
+                continue
             if best.style < options.min_confidence:
                 rewrites.append(Rewrite.left(sentence, to, Status.UNSURE, candidates))
                 continue
@@ -335,7 +350,7 @@ class Rewriter:
             )
         return rewrites
 
-    def _search_copied(
+    def _search_again(
         self,
         rewrites: list[Rewrite | None],
         sentences: Sequence[PreparedSentence],
@@ -343,21 +358,23 @@ class Rewriter:
         to: str,
         normalizer: Normalizer,
     ) -> None:
-        """Replace greedy copies of sentences by the best rewrite of a small beam, where it has one.
+        """Replace greedy copies, and sentences whose greedy rewrite broke what must stay, by the best of a small beam.
 
-        What has the target class already is rightly left as it is.
+        A copy that has the target class already is rightly left as it is.
         """
+        broken = [number for number in numbers if (found := rewrites[number]) and found.status is Status.KEPT]
         copied = [number for number in numbers if (found := rewrites[number]) and found.status is Status.UNCHANGED]
         self._find_classes([sentences[number] for number in copied])
-        wanted = [number for number in copied if sentences[number].source_class != to]
+        wanted = [*broken, *(number for number in copied if sentences[number].source_class != to)]
         options = DecodingOptions(beam=SECOND_BEAM)
         work = partial(self._best_hypotheses, to=to, normalizer=normalizer, options=options)
-        for number, hypotheses in self._in_batches(work, sentences, wanted, self._rows_at_once(SECOND_BEAM)):
-            copy = rewrites[number]
-            assert copy is not None
-            best = next((each for each in hypotheses if _is_rewrite(each, copy.output)), None)
+        for number, hypotheses in self._in_batches(work, sentences, sorted(wanted), self._rows_at_once(SECOND_BEAM)):
+            left = rewrites[number]
+            assert left is not None
+            best = next((each for each in hypotheses if _is_rewrite(each, left.output)), None)
             if best is not None:
-                rewrites[number] = replace(copy, output=best.output, status=Status.REWRITTEN)
+                truncated = sentences[number].truncated
+                rewrites[number] = replace(left, output=best.output, status=Status.REWRITTEN, truncated=truncated)
 
     def _best_hypotheses(
         self, sentences: Sequence[PreparedSentence], to: str, normalizer: Normalizer, options: DecodingOptions
@@ -367,9 +384,46 @@ class Rewriter:
         sources = [(sentence.text, sentence.ids) for sentence in sentences]
         ranked = rerank(self._sessions, self._tokenizer, sources, found, to, options.ranking)
         return [
-            [each.written(normalizer.restore(each.text, sentence.surface)) for each in texts[: options.n_best]]
+            self._faithful_first(sentence, texts, normalizer, options)
             for sentence, texts in zip(sentences, ranked, strict=True)
         ]
+
+    def _faithful_first(
+        self, sentence: PreparedSentence, ranked: Sequence[RankedText], normalizer: Normalizer, options: DecodingOptions
+    ) -> list[ScoredHypothesis]:
+        """Return the best hypotheses, written as the sentence was typed; those that break what must stay come last."""
+        most = options.n_best or options.width
+        faithful: list[ScoredHypothesis] = []
+        others: list[ScoredHypothesis] = []
+        for each in ranked:
+            output = normalizer.restore(each.text, sentence.surface)
+            if not options.faithful or self._is_faithful(sentence, each.text, output, normalizer):
+                faithful.append(each.written(output))
+                if len(faithful) == most:
+                    break
+            else:
+                others.append(each.written(output, faithful=False))
+        return (faithful + others)[:most]
+
+    def _is_faithful(self, sentence: PreparedSentence, text: str, output: str, normalizer: Normalizer) -> bool:
+        """Say whether an answer keeps what must stay, and has only words of its source and of the corpus.
+
+        Args:
+            sentence: What is rewritten.
+            text: The answer in the form of the corpus.
+            output: The answer as the sentence was typed.
+            normalizer: What wrote it so.
+        """
+        if text == sentence.text:
+            return True
+        number = normalizer.form.number
+        if number and text.count(number) != sentence.text.count(number):
+            return False
+        if not self._vocabulary.has_whole_words(sentence.text, text):
+            return False
+        if sentence.truncated:  # what was not read cannot be kept
+            return True
+        return keeps_form(one_line(sentence.source), output, normalizer.protector, number)
 
     def _rows_at_once(self, width: int) -> int:
         return rows_at_once(self.device.kind == "cpu", width)
@@ -388,16 +442,23 @@ class Rewriter:
         """Return the converter between the given form of writing and the corpus's own."""
         normalizer = self._normalizers.get(form)
         if normalizer is None:
-            normalizer = self._normalizers[form] = make_normalizer(self.folder, form)
+            normalizer = self._normalizers[form] = make_normalizer(self.folder, form, self._protector)
         return normalizer
 
 
-def _reload(root: Path, device: str, threads: int | None, variant: str) -> Rewriter:
-    return Rewriter.load(root, device=device, threads=threads, variant=variant)
+def _reload(
+    root: Path, device: str, threads: int | None, variant: str, protect: Sequence[str], glossary: Sequence[str]
+) -> Rewriter:
+    return Rewriter.load(root, device=device, threads=threads, variant=variant, protect=protect, glossary=glossary)
 
 
 def _is_rewrite(hypothesis: ScoredHypothesis, source: str) -> bool:
     """Say whether a hypothesis is a rewrite of a source, in the form that both are answered in."""
-    if hypothesis.unfinished or hypothesis.output == source or only_appends(source, hypothesis.output):
+    if (
+        hypothesis.unfinished
+        or not hypothesis.faithful
+        or hypothesis.output == source
+        or only_appends(source, hypothesis.output)
+    ):
         return False
     return hypothesis.style > LEAST_STYLE

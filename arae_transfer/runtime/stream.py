@@ -1,11 +1,12 @@
 """A stream of lines: a thread that reads, so that a person is answered at once and a file in full batches.
 
 A line ends at a line feed and nowhere else. The carriage return before it belongs to the line end, all other
-line breaks of Unicode belong to the text.
+line breaks of Unicode belong to the text. Text is UTF-8, or UTF-16 with a byte order mark.
 """
 
 from __future__ import annotations
 
+import codecs
 import os
 import select
 import threading
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from arae_transfer.encodings import refuse_unmarked_utf16, utf16_of_mark
 from arae_transfer.errors import AraeError
 
 BLOCK_SIZE = 1 << 16
@@ -127,7 +129,7 @@ class LineReader:
         try:
             for source in self._sources:
                 with source.open() as stream:
-                    for lines in _split(stream):
+                    for lines in _split(stream, source.name):
                         if not self._put(lines):
                             return
         except OSError as error:
@@ -157,12 +159,16 @@ class LineReader:
             self._changed.notify_all()
 
 
-def _split(stream: BlockReader) -> Iterator[list[Line]]:
-    """Yield the lines of a stream, those of each block together, the last one with or without a line feed."""
+def _split(stream: BlockReader, name: str) -> Iterator[list[Line]]:
+    """Yield the lines of a stream, those of each block together, the last one with or without a line feed.
+
+    Raises:
+        AraeError: It is UTF-16 text without a byte order mark.
+    """
     begun = b""
     dropped = 0
     first = True
-    while block := _read_block(stream):
+    for block in _utf8_blocks(stream, name):
         pieces = block.split(b"\n")
         lines = []
         for number, piece in enumerate(pieces):
@@ -176,6 +182,31 @@ def _split(stream: BlockReader) -> Iterator[list[Line]]:
             yield lines
     if begun:
         yield [_line(begun, dropped, first, ended=False)]
+
+
+def _utf8_blocks(stream: BlockReader, name: str) -> Iterator[bytes]:
+    """Yield the bytes of a stream as they arrive, those of UTF-16 text with a byte order mark as UTF-8."""
+    begin = _read_block(stream)
+    if begin in (b"\xff", b"\xfe"):
+        begin += _read_block(stream)
+    encoding = utf16_of_mark(begin)
+    if encoding is None:
+        refuse_unmarked_utf16(begin, name)
+        block = begin
+        while block:
+            yield block
+            block = _read_block(stream)
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    block = begin[2:]
+    while block or begin:
+        text = decoder.decode(block)
+        if text:
+            yield text.encode("utf-8", "replace")
+        begin = b""
+        block = _read_block(stream)
+    if text := decoder.decode(b"", final=True):
+        yield text.encode("utf-8", "replace")
 
 
 def _read_block(stream: BlockReader) -> bytes:

@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from arae_transfer.errors import AraeError
-from arae_transfer.runtime.candidates import GREEDY, Candidate, Choice, Ranking
 from arae_transfer.runtime.classifier import Classifier, Verdict
 from arae_transfer.runtime.code_space import CodeSpace
-from arae_transfer.runtime.long_lines import LONG, cut_into_sentences
+from arae_transfer.runtime.decoding import GREEDY, DecodingOptions
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.paths import PATHS
-from arae_transfer.runtime.rewriter import FORMS, Rewrite, Rewriter, make_writer, one_line
+from arae_transfer.runtime.preparation import FORMS, make_normalizer, one_line
+from arae_transfer.runtime.reranking import Ranking, ScoredHypothesis
+from arae_transfer.runtime.rewrite import Rewrite, Status
+from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.runtime.sessions import Sessions
 from arae_transfer.serving.options import CANDIDATES, NAMES, NOT_IN_CHOICE, check_together, one_of
 from arae_transfer.serving.texts import Unit, lines_of
+from arae_transfer.text.sentences import LONG, split_sentences
 
 DECIMALS = 4
 """Of scores: those of a line differ by less in batches of other sizes."""
@@ -36,24 +39,24 @@ class RewriteTask:
         to: The exact name of the class.
         form: How the lines are written.
         long: What happens to long lines.
-        choice: How answers are chosen.
+        options: How answers are chosen.
     """
 
     engine: Engine
     to: str
     form: str = "auto"
     long: str = "split"
-    choice: Choice = GREEDY
+    options: DecodingOptions = GREEDY
 
     @property
     def width(self) -> int:
         """How many candidates a line costs."""
-        return self.choice.settled(self.engine.folder.beam).width
+        return self.options.resolve(self.engine.folder.beam).width
 
     def run(self, lines: Sequence[str]) -> list[Any]:
         """Return the record of each line."""
         rewrites = self.engine.rewriter.rewrite_chunk(
-            lines, self.to, form=self.form, long=self.long, choice=self.choice
+            lines, self.to, form=self.form, long=self.long, options=self.options
         )
         return [self._record(each) for each in rewrites]
 
@@ -66,14 +69,16 @@ class RewriteTask:
             "tokens": rewrite.tokens,
             "truncated": rewrite.truncated,
             "unfinished": rewrite.unfinished,
+            "status": rewrite.status,
             "pieces": rewrite.pieces,
             "kept": rewrite.kept,
+            "unfaithful": rewrite.unfaithful,
             "unread": rewrite.unread,
         }
-        if self.choice.source is not None:
+        if self.options.source is not None:
             record |= {"from": rewrite.source_class, "already": rewrite.already}
-        if self.choice.searches:
-            record |= {"unsure": rewrite.unsure, "candidates": [_candidate(each) for each in rewrite.candidates]}
+        if self.options.needs_hypotheses:
+            record |= {"unsure": rewrite.unsure, "candidates": [_scores_of(each) for each in rewrite.candidates]}
         record["note"] = self._note(rewrite)
         return record
 
@@ -81,14 +86,18 @@ class RewriteTask:
         """Return why a line, or a part of it, was left as it is."""
         tokens = self.engine.folder.maximum_tokens - 1
         part = "part of it was left as it is" if rewrite.pieces else "left as it is"
-        if rewrite.kept:
+        if rewrite.status is Status.TOO_LONG:
             return f"left as it is: longer than the {tokens} tokens that the model reads"
+        if rewrite.unfaithful:
+            return f"{part}: no candidate kept its numbers, names, marks and words whole"
+        if rewrite.status is Status.NOT_PROSE:
+            return "left as it is: there is no sentence in it"
         if rewrite.unread:
             return f"{part}: the model knows too few of its characters"
-        if rewrite.already and self.choice.if_already == "keep":
+        if rewrite.already and self.options.if_already == "keep":
             return f"{part}: already {rewrite.to}"
         if rewrite.unsure:
-            return f"{part}: no candidate was {self.choice.min_confidence:g} sure to be {rewrite.to}"
+            return f"{part}: no candidate was {self.options.min_confidence:g} sure to be {rewrite.to}"
         if rewrite.truncated:
             return f"its end was left out: the model reads {tokens} tokens"
         if rewrite.unfinished:
@@ -140,8 +149,8 @@ class CheckTask:
             if verdict.label and verdict.label != self.to and probability >= self.confidence:
                 found[place] = (verdict.label, probability)
         chosen = [place for place, each in enumerate(found) if each is not None]
-        choice = Choice(n_best=self.offers) if self.width > 1 else GREEDY
-        rewrites = self.engine.rewriter.rewrite_chunk([lines[place] for place in chosen], self.to, choice=choice)
+        options = DecodingOptions(n_best=self.offers) if self.width > 1 else GREEDY
+        rewrites = self.engine.rewriter.rewrite_chunk([lines[place] for place in chosen], self.to, options=options)
         for place, rewrite in zip(chosen, rewrites, strict=True):
             texts = [rewrite.output, *(each.output for each in rewrite.candidates)]
             offered = [text for text in dict.fromkeys(texts) if text.strip() and text != lines[place]]
@@ -175,11 +184,11 @@ class InterpolateTask:
         return found
 
     def _walk(self, first: str, second: str) -> list[dict[str, Any]]:
-        writer = make_writer(self.engine.folder, self.form)
-        ends = [writer.to_corpus(one_line(text)) for text in (first, second)]
+        normalizer = make_normalizer(self.engine.folder, self.form)
+        ends = [normalizer.normalize(one_line(text)) for text in (first, second)]
 
         def write(place: int, text: str) -> str:
-            return writer.from_corpus(text, ends[0 if place <= (self.steps - 1) / 2 else 1][1])
+            return normalizer.restore(text, ends[0 if place <= (self.steps - 1) / 2 else 1][1])
 
         way = self.engine.code_space.walk(ends[0][0], ends[1][0], self.to, self.steps, self.path, write)
         return [
@@ -314,13 +323,15 @@ class Engine:
             said["ranking"] = Ranking.parse(options["rerank"])
         if "if_unchanged" in options and not any(options.get(name) for name in CANDIDATES):
             said["beam"] = 1  # it is about the one greedy rewrite
-        choice = Choice(**said)
-        if (choice.searches and not self.sessions.searches) or (choice.scores and self.folder.scorer is None):
+        decoding = DecodingOptions(**said)
+        if (decoding.needs_hypotheses and not self.sessions.searches) or (
+            decoding.needs_scorer and self.folder.scorer is None
+        ):
             raise AraeError(
                 f"the model {self.name} writes no candidates: it was exported before exports could",
                 'leave the options about candidates and "from" out, or export the model again.',
             )
-        return RewriteTask(self, to, form, long, choice)
+        return RewriteTask(self, to, form, long, decoding)
 
     def classify_task(self, options: Mapping[str, Any]) -> ClassifyTask:
         """Return what the options of a request ask for.
@@ -369,15 +380,15 @@ def sentences_of(text: str) -> list[Unit]:
     """Cut a text at its line ends and between sentences, as the rewriter does."""
     units = []
     for line in lines_of(text):
-        pieces = cut_into_sentences(line.text)
-        units += [Unit(*each) for each in zip(pieces.texts, (*pieces.gaps, line.after), strict=True)]
+        split = split_sentences(line.text)
+        units += [Unit(*each) for each in zip(split.texts, (*split.gaps, line.after), strict=True)]
     return units
 
 
-def _candidate(candidate: Candidate) -> dict[str, Any]:
+def _scores_of(hypothesis: ScoredHypothesis) -> dict[str, Any]:
     names = ("score", "style", "fluency", "content", "language")
-    numbers = {name: round(getattr(candidate, name), DECIMALS) for name in names}
-    return {"output": candidate.output, **numbers, "unfinished": candidate.unfinished}
+    numbers = {name: round(getattr(hypothesis, name), DECIMALS) for name in names}
+    return {"output": hypothesis.output, **numbers, "unfinished": hypothesis.unfinished}
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

@@ -24,7 +24,7 @@ REWRITE_OPTIONS: dict[str, tuple[type, ...]] = {
     "form": (str,),
     "long": (str,),
 }
-# What Choice calls them, where it has another name for them.
+# What DecodingOptions calls them, where it has another name for them.
 NAMES = {"from": "source"}
 NOT_IN_CHOICE = ("to", "form", "long", "rerank")
 CANDIDATES = ("beam", "sample", "n_best")

@@ -8,6 +8,7 @@ model; ``Normalizer`` brings a typed line to that form and the model's answer ba
 from __future__ import annotations
 
 from arae_transfer.text.format import FormatChoice, TextFormat
-from arae_transfer.text.normalizer import Normalizer, SurfaceForm
+from arae_transfer.text.normalizer import Normalizer
+from arae_transfer.text.surface import SurfaceForm
 
 __all__ = ["FormatChoice", "Normalizer", "SurfaceForm", "TextFormat"]

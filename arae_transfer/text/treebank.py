@@ -14,18 +14,24 @@ sacremoses's treebank mode raises an error on every line (its issue 151).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
 from arae_transfer.text.abbreviations import OTHER_ABBREVIATIONS, TITLES
 from arae_transfer.text.format import TextFormat
+from arae_transfer.text.protected import Span
 
 # Line breaks of any kind and other controls become blanks; a tab is a blank already.
 _CONTROLS = dict.fromkeys((*range(9), *range(10, 32), *range(127, 160), 8232, 8233), " ")
 # What keyboards and phones type for the corpus's characters, one for one, so that positions stay.
 PLAIN_CHARACTERS = str.maketrans("‘’ʼ′“”„«»″–‐‑£€¥", '\'\'\'\'""""""---$$$')
 _SYMBOLS = "\u2190-\u2bff\ufe0f\u200d\U0001f000-\U0001faff"
-_BREAKS = rf"""\s,;:?!()\[\]{{}}<>"'`@\#$%&.…—{_SYMBOLS}"""
+# What stands for protected spans while the pieces around them are found.
+_MASKS = ("\uf8fe", "\uf8ff")
+_NUMBER_MASKS = ("\uf8fc", "\uf8fd")
+_NO_ESCAPES: Mapping[int, str] = {}
+_BREAKS = rf"""\s\uf8fc-\uf8ff,;:?!()\[\]{{}}<>"'`@\#$%&.…—{_SYMBOLS}"""
 _LETTERS = rf"[^\-{_BREAKS}]++"
 CLITICS = "s|m|re|ve|ll|d|n"
 # A period and a capital after small letters, as in "cold.The", end a sentence and begin one.
@@ -63,7 +69,6 @@ _SCANNER = rf"""
                  | (?<=\d) [,:] (?=\d) )*+ )
 | (?P<mark>    \S )
 """
-_VERBATIM_WORD = re.compile(_VERBATIM, re.VERBOSE)
 _RUNS = {"dots": "...", "dash": "--"}
 _CLITIC_AT_END = re.compile(rf"(?i)(?:(?<=[^\W\d])n't|(?<=\w)'(?:{CLITICS}))\Z")
 # Two words that people write as one, and where the Treebank cuts them.
@@ -85,11 +90,13 @@ class TokenizedLine(NamedTuple):
         words: The corpus's words, one per piece.
         surfaces: What was typed for each; empty for a final period that was not typed.
         gaps: The blanks before each piece, and those after the last: one more than there are pieces.
+        protected: The positions of the pieces that are carried past the model.
     """
 
     words: list[str]
     surfaces: list[str]
     gaps: list[str]
+    protected: frozenset[int] = frozenset()
 
 
 def without_controls(line: str) -> str:
@@ -97,34 +104,31 @@ def without_controls(line: str) -> str:
     return line if line.isprintable() else line.translate(_CONTROLS)
 
 
-def is_verbatim(word: str) -> bool:
-    """Say whether a word is an address or a tag, which no rewriting may touch."""
-    return _VERBATIM_WORD.fullmatch(word) is not None
-
-
-def may_hold_verbatim(line: str) -> bool:
-    """Say whether an address or a tag may be in a line; fast, and right where it says no."""
-    address = "://" in line or "www." in line or "@" in line
-    return address or ("<" in line and ">" in line) or ("&" in line and ";" in line)
-
-
 def is_number(word: str) -> bool:
     """Say whether a placeholder stands for this word in a corpus that has one."""
     return _NUMBER.fullmatch(word) is not None
 
 
-def tokenize(line: str, form: TextFormat) -> TokenizedLine:
+def tokenize(
+    line: str, form: TextFormat, spans: Sequence[Span] = (), escaped: Mapping[int, str] = _NO_ESCAPES
+) -> TokenizedLine:
     """Cut a line into pieces, each with the word that the corpus writes for it.
 
     Args:
         line: Any text; control characters count as blanks.
         form: How the corpus is written. With plain tokens only the case and the numbers of a piece change.
+        spans: What is protected in the line: each is a piece, whatever stands in it. A number is read as one.
+        escaped: What some characters stand for.
     """
     line = without_controls(line)
-    text = line if line.isascii() else line.translate(PLAIN_CHARACTERS)
+    meant = line.translate(escaped) if escaped else line
+    text = meant if meant.isascii() else meant.translate(PLAIN_CHARACTERS)
     treebank = form.tokens == "penn-treebank"
     # In a plain corpus marks stand as they are typed, curly ones too.
-    source = text if treebank else line
+    source = text if treebank else meant
+    if spans:
+        text = _mask(text, spans, form)
+    protected: set[int] = set()
     words: list[str] = []
     surfaces: list[str] = []
     gaps: list[str] = []
@@ -153,6 +157,10 @@ def tokenize(line: str, form: TextFormat) -> TokenizedLine:
                 continue
         elif kind == "placeholder":
             word = form.number
+        elif kind == "protected":
+            protected.add(len(words))
+        elif kind == "number":
+            word = form.number
         elif not treebank:
             word = _written(word, form)
         elif kind == "quote":
@@ -175,7 +183,18 @@ def tokenize(line: str, form: TextFormat) -> TokenizedLine:
         words.append(".")
         gaps.append("")
     gaps.append(line[end:])
-    return TokenizedLine(words, surfaces, gaps)
+    return TokenizedLine(words, surfaces, gaps, frozenset(protected))
+
+
+def _mask(text: str, spans: Sequence[Span], form: TextFormat) -> str:
+    """Return a text with private characters in the place of spans, those of neighbours different ones."""
+    parts: list[str] = []
+    end = 0
+    for place, span in enumerate(spans):
+        marks = _NUMBER_MASKS if span.number and form.number else _MASKS
+        parts += (text[end : span.start], marks[place % 2] * (span.stop - span.start))
+        end = span.stop
+    return "".join([*parts, text[end:]])
 
 
 @cache
@@ -183,6 +202,8 @@ def _scanner(form: TextFormat) -> re.Pattern[str]:
     alternatives = _SCANNER
     if form.tokens == "plain":  # its answers could not be cut in the same way: they have no capitals left
         alternatives = alternatives.replace(_NO_SENTENCE_BREAK, "").replace(_HEART, "")
+    alternatives = rf"(?P<protected> {_MASKS[0]}+ | {_MASKS[1]}+ ) | {alternatives}"
+    alternatives = rf"(?P<number> {_NUMBER_MASKS[0]}+ | {_NUMBER_MASKS[1]}+ ) | {alternatives}"
     if form.number:
         alternatives = rf"(?P<placeholder> {re.escape(form.number)} (?!\w) ) | {alternatives}"
     return re.compile(alternatives, re.VERBOSE)
@@ -233,9 +254,11 @@ def _opens_quote(line: str, start: int, stop: int, quote_open: bool) -> bool:
     typed = line[start:stop]
     if typed in ("“", "„", "«", "``"):
         return True
-    if typed in ("”", "»", "''"):
-        return False
     before, after = line[start - 1 : start], line[stop : stop + 1]
+    if typed == "''":
+        return not quote_open and (not before or before.isspace()) and after.isalnum()
+    if typed in ("”", "»"):
+        return False
     if not before or before.isspace() or before in "([{<-—/":
         return not quote_open if not after or after.isspace() else True
     return not quote_open and before in ",.:;!?" and after.isalnum()

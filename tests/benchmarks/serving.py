@@ -21,9 +21,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from arae_transfer.runtime.candidates import Choice
-
 from arae_transfer.bench.serving import read_response, request_bytes, running_server
+from arae_transfer.runtime.decoding import DecodingOptions
 from arae_transfer.runtime.rewriter import Rewriter
 
 NOUNS = ("food", "service", "waiter", "room", "coffee", "soup", "place", "staff", "pizza", "price")
@@ -138,7 +137,7 @@ def main() -> int:
     arguments = parser.parse_args()
     rewriter = Rewriter.load(arguments.model)
     texts = [f"the {noun} was {word} and {other} ." for noun in NOUNS for word in WORDS for other in WORDS[:4]]
-    answers = rewriter.transfer(texts, to=arguments.to, choice=Choice(beam=1))
+    answers = rewriter.transfer(texts, to=arguments.to, options=DecodingOptions(beam=1))
     expected = dict(zip(texts, answers, strict=True))
     started = time.perf_counter()
     options = ["--model", str(rewriter.folder.root), "--max-body", str(BODY_LIMIT), "--verbose"]

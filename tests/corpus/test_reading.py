@@ -903,3 +903,10 @@ def test_another_form_is_another_corpus(tmp_path: Path) -> None:
     data = two_files(tmp_path, "It was bad.\nIt was cold.\n")
     written, lowered = (stream_corpus(data, "all", ReadingOptions(form=form)).lines for form in (None, TREEBANK))
     assert written.digest() != lowered.digest()  # the cache of tokens is keyed by it
+
+
+def test_utf16_without_its_mark_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "bad.txt"
+    path.write_bytes(("the food was bad\n" * 50).encode("utf-16-le"))
+    with pytest.raises(AraeError, match="UTF-16 text without a byte order mark"):
+        list(iterate_labelled_lines([f"bad={path}"], "all"))

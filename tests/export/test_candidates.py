@@ -302,7 +302,8 @@ def test_json_tells_every_candidate(arae: Arae, rewriter: Rewriter, lines: list[
     assert {len(json.loads(line)["candidates"]) for line in output.splitlines()} <= {1, 2}
     code, output, _ = arae("--json", given=given)
     assert set(json.loads(output.splitlines()[0])) == {
-        "source", "output", "to", "tokens", "truncated", "unfinished", "status", "pieces", "kept", "unread",
+        "source", "output", "to", "tokens", "truncated", "unfinished", "status", "pieces", "kept",
+        "unfaithful", "unread",
         "repaired",
     }  # fmt: skip
 

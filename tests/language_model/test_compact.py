@@ -70,3 +70,15 @@ def test_what_is_no_such_file_is_refused() -> None:
     np.savez(pickled, unigrams=np.array([{}], dtype=object))
     with pytest.raises(ValueError):
         CompactLanguageModel(pickled.getvalue())
+
+
+def test_a_word_is_one_if_its_pieces_end_a_word_there() -> None:
+    begins = {4, 5, 6}  # 7 and 8 go on
+    rows = [[4, 7, 5], [4, 7, 5], [5, 6, 4, 7], [5, 6, 4, 7]]
+    model = CompactLanguageModel(compact(rows, 9))
+
+    def ends_word(following: int) -> bool:
+        return following in begins or following == END_ID
+
+    found = {word: model.has_word(word, ends_word) for word in [(4, 7), (5,), (6,), (4,), (4, 8), (5, 7), (4, 7, 8)]}
+    assert found == {(4, 7): True, (5,): True, (6,): True, (4,): False, (4, 8): False, (5, 7): False, (4, 7, 8): False}

@@ -224,3 +224,16 @@ def test_a_file_that_cannot_be_read_is_refused_at_once(tmp_path: Path) -> None:
         Source.from_path(tmp_path / "nothing")
     with pytest.raises(AraeError, match="folder"):
         Source.from_path(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_utf16_with_its_mark_is_read_and_without_refused(tmp_path: Path, encoding: str, size: int) -> None:
+    text = "the food was bad\r\ncaf\u00e9 \U0001f621\nlast"
+    path = tmp_path / "text"
+    path.write_bytes(("\ufeff" + text).encode(encoding))
+    lines = [line for chunk in stream.LineReader([stream.Source.from_path(path)]).chunks(size) for line in chunk]
+    assert [line.text for line in lines] == ["the food was bad", "caf\u00e9 \U0001f621", "last"]
+    path.write_bytes(text.encode(encoding))
+    with pytest.raises(AraeError, match="UTF-16 text without a byte order mark"):
+        list(stream.LineReader([stream.Source.from_path(path)]).chunks(size))

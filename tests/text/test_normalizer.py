@@ -89,7 +89,7 @@ ANSWERS = [
         "the food was good , and it cost $ _num_ !",
         "The food was good, and it cost $12!",
     ),
-    ("I hate Joe's in Vegas.", "i love joe 's , the best in vegas !", "I love Joe's, the best in Vegas!"),
+    ("I hate Joe's in Vegas.", "i love joe 's , the best in vegas !", "I love Joe's, the best in Vegas."),
     # a name is known by its possessive at the beginning of a sentence; other first words are not
     ("Joe's was bad.", "i love joe 's .", "I love Joe's."),
     ("We left Vegas early.", "i love vegas .", "I love Vegas."),
@@ -108,7 +108,7 @@ ANSWERS = [
     ("OK!", "great !", "Great!"),
     # a normalizer without capitals, marks or both
     ("the food was cold", "i love the warm food .", "i love the warm food"),
-    ("the food was cold", "the food was n't cold !", "the food wasn't cold!"),
+    ("the food was cold", "the food was n't cold !", "the food wasn't cold"),
     ("the food wasn't good.", "i 'd say it 's good .", "i'd say it's good."),
     ("The food was cold", "the food was warm .", "The food was warm"),
     # contractions and merged words
@@ -131,17 +131,17 @@ ANSWERS = [
     ("We left.", "prices : ( low )", "Prices: (low)"),
     ("We left.", "they said `` good '' and `` nice . ''", 'They said "good" and "nice."'),
     ("We left.", "a '' good '' one ''", 'A "good" one"'),
-    ("We left.", "good ... .", "Good..."),
+    ("We left.", "good ... .", "Good."),
     ("Waited for ages!!!", "they were great !", "They were great!!!"),
     ("It’s “bad”…", "i ca n't say `` good '' ... .", "I can’t say “good”…"),
     # numbers
-    ("We paid $12 at 7:30pm.", "at _num_ pm we got _num_ free .", "At 12pm we got 7:30 free."),
+    ("We paid $12 at 7:30pm.", "at _num_ pm we got _num_ free .", "At 7:30pm we got 12 free."),
     ("We paid $12 at 7:30pm.", "we paid $ _num_ .", "We paid $12."),
     ("We paid £12 and 3 left.", "we loved it for $ _num_ .", "We loved it for £12."),
-    ("We paid $12.", "we waited _num_ minutes for _num_ % of $ _num_ .", "We waited 12 minutes for X% of $X."),
+    ("We paid $12.", "we waited _num_ minutes for _num_ % of $ _num_ .", "We waited X minutes for X% of $12."),
     # a line that has blanks before its marks, capitals notwithstanding
-    ("The food was n't good .", "i loved it , `` really '' !", "I loved it , `` really '' !"),
-    ("the food took 20 minutes .", "the food took _num_ minutes , n't it ?", "the food took 20 minutes , n't it ?"),
+    ("The food was n't good .", "i loved it , `` really '' !", "I loved it , `` really '' ."),
+    ("the food took 20 minutes .", "the food took _num_ minutes , n't it ?", "the food took 20 minutes , n't it ."),
     # the form itself
     ("the food was cold .", "i did n't pay $ _num_ .", "i did n't pay $ _num_ ."),
     # nothing typed, nothing answered
@@ -243,7 +243,7 @@ def test_a_plain_corpus_with_a_placeholder() -> None:
     normalizer = Normalizer(TextFormat(number="NUM"))
     text, surface = normalizer.normalize("We paid $1,200 for 10-15 (or 3.5) in NUMBERS, 2nd class.")
     assert text == "We paid $NUM for NUM (or NUM) in NUMBERS, 2nd class."
-    assert normalizer.restore("NUM or $NUM; NUM, NUM!", surface) == "1,200 or $10-15; 3.5, X!"
+    assert normalizer.restore("NUM or $NUM; NUM, NUM!", surface) == "X or $1,200; 10-15, 3.5."
     assert normalizer.normalize("We paid $NUM.") == ("We paid $NUM.", SurfaceForm())
 
 

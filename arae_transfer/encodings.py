@@ -1,0 +1,38 @@
+"""Text in UTF-16, told from UTF-8 by its first bytes; what reads corpora and what reads lines share this."""
+
+from __future__ import annotations
+
+from arae_transfer.errors import AraeError
+
+_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+# Text has NULs in every second place where it is English in UTF-16, and nowhere in UTF-8.
+_LEAST_BYTES = 4
+_MOST_BYTES = 4096
+_MOSTLY, _HARDLY = 0.5, 0.05
+
+
+def utf16_of_mark(begin: bytes) -> str | None:
+    """Return the encoding that a byte order mark at the beginning of some bytes names: one of UTF-16, or None."""
+    return _MARKS.get(begin[:2])
+
+
+def refuse_unmarked_utf16(begin: bytes, name: str) -> None:
+    """Refuse bytes that have NULs in every second place.
+
+    Args:
+        begin: The first bytes of a text.
+        name: What the message calls it.
+
+    Raises:
+        AraeError: They are UTF-16 text without a byte order mark.
+    """
+    begin = begin[:_MOST_BYTES]
+    if len(begin) < _LEAST_BYTES or b"\0" not in begin:
+        return
+    even, odd = (begin[start::2].count(0) / len(begin[start::2]) for start in (0, 1))
+    if min(even, odd) <= _HARDLY and max(even, odd) >= _MOSTLY:
+        order = "LE" if odd > even else "BE"
+        raise AraeError(
+            f"{name} is UTF-16 text without a byte order mark, not UTF-8 text",
+            f"convert it to UTF-8: iconv -f UTF-16{order} -t UTF-8 OLD > NEW",
+        )

@@ -1,0 +1,47 @@
+"""What a typed line looked like: what must be known to write an answer as it was typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from arae_transfer.text.escapes import NO_ESCAPES, Escapes
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedSpan:
+    """A part of a line that the model does not read, such as an emoji, an address or a tag; it keeps its place.
+
+    Attributes:
+        before: The position of the read word that it stands before.
+        gap: The blanks before it.
+        surface: How it was typed.
+    """
+
+    before: int
+    gap: str
+    surface: str
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceForm:
+    """What must be undone in an answer; false when nothing must.
+
+    Attributes:
+        words: The typed line's words in the corpus's form.
+        surfaces: How each was typed.
+        gaps: The blanks before each, and those after the last.
+        carried: What is carried past the model, in order; it is not among the words.
+        escapes: What the private characters among the surfaces and gaps stand for.
+    """
+
+    words: tuple[str, ...] = ()
+    surfaces: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
+    carried: tuple[CarriedSpan, ...] = ()
+    escapes: Escapes = NO_ESCAPES
+
+    def __bool__(self) -> bool:
+        return bool(self.words or self.carried)
+
+
+NOTHING = SurfaceForm()

@@ -1,0 +1,130 @@
+"""What is not style comes back as it was typed: by the shipped model, on generated lines and on a table of lines."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from typer.testing import CliRunner
+
+from arae_transfer.cli import app
+from arae_transfer.errors import AraeError
+from arae_transfer.runtime.decoding import DecodingOptions
+from arae_transfer.runtime.rewrite import Status
+from arae_transfer.runtime.rewriter import Rewriter
+from arae_transfer.text.fidelity import is_balanced, keeps_form
+from arae_transfer.text.protected import Protector
+from tests.text.properties import broken_properties
+from tests.text.strategies import lines
+
+TABLE = Path(__file__).with_name("fidelity.tsv")
+ROWS = list(csv.reader(TABLE.read_text("utf-8").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
+
+
+@pytest.fixture(scope="module")
+def rewriter() -> Rewriter:
+    return Rewriter.load(device="cpu", threads=1)
+
+
+@pytest.mark.parametrize("options", [DecodingOptions(), DecodingOptions(beam=1)], ids=["beam", "greedy"])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(line=lines)
+def test_generated_lines_keep_every_property(rewriter: Rewriter, options: DecodingOptions, line: str) -> None:
+    (answer,) = rewriter.transfer([line], "positive", options=options)
+    assert broken_properties(rewriter, line, answer) == [], (line, answer)
+
+
+def test_the_table_has_ten_lines_of_each_kind() -> None:
+    kinds = [row[0] for row in ROWS]
+    assert len(set(kinds)) >= 11
+    assert all(kinds.count(kind) >= 10 for kind in set(kinds))
+
+
+@pytest.mark.parametrize("kind", sorted({row[0] for row in ROWS}))
+def test_lines_keep_their_skeletons(rewriter: Rewriter, kind: str) -> None:
+    """A skeleton is what must stay, in order, with "…" for anything else."""
+    chosen = [row for row in ROWS if row[0] == kind]
+    answers = rewriter.transfer([row[1] for row in chosen], "positive")
+    for (_, line, skeleton), answer in zip(chosen, answers, strict=True):
+        parts = skeleton.split("…")
+        assert answer.startswith(parts[0]) and answer.endswith(parts[-1]), (line, answer)
+        place = 0
+        for part in parts:
+            place = answer.find(part, place)
+            assert place >= 0, (line, answer, part)
+            place += len(part)
+        assert len(parts) > 1 or answer == skeleton
+        assert broken_properties(rewriter, line, answer) == [], (line, answer)
+
+
+def test_most_lines_of_words_are_still_rewritten(rewriter: Rewriter) -> None:
+    open_rows = [row[1] for row in ROWS if "…" in row[2]]
+    changed = [line != answer for line, answer in zip(open_rows, rewriter.transfer(open_rows, "positive"), strict=True)]
+    assert sum(changed) > 0.7 * len(changed)
+
+
+def test_a_line_whose_rewrites_all_fail_is_kept_and_says_so(rewriter: Rewriter) -> None:
+    line = "they charged me $120!"
+    (kept,) = rewriter.rewrites([line], "positive")
+    assert (kept.output, kept.status, kept.kept, kept.unfaithful) == (line, Status.KEPT, True, 1)
+    (raw,) = rewriter.rewrites([line], "positive", options=DecodingOptions(beam=5, faithful=False))
+    assert raw.status is Status.REWRITTEN and "120" not in raw.output
+
+
+def test_what_a_user_protects_stays() -> None:
+    rewriter = Rewriter.load(device="cpu", threads=1, protect=[r"(JI|QA)-\d+"], glossary=["Grand Lux", "Bad Wolf"])
+    answers = list(
+        rewriter.transfer(["JI-12: the Bad Wolf at Grand Lux was terrible.", "The Bad Wolf was bad, see QA-7."], "pos")
+    )
+    assert answers[0].startswith("JI-12: ") and "Bad Wolf at Grand Lux" in answers[0]
+    assert "Bad Wolf" in answers[1] and answers[1].endswith("QA-7.") and "bad" not in answers[1]
+    with pytest.raises(AraeError, match="empty text"):
+        Protector(["x*"])
+
+
+def test_the_command_says_what_it_kept_and_refuses_what_it_cannot_read(tmp_path: Path) -> None:
+    def run(*arguments: str, given: str = "they charged me $120!\n") -> tuple[int, str, str]:
+        done = CliRunner().invoke(app, ["transfer", "--to", "positive", "--device", "cpu", *arguments], input=given)
+        return done.exit_code, done.stdout, done.stderr
+
+    code, output, said = run("--json")
+    assert (code, json.loads(output)["status"], json.loads(output)["kept"]) == (0, "kept", True)
+    assert "1 of 1 lines was kept" in said
+    terms = tmp_path / "terms.txt"
+    terms.write_text("Bad Wolf\n\n", "utf-8")
+    code, output, _ = run("--glossary", str(terms), "--protect", "T-[0-9]+", given="The Bad Wolf is awful, T-1.\n")
+    assert code == 0 and "Bad Wolf" in output and "T-1." in output
+    for wrong, words in ((["--protect", "(a"], "no regular expression"), (["--glossary", "nowhere"], "nowhere")):
+        code, output, said = run(*wrong)
+        assert (code, output) == (1, "")
+        assert words in said
+
+
+@pytest.mark.parametrize(
+    ("source", "answer", "keeps"),
+    [
+        ("it cost $5.", "it was $5.", True),
+        ("it cost $5.", "it was 5.", False),
+        ("it cost $5.", "it was great.", False),
+        ("it cost $5.", "it was $5 or $5.", False),
+        ("2 for 3", "3 for 2", False),
+        ('so "bad" here', 'so "good" here', True),
+        ('so "bad" here', 'so "good here', False),
+        ('so "bad" here', "so good here", True),
+        ('so "bad" here', "so “good” here", False),
+        ("so (bad) here", "so good) here", False),
+        ("see http://a.b/c now", "see now", False),
+        ("wasn&apos;t bad", "wasn&apos;t good", True),
+    ],
+)
+def test_what_must_stay_is_told(source: str, answer: str, keeps: bool) -> None:
+    assert keeps_form(source, answer, Protector()) is keeps
+
+
+def test_marks_balance() -> None:
+    assert is_balanced(["(", "[", "]", ")", '"', '"', "``", "''", "“", "”"])
+    for wrong in (["("], [")", "("], ["(", "[", ")", "]"], ['"'], ["``"], ["“"], ["«"]):
+        assert not is_balanced(wrong)
