@@ -39,8 +39,7 @@ class Row:
 
     Attributes:
         rewrite: The answer; None: the row has no text.
-        status: That of the rewrite (``runtime.rewrite.Status``), such as ``rewritten`` or ``kept``; ``error``: there is no
-            text.
+        status: That of the rewrite (``runtime.rewrite.Status``), such as ``rewritten``; ``error``: there is no text.
         error: What is wrong with the row, or None.
         source_class: The class that was found in the text, where that was asked for.
         confidence: How sure the style score of the answer is, where candidates were scored.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -144,6 +144,11 @@ class Rewrite:
         return self.count(Status.UNREAD)
 
 
+def most_treated(statuses: Iterable[Status]) -> Status:
+    """Return what became of several texts together: what became of the one that was treated best."""
+    return min(statuses, key=_PRECEDENCE.__getitem__)
+
+
 def left_too_long(rewrite: Rewrite) -> Rewrite:
     """Return the answer of a line that is left as it is because the model reads no line as long."""
     return Rewrite(
@@ -179,7 +184,7 @@ def join_rewrites(line: str, split: SentenceSplit, rewrites: Sequence[Rewrite], 
         source=line,
         output=split.join([each.output for each in rewrites]),
         to=rewrites[0].to,
-        status=min(statuses, key=_PRECEDENCE.__getitem__),
+        status=most_treated(statuses),
         tokens=sum(each.tokens for each in rewrites),
         truncated=shortened or any(each.truncated for each in rewrites),
         unfinished=any(each.unfinished for each in rewrites),

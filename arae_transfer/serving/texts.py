@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from arae_transfer.runtime.rewrite import most_treated
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -46,6 +48,7 @@ def joined(units: Sequence[Unit], records: Sequence[dict[str, Any]]) -> dict[str
         "source": "".join(each.text + each.after for each in units),
         "output": "".join(record["output"] + each.after for each, record in zip(units, records, strict=True)),
         "to": records[0]["to"],
+        "status": most_treated(record["status"] for record in records),
     }
     for name, value in records[0].items():
         if isinstance(value, bool):
@@ -64,8 +67,5 @@ def joined(units: Sequence[Unit], records: Sequence[dict[str, Any]]) -> dict[str
 
 
 def outcome(record: Mapping[str, Any]) -> str:
-    """Return what has become of a line, for counting: rewritten, already, unsure, unread, kept or unchanged."""
-    for name in ("kept", "unread", "already", "unsure"):
-        if record.get(name):
-            return name
-    return "unchanged" if record["output"] == record["source"] else "rewritten"
+    """Return what has become of a line, for counting."""
+    return str(record["status"])

@@ -78,7 +78,7 @@ def test_a_damaged_model_of_language_is_named(folder: Path) -> None:
     rewriter = Rewriter.load(folder, device="cpu")
     with pytest.raises(AraeError, match=r"language\.good\.npz is damaged"):
         list(rewriter.transfer(["the soup was cold ."], "good"))
-    # Sources are measured by it on the way to the other class, too; a greedy rewrite whose words are not looked up needs none.
+    # Sources are measured by it on the way to the other class, too; a greedy rewrite needs none.
     with pytest.raises(AraeError, match=r"language\.good\.npz is damaged"):
         list(rewriter.transfer(["the soup was cold ."], "bad"))
     greedy = DecodingOptions(beam=1, if_unchanged="keep", faithful=False)
