@@ -303,7 +303,7 @@ def _resolve_recipe(recipe: str, run: Path, resumed: bool, settings: list[str]) 
         if settings:
             raise AraeError(
                 "--set cannot change a run that is continued: its recipe is part of it",
-                "start a new run without --resume.",
+                f"to train on with other keys, begin a run with --from {shlex.quote(str(run))}",
             )
         return load_recipe(RunLayout(run).recipe)
     return load_recipe(find_recipe(recipe), settings)

@@ -163,6 +163,10 @@ class ModelFolder:
         path = ExportLayout(root).config
         try:
             config = json.loads(path.read_bytes())
+        except PermissionError as error:
+            from arae_transfer.atomic import explain_read_failure
+
+            raise explain_read_failure(path, error) from error
         except OSError as error:
             raise AraeError(
                 f"cannot read {path}: {error.strerror or error}", "give the folder of an exported model."
@@ -291,7 +295,9 @@ class ModelFolder:
         except FileNotFoundError as error:
             raise AraeError(f"the model {self.name} is incomplete: {path} is missing", _RESTORE) from error
         except OSError as error:
-            raise AraeError(f"cannot read {path}: {error.strerror or error}", _RESTORE) from error
+            from arae_transfer.atomic import explain_read_failure
+
+            raise explain_read_failure(path, error) from error
         if len(content) != record.size:
             raise AraeError(f"{path} is damaged: it has {len(content):,} of {record.size:,} bytes", _RESTORE)
         if hashlib.sha256(content).hexdigest() != record.sha256:

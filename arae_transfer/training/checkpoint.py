@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from arae_transfer.atomic import (
+    explain_read_failure,
     explain_write_failure,
+    follow_umask,
     replace_directory,
     synchronise_directory,
     synchronise_file,
@@ -121,9 +125,10 @@ def save_checkpoint(
             json.dumps({"format": CHECKPOINT_FORMAT, **asdict(state)}, indent=1, sort_keys=True) + "\n",
         )
         for path in staged.iterdir():
+            follow_umask(path)  # safetensors writes for the owner alone
             synchronise_file(path)
         synchronise_directory(staged)
-        staged.chmod(0o755)
+        follow_umask(staged)
         replace_directory(staged, final)
     except (OSError, SafetensorError) as error:
         # safetensors wraps a full disk in an error of its own
@@ -136,19 +141,45 @@ def save_checkpoint(
     if best:
         write_text(layout.best, json.dumps({"step": state.step}) + "\n")
     write_text(layout.latest, json.dumps({"step": state.step}) + "\n")
-    kept = {
-        layout.checkpoint(step).name for step in (_pointed(layout.latest), _pointed(layout.best)) if step is not None
-    }
+    try:
+        steps = [_pointed(layout.latest), _pointed(layout.best)]
+    except AraeError:
+        return  # a damaged pointer hides which checkpoint it means, so all of them stay
+    kept = {layout.checkpoint(step).name for step in steps if step is not None}
     for directory in final.parent.iterdir():
         if directory.name not in kept:
             shutil.rmtree(directory, ignore_errors=True)
 
 
 def _pointed(pointer: Path) -> int | None:
+    """Return the step that a pointer names; None where there is no pointer.
+
+    Raises:
+        AraeError: The pointer may not be read, or is damaged.
+    """
     try:
         return int(json.loads(pointer.read_text("utf-8"))["step"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise explain_read_failure(pointer, error) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise AraeError(f"{pointer} is damaged: it names no step", _way_to_point(pointer)) from error
+
+
+def _way_to_point(pointer: Path) -> str:
+    """Say how a damaged pointer is written anew."""
+    layout = RunLayout(pointer.parent)
+    with suppress(OSError):
+        steps = sorted(int(path.name) for path in layout.checkpoints.iterdir() if path.name.isdigit())
+        if steps:
+            known = ", ".join(f"{step:,}" for step in steps)
+            content = shlex.quote(json.dumps({"step": steps[-1]}))
+            return (
+                f"the run has checkpoints of step {known}; to use the last of them: "
+                f"echo {content} > {shlex.quote(str(pointer))}"
+            )
+    return "the run has no checkpoint; continue it with --resume, which begins at step 0."
 
 
 @dataclass(frozen=True)
@@ -183,10 +214,12 @@ def recorded_start(layout: RunLayout) -> Start:
             return Start()
         # Runs of before do not say which: they took the best.
         return Start(Path(initial), "latest" if recorded.get("initial_checkpoint") == "latest" else "best")
+    except PermissionError as error:
+        raise explain_read_failure(layout.environment, error) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AraeError(
             f"{layout.environment} is damaged, and nothing else says what {layout.root} started from",
-            "start a new run without --resume.",
+            f"restore it from a copy, or train on from the weights of the run: --from {shlex.quote(str(layout.root))}",
         ) from error
 
 
@@ -197,13 +230,21 @@ def find_checkpoint(layout: RunLayout, which: WhichCheckpoint) -> Path:
         AraeError: The run or the checkpoint does not exist.
     """
     pointer = layout.latest if which == "latest" else layout.best
-    step = _pointed(pointer)
-    if step is None or not layout.checkpoint(step).is_dir():
-        if not layout.recipe.exists():
+    try:
+        step = _pointed(pointer)
+        if step is not None and not layout.checkpoint(step).is_dir():
+            raise AraeError(
+                f"{pointer} names step {step:,}, whose checkpoint {layout.checkpoint(step)} is missing",
+                _way_to_point(pointer),
+            )
+        if step is None and not layout.recipe.exists():
             raise AraeError(
                 f"{layout.root} is not a run",
                 "give the folder of a run, such as runs/quickstart/20260131-120000.",
             )
+    except PermissionError as error:  # Path's own questions pass it on
+        raise explain_read_failure(layout.root, error) from error
+    if step is None:
         raise AraeError(
             f"the run {layout.root} has no {which} checkpoint yet",
             "let it train until its first validation, or continue it with --resume.",
@@ -213,18 +254,26 @@ def find_checkpoint(layout: RunLayout, which: WhichCheckpoint) -> Path:
 
 def _damaged(path: Path, layout: RunLayout) -> AraeError:
     """Return the error for a file of a checkpoint that cannot be read, naming the run's other checkpoint."""
-    own = path.parent
+    what = "is damaged"
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        what = "is missing"
+    except OSError as failure:  # safetensors wraps it in an error of its own
+        return explain_read_failure(path, failure)
     for pointer, replaced in ((layout.best, layout.latest), (layout.latest, layout.best)):
-        step = _pointed(pointer)
-        if step is not None and layout.checkpoint(step) != own and layout.checkpoint(step).is_dir():
+        step = None
+        with suppress(AraeError):
+            step = _pointed(pointer)
+        if step is not None and layout.checkpoint(step) != path.parent and layout.checkpoint(step).is_dir():
             hint = (
                 f"the run's {pointer.stem} checkpoint is another one, of step {step:,}; "
                 f"to use it, copy {pointer.name} over {replaced.name} in {layout.root}."
             )
             break
     else:
-        hint = "the run has no other checkpoint; start a new run."
-    return AraeError(f"the checkpoint file {path} is missing or damaged", hint)
+        hint = "the run has no other checkpoint; restore the file from a copy of the run."
+    return AraeError(f"the checkpoint file {path} {what}", hint)
 
 
 def _load_tensors(path: Path, layout: RunLayout) -> dict[str, Tensor]:

@@ -159,7 +159,7 @@ class PreparedData:
             if read_pairs(self._layout.pairs) != list(self._given_pairs):
                 raise AraeError(
                     f"the run has other pairs than those of --pairs, in {self._layout.pairs}",
-                    "leave --pairs out to go on with its own, or start a new run with --name.",
+                    "leave --pairs out to go on with its own, or begin another run with --name.",
                 )
             return
         write_pairs(self._layout.pairs, self._given_pairs)

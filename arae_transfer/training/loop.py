@@ -234,7 +234,7 @@ class Trainer:
             if state.corpus != self.state.corpus or state.classes != self.model.classes:
                 raise AraeError(
                     f"the data are not those that {self.layout.root} was trained on",
-                    "give the same --data, or start a new run without --resume.",
+                    f"give the same --data; to train on with other data, begin a run with --from {self.layout.root}",
                 )
             self.state = restore(self.layout, checkpoint, self.model, self.average, self.optimizers)
             self._saved_step = self.state.step

@@ -391,7 +391,7 @@ def test_a_damaged_checkpoint_names_the_other() -> None:
     checkpoint = RunLayout(run).checkpoint(1)
     model = checkpoint / RunLayout.MODEL
     model.write_bytes(model.read_bytes()[:-9])
-    fail(arae(str(run), "--resume", "-q", "--device", "cpu"), f"{model} is missing or damaged", "no other checkpoint")
+    fail(arae(str(run), "--resume", "-q", "--device", "cpu"), f"{model} is damaged", "no other checkpoint")
 
 
 # --- started from another run

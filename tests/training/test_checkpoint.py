@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import stat
+import subprocess
+import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -220,12 +225,77 @@ def test_a_folder_that_is_no_run_and_a_run_without_a_checkpoint(tmp_path: Path) 
     run.save()
     with pytest.raises(AraeError, match="has no best checkpoint yet"):
         load_run(run.layout.root)
-    run.layout.latest.write_text("{", "utf-8")
+    run.layout.latest.unlink()
     with pytest.raises(AraeError, match="has no latest checkpoint yet"):
         load_run(run.layout.root, "latest")
 
 
 # --- damage
+
+
+@pytest.mark.parametrize("content", ["", '{"step": ', "{}", "[]", '{"step": "x"}'])
+def test_a_damaged_pointer_is_called_damaged_and_can_be_mended(tmp_path: Path, content: str) -> None:
+    run = two_checkpoints(tmp_path / "a run")
+    run.layout.latest.write_text(content, "utf-8")
+    with pytest.raises(AraeError, match=f"{run.layout.latest} is damaged") as caught:
+        load_run(run.layout.root, "latest")
+    hint = caught.value.hint
+    assert hint is not None
+    assert "checkpoints of step 1, 2" in hint
+    # The hint is true.
+    subprocess.run(hint.partition("to use the last of them: ")[2], shell=True, check=True)
+    assert load_run(run.layout.root, "latest").state.step == 2
+
+
+def test_a_pointer_to_a_checkpoint_that_is_gone_names_it(tmp_path: Path) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    shutil.rmtree(run.layout.checkpoint(2))
+    with pytest.raises(AraeError, match=r"names step 2, whose checkpoint .* is missing") as caught:
+        load_run(run.layout.root, "latest")
+    assert "checkpoints of step 1" in str(caught.value)
+
+
+def test_no_checkpoint_is_removed_while_a_pointer_is_damaged(tmp_path: Path) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    run.layout.best.write_text("{", "utf-8")
+    run.move()
+    run.save()
+    assert run.names() == ["00000001", "00000002", "00000003"]
+
+
+# --- permissions
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+@pytest.mark.parametrize(("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o027, 0o640, 0o750), (0, 0o666, 0o777)])
+def test_the_files_of_a_run_follow_the_umask(tmp_path: Path, umask: int, file: int, folder: int) -> None:
+    before = os.umask(umask)
+    try:
+        run = two_checkpoints(tmp_path / "run")
+    finally:
+        os.umask(before)
+    found = {path: stat.S_IMODE(path.stat().st_mode) for path in run.layout.root.rglob("*")}
+    assert found == {path: folder if path.is_dir() else file for path in found}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+@pytest.mark.parametrize("hidden", ["checkpoints/00000002/average.safetensors", "latest.json", "checkpoints"])
+def test_what_may_not_be_read_is_called_that(hidden: str) -> None:
+    with tempfile.TemporaryDirectory() as place:  # where another user can look, too
+        Path(place).chmod(0o755)
+        run = two_checkpoints(Path(place) / "run")
+        load_run(run.layout.root, "latest")  # all modules are loaded while they can be
+        (run.layout.root / hidden).chmod(0)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+        try:
+            with pytest.raises(AraeError, match="may not read") as caught:
+                load_run(run.layout.root, "latest")
+        finally:
+            os.seteuid(os.getuid())
+            (run.layout.root / hidden).chmod(0o755)
+        assert "chmod -R" in str(caught.value)
+        assert "start a new run" not in str(caught.value)
 
 
 def truncate(path: Path) -> None:
@@ -246,7 +316,7 @@ def test_damage_names_the_file_and_the_other_checkpoint(tmp_path: Path, name: st
     run = two_checkpoints(tmp_path / "run")
     path = run.layout.checkpoint(2) / name
     damage(path)
-    with pytest.raises(AraeError, match=f"the checkpoint file {path} is missing or damaged") as caught:
+    with pytest.raises(AraeError, match=f"the checkpoint file {path} is (damaged|missing)\n") as caught:
         run.restore()
     hint = caught.value.hint
     assert hint is not None
@@ -276,7 +346,7 @@ def test_damage_of_the_only_checkpoint_says_so(tmp_path: Path) -> None:
     truncate(run.layout.checkpoint(1) / RunLayout.MODEL)
     with pytest.raises(AraeError) as caught:
         run.restore()
-    assert caught.value.hint == "the run has no other checkpoint; start a new run."
+    assert caught.value.hint == "the run has no other checkpoint; restore the file from a copy of the run."
 
 
 def test_an_optimizer_file_without_the_random_state_is_damaged(tmp_path: Path) -> None:
@@ -285,7 +355,7 @@ def test_an_optimizer_file_without_the_random_state_is_damaged(tmp_path: Path) -
     tensors = load_file(path)
     del tensors["random.cpu.state"]
     save_file(tensors, path)
-    with pytest.raises(AraeError, match=f"{path} is missing or damaged"):
+    with pytest.raises(AraeError, match=f"{path} is damaged"):
         run.restore()
 
 
