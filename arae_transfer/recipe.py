@@ -7,6 +7,8 @@ take that text.
 
 from __future__ import annotations
 
+import collections.abc
+import copy
 import dataclasses
 import difflib
 import json
@@ -27,8 +29,8 @@ Value = TypeVar("Value")
 def _setting(default: Value, help: str, *, minimum: float = -math.inf, maximum: float = math.inf) -> Value:
     """Declare a recipe field with its one documentation and the range that makes sense."""
     metadata = {"help": help, "minimum": minimum, "maximum": maximum}
-    if isinstance(default, tuple):
-        return field(default_factory=lambda: default, metadata=metadata)
+    if isinstance(default, tuple | dict):
+        return field(default_factory=lambda: copy.copy(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
@@ -43,8 +45,19 @@ class Data:
         "", "The corpus that the project makes itself, used when no --data is given; empty: none."
     )
     classes: tuple[str, ...] = _setting((), "The classes in order; empty: every class found, sorted by name.")
-    text_column: str = _setting("text", "The column of the text in TSV, CSV and JSONL files.")
-    label_column: str = _setting("label", "The column of the class in TSV, CSV and JSONL files.")
+    text_column: str = _setting(
+        "text", "The column of the text in a table: its name, its number from 1, or a path such as review.body."
+    )
+    label_column: str = _setting("label", "The column of the class in a table, named as the text's.")
+    labels: typing.Mapping[str, str] = _setting(
+        {},
+        'The class of each label of a table, such as {"1": "negative", "5": "positive"}; rows with other labels are '
+        "left out, counted. Empty: each label is a class.",
+    )
+    encoding: str = _setting("utf-8", "How the characters of text files are encoded, such as latin-1.")
+    maximum_characters: int = _setting(
+        2000, "Longer lines are left out when the data is read, counted.", minimum=1, maximum=10_000_000
+    )
     writing: Literal["corpus", "ordinary"] = _setting(
         "corpus",
         "How the data is written: in the form that [form] describes, or as people write, and then brought to that form "
@@ -562,6 +575,8 @@ def _toml_value(value: object) -> str:
     if isinstance(value, str):
         # A JSON string is a TOML basic string, except that TOML forbids a raw DEL.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml_value(key)} = {_toml_value(item)}" for key, item in value.items()) + "}"
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
     return repr(value)
@@ -620,6 +635,18 @@ def _build(kind: type[Any], table: dict[str, Any], prefix: str, source: str) -> 
     return kind(**values)
 
 
+def _check_names(value: object, key: str, documentation: str, source: str) -> dict[str, str]:
+    """Return a mapping of names to names, written as a table of TOML or as an object of JSON."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value) if value.strip() else {}
+        except ValueError as error:
+            raise AraeError(f"{source}: {key} = {value!r} is no JSON object: {error}", documentation) from error
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value.values()):
+        raise AraeError(f"{source}: {key} = {value!r} must map labels to names of classes", documentation)
+    return {str(label): name for label, name in value.items()}
+
+
 def _check(value: object, hint: object, key: str, item: dataclasses.Field[Any], source: str) -> object:
     documentation = item.metadata.get("help", "")
     origin = typing.get_origin(hint)
@@ -641,8 +668,12 @@ def _check(value: object, hint: object, key: str, item: dataclasses.Field[Any], 
         if any(isinstance(entry, int) and entry < 1 for entry in value):
             raise AraeError(f"{source}: {key} = {value!r} must hold positive numbers", documentation)
         return tuple(value)
+    if origin is collections.abc.Mapping:
+        return _check_names(value, key, documentation, source)
     if isinstance(hint, types.UnionType):
         raise TypeError(f"{key}: union types are not supported in recipes")
+    if hint is str and type(value) is int and key.endswith("_column"):
+        value = str(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 2**1000 else math.inf
     if type(value) is not hint:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,8 @@ def another_value(hint: Any, value: Any, item: dataclasses.Field[Any], key: str)
         return next(choice for choice in typing.get_args(hint) if choice != value)
     if typing.get_origin(hint) is tuple:
         return (3, 5, 7) if typing.get_args(hint)[0] is int else ("a b", ODD_TEXT)
+    if typing.get_origin(hint) is Mapping:
+        return {"1": "a b", ODD_TEXT: ODD_TEXT}
     if hint is bool:
         return not value
     if hint is str:

@@ -382,8 +382,10 @@ class _Survey:
             maximum_characters=plan.options.maximum_characters,
             held_out=held_out_lines,
             in_several_classes=in_several_classes,
+            longest=tally.longest,
         )
-        _check_sizes(self.counts, self.report, pool, plan.options)
+        repeated = {label for label in self.order if total[label] > 1 and repetition.distinct.get(label) == 1}
+        _check_sizes(self.counts, self.report, pool, plan.options, {label: total[label] for label in repeated})
 
     def choose(self, label: str, texts: list[str]) -> list[str]:
         """Return those of a class's texts that belong to the wanted part."""
@@ -435,14 +437,38 @@ def _check_classes(known: Set[str], order: Sequence[str], options: ReadingOption
             )
 
 
-def _check_sizes(sizes: Mapping[str, int], report: ReadingReport, pool: Pool, options: ReadingOptions) -> None:
+def _check_sizes(
+    sizes: Mapping[str, int],
+    report: ReadingReport,
+    pool: Pool,
+    options: ReadingOptions,
+    repeated: Mapping[str, int],
+) -> None:
+    """Refuse a class with too few lines, or with many that are all one sentence.
+
+    Args:
+        sizes: The lines of each class in the split.
+        report: What was met when they were read.
+        pool: What was read.
+        options: How it was read.
+        repeated: The classes whose lines are all the same, with the number of their lines.
+    """
     needed = options.minimum_lines if pool.split in (TRAIN, ALL) else 1
     for label, size in sizes.items():
+        if needed > 1 and label in repeated:
+            raise AraeError(
+                f"class {label!r} has one sentence only: all of its {repeated[label]:,} lines in {pool.name()} are the "
+                "same",
+                f"{pool.place()}; give different sentences of this class.",
+            )
         if size >= needed:
             continue
         causes = [f"{pool.place()}"]
         if report.total_skipped:
             causes.append("; ".join(str(finding) for finding in report.findings if finding.reason.skips))
+            length = report.explain_length()
+            if length:
+                causes.append(f"{length}; --set data.maximum_characters=N raises the limit")
         if report.held_out:
             parts = [f"{counts[label]} held out for {part}" for part, counts in report.held_out.items()]
             causes.append(f"of its lines, {' and '.join(parts)}")

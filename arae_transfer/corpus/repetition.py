@@ -19,9 +19,13 @@ class Repetition:
 
     Among ten million texts, the chance that two different ones are taken for the same is one in 400,000; what comes
     of it is a remark, not a choice of lines.
+
+    Attributes:
+        distinct: How many different texts each class has, once ``report`` was asked.
     """
 
     def __init__(self) -> None:
+        self.distinct: dict[str, int] = {}
         self._hashes: defaultdict[str, list[Hashes]] = defaultdict(list)
         self._places: defaultdict[str, list[tuple[Path, Sequence[int] | npt.NDArray[np.int64]]]] = defaultdict(list)
 
@@ -44,6 +48,7 @@ class Repetition:
             repeated = np.zeros(len(hashes), np.bool_)
             repeated[order[1:]] = ascending[1:] == ascending[:-1]
             distinct.append(hashes[~repeated])
+            self.distinct[label] = len(distinct[-1])
             start = 0
             for part, (path, numbers) in zip(parts, self._places[label], strict=True):
                 own = np.flatnonzero(repeated[start : start + len(part)])
