@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, quoted
 
 
 def explain_write_failure(path: Path, error: OSError) -> AraeError:
@@ -21,11 +21,9 @@ def explain_write_failure(path: Path, error: OSError) -> AraeError:
 def explain_read_failure(path: Path, error: OSError) -> AraeError:
     """Turn an operating-system failure while reading into an error that a user can act on."""
     if isinstance(error, PermissionError):
-        import shlex
-
         return AraeError(
             f"may not read {path}: {error.strerror or error}",
-            f"the file is there; whoever owns it can share it: chmod -R u+rwX,go+rX {shlex.quote(str(path.parent))}",
+            f"the file is there; whoever owns it can share it: chmod -R u+rwX,go+rX {quoted(path.parent)}",
         )
     if isinstance(error, FileNotFoundError):
         return AraeError(f"{path} is missing", "give another folder, or restore the file from a copy.")

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arae_transfer.cli.command import report
+from arae_transfer.cli.messages import repaired_bytes
 from arae_transfer.cli.options import (
     INPUT_AND_OUTPUT,
     SPEED,
     DeviceOption,
+    EncodingOption,
     FormOption,
     ModelOption,
     OutputOption,
@@ -18,6 +20,7 @@ from arae_transfer.cli.options import (
     ThreadsOption,
 )
 from arae_transfer.cli.transfer import STANDARD_INPUT, json_line, progress_bar, quick_start, sources_of
+from arae_transfer.encodings import UTF_8, check_encoding
 from arae_transfer.runtime.model_folder import ModelFolder
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ def classify(
     ] = None,
     model: ModelOption = None,
     form: FormOption = "auto",
+    encoding: EncodingOption = UTF_8,
     output: OutputOption = None,
     tsv: Annotated[
         bool, typer.Option("--tsv", help="Write class, tab, source.", rich_help_panel=INPUT_AND_OUTPUT)
@@ -77,6 +81,7 @@ def classify(
         ctx.fail("Options '--tsv' and '--json' exclude each other.")
     folder = ModelFolder.find(model)
     folder.require_classifier()
+    encoding = check_encoding(encoding)
     names = files or [STANDARD_INPUT]
     sources = sources_of(names)
 
@@ -92,7 +97,7 @@ def classify(
     with open_answers(output) as write:
         render = _as_tsv if tsv else _as_json if json_lines else _as_text
         with progress_bar(names, output, quiet=quiet) as advance:
-            for chunk in LineReader(sources).chunks(batch_size * BATCHES_PER_CHUNK):
+            for chunk in LineReader(sources, encoding).chunks(batch_size * BATCHES_PER_CHUNK):
                 verdicts = classifier.classify_chunk([line.text for line in chunk], batch_size=batch_size)
                 write("".join(map(render, chunk, verdicts)).encode())
                 lines += len(chunk)
@@ -105,7 +110,7 @@ def classify(
     for number, what in (
         (incomplete, "left without a class: not two sentences with a tab between"),
         (truncated, f"cut to {folder.maximum_tokens - 1} tokens, the most that {folder.name} reads"),
-        (repaired, "repaired: bytes that are not UTF-8 became \N{REPLACEMENT CHARACTER}"),
+        (repaired, repaired_bytes(encoding)),
     ):
         if number:
             report(f"{number:,} of {lines:,} lines {'was' if number == 1 else 'were'} {what}")

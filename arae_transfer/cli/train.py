@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, quoted
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint, find_recipe, list_recipes, split_checkpoint
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from arae_transfer.recipe import Recipe
     from arae_transfer.training.data import TrainingData
     from arae_transfer.training.image_data import ImageData
+    from arae_transfer.training.loop import Outcome
 
 DATA = "Data"
 RUN = "Run"
@@ -45,6 +45,14 @@ def train(
             "-d",
             metavar="CLASS=FILE|FOLDER|TABLE",
             help="A text file of one class, a folder of SPLIT.CLASS.txt, a .csv, .tsv, .jsonl or .parquet; repeatable.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How the files of --data are encoded, such as latin-1; without this, UTF-8 (data.encoding).",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -133,6 +141,8 @@ def train(
             ctx.fail("Missing argument 'RECIPE'. `arae train` alone lists them; quickstart learns from any classes.")
         _print_recipes()
         return
+    if encoding is not None:
+        settings = [*(settings or []), f"data.encoding={json.dumps(encoding)}"]
     if begin_from is not None and resume:
         ctx.fail("--from begins a new run; --resume continues one.")
     initial: Path | None
@@ -149,7 +159,10 @@ def train(
     if not launched:
         # Said here, once: what is wrong with no need to train for it.
         run = _choose_run(recipe, runs, name, resume, settings or [])
-        _check_devices(_resolve_recipe(recipe, run, resume, settings or []), devices)
+        known = _resolve_recipe(recipe, run, resume, settings or [])
+        _check_devices(known, devices)
+        if initial is not None:
+            _refuse_keys_without_effect(known, settings or [], RunLayout(initial), pairs)
 
     from arae_transfer.cli.extras import require
 
@@ -201,16 +214,22 @@ def train(
     typer.echo(outcome.run)
     if not outcome.finished:
         more = f" --devices {processes.size}" if processes.size > 1 else ""
-        reporter.interrupted(outcome, f"arae train {shlex.quote(str(outcome.run))} --resume{more}")
+        reporter.interrupted(outcome, f"arae train {quoted(outcome.run)} --resume{more}")
         raise typer.Exit(130)
-    use = f"arae transfer --model exported/{resolved.name} --to {outcome.state.classes[-1]}"
-    if resolved.task == "classification":
-        use = f"arae classify --model exported/{resolved.name}"
-    elif resolved.task == "generation":
-        use = f"arae sample --model exported/{resolved.name} -n 20"
-    elif resolved.data.kind == "image":
-        use = f"arae sample --model exported/{resolved.name} -n 64 -o grid.png"
-    reporter.finished(outcome, [f"arae export {outcome.run} -o exported/{resolved.name}", use])
+    reporter.finished(outcome, _next_commands(resolved, outcome))
+
+
+def _next_commands(recipe: Recipe, outcome: Outcome) -> list[str]:
+    """Return what to type after a training: commands that a shell can be given as they are."""
+    model = quoted(f"exported/{recipe.name}")
+    use = f"arae transfer --model {model} --to {quoted(outcome.state.classes[-1])}"
+    if recipe.task == "classification":
+        use = f"arae classify --model {model}"
+    elif recipe.task == "generation":
+        use = f"arae sample --model {model} -n 20"
+    elif recipe.data.kind == "image":
+        use = f"arae sample --model {model} -n 64 -o grid.png"
+    return [f"arae export {quoted(outcome.run)} -o {model}", use]
 
 
 def _with_pairs(recipe: Recipe, data: LabelledData | TrainingData | ImageData, values: list[str]) -> TrainingData:
@@ -249,7 +268,7 @@ def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, setting
     given = Path(recipe)
     if _is_run(given):
         if not resume:
-            raise AraeError(f"{given} is a run that exists", f"continue it with `arae train {given} --resume`.")
+            raise AraeError(f"{given} is a run that exists", f"continue it with `arae train {quoted(given)} --resume`.")
         return given
     try:
         path = find_recipe(recipe)
@@ -274,7 +293,7 @@ def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, setting
     run = parent / (name or datetime.now().strftime("%Y%m%d-%H%M%S"))
     if run.exists() and (not run.is_dir() or any(path != RunLayout(run).lock for path in run.iterdir())):
         raise AraeError(
-            f"the run {run} exists", f"give another --name, or continue it with `arae train {run} --resume`."
+            f"the run {run} exists", f"give another --name, or continue it with `arae train {quoted(run)} --resume`."
         )
     return run
 
@@ -303,10 +322,34 @@ def _resolve_recipe(recipe: str, run: Path, resumed: bool, settings: list[str]) 
         if settings:
             raise AraeError(
                 "--set cannot change a run that is continued: its recipe is part of it",
-                f"to train on with other keys, begin a run with --from {shlex.quote(str(run))}",
+                f"to train on with other keys, begin a run with --from {quoted(run)}",
             )
         return load_recipe(RunLayout(run).recipe)
     return load_recipe(find_recipe(recipe), settings)
+
+
+def _refuse_keys_without_effect(
+    recipe: Recipe, settings: list[str], initial: RunLayout, pairs: list[str] | None
+) -> None:
+    """Refuse keys of --set that a run which starts from another one does not read.
+
+    Raises:
+        AraeError: There is such a key; the message says what takes its place.
+    """
+    given = {setting.partition("=")[0].strip() for setting in settings}
+    taken = {
+        "tokenizer.vocabulary_size": "the tokenizer",
+        "tokenizer.model": "the tokenizer",
+        "training.initialization": "the weights",
+    }
+    if pairs or (initial.pairs.is_file() and recipe.pairs.sentences and not recipe.pairs.propose):
+        taken["pairs.sentences"] = taken["pairs.naturalness"] = "the pairs"
+    for key in sorted(given & taken.keys()):
+        source = "--pairs" if pairs and key.startswith("pairs.") else str(initial.root)
+        raise AraeError(
+            f"--set {key} has no effect: {taken[key]} of {source} {'are' if taken[key].endswith('s') else 'is'} used",
+            f"leave {key} out, or leave --from out to begin anew.",
+        )
 
 
 def _check_devices(recipe: Recipe, devices: int) -> None:
@@ -383,8 +426,7 @@ def read_generation_text(
     from arae_transfer.corpus.one_kind import read_one_kind
     from arae_transfer.corpus.reading import ReadingOptions
 
-    options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
-    options = replace(options, minimum_classes=1)
+    options = replace(ReadingOptions.of(recipe), minimum_classes=1, form=None)
     found = []
     for split in splits:
         with reading_progress() as progress:

@@ -22,6 +22,7 @@ from arae_transfer.cli.options import (
     MODEL,
     SPEED,
     DeviceOption,
+    EncodingOption,
     FormOption,
     ModelOption,
     OutputOption,
@@ -29,6 +30,7 @@ from arae_transfer.cli.options import (
     ThreadsOption,
     complete_class,
 )
+from arae_transfer.encodings import UTF_8, check_encoding
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import list_models
 from arae_transfer.runtime.model_folder import ModelFolder
@@ -70,6 +72,7 @@ def transfer(
     ] = None,
     model: ModelOption = None,
     form: FormOption = "auto",
+    encoding: EncodingOption = UTF_8,
     long: Annotated[
         str,
         typer.Option(
@@ -247,13 +250,14 @@ def transfer(
             ctx.fail(f"Option '{name}' needs {needed}.")
     if beam is not None and sample is not None:
         ctx.fail("Options '--beam' and '--sample' exclude each other.")
+    encoding = check_encoding(encoding)
     choice = _choice(beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged)
     folder = ModelFolder.find(model)
     folder.require_rewriting()
     class_name = folder.match_class(to)
     names = files or [STANDARD_INPUT]
     sources = sources_of(names)
-    messages = Messages(folder, quiet=quiet, verbose=verbose)
+    messages = Messages(folder, encoding, quiet=quiet, verbose=verbose)
 
     with quick_start():
         from arae_transfer.runtime.sessions import Sessions
@@ -272,7 +276,7 @@ def transfer(
         messages.ready(rewriter, class_name, names)
         render = _as_tsv if tsv else _as_json if json_lines else _as_text
         with progress_bar(names, output, quiet=quiet) as advance:
-            for chunk in LineReader(sources).chunks(rewriter.chunk_size(batch_size)):
+            for chunk in LineReader(sources, encoding).chunks(rewriter.chunk_size(batch_size)):
                 rewrites = rewriter.rewrite_chunk(
                     [line.text for line in chunk],
                     class_name,

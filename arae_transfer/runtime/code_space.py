@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, quoted
 from arae_transfer.layout import ExportLayout
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.paths import Code, interpolate
@@ -108,7 +108,7 @@ def _no_generator(folder: ModelFolder, config: dict[str, Any]) -> AraeError:
     if trained:
         return AraeError(
             f"the model {folder.name} has no generator: it was exported before exports held one",
-            f"export its run again: arae export RUN -o {folder.root}",
+            f"export its run again: arae export RUN -o {quoted(folder.root)}",
         )
     return AraeError(
         f"the model {folder.name} has no generator: its recipe trained none (adversary.weight = 0)",

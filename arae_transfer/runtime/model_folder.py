@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, quoted
 from arae_transfer.layout import ExportLayout, find_model, nearest
 
 FORMAT = "arae-export"
@@ -327,7 +327,7 @@ class ModelFolder:
         if self.classifier is not None:
             raise AraeError(
                 f"the model {self.name} classifies text and writes none",
-                f"arae classify --model {self.root}, or choose another model.",
+                f"arae classify --model {quoted(self.root)}, or choose another model.",
             )
 
     def require_rewriting(self) -> None:
@@ -343,7 +343,7 @@ class ModelFolder:
     def _only_generates(self) -> AraeError:
         return AraeError(
             f"the model {self.name} knows one kind of text: there is no other to rewrite to, or to tell it from",
-            f"arae sample --model {self.root}, or choose another model.",
+            f"arae sample --model {quoted(self.root)}, or choose another model.",
         )
 
     def match_class(self, wish: str) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from arae_transfer.encodings import UTF_8
 from arae_transfer.errors import AraeError
 
 BLOCK_SIZE = 1 << 16
@@ -35,7 +36,7 @@ class Line:
     Attributes:
         text: The text, without its line end.
         size: The number of bytes that it took in the input, its line end included.
-        repaired: The number of places where bytes that are no UTF-8 were replaced.
+        repaired: The number of places where bytes that the encoding does not have were replaced.
         overlong: Whether its end was dropped because it is longer than any line can be.
     """
 
@@ -90,8 +91,9 @@ class LineReader:
     than a long one. The thread is a daemon: a program may end while it waits for input that never comes.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], encoding: str = UTF_8) -> None:
         self._sources = sources
+        self._encoding = encoding
         self._waiting: deque[Line] = deque()
         self._bytes = 0
         self._ended = False
@@ -127,7 +129,7 @@ class LineReader:
         try:
             for source in self._sources:
                 with source.open() as stream:
-                    for lines in _split(stream):
+                    for lines in _split(stream, self._encoding):
                         if not self._put(lines):
                             return
         except OSError as error:
@@ -157,7 +159,7 @@ class LineReader:
             self._changed.notify_all()
 
 
-def _split(stream: BlockReader) -> Iterator[list[Line]]:
+def _split(stream: BlockReader, encoding: str) -> Iterator[list[Line]]:
     """Yield the lines of a stream, those of each block together, the last one with or without a line feed."""
     begun = b""
     dropped = 0
@@ -170,12 +172,12 @@ def _split(stream: BlockReader) -> Iterator[list[Line]]:
             begun += piece[:room]
             dropped += max(0, len(piece) - room)
             if number < len(pieces) - 1:
-                lines.append(_line(begun, dropped, first, ended=True))
+                lines.append(_line(begun, dropped, first, encoding, ended=True))
                 begun, dropped, first = b"", 0, False
         if lines:
             yield lines
     if begun:
-        yield [_line(begun, dropped, first, ended=False)]
+        yield [_line(begun, dropped, first, encoding, ended=False)]
 
 
 def _read_block(stream: BlockReader) -> bytes:
@@ -185,19 +187,19 @@ def _read_block(stream: BlockReader) -> bytes:
     return block
 
 
-def _line(raw: bytes, dropped: int, first: bool, *, ended: bool) -> Line:
+def _line(raw: bytes, dropped: int, first: bool, encoding: str, *, ended: bool) -> Line:
     size = len(raw) + dropped + ended
     overlong = dropped > 0
-    if overlong:
+    if overlong and encoding == UTF_8:
         raw = _whole_characters(raw)
-    elif ended:
+    elif ended and not overlong:
         raw = raw.removesuffix(b"\r")
     if first:
         raw = raw.removeprefix(_BYTE_ORDER_MARK)
     try:
-        return Line(raw.decode("utf-8"), size, 0, overlong)
+        return Line(raw.decode(encoding), size, 0, overlong)
     except UnicodeDecodeError:
-        text = raw.decode("utf-8", errors="replace")
+        text = raw.decode(encoding, errors="replace")
         genuine = raw.count(_REPLACEMENT.encode())
         return Line(text, size, text.count(_REPLACEMENT) - genuine, overlong)
 

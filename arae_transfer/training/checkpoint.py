@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 import tempfile
 from contextlib import suppress
@@ -25,7 +24,7 @@ from arae_transfer.atomic import (
     synchronise_file,
     write_text,
 )
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, quoted
 from arae_transfer.layout import RunLayout, WhichCheckpoint
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, load_recipe
@@ -174,10 +173,9 @@ def _way_to_point(pointer: Path) -> str:
         steps = sorted(int(path.name) for path in layout.checkpoints.iterdir() if path.name.isdigit())
         if steps:
             known = ", ".join(f"{step:,}" for step in steps)
-            content = shlex.quote(json.dumps({"step": steps[-1]}))
+            content = quoted(json.dumps({"step": steps[-1]}))
             return (
-                f"the run has checkpoints of step {known}; to use the last of them: "
-                f"echo {content} > {shlex.quote(str(pointer))}"
+                f"the run has checkpoints of step {known}; to use the last of them: echo {content} > {quoted(pointer)}"
             )
     return "the run has no checkpoint; continue it with --resume, which begins at step 0."
 
@@ -219,7 +217,7 @@ def recorded_start(layout: RunLayout) -> Start:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AraeError(
             f"{layout.environment} is damaged, and nothing else says what {layout.root} started from",
-            f"restore it from a copy, or train on from the weights of the run: --from {shlex.quote(str(layout.root))}",
+            f"restore it from a copy, or train on from the weights of the run: --from {quoted(layout.root)}",
         ) from error
 
 

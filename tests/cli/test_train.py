@@ -411,6 +411,42 @@ def test_from_needs_a_run_and_begins_a_new_one() -> None:
     assert done.status == 2
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("tokenizer.vocabulary_size=290", "--set tokenizer.vocabulary_size has no effect: the tokenizer of"),
+        ("training.initialization=scaled", "--set training.initialization has no effect: the weights of"),
+    ],
+)
+def test_a_key_beside_from_that_has_no_effect_is_refused(setting: str, said: str) -> None:
+    run = succeed(train("--name", "one", "--set", "training.sentences=8"))
+    fail(train("--name", "two", "--set", setting, "--from", str(run)), said, str(run), "leave")
+    assert not Path("runs/shop/two").exists()
+
+
+def test_printed_commands_can_be_pasted_into_a_shell() -> None:
+    for split in ("train", "valid"):
+        Path(f"data/{split}.good.txt").rename(f"data/{split}.not so good.txt")
+    done = train("--name", "the first", "--set", "training.sentences=8", "--set", "name=my shop")
+    assert succeed(done) == Path("runs/my shop/the first")
+    export, use = (shlex.split(line) for line in done.stderr.splitlines()[-2:])
+    assert export == ["arae", "export", "runs/my shop/the first", "-o", "exported/my shop"]
+    assert use == ["arae", "transfer", "--model", "exported/my shop", "--to", "not so good"]
+    done = arae("my shop/recipe.toml", "--data", "data")
+    again = arae("runs/my shop/the first")
+    assert "arae train 'runs/my shop/the first' --resume" in again.stderr
+
+
+def test_an_encoding_becomes_a_key_of_the_run() -> None:
+    for path in Path("data").iterdir():
+        path.write_bytes(path.read_text("utf-8").replace("was", "wäs").encode("latin-1"))
+    assert "--encoding latin-1" in train("--name", "one", "--set", "training.sentences=8").stderr
+    done = train("--name", "two", "--set", "training.sentences=8", "--encoding", "latin-1")
+    assert load_recipe(RunLayout(succeed(done)).recipe).data.encoding == "latin-1"
+    assert "wäs cold" in done.stderr
+    fail(train("--name", "three", "--encoding", "utf-16"), "cannot be split into lines", "iconv")
+
+
 # --- interrupted
 
 
