@@ -58,10 +58,15 @@ class Data:
     maximum_characters: int = _setting(
         2000, "Longer lines are left out when the data is read, counted.", minimum=1, maximum=10_000_000
     )
-    writing: Literal["corpus", "ordinary"] = _setting(
+    writing: Literal["corpus", "ordinary", "auto"] = _setting(
         "corpus",
         "How the data is written: in the form that [form] describes, or as people write, and then brought to that form "
-        "when it is read.",
+        "when it is read; auto: whichever fits.",
+    )
+    adapt: bool = _setting(
+        False,
+        "Whether the model is named after its run, and vocabulary, maximum_tokens, pairs, length of training and "
+        "validation are sized by the corpus, at most as the recipe says.",
     )
     maximum_tokens: int = _setting(
         40,

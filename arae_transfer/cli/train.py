@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 DATA = "Data"
 RUN = "Run"
 MOST_RUNS_NAMED = 5
+ANY_CORPUS = "rewriting"
 
 
 def train(
@@ -74,7 +76,11 @@ def train(
     ),
     name: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The run's folder; without this, the time.", rich_help_panel=RUN),
+        typer.Option(
+            metavar="NAME",
+            help="The run's name, and with the recipe rewriting the model's; without this, the time.",
+            rich_help_panel=RUN,
+        ),
     ] = None,
     resume: Annotated[
         bool,
@@ -128,6 +134,7 @@ def train(
     Ctrl-C finishes the step, saves and says how to continue; the second leaves at once.
 
     \b
+      arae train rewriting --data FOLDER --name mine
       arae train quickstart
       arae train yelp-sentiment --data negative=neg.txt --data positive=pos.txt
     """
@@ -172,6 +179,7 @@ def train(
 
         raise typer.Exit(run_processes(devices, own_command()))
     from arae_transfer.cli.training_reporter import make_reporter
+    from arae_transfer.corpus.adaptation import find_writing
     from arae_transfer.corpus.labelled import LabelledData
     from arae_transfer.training.classification import ClassificationTrainer
     from arae_transfer.training.device import use_threads
@@ -186,6 +194,7 @@ def train(
     use_threads(threads, processes)
     reporter = make_reporter(quiet or not processes.leads)
     sources = data_sources(resolved, data, run, resume)
+    resolved = find_writing(resolved, sources)
     training_data: LabelledData | TrainingData | ImageData
     if resolved.task == "classification":
         training_data = _read_labelled_data(resolved, sources)
@@ -193,6 +202,8 @@ def train(
         training_data = read_images(resolved, sources)
     else:
         training_data = read_training_data(resolved, sources, reporter.message)
+    if resolved.data.adapt:
+        resolved = _adapted(resolved, training_data, run, settings or [], initial, reporter.message)
     if pairs:
         training_data = _with_pairs(resolved, training_data, pairs)
     with reporter:
@@ -219,9 +230,45 @@ def train(
     reporter.finished(outcome, _next_commands(resolved, outcome))
 
 
+def _adapted(
+    recipe: Recipe,
+    data: LabelledData | TrainingData | ImageData,
+    run: Path,
+    settings: list[str],
+    initial: Path | None,
+    message: Callable[[str], None],
+) -> Recipe:
+    """Return a recipe for any corpus as it fits this one, and say what was found.
+
+    Raises:
+        AraeError: The recipe does not rewrite text.
+    """
+    from arae_transfer.corpus.adaptation import adapt
+    from arae_transfer.recipe import load_recipe
+    from arae_transfer.training.data import TrainingData
+
+    if not isinstance(data, TrainingData) or recipe.task != "rewriting":
+        raise AraeError("data.adapt sizes recipes that rewrite text, which this one does not", "set data.adapt=false.")
+    given = {setting.partition("=")[0].strip() for setting in settings}
+    if initial is not None:  # whose tokenizer and length of lines are taken over
+        given |= {"tokenizer.vocabulary_size", "data.maximum_tokens"}
+        if RunLayout(initial).recipe.is_file():
+            maximum = load_recipe(RunLayout(initial).recipe).data.maximum_tokens
+            recipe = replace(recipe, data=replace(recipe.data, maximum_tokens=maximum))
+    adapted, found = adapt(recipe, data.train, run.name, given)
+    message(found)
+    return adapted
+
+
+def _free_export(name: str) -> Path:
+    """Return a folder for an export that none has yet."""
+    numbered = (Path("exported") / (f"{name}-{number}" if number > 1 else name) for number in itertools.count(1))
+    return next(folder for folder in numbered if not folder.exists() and not folder.is_symlink())
+
+
 def _next_commands(recipe: Recipe, outcome: Outcome) -> list[str]:
     """Return what to type after a training: commands that a shell can be given as they are."""
-    model = quoted(f"exported/{recipe.name}")
+    model = quoted(_free_export(recipe.name))
     use = f"arae transfer --model {model} --to {quoted(outcome.state.classes[-1])}"
     if recipe.task == "classification":
         use = f"arae classify --model {model}"
@@ -252,7 +299,8 @@ def _with_pairs(recipe: Recipe, data: LabelledData | TrainingData | ImageData, v
 def _print_recipes() -> None:
     from arae_transfer.recipe import load_recipe
 
-    for name, path in list_recipes().items():
+    recipes = list_recipes()
+    for name, path in sorted(recipes.items(), key=lambda item: item[0] != ANY_CORPUS):
         typer.echo(f"{name}\t{load_recipe(path).description}")
 
 
