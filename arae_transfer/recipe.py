@@ -55,6 +55,11 @@ class Data:
         "left out, counted. Empty: each label is a class.",
     )
     encoding: str = _setting("utf-8", "How the characters of text files are encoded, such as latin-1.")
+    keep_near_duplicates: bool = _setting(
+        False,
+        "Whether training lines stay that stand in a held-out part but for case, punctuation and numbers; scores are "
+        "flattery then.",
+    )
     maximum_characters: int = _setting(
         2000, "Longer lines are left out when the data is read, counted.", minimum=1, maximum=10_000_000
     )

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from arae_transfer.corpus.plan import ReadingOptions
-from arae_transfer.corpus.reading import LabelledLines, iterate_labelled_lines
+from arae_transfer.corpus.reading import LabelledLines, first_lines
 from arae_transfer.corpus.tokenizing import sample_lines
 from arae_transfer.form import Writer
 from arae_transfer.recipe import Recipe
@@ -53,8 +53,7 @@ def find_writing(recipe: Recipe, data: Sequence[str]) -> Recipe:
         return recipe
     options = replace(ReadingOptions.of(recipe), form=None)
     writer = Writer(recipe.form, "ordinary")
-    lines = itertools.islice(iterate_labelled_lines(data, "all", options), _JUDGED_LINES)
-    same = [writer.to_corpus(line)[0] == line for _, line in lines]
+    same = [writer.to_corpus(line)[0] == line for line in first_lines(data, options, _JUDGED_LINES)]
     in_form = sum(same) >= _SHARE_IN_FORM * len(same)
     return replace(recipe, data=replace(recipe.data, writing="corpus" if in_form else "ordinary"))
 

@@ -52,6 +52,8 @@ class ReadingOptions:
         encoding: How the characters of text files are encoded.
         labels: The class of each label of a table; rows with other labels are skipped and counted. Empty: each label is
             a class.
+        keep_near_duplicates: Whether training lines stay that stand in a held-out part but for case, punctuation and
+            numbers.
     """
 
     text_column: str = "text"
@@ -65,6 +67,7 @@ class ReadingOptions:
     form: Form | None = None
     encoding: str = UTF_8
     labels: Mapping[str, str] = field(default_factory=dict)
+    keep_near_duplicates: bool = False
 
     @classmethod
     def of(cls, recipe: Recipe) -> ReadingOptions:
@@ -77,6 +80,7 @@ class ReadingOptions:
             maximum_characters=data.maximum_characters,
             form=form,
             encoding=check_encoding(data.encoding),
+            keep_near_duplicates=data.keep_near_duplicates,
             labels={name_of(label) or label: name for label, name in data.labels.items()},
         )
 

@@ -35,7 +35,7 @@ class Repetition:
         self._places[label].append((path, numbers if isinstance(numbers, range) else np.asarray(numbers, np.int64)))
 
     def report(self, tally: Tally) -> int:
-        """Count in a tally, for each file, the lines that were there before in their class.
+        """Count in a tally, for each file, the lines that were there before in their class, and forget all lines.
 
         Returns:
             How many distinct texts stand in more than one class.
@@ -55,6 +55,8 @@ class Repetition:
                 start += len(part)
                 if len(own):
                     tally.note(path, Reason.DUPLICATE, int(numbers[own[0]]), len(own))
+        self._hashes.clear()  # of a corpus that stays on the disk these are its largest trace in memory
+        self._places.clear()
         if len(distinct) < 2:
             return 0
         every = np.sort(np.concatenate(distinct))

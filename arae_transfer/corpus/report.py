@@ -77,6 +77,8 @@ class ReadingReport:
         held_out: For each part that the data does not bring itself (``valid``, ``test``): class -> number of
             lines that were held out of ``train`` for it.
         in_several_classes: The number of distinct texts that stand in more than one class.
+        near_duplicates: class -> number of training lines that were left out because they stand in a held-out part but
+            for case, punctuation and numbers.
         longest: The longest line that was skipped for its length: file, line number, characters; None: none was.
     """
 
@@ -85,6 +87,7 @@ class ReadingReport:
     held_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     in_several_classes: int = 0
     longest: tuple[Path, int, int] | None = None
+    near_duplicates: Mapping[str, int] = field(default_factory=dict)
 
     def explain_length(self) -> str | None:
         """Say what is over-long and which line is the longest; None where no line was skipped for its length."""
@@ -118,6 +121,12 @@ class ReadingReport:
         for part, counts in self.held_out.items():
             shares = ", ".join(f"{count:,} {label}" for label, count in counts.items())
             sentences.append(f"the data has no {part} part: lines held out of train for it: {shares}")
+        if any(self.near_duplicates.values()):
+            left_out = ", ".join(f"{count:,} {label}" for label, count in self.near_duplicates.items() if count)
+            sentences.append(
+                "left out of train, because they stand in a held-out part but for case, punctuation and numbers: "
+                f"{left_out}"
+            )
         return sentences
 
 

@@ -119,6 +119,7 @@ def reading_options(
         form=form,
         encoding=check_encoding(str(keys.get("encoding", UTF_8))),
         labels=dict(keys.get("labels", {})),
+        keep_near_duplicates=bool(keys.get("keep_near_duplicates", False)),
     )
 
 

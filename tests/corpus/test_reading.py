@@ -16,17 +16,17 @@ from pathlib import Path
 import pytest
 
 from arae_transfer.corpus import text_files
+from arae_transfer.corpus.near_duplicates import fold
 from arae_transfer.corpus.reading import (
     Corpus,
     HeldOutSize,
     ReadingOptions,
     has_split,
-    iterate_labelled_lines,
     own_splits,
     read_corpus,
     stream_corpus,
 )
-from arae_transfer.corpus.report import Finding, ReadingReport, Reason, Tally
+from arae_transfer.corpus.report import Finding, ReadingReport, Reason
 from arae_transfer.corpus.sources import absolute_source
 from arae_transfer.errors import AraeError
 from arae_transfer.form import Form
@@ -39,8 +39,13 @@ def write(path: Path, content: str | bytes) -> Path:
     return path
 
 
+def spelled(number: int) -> str:
+    """Return a number in letters: lines that differ in numbers alone are near-duplicates."""
+    return "".join("abcdefghij"[int(digit)] for digit in str(number))
+
+
 def sentences(word: str, count: int) -> list[str]:
-    return [f"{word} sentence number {index} ." for index in range(count)]
+    return [f"{word} sentence number {spelled(index)} ." for index in range(count)]
 
 
 def class_files(folder: Path, **lines: list[str]) -> list[str]:
@@ -591,8 +596,52 @@ def test_a_text_of_two_classes_is_never_held_out(tmp_path: Path) -> None:
         for part in ("valid", "test"):
             some = read_corpus(data, part, options, classes=classes).lines
             assert some[classes[0]] == parts[part][classes[0]]
-            streamed = list(iterate_labelled_lines(data, part, options, classes=classes))
-            assert streamed == [(classes[0], text) for text in parts[part][classes[0]]]
+            streamed = list(stream_corpus(data, part, options, classes=classes).lines[classes[0]])
+            assert streamed == parts[part][classes[0]]
+
+
+NEAR = ["It was cold.", "it was COLD !", "It  was, cold 24 times.", "it was cold"]
+FAR = ["It was colder.", "it was hot .", "12 it is cold ?"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("label", ["bad", "good"])
+def test_near_duplicates_of_held_out_lines_leave_the_training_data(tmp_path: Path, label: str, streamed: bool) -> None:
+    held_out = ["It was cold .", "it was bad"]
+    for part, lines in (("train", [*NEAR, *FAR]), ("valid", held_out), ("test", ["!!", "other"])):
+        for name in ("bad", "good"):
+            own = lines if name == label else sentences(f"{part} {name}", 5)
+            write(tmp_path / f"{part}.{name}.txt", "\n".join(own))
+    read = stream_corpus if streamed else read_corpus
+    corpus = read([str(tmp_path)], "train")
+    assert list(corpus.lines[label]) == [NEAR[2], *FAR]  # "times" is a word
+    assert len(corpus.lines[label]) == 4
+    assert corpus.report.near_duplicates == {label: 3}
+    said = "left out of train, because they stand in a held-out part but for case, punctuation and numbers: 3 "
+    assert corpus.report.lines() == [said + label]
+    kept = read([str(tmp_path)], "train", ReadingOptions(keep_near_duplicates=True))
+    assert (list(kept.lines[label]), kept.report.lines()) == ([*NEAR, *FAR], [])
+    assert list(read_corpus([str(tmp_path)], "valid").lines[label]) == held_out
+
+
+def test_near_duplicates_of_lines_that_are_held_out_of_train_leave_it_too(tmp_path: Path) -> None:
+    texts = {label: sentences(label, 200) for label in ("bad", "good")}
+    twice = {label: [*own, *(f"{line[:-2].upper()}!" for line in own)] for label, own in texts.items()}
+    data = class_files(tmp_path, **twice)
+    parts = parts_of(data)
+    folded = {part: {fold(line) for own in lines.values() for line in own} for part, lines in parts.items()}
+    assert not folded["train"] & (folded["valid"] | folded["test"])
+    report = read_corpus(data, "train").report
+    lost = {label: 400 - sum(len(parts[part][label]) for part in parts) for label in texts}
+    assert report.near_duplicates == lost
+    assert all(10 < number < 40 for number in lost.values())
+
+
+def test_a_class_of_nothing_but_near_duplicates_says_so(tmp_path: Path) -> None:
+    data = class_files(tmp_path, bad=[f"order {number} was late" for number in range(300)], good=sentences("good", 30))
+    error = refusal(data, "train", ReadingOptions())
+    assert "260 stand in a held-out part but for case, punctuation and numbers" in str(error.hint)
+    assert "data.keep_near_duplicates=true" in str(error.hint)
 
 
 def test_held_out_parts_do_not_depend_on_the_order_of_lines_and_files(tmp_path: Path) -> None:
@@ -607,9 +656,11 @@ def test_held_out_parts_do_not_depend_on_the_order_of_lines_and_files(tmp_path: 
 
 def test_held_out_parts_are_fixed_for_all_time(tmp_path: Path) -> None:
     """Another choice would put training lines of an older run into the validation part of a newer program."""
-    data = class_files(tmp_path, bad=sentences("bad", 50), good=sentences("good", 50))
+    lines = {label: [f"{label} sentence number {index} ." for index in range(50)] for label in ("bad", "good")}
+    data = class_files(tmp_path, **lines)
+    parts = parts_of(data, ReadingOptions(keep_near_duplicates=True))
     numbers = {
-        part: {label: [int(line.split()[3]) for line in lines] for label, lines in parts_of(data)[part].items()}
+        part: {label: [int(line.split()[3]) for line in lines] for label, lines in parts[part].items()}
         for part in ("valid", "test")
     }
     assert numbers == {
@@ -961,7 +1012,7 @@ def test_nested_text_is_named_by_a_path(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
 def test_a_split_column_is_used(tmp_path: Path, suffix: str) -> None:
     rows = [
-        (f"{part} {label} {index}", label, part)
+        (f"{part} {label} {spelled(index)}", label, part)
         for part in ("train", "validation", "extra")
         for label in "ab"
         for index in range(40)
@@ -977,11 +1028,11 @@ def test_a_split_column_is_used(tmp_path: Path, suffix: str) -> None:
     data = [str(path)]
     assert own_splits(data) == ["train", "valid", "extra"]
     valid = read_corpus(data, "valid")
-    assert valid.lines == {label: [f"validation {label} {index}" for index in range(40)] for label in "ab"}
+    assert valid.lines == {label: [f"validation {label} {spelled(index)}" for index in range(40)] for label in "ab"}
     assert valid.report.count(Reason.NO_SPLIT) == 1
     train, test = read_corpus(data, "train").lines, read_corpus(data, "test").lines
     assert (len(train["a"]), len(test["a"])) == (36, 4)
-    assert sorted(train["a"] + test["a"]) == sorted(f"train a {index}" for index in range(40))
+    assert sorted(train["a"] + test["a"]) == sorted(f"train a {spelled(index)}" for index in range(40))
 
 
 def test_a_table_without_split_column_is_held_out_of(tmp_path: Path) -> None:
@@ -1003,24 +1054,14 @@ def test_a_table_without_split_column_is_held_out_of(tmp_path: Path) -> None:
 def test_streamed_lines_are_the_lines_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str) -> None:
     monkeypatch.setattr(text_files, "BLOCK_BYTES", 500)
     data = class_files(tmp_path, a=[*sentences("a", 300), "", *sentences("a", 20)], b=sentences("b", 200))
-    rows = "".join(f"row {index},{'ab'[index % 2]}\n" for index in range(5000))
+    rows = "".join(f"row {spelled(index)},{'ab'[index % 2]}\n" for index in range(5000))
     data.append(str(write(tmp_path / "t.csv", "text,label\n" + rows)))
     corpus = read_corpus(data, split)
-    streamed: dict[str, list[str]] = {}
-    tally = Tally()
-    for label, text in iterate_labelled_lines(data, split, tally=tally):
-        streamed.setdefault(label, []).append(text)
-    assert streamed == corpus.lines
+    streamed = stream_corpus(data, split)
+    assert {label: list(lines) for label, lines in streamed.lines.items()} == corpus.lines
+    assert streamed.report == corpus.report
     if split == "all":
         assert [sum(text.startswith("row") for text in lines) for lines in corpus.lines.values()] == [2500, 2500]
-    assert [entry for entry in corpus.report.findings if entry.reason.skips] == list(tally.findings())
-
-
-def test_streaming_counts_classes_that_were_not_asked_for(tmp_path: Path) -> None:
-    data = class_files(tmp_path, a=["x"], b=["y", "z"])
-    tally = Tally()
-    assert list(iterate_labelled_lines(data, "all", classes=["a"], tally=tally)) == [("a", "x")]
-    assert tally.findings() == (Finding(tmp_path / "b.txt", Reason.OTHER_CLASS, 2, 1),)
 
 
 def test_progress_rises_to_the_total(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1032,10 +1073,6 @@ def test_progress_rises_to_the_total(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert steps == sorted(steps)
     assert len(steps) >= size // 1000
     assert steps[-1] == (size, size)
-    steps.clear()
-    assert list(iterate_labelled_lines(data, "train", progress=lambda done, total: steps.append((done, total))))
-    assert steps == sorted(steps)
-    assert steps[-1][0] == steps[-1][1]
 
 
 TREEBANK = Form(lower_case=True, tokens="penn-treebank")
