@@ -13,6 +13,7 @@ from typing import Any
 
 import arae_transfer
 from arae_transfer.atomic import explain_write_failure, replace_directory
+from arae_transfer.checksums import CHECKSUM, checksum_of
 from arae_transfer.errors import AraeError
 from arae_transfer.export.agreement import Agreement, measure_agreement, rewrites_by_graphs
 from arae_transfer.export.calibration import (
@@ -493,9 +494,15 @@ def portable_recipe(recipe: Recipe) -> dict[str, Any]:
 def put_in_place(contents: Mapping[str, bytes], destination: Path) -> None:
     """Write files into a new folder beside the destination, read them back, and rename the folder.
 
+    The description among them, ``config.json``, gets its checksum.
+
     Raises:
         AraeError: They cannot be written; the destination is then as it was.
     """
+    config = json.loads(contents[ExportLayout.CONFIG])
+    config[CHECKSUM] = checksum_of(config)
+    described = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
+    contents = {**contents, ExportLayout.CONFIG: described}
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{destination.name}.", dir=destination.parent) as place:

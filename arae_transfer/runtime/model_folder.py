@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from arae_transfer.checksums import CHECKSUM, checksum_of
 from arae_transfer.errors import AraeError, quoted
 from arae_transfer.layout import ExportLayout, find_model, nearest
 
@@ -186,6 +187,8 @@ class ModelFolder:
                 f"{path} has format version {version}; this arae reads up to {FORMAT_VERSION}",
                 "upgrade arae: pip install --upgrade arae-transfer",
             )
+        if CHECKSUM in config and config[CHECKSUM] != checksum_of(config):
+            raise _damaged(path, "is not as it was exported: its checksum is another one")
         try:
             folder = cls._from_config(root, config)
         except KeyError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -24,6 +25,7 @@ from arae_transfer.atomic import (
     synchronise_file,
     write_text,
 )
+from arae_transfer.checksums import recipe_checksum
 from arae_transfer.errors import AraeError, quoted
 from arae_transfer.layout import RunLayout, WhichCheckpoint
 from arae_transfer.model.arae import ARAE
@@ -31,7 +33,8 @@ from arae_transfer.recipe import Recipe, load_recipe
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.players import Optimizers
 
-CHECKPOINT_FORMAT = 1
+# 2: with the hashes of the files that belong together. Older checkpoints are read without them.
+CHECKPOINT_FORMAT = 2
 
 
 @dataclass
@@ -46,6 +49,8 @@ class State:
         scores: The latest validation's figures.
         classes: The classes in order.
         corpus: A fingerprint of the training data, so that a run is not continued on other data.
+        files: The SHA-256 of each file that belongs to the checkpoint, those of the run among them, and the checksum of
+            its recipe; empty: an older checkpoint.
     """
 
     step: int = 0
@@ -55,6 +60,7 @@ class State:
     scores: dict[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     corpus: str = ""
+    files: dict[str, str] = field(default_factory=dict)
 
 
 def model_tensors(model: ARAE) -> dict[str, Tensor]:
@@ -119,10 +125,10 @@ def save_checkpoint(
         if torch.cuda.is_available():
             tensors["random.cuda.state"] = torch.cuda.get_rng_state()
         save_file(tensors, staged / layout.OPTIMIZERS)
-        write_text(
-            staged / layout.STATE,
-            json.dumps({"format": CHECKPOINT_FORMAT, **asdict(state)}, indent=1, sort_keys=True) + "\n",
-        )
+        files = {path.name: _digest(path) for path in sorted(staged.iterdir())} | _run_digests(layout)
+        table = {"format": CHECKPOINT_FORMAT, **asdict(state), "files": files}
+        described = json.dumps(table, indent=1, sort_keys=True) + "\n"
+        write_text(staged / layout.STATE, described)
         for path in staged.iterdir():
             follow_umask(path)  # safetensors writes for the owner alone
             synchronise_file(path)
@@ -137,9 +143,9 @@ def save_checkpoint(
         if staged is not None:
             shutil.rmtree(staged, ignore_errors=True)
     # The best first: a run killed between the two goes on from the older checkpoint and comes here again.
-    if best:
-        write_text(layout.best, json.dumps({"step": state.step}) + "\n")
-    write_text(layout.latest, json.dumps({"step": state.step}) + "\n")
+    for pointer in (layout.best, layout.latest) if best else (layout.latest,):
+        named = {"step": state.step, "state": _short_hash(described.encode()), "checkpoint": pointer.stem}
+        write_text(pointer, json.dumps(named) + "\n")
     try:
         steps = [_pointed(layout.latest), _pointed(layout.best)]
     except AraeError:
@@ -150,6 +156,43 @@ def save_checkpoint(
             shutil.rmtree(directory, ignore_errors=True)
 
 
+def _short_hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _run_digests(layout: RunLayout) -> dict[str, str]:
+    """Return the hashes of the files of a run without which its weights mean nothing."""
+    found = {path.name: _digest(path) for path in (layout.tokenizer, layout.pairs) if path.is_file()}
+    if layout.recipe.is_file():
+        found[layout.recipe.name] = recipe_checksum(layout.recipe.read_text("utf-8"))
+    return found
+
+
+def verify_run(layout: RunLayout, state: State) -> None:
+    """Make sure that the files of a run are those that a checkpoint was trained with.
+
+    Raises:
+        AraeError: One of them is another, or missing.
+    """
+    try:
+        found = _run_digests(layout)
+    except (OSError, UnicodeDecodeError) as error:
+        failure = error if isinstance(error, OSError) else OSError("it is no UTF-8 text")
+        raise explain_read_failure(layout.root, failure) from error
+    for name in (layout.tokenizer.name, layout.pairs.name, layout.recipe.name):
+        if name in state.files and state.files[name] != found.get(name):
+            what = "is missing" if name not in found else "is damaged, or was changed since the checkpoint was saved"
+            raise AraeError(
+                f"{layout.root / name} {what}",
+                "restore it from a copy of the run; other keys are for a new run: --from RUN --set SECTION.KEY=VALUE.",
+            )
+
+
 def _pointed(pointer: Path) -> int | None:
     """Return the step that a pointer names; None where there is no pointer.
 
@@ -157,12 +200,15 @@ def _pointed(pointer: Path) -> int | None:
         AraeError: The pointer may not be read, or is damaged.
     """
     try:
-        return int(json.loads(pointer.read_text("utf-8"))["step"])
+        table = json.loads(pointer.read_text("utf-8"))
+        if table.get("checkpoint", pointer.stem) != pointer.stem:
+            raise AraeError(f"{pointer} is another pointer of the run under this name", _way_to_point(pointer))
+        return int(table["step"])
     except FileNotFoundError:
         return None
     except OSError as error:
         raise explain_read_failure(pointer, error) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise AraeError(f"{pointer} is damaged: it names no step", _way_to_point(pointer)) from error
 
 
@@ -247,7 +293,24 @@ def find_checkpoint(layout: RunLayout, which: WhichCheckpoint) -> Path:
             f"the run {layout.root} has no {which} checkpoint yet",
             "let it train until its first validation, or continue it with --resume.",
         )
-    return layout.checkpoint(step)
+    checkpoint = layout.checkpoint(step)
+    _verify_state(pointer, checkpoint, layout)
+    return checkpoint
+
+
+def _verify_state(pointer: Path, checkpoint: Path, layout: RunLayout) -> None:
+    """Make sure that a checkpoint's state is the one that a pointer was written for.
+
+    Raises:
+        AraeError: It is another, or missing; pointers that somebody wrote by hand name none.
+    """
+    path = checkpoint / layout.STATE
+    try:
+        wanted = json.loads(pointer.read_text("utf-8")).get("state")
+        if wanted is not None and wanted != _short_hash(path.read_bytes()):
+            raise _damaged(path, layout)
+    except OSError as error:
+        raise _damaged(path, layout) from error
 
 
 def _damaged(path: Path, layout: RunLayout) -> AraeError:
@@ -264,9 +327,10 @@ def _damaged(path: Path, layout: RunLayout) -> AraeError:
         with suppress(AraeError):
             step = _pointed(pointer)
         if step is not None and layout.checkpoint(step) != path.parent and layout.checkpoint(step).is_dir():
+            content = quoted(json.dumps({"step": step}))
             hint = (
                 f"the run's {pointer.stem} checkpoint is another one, of step {step:,}; "
-                f"to use it, copy {pointer.name} over {replaced.name} in {layout.root}."
+                f"to use it: echo {content} > {quoted(replaced)}"
             )
             break
     else:
@@ -274,8 +338,10 @@ def _damaged(path: Path, layout: RunLayout) -> AraeError:
     return AraeError(f"the checkpoint file {path} {what}", hint)
 
 
-def _load_tensors(path: Path, layout: RunLayout) -> dict[str, Tensor]:
+def _load_tensors(path: Path, layout: RunLayout, state: State) -> dict[str, Tensor]:
     try:
+        if path.name in state.files and state.files[path.name] != _digest(path):
+            raise _damaged(path, layout)
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise _damaged(path, layout) from error
@@ -303,10 +369,12 @@ def load_state(checkpoint: Path, layout: RunLayout) -> State:
 def restore(layout: RunLayout, checkpoint: Path, model: ARAE, average: ARAE | None, optimizers: Optimizers) -> State:
     """Put a checkpoint's weights, optimizers and random state in place, and return its state."""
     state = load_state(checkpoint, layout)
-    load_model_tensors(model, _load_tensors(checkpoint / layout.MODEL, layout), checkpoint / layout.MODEL)
-    if average is not None:
-        load_model_tensors(average, _load_tensors(checkpoint / layout.AVERAGE, layout), checkpoint / layout.AVERAGE)
-    tensors = _load_tensors(checkpoint / layout.OPTIMIZERS, layout)
+    verify_run(layout, state)
+    models = [(layout.MODEL, model)] if average is None else [(layout.MODEL, model), (layout.AVERAGE, average)]
+    loaded = {name: _load_tensors(checkpoint / name, layout, state) for name, _ in models}
+    tensors = _load_tensors(checkpoint / layout.OPTIMIZERS, layout, state)
+    for name, own in models:
+        load_model_tensors(own, loaded[name], checkpoint / name)
     try:
         cpu, cuda = tensors.pop("random.cpu.state"), tensors.pop("random.cuda.state", None)
         _restore_optimizers(optimizers, tensors)
@@ -360,9 +428,10 @@ def load_run(run: Path, which: WhichCheckpoint = "best") -> LoadedRun:
     checkpoint = find_checkpoint(layout, which)
     recipe = load_recipe(layout.recipe)
     state = load_state(checkpoint, layout)
+    verify_run(layout, state)
     tokenizer = Tokenizer.load(layout.tokenizer) if recipe.data.kind == "text" else None
     model = ARAE(recipe, state.classes, tokenizer.vocabulary_size if tokenizer is not None else recipe.image.levels)
     name = layout.AVERAGE if recipe.training.averaging > 0 else layout.MODEL
-    load_model_tensors(model, _load_tensors(checkpoint / name, layout), checkpoint / name)
+    load_model_tensors(model, _load_tensors(checkpoint / name, layout, state), checkpoint / name)
     model.eval()
     return LoadedRun(recipe, state.classes, model, state, tokenizer)

@@ -263,6 +263,74 @@ def test_no_checkpoint_is_removed_while_a_pointer_is_damaged(tmp_path: Path) -> 
     assert run.names() == ["00000001", "00000002", "00000003"]
 
 
+def flip(path: Path, place: float) -> None:
+    content = bytearray(path.read_bytes())
+    content[int(place * (len(content) - 1))] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("place", [0.03, 0.5, 0.97])
+@pytest.mark.parametrize("name", [RunLayout.MODEL, RunLayout.AVERAGE, RunLayout.OPTIMIZERS, RunLayout.STATE])
+def test_a_single_bit_of_a_checkpoint_is_noticed(tmp_path: Path, name: str, place: float) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    flip(run.layout.checkpoint(2) / name, place)
+    before = {name: tensor.clone() for name, tensor in model_tensors(run.model).items()}
+    with pytest.raises(AraeError, match="is damaged"):
+        run.restore()
+    assert all(torch.equal(before[name], tensor) for name, tensor in model_tensors(run.model).items())
+
+
+def test_another_tokenizer_or_recipe_is_noticed(tmp_path: Path) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    whole = run.layout.recipe.read_text("utf-8")
+    for old, new, noticed in (
+        ("code_size = 8", "code_size = 9", True),
+        ("lower_case = false", "lower_case = true", True),
+        ("sentences = 5000000", "sentences = 6000000", False),
+        ("# The loop", "# A loop", False),
+        ("\nevery = ", "\nevery = 1", False),
+    ):
+        run.layout.recipe.write_text(whole.replace(old, new, 1), "utf-8")
+        if noticed:
+            with pytest.raises(AraeError, match=r"recipe.toml is damaged, or was changed"):
+                load_run(run.layout.root, "latest")
+        else:
+            load_run(run.layout.root, "latest")
+    run.layout.recipe.write_text(whole, "utf-8")
+    Tokenizer.train(["other words here ."] * 9, 280).save(run.layout.tokenizer)
+    with pytest.raises(AraeError, match=r"tokenizer.model is damaged, or was changed"):
+        load_run(run.layout.root, "latest")
+
+
+def test_files_that_have_changed_places_are_noticed(tmp_path: Path) -> None:
+    def swap(one: Path, other: Path) -> None:
+        one.rename(aside := one.with_name("aside"))
+        other.rename(one)
+        aside.rename(other)
+
+    run = two_checkpoints(tmp_path / "run")
+    pairs = [(run.layout.best, run.layout.latest)]
+    for name in (RunLayout.MODEL, RunLayout.AVERAGE, RunLayout.STATE):
+        pairs.append((run.layout.checkpoint(1) / name, run.layout.checkpoint(2) / name))
+    for one, other in pairs:
+        swap(one, other)
+        with pytest.raises(AraeError):
+            run.restore()
+        swap(one, other)
+    run.restore()
+
+
+def test_checkpoints_of_before_there_were_hashes_are_read(tmp_path: Path) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    path = run.layout.checkpoint(2) / RunLayout.STATE
+    table = json.loads(path.read_text("utf-8"))
+    del table["files"]
+    path.write_text(json.dumps({**table, "format": 1}), "utf-8")
+    run.layout.latest.write_text('{"step": 2}', "utf-8")
+    run.restore()
+    assert run.state.step == 2
+
+
 # --- permissions
 
 
@@ -321,9 +389,8 @@ def test_damage_names_the_file_and_the_other_checkpoint(tmp_path: Path, name: st
     hint = caught.value.hint
     assert hint is not None
     assert "the run's best checkpoint is another one, of step 1" in hint
-    assert f"copy best.json over latest.json in {run.layout.root}" in hint
     # The hint is true.
-    shutil.copy(run.layout.best, run.layout.latest)
+    subprocess.run(hint.partition("to use it: ")[2], shell=True, check=True)
     run.restore()
     assert run.state.step == 1
 
@@ -335,7 +402,7 @@ def test_damage_of_the_best_names_the_latest(tmp_path: Path) -> None:
         load_run(run.layout.root)
     assert caught.value.hint is not None
     assert "the run's latest checkpoint is another one, of step 2" in caught.value.hint
-    assert "copy latest.json over best.json" in caught.value.hint
+    assert caught.value.hint.endswith(f"> {run.layout.best}")
     assert load_run(run.layout.root, "latest").state.step == 2
 
 
