@@ -339,11 +339,18 @@ def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, setting
             )
         return started[-1]
     run = parent / (name or datetime.now().strftime("%Y%m%d-%H%M%S"))
-    if run.exists() and (not run.is_dir() or any(path != RunLayout(run).lock for path in run.iterdir())):
+    if run.exists() and not _is_begun(run):
         raise AraeError(
             f"the run {run} exists", f"give another --name, or continue it with `arae train {quoted(run)} --resume`."
         )
     return run
+
+
+def _is_begun(folder: Path) -> bool:
+    """Say whether a folder holds no more than a training leaves that was killed before it could be continued."""
+    layout = RunLayout(folder)
+    left = (layout.lock, layout.tokenizer)
+    return folder.is_dir() and all(path in left or path.name.startswith(".") for path in folder.iterdir())
 
 
 def _is_run(folder: Path) -> bool:

@@ -96,7 +96,7 @@ def answers_of_a_run(folder: Path) -> str:
             digest.update(tensor.contiguous().numpy().tobytes())
 
     for which in ("best", "latest"):
-        loaded = load_run(folder, which)  # type: ignore[arg-type]
+        loaded = load_run(folder, which)
         add(loaded.model)
         digest.update(repr((loaded.classes, loaded.recipe.model, loaded.recipe.form)).encode())
         digest.update(loaded.tokenizer.serialized)
