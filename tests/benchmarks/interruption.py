@@ -3,11 +3,12 @@
     python tests/benchmarks/interruption.py [--kills 20] [--seed 1] [TASK ...]
 
 Trains a small run of every task once without a break. Then trains it again and ends the process at random moments,
-``--kills`` times: by SIGKILL, and by a disk that is full until the process has given up, in turn. Each time the training
-is continued as a user would (`arae train RUN --resume`). What comes out is compared by the hashes of all files of the
-latest checkpoint (weights, averages, optimizers, random state), of tokenizer and pairs, and by the figures of each step.
-Prints a table; exits with status 1 where an end is another one, or a full disk is no message. Linux; the full disk is a
-small file system of memory, which needs a user namespace or root (`unshare`), and without it SIGKILL comes every time.
+``--kills`` times: by SIGKILL and by a full disk in turn, which stays full until the process has given up. Each time
+the training is continued as a user would (`arae train RUN --resume`). The ends are compared by the hashes of all files
+of the latest checkpoint (weights, averages, optimizers, random state), of tokenizer and pairs, and by the figures of
+each step. Prints a table; exits with status 1 where an end is another one, or a full disk is no message. Linux; the
+full disk is a small file system of memory, which needs a user namespace or root (`unshare`), and without it SIGKILL
+comes every time.
 """
 
 from __future__ import annotations
