@@ -379,8 +379,17 @@ def _resolve_recipe(recipe: str, run: Path, resumed: bool, settings: list[str]) 
                 "--set cannot change a run that is continued: its recipe is part of it",
                 f"to train on with other keys, begin a run with --from {quoted(run)}",
             )
-        return load_recipe(RunLayout(run).recipe)
+        return load_recipe(RunLayout(run).recipe, _earlier_defaults(run))
     return load_recipe(find_recipe(recipe), settings)
+
+
+def _earlier_defaults(run: Path) -> list[str]:
+    """Return the keys that a run which does not name them yet was trained with, so that it is continued on its data."""
+    try:
+        named = "keep_near_duplicates" in RunLayout(run).recipe.read_text("utf-8", errors="replace")
+    except OSError:
+        return []  # which is said where the recipe is read
+    return [] if named else ["data.keep_near_duplicates=true"]
 
 
 def _refuse_keys_without_effect(

@@ -155,6 +155,21 @@ def test_a_training_that_was_killed_before_its_recipe_was_written_can_be_begun_a
     fail(train("--name", "two"), "the run runs/shop/two exists")
 
 
+def test_a_run_of_before_is_continued_with_its_near_duplicates() -> None:
+    run = succeed(train("--name", "one", "--set", "data.keep_near_duplicates=true", "--set", "training.sentences=8"))
+    assert load_run(run, "latest").state.step == 1
+    path = RunLayout(run).recipe
+    kept = [line for line in path.read_text("utf-8").splitlines() if not line.startswith("keep_near_duplicates")]
+    path.write_text("\n".join(kept) + "\n", "utf-8")
+    state = RunLayout(run).checkpoint(1) / RunLayout.STATE
+    table = {key: value for key, value in json.loads(state.read_text("utf-8")).items() if key != "files"}
+    state.write_text(json.dumps({**table, "format": 1}), "utf-8")
+    RunLayout(run).latest.write_text('{"step": 1}', "utf-8")
+    lengthen(run, 24)
+    assert succeed(arae(str(run), "--resume", "--device", "cpu", "--threads", "1", "-q")) == run
+    assert load_run(run, "latest").state.step == 3
+
+
 def test_settings_go_into_the_run() -> None:
     run = succeed(train("--name", "one", "--set", "training.sentences=8", "--set", "name=market"))
     assert run == Path("runs/market/one")
