@@ -29,6 +29,7 @@ COMMANDS = (
     CommandSource("train", "train", "Train a model by a recipe."),
     CommandSource("export", "export", "Export a trained model to a folder that runs without PyTorch."),
     CommandSource("evaluate", "evaluate", "Measure style, content and fluency of rewrites."),
+    CommandSource("study", "study", "Have people rate rewrites without knowing who wrote them."),
     CommandSource(
         "diagnose",
         "diagnose",
