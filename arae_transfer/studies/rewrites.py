@@ -172,8 +172,8 @@ def _check_name(name: str, value: str) -> None:
 def _find_system(wish: str, sources: Sequence[Sources], device: str, threads: int | None) -> System:
     path = expanded(wish)
     if path.is_dir() and not ExportLayout(path).config.is_file():
-        files = {each: path / f"{each.part.name}.txt" for each in sources}
-        found = {each.part.name: _read_aligned(file, each) for each, file in files.items() if file.is_file()}
+        files = [(each, path / f"{each.part.name}.txt") for each in sources]
+        found = {each.part.name: _read_aligned(file, each) for each, file in files if file.is_file()}
         if not found:
             raise AraeError(
                 f"{path} holds no rewrites of these sources",
