@@ -86,7 +86,7 @@ def classify(
         from arae_transfer.runtime.rewriter import BATCHES_PER_CHUNK
         from arae_transfer.runtime.stream import LineReader
 
-        classifier = Classifier.load(folder.root, device=device, threads=threads, form=form)
+        classifier = Classifier.load(folder.address, device=device, threads=threads, form=form)
 
     lines, truncated, incomplete, repaired = 0, 0, 0, 0
     with open_answers(output) as write:

@@ -293,7 +293,7 @@ def evaluate(
                 systems[name] = rewrite_by_run(loaded[wish], source, name)
                 decoding[name] = describe_run(loaded[wish])
             else:
-                rewriter = Rewriter.load(system.root, device=device, threads=threads)
+                rewriter = Rewriter.load(system.address, device=device, threads=threads)
                 systems[name] = rewrite_split(rewriter, source, batch_size, progress)
                 decoding[name] = describe_rewriter(rewriter)
             if save_outputs is not None:

@@ -154,8 +154,8 @@ class Rewriter:
         """
         return cls(Sessions(ModelFolder.find(model), device, threads, variant))
 
-    def __reduce__(self) -> tuple[Callable[..., Rewriter], tuple[Path, str, int | None, str]]:
-        return _reload, (self.folder.root.absolute(), *self._sessions.wishes)
+    def __reduce__(self) -> tuple[Callable[..., Rewriter], tuple[str, str, int | None, str]]:
+        return _reload, (self.folder.address, *self._sessions.wishes)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -615,8 +615,8 @@ def make_writer(folder: ModelFolder, form: str) -> Writer:
     return Writer(settings, cast(FormChoice, form))
 
 
-def _reload(root: Path, device: str, threads: int | None, variant: str) -> Rewriter:
-    return Rewriter.load(root, device=device, threads=threads, variant=variant)
+def _reload(model: str, device: str, threads: int | None, variant: str) -> Rewriter:
+    return Rewriter.load(model, device=device, threads=threads, variant=variant)
 
 
 def _is_rewrite(candidate: Candidate, source: str) -> bool:

@@ -60,7 +60,8 @@ class _Table:
 
     @property
     def reader(self) -> str:
-        return self.header.get("reader") or self.path.stem
+        # A browser calls the second download of a file "NAME (1)".
+        return self.header.get("reader") or re.sub(r" \(\d+\)$", "", self.path.stem)
 
 
 def find_ratings(root: Path, given: Sequence[Path]) -> list[Path]:

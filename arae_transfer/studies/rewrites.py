@@ -10,7 +10,7 @@ from typing import Protocol
 from arae_transfer.corpus.report import Tally
 from arae_transfer.corpus.text_files import TextFile
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import ExportLayout, expanded
+from arae_transfer.layout import HUB_PREFIX, ExportLayout, expanded
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.studies.study import Part
 
@@ -92,7 +92,7 @@ class Model:
         """
         from arae_transfer.runtime.rewriter import Rewriter
 
-        rewriter = Rewriter.load(self.folder.root, device=self.device, threads=self.threads)
+        rewriter = Rewriter.load(self.folder.address, device=self.device, threads=self.threads)
         return list(rewriter.transfer(lines, self.folder.match_class(part.target)))
 
 
@@ -156,6 +156,8 @@ def _split_value(value: str) -> tuple[str, str]:
     name, equals, wish = value.partition("=")
     if equals and not expanded(value).exists():
         return name, wish
+    if value.startswith(HUB_PREFIX):
+        return value.partition("@")[0].rpartition("/")[2], value
     place = value.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
     return place.removesuffix(".gz").removesuffix(".txt"), value
 

@@ -26,12 +26,22 @@ def study(folder: Path) -> Study:
 
 @pytest.fixture
 def opened(browser: WebDriver, study: Study, folder: Path) -> WebDriver:
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     browser.get(StudyLayout(folder / "study").page(1).resolve().as_uri())
+    browser.execute_script("localStorage.clear()")
+    browser.refresh()
+    problems(browser)
     return browser
 
 
 def element(browser: WebDriver, selector: str) -> WebElement:
     return browser.find_element("css selector", selector)
+
+
+def problems(browser: WebDriver) -> list[Any]:
+    """Return what the browser complained about since the last call."""
+    return list(browser.get_log("browser"))  # type: ignore[no-untyped-call]
 
 
 def focus(browser: WebDriver, selector: str) -> None:
@@ -54,7 +64,7 @@ def test_the_page_shows_a_source_and_its_candidates(opened: WebDriver, study: St
     cards = opened.find_elements("css selector", ".card")
     assert [card.text.split("\n")[0] for card in cards] == [f"{k} {c.text}" for k, c in item.candidates.items()]
     assert name == cards[0].get_attribute("data-name")
-    assert opened.get_log("browser") == []
+    assert problems(opened) == []
 
 
 def test_keys_rate_and_go_on(opened: WebDriver, study: Study) -> None:
@@ -63,7 +73,7 @@ def test_keys_rate_and_go_on(opened: WebDriver, study: Study) -> None:
     type_keys(opened, "3", SHIFT + "4", "5", SHIFT + "5", "1")
     expected = {"style": "3", "content": "4.5", "fluency": "5", "overall": "5"}
     assert ratings(opened) == {f"{name} A": expected, f"{name} B": {"style": "1"}}
-    assert "complete" in element(opened, ".card").get_attribute("class").split()
+    assert "complete" in (element(opened, ".card").get_attribute("class") or "").split()
     assert element(opened, "#count").text.startswith("1 of ")
     type_keys(opened, "2", SHIFT + TAB, RIGHT, TAB)  # back to the style of B, a half more
     assert ratings(opened)[f"{name} B"] == {"style": "1", "content": "2.5"}
@@ -78,14 +88,14 @@ def test_keys_rate_and_go_on(opened: WebDriver, study: Study) -> None:
 
 
 def test_progress_outlives_the_page_and_comes_back_as_ratings(
-    opened: WebDriver, study: Study, folder: Path, tmp_path: Path
+    opened: WebDriver, study: Study, folder: Path, downloads: Path
 ) -> None:
     values = {"style": "2", "content": "5", "fluency": "3.5", "overall": "4"}
     keys = [(name, letter) for name, item in study.sheet(1).items() for letter in item.candidates]
     for number in range(len(study.sheet(1))):
         assert element(opened, "#place").text.startswith(f"Source {number + 1} of")
         for button in opened.find_elements("css selector", "fieldset"):
-            value = values[button.get_attribute("data-scale")]
+            value = values[button.get_attribute("data-scale") or ""]
             button.find_element("css selector", f'input[value="{value}"]').click()
         if number == 0:
             opened.refresh()
@@ -97,12 +107,12 @@ def test_progress_outlives_the_page_and_comes_back_as_ratings(
     assert not element(opened, "#open").is_enabled()
     element(opened, "#reader").send_keys("Zoë B.")
     element(opened, "#download").click()
-    saved = tmp_path / "downloads" / "ratings-1-Zoë-B-.tsv"
+    saved = downloads / "ratings-1-Zoë-B-.tsv"
     for _ in range(100):
         if saved.is_file():
             break
         time.sleep(0.1)
-    assert opened.get_log("browser") == []
+    assert problems(opened) == []
     status, output, messages = invoke("tally", folder / "study", saved, "--json")
     assert status == 0, messages
     data: dict[str, Any] = json.loads(output)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,10 @@ def tally(folder: Path, *options: object) -> dict[str, Any]:
     status, output, messages = invoke("tally", folder / "study", "--json", "--quiet", *options)
     assert (status, messages) == (0, "")
     return dict(json.loads(output))
+
+
+def constant(values: str) -> Callable[[str, str], str]:
+    return lambda item, letter: values
 
 
 def writers(study: Study, item: str, letter: str) -> tuple[str, ...]:
@@ -153,7 +159,7 @@ def test_ratings_of_another_study_are_refused(study: Study, folder: Path) -> Non
 def test_a_later_rating_of_the_same_reader_replaces_the_earlier_one(study: Study, folder: Path) -> None:
     for name, saved, overall in (("z.tsv", "2026-01-01T10", "1"), ("a.tsv", "2026-01-01T11", "5")):
         header = f"# reader: ann\n# saved: {saved}"
-        rate(study, folder / "study/ratings" / name, lambda item, letter, o=overall: f"3\t3\t3\t{o}", header=header)
+        rate(study, folder / "study/ratings" / name, constant(f"3\t3\t3\t{overall}"), header=header)
     data = tally(folder)
     assert list(data["readers"]) == ["ann"]
     assert data["sections"]["together"]["systems"]["first"]["overall"] == 5
@@ -162,13 +168,23 @@ def test_a_later_rating_of_the_same_reader_replaces_the_earlier_one(study: Study
     assert data["agreement"] is None
 
 
+def test_a_second_download_is_not_a_second_reader(study: Study, folder: Path) -> None:
+    for name in ("ratings-1.tsv", "ratings-1 (1).tsv"):
+        rate(study, folder / "study/ratings" / name, constant("3\t3\t3\t3"), header="# reader: ")
+    assert list(tally(folder)["readers"]) == ["ratings-1"]
+
+
+def _shifted(values: dict[tuple[str, str], float], shift: float, item: str, letter: str) -> str:
+    return f"3\t{values[item, letter]:g}\t3\t{values[item, letter] - shift:g}"
+
+
 def test_readers_of_the_same_candidates_are_compared(study: Study, folder: Path) -> None:
     for name, shift in (("ann", 0.0), ("bob", 1.0)):
         values = {key: 2.0 + 2.0 * (index % 2) for index, key in enumerate(study.candidate_keys())}
         rate(
             study,
             folder / f"{name}.tsv",
-            lambda item, letter, v=values, s=shift: f"3\t{v[item, letter]:g}\t3\t{v[item, letter] - s:g}",
+            partial(_shifted, values, shift),
         )
     data = tally(folder, folder / "ann.tsv", folder / "bob.tsv")
     assert {name: each["candidates"] for name, each in data["readers"].items()} == dict.fromkeys(
