@@ -11,7 +11,7 @@ import pytest
 
 from arae_transfer.studies.sheets import empty_ratings, page, text_sheet
 from arae_transfer.studies.study import Study, StudyLayout, letter
-from tests.studies.conftest import LINES, SYSTEMS, invoke, make, source_options, write
+from tests.studies.desk import LINES, SYSTEMS, invoke, make, source_options, write
 
 
 def files_of(root: Path) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from arae_transfer.studies.study import Study, StudyLayout
-from tests.studies.conftest import invoke, make
+from tests.studies.desk import invoke, make
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver

@@ -12,7 +12,7 @@ import pytest
 
 from arae_transfer.studies.statistics import wilson_interval
 from arae_transfer.studies.study import Study, StudyLayout
-from tests.studies.conftest import SYSTEMS, invoke, make, rate, write
+from tests.studies.desk import SYSTEMS, invoke, make, rate, write
 
 
 def tally(folder: Path, *options: object) -> dict[str, Any]:
