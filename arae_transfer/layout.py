@@ -189,7 +189,7 @@ class ExportLayout:
 
     @property
     def license(self) -> Path:
-        """Return the path of the terms of the model."""
+        """Return the path of the terms of the model, as text."""
         return self.root / "LICENSE"
 
     @property

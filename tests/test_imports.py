@@ -81,6 +81,8 @@ def test_moving_along_an_offset_imports_nothing_of_the_learning_half(pristine_mo
         ["classify", "--help"],
         ["offset", "--help"],
         ["generation-table", "--help"],
+        ["study", "make", "--help"],
+        ["study", "tally", "--help"],
     ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
@@ -141,6 +143,10 @@ def test_completion_imports_nothing_heavy(words: str, pristine_model: Path) -> N
         "runtime.code_space",
         "runtime.offsets",
         "runtime.paths",
+        "runtime.hub",
+        "studies.drawing",
+        "studies.sheets",
+        "studies.tally_report",
         "cli",
     ],
 )

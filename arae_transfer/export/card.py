@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from arae_transfer.export.hub_metadata import BINDING, NO_SOURCE, front_matter
 from arae_transfer.runtime.model_folder import GENERATION
 
 # Between these marks stands the evaluation; `arae export --scores` fills it, and other tools may replace it.
@@ -26,6 +27,7 @@ _SCORES = {
     "reverse_perplexity": "perplexity of held-out sentences under a 5-gram model of generated ones",
     "distinct": "% of generated sentences that differ",
 }
+TAGS = ("adversarially-regularized-autoencoder", "onnx")
 # What model.code of a recipe means.
 _CODES = {
     "single": "one vector",
@@ -62,7 +64,11 @@ def render_card(card: Card) -> str:
     config = card.config
     generates = config.get("task") == GENERATION
     sections = [
-        _front_matter(card, "text-generation" if generates else "text-style-transfer"),
+        front_matter(
+            "text-generation",
+            [*([] if generates else ["text-style-transfer"]), *TAGS],
+            card.languages,
+        ),
         f"# {_plain(config['name'])}\n",
         *([_paragraph(card.description)] if card.description else []),
         _paragraph(
@@ -86,22 +92,6 @@ def render_card(card: Card) -> str:
         *([] if generates else [_limits(config)]),
     ]
     return "\n".join(sections)
-
-
-def _front_matter(card: Card, task: str = "text-style-transfer") -> str:
-    # A JSON string is a YAML string.
-    source = card.data_source or "not stated: the recipe names no source of its data"
-    lines = ["---", "license: other", f"license_details: {json.dumps(source, ensure_ascii=False)}"]
-    if card.languages:
-        lines += ["language:", *(f"- {json.dumps(language)}" for language in card.languages)]
-    lines += [
-        "library_name: arae-transfer",
-        "tags:",
-        *(f"- {tag}" for tag in (task, "adversarially-regularized-autoencoder", "onnx")),
-        "---",
-        "",
-    ]
-    return "\n".join(lines)
 
 
 def _usage(config: Mapping[str, Any]) -> str:
@@ -144,8 +134,8 @@ def _classes(config: Mapping[str, Any]) -> str:
 
 
 def _data(card: Card) -> str:
-    source = card.data_source or "The recipe does not say where the data come from, nor under which terms."
-    terms = "The terms of the data may bind the weights too. The software is under its own licence."
+    source = card.data_source or NO_SOURCE
+    terms = f"{BINDING} The software is under its own licence."
     return f"## Data and terms\n\n{_paragraph(source)}\n{_paragraph(terms)}"
 
 
@@ -346,7 +336,7 @@ def render_image_card(card: Card) -> str:
     layers = f"{sizes['encoder_layers']} units to the code, {sizes['decoder_layers']} back"
     return "\n".join(
         [
-            _front_matter(card, "image-generation"),
+            front_matter("unconditional-image-generation", TAGS),
             f"# {_plain(config['name'])}\n",
             *([_paragraph(card.description)] if card.description else []),
             _paragraph(

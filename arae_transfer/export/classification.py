@@ -21,6 +21,7 @@ from arae_transfer.export.classifier_graph import build_classifier
 from arae_transfer.export.encoder_graph import build_encoder
 from arae_transfer.export.export import check_destination, portable_recipe, put_in_place
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
+from arae_transfer.export.hub_metadata import BINDING, NO_SOURCE, front_matter, license_text
 from arae_transfer.export.parity import BATCH_SIZES, probe_rows
 from arae_transfer.export.weights import storable
 from arae_transfer.layout import ExportLayout
@@ -132,6 +133,7 @@ def export_classifier(
     sizes = {file: len(content) for file, content in contents.items()}
     contents[layout.config.name] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
     contents[layout.card.name] = _card(config, recipe).encode()
+    contents[layout.license.name] = license_text(name, recipe.data_source).encode()
     put_in_place(contents, destination)
     return ClassifierExport(destination, sizes, len(rows), difference)
 
@@ -163,7 +165,7 @@ def _difference(model: ARAE, encoder: bytes, classifier: bytes, rows: Sequence[l
 def _card(config: Mapping[str, Any], recipe: Recipe) -> str:
     """Return the model card: what it tells apart, how to use it, from which data and labels, and how well."""
     name, pairs = str(config["name"]), recipe.labels.pairs
-    source = recipe.data_source or "not stated: the recipe names no source of its data"
+    source = recipe.data_source or NO_SOURCE
     example = "'a man sleeps .\\ta person is awake .\\n'" if pairs else "'a sentence .\\n'"
     labels = f"{recipe.labels.number:,}" if recipe.labels.number else f"{100 * recipe.labels.share:g} %"
     accuracy = config["scores"].get("accuracy")
@@ -172,15 +174,7 @@ def _card(config: Mapping[str, Any], recipe: Recipe) -> str:
         shaped += (" and " if shaped else "") + "by a generator and a Wasserstein critic"
     return "\n".join(
         [
-            "---",
-            "license: other",
-            f"license_details: {json.dumps(source, ensure_ascii=False)}",
-            "library_name: arae-transfer",
-            "tags:",
-            "- text-classification",
-            "- onnx",
-            "---",
-            "",
+            front_matter("text-classification", ["onnx"]),
             f"# {name}",
             "",
             *([recipe.description, ""] if recipe.description else []),
@@ -200,7 +194,7 @@ def _card(config: Mapping[str, Any], recipe: Recipe) -> str:
             "## Data and terms",
             "",
             f"{source}",
-            "The terms of the data may bind the weights too. The software is under its own licence.",
+            f"{BINDING} The software is under its own licence.",
             "",
         ]
     )

@@ -29,6 +29,7 @@ from arae_transfer.export.decoder_graph import BLOCK
 from arae_transfer.export.generator_graph import export_generator
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
 from arae_transfer.export.half_precision import HalfGraph, RoundedGraph
+from arae_transfer.export.hub_metadata import license_text
 from arae_transfer.export.parity import Parity, Row, by_turns, compare, evenly_spaced, probe_rows, rewrites_of
 from arae_transfer.export.scorer_graph import export_scorer
 from arae_transfer.export.shortlist import choose_shortlists, worth_a_shortlist
@@ -280,6 +281,7 @@ def export_model(
     card = Card(config, sizes, recipe.description, recipe.data_source, evaluation, languages)
     contents[layout.config.name] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
     contents[layout.card.name] = render_card(card).encode()
+    contents[layout.license.name] = license_text(name, recipe.data_source).encode()
     put_in_place(contents, destination)
     return ExportReport(destination, name, stored.classes, sizes, parity, agreement, half_agreement)
 
@@ -452,7 +454,7 @@ def check_destination(destination: Path) -> None:
     if not found:
         return
     layout = ExportLayout(destination)
-    known = {layout.config.name, layout.card.name}
+    known = {layout.config.name, layout.card.name, layout.license.name}
     try:
         known.update(ModelFolder.read(destination).files)
     except AraeError as error:

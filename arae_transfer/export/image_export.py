@@ -22,6 +22,7 @@ from arae_transfer.export.card import Card, render_image_card
 from arae_transfer.export.export import check_destination, put_in_place
 from arae_transfer.export.generator_graph import append_perceptron, export_generator, unit_norm
 from arae_transfer.export.graph import IR_VERSION, OPSET, Graph, make_model, value
+from arae_transfer.export.hub_metadata import license_text
 from arae_transfer.export.weights import storable
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
@@ -174,6 +175,7 @@ def export_image_model(
     contents[layout.config.name] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
     card = Card(config, sizes, recipe.description, recipe.data_source, evaluation)
     contents[layout.card.name] = render_image_card(card).encode()
+    contents[layout.license.name] = license_text(name, recipe.data_source).encode()
     put_in_place(contents, destination)
     return ImageExportReport(destination, name, stored.classes, sizes, images, difference)
 
