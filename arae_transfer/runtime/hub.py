@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,29 +158,22 @@ def _download_if_there(address: HubAddress, name: str) -> None:
 
 def _download(address: HubAddress, name: str) -> Path:
     from huggingface_hub import constants, errors, hf_hub_download
-    from huggingface_hub.utils import (  # type: ignore[attr-defined]
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
 
     if _offline():
         raise AraeError(
             f"{address} lacks {name} in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids the network",
             f"unset HF_HUB_OFFLINE once, or fill the cache elsewhere: hf download {address.repository}",
         )
-    shown = not are_progress_bars_disabled()
-    disable_progress_bars()
     try:
-        return Path(
-            hf_hub_download(
+        with _reticent_client():
+            path = hf_hub_download(
                 address.repository,
                 name,
                 revision=address.revision,
                 library_name="arae-transfer",
                 library_version=__version__,
             )
-        )
+        return Path(path)
     except errors.GatedRepoError as error:
         raise AraeError(
             f"{address} asks its users to agree to its terms", "agree on its page, then type: hf auth login"
@@ -200,7 +194,25 @@ def _download(address: HubAddress, name: str) -> Path:
         ) from error
     except Exception as error:  # each version of the client has its own HTTP library, and that its own exceptions
         raise _unreachable(address, name, error) from error
+
+
+@contextmanager
+def _reticent_client() -> Iterator[None]:
+    """Keep the Hub's client from drawing bars, and from telling the Hub more than which file is wanted."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    shown, telemetry = not are_progress_bars_disabled(), constants.HF_HUB_DISABLE_TELEMETRY
+    disable_progress_bars()
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    try:
+        yield
     finally:
+        constants.HF_HUB_DISABLE_TELEMETRY = telemetry
         if shown:
             enable_progress_bars()
 

@@ -109,7 +109,7 @@ def arae(hub: tuple[Hub, str], tmp_path: Path) -> Run:
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "ARAE_"))}
-        settings = {"HF_ENDPOINT": hub[1], "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+        settings = {"HF_ENDPOINT": hub[1], "HF_HOME": str(tmp_path / "hf")}
         return subprocess.run(
             [sys.executable, "-m", "arae_transfer", *arguments],
             input=f"{LINE}\n",
