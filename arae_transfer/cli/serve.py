@@ -135,10 +135,11 @@ def serve(
         typer.Option("--verbose", "-v", help="A line for each request: route, status, time.", rich_help_panel=MESSAGES),
     ] = False,
 ) -> None:
-    """Answer requests over HTTP: rewrites, classes, a page to try it on, and marks for editors.
+    """Serve a model over HTTP, with a page to try it on.
 
-    Requests that wait together are rewritten together. SIGTERM or Ctrl-C finishes what was accepted; a second one
-    stops at once. Nothing is stored, and no text, key or address is logged.
+    It answers with rewrites and classes, and marks sentences in editors. Requests that wait together are rewritten
+    together. SIGTERM or Ctrl-C finishes what was accepted; a second one stops at once. Nothing is stored, and no text,
+    key or address is logged.
 
     \b
       arae serve

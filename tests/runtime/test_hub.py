@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -104,18 +106,23 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def arae(hub: tuple[Hub, str], tmp_path: Path) -> Run:
+def settings(hub: tuple[Hub, str], tmp_path: Path) -> dict[str, str]:
+    """Return the environment in which this hub is the Hub, with a cache of its own."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "ARAE_"))}
+    return inherited | {"HF_ENDPOINT": hub[1], "HF_HOME": str(tmp_path / "hf")}
+
+
+@pytest.fixture
+def arae(settings: dict[str, str], tmp_path: Path) -> Run:
     """Return a function that runs `arae` in a process of its own, where this hub is the Hub."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "ARAE_"))}
-        settings = {"HF_ENDPOINT": hub[1], "HF_HOME": str(tmp_path / "hf")}
         return subprocess.run(
             [sys.executable, "-m", "arae_transfer", *arguments],
             input=f"{LINE}\n",
             capture_output=True,
             text=True,
-            env=inherited | settings | environment,
+            env=settings | environment,
             cwd=tmp_path,
             timeout=120,
             check=False,
@@ -200,6 +207,53 @@ def test_the_variable_names_a_model_on_the_hub_too(hub: tuple[Hub, str], arae: R
     assert hub[0].requests == []
 
 
+def test_a_server_finds_its_model_once(
+    hub: tuple[Hub, str], settings: dict[str, str], small_model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+    commit = hub[0].publish(small_model)
+    command = [sys.executable, "-m", "arae_transfer", "serve", "--model", ADDRESS, "--port", "0", "--device", "cpu"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=settings) as process:
+        try:
+            assert process.stderr is not None
+            said: list[str] = []
+            while not said or "ready" not in said[-1]:
+                said.append(process.stderr.readline())
+                assert said[-1], said
+            assert f"{ADDRESS}@{commit}" in said[0]  # downloaded before it listens
+            served = re.search(r"http://\S+?:\d+", said[1])
+            assert served is not None
+            hub[0].down = True
+            body = json.dumps({"text": LINE, "to": "positive"}).encode()
+            request = Request(f"{served[0]}/v1/rewrite", body, {"Content-Type": "application/json"})
+            with urlopen(request, timeout=60) as response:
+                assert LINE in response.read().decode()
+        finally:
+            process.terminate()
+            process.wait(60)
+    downloads = [each for each in hub[0].requests if each.startswith("GET ")]
+    assert sorted(downloads) == sorted(set(downloads))
+    assert [each for each in downloads if each.endswith("config.json")]
+
+
+def test_workers_find_what_was_downloaded_before_them(
+    hub: tuple[Hub, str], arae: Run, small_model: Path, tmp_path: Path
+) -> None:
+    (small_model / "LICENSE").write_text("terms", "utf-8")
+    commit = hub[0].publish(small_model)
+    rows = "".join(json.dumps({"text": f"{LINE} {number}"}) + "\n" for number in range(4))
+    (tmp_path / "rows.jsonl").write_text(rows, "utf-8")
+    done = arae(
+        *("transfer", "rows.jsonl", "--column", "text", "-o", "out/", "--rows-per-part", "1", "--workers", "2"),
+        *("--model", f"{ADDRESS}@main", "--to", "positive", "--device", "cpu"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("downloading") == 1
+    assert f"{ADDRESS}@{commit}" in done.stderr
+    written = [json.loads(line) for path in sorted((tmp_path / "out").glob("part-*.jsonl")) for line in path.open()]
+    assert [each["rewrite"] for each in written] == [f"{LINE} {number}" for number in range(4)]
+
+
 def test_a_file_that_is_not_the_exported_one_is_refused(hub: tuple[Hub, str], arae: Run, small_model: Path) -> None:
     commit = hub[0].publish(small_model)
     good = hub[0].files[commit]["encoder.onnx"]
@@ -255,7 +309,7 @@ def test_a_hub_that_fails_is_one_message(hub: tuple[Hub, str], arae: Run) -> Non
 
 def test_without_the_client_the_remedy_is_named(tmp_path: Path) -> None:
     script = (
-        "import sys; sys.modules['huggingface_hub'] = None; from arae_transfer.cli import main; "
+        "import sys; sys.modules['huggingface_hub'] = None; from arae_transfer.cli.main import main; "
         f"sys.argv = ['arae', 'transfer', '--model', '{ADDRESS}', '--to', 'positive']; main()"
     )
     done = subprocess.run(
