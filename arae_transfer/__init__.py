@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +17,11 @@ __all__ = ["DecodingOptions", "Ranking", "__version__", "load"]
 
 __version__ = "0.1.0"
 
+# Official builds of onnxruntime send usage events and keep a device id in the home folder unless this is set before the
+# library is loaded (its Privacy.md). Every entry passes here first: commands, the Python API, worker processes.
+if not os.environ.get("ORT_DISABLE_TELEMETRY"):
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 
 def load(
     model: str | Path | None = None,
@@ -27,6 +33,9 @@ def load(
     glossary: Iterable[str] = (),
 ) -> Rewriter:
     """Load an exported model, ready to rewrite; onnxruntime alone is imported, and only now.
+
+    onnxruntime's telemetry is off, unless the program imports onnxruntime before this package: then it decides itself
+    (``ORT_DISABLE_TELEMETRY=1``).
 
     Args:
         model: A name, the path of an exported folder, or None for ``$ARAE_MODEL``, else the shipped model.

@@ -9,13 +9,32 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, quoted
 
 
 def explain_write_failure(path: Path, error: OSError) -> AraeError:
     """Turn an operating-system failure while writing into an error that a user can act on."""
     reason = error.strerror or str(error)
     return AraeError(f"cannot write {path}: {reason}", "choose another place, or free space and check the permissions.")
+
+
+def explain_read_failure(path: Path, error: OSError) -> AraeError:
+    """Turn an operating-system failure while reading into an error that a user can act on."""
+    if isinstance(error, PermissionError):
+        return AraeError(
+            f"may not read {path}: {error.strerror or error}",
+            f"the file is there; whoever owns it can share it: chmod -R u+rwX,go+rX {quoted(path.parent)}",
+        )
+    if isinstance(error, FileNotFoundError):
+        return AraeError(f"{path} is missing", "give another folder, or restore the file from a copy.")
+    return AraeError(f"cannot read {path}: {error.strerror or error}", "check the disk, or give another folder.")
+
+
+def follow_umask(path: Path) -> None:
+    """Give a file or folder that a library made for its owner alone the permissions that the user's umask asks for."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
 
 
 def synchronise_directory(directory: Path) -> None:
@@ -57,9 +76,7 @@ def open_atomically(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; a result has ordinary permissions
+        follow_umask(temporary)  # mkstemp makes private files; a result has ordinary permissions
         temporary.replace(path)
         temporary = None
         synchronise_directory(path.parent)

@@ -1,14 +1,41 @@
-"""Text in UTF-16, told from UTF-8 by its first bytes; what reads corpora and what reads lines share this."""
+"""How characters are encoded: what reads corpora and what reads lines share this."""
 
 from __future__ import annotations
 
+import codecs
+
 from arae_transfer.errors import AraeError
 
+UTF_8 = "utf-8"
 _MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 # Text has NULs in every second place where it is English in UTF-16, and nowhere in UTF-8.
 _LEAST_BYTES = 4
 _MOST_BYTES = 4096
 _MOSTLY, _HARDLY = 0.5, 0.05
+
+
+def check_encoding(name: str) -> str:
+    """Return the name that Python has for an encoding.
+
+    Args:
+        name: What the user called it, such as ``latin-1``, ``cp1252`` or ``shift_jis``.
+
+    Raises:
+        AraeError: There is none of that name, or its line feed is not the one byte at which lines are split.
+    """
+    try:
+        found = codecs.lookup(name)
+        splits = found.encode("\na")[0] == b"\na" and found.decode(b"\n")[0] == "\n"
+    except (LookupError, ValueError, TypeError, UnicodeError) as error:
+        raise AraeError(
+            f"there is no text encoding {name!r}", "use a name such as utf-8, latin-1, cp1252, koi8-r or gb18030."
+        ) from error
+    if not splits:
+        raise AraeError(
+            f"text in {found.name} cannot be split into lines byte by byte",
+            f"convert it: iconv -f {found.name.upper()} -t UTF-8 OLD > NEW",
+        )
+    return found.name
 
 
 def utf16_of_mark(begin: bytes) -> str | None:

@@ -1,6 +1,13 @@
-"""The one exception for what a user can fix, and the one warning for what they should change soon."""
+"""The one exception for what a user can fix, the one warning for what they should change soon, and quoted words."""
 
 from __future__ import annotations
+
+
+def quoted(word: object) -> str:
+    """Return a word as a shell reads it, for commands that are printed to be copied."""
+    import shlex  # here, because most commands print none
+
+    return shlex.quote(str(word))
 
 
 class AraeError(Exception):

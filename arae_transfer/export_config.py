@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from arae_transfer.checksums import CHECKSUM, checksum_of
 from arae_transfer.errors import AraeError
 from arae_transfer.export_parts import FP16 as FP16
 from arae_transfer.export_parts import FP32 as FP32
@@ -123,6 +124,10 @@ class ExportConfig:
         """
         try:
             config = json.loads(path.read_bytes())
+        except PermissionError as error:
+            from arae_transfer.atomic import explain_read_failure
+
+            raise explain_read_failure(path, error) from error
         except OSError as error:
             raise AraeError(
                 f"cannot read {path}: {error.strerror or error}", "give the folder of an exported model."
@@ -142,6 +147,8 @@ class ExportConfig:
                 f"{path} has format version {version}; this arae reads up to {FORMAT_VERSION}",
                 "upgrade arae: pip install --upgrade arae-transfer",
             )
+        if CHECKSUM in config and config[CHECKSUM] != checksum_of(config):
+            raise _damaged(path, "is not as it was exported: its checksum is another one")
         try:
             return cls.from_dict(config)
         except KeyError as error:
@@ -235,8 +242,9 @@ class ExportConfig:
         return {key: everything[key] for key in keys}
 
     def to_json(self) -> bytes:
-        """Return the file ``config.json``."""
-        return (json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n").encode()
+        """Return the file ``config.json``: the description and its checksum."""
+        table = self.to_dict()
+        return (json.dumps({**table, CHECKSUM: checksum_of(table)}, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _task(config: Mapping[str, Any]) -> str:

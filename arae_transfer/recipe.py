@@ -7,6 +7,7 @@ take that text.
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import difflib
 import json
@@ -169,6 +170,12 @@ def recipe_from_table(
     return recipe
 
 
+def set_keys(settings: typing.Iterable[str]) -> set[str]:
+    """Return the keys that ``section.key=value`` settings set, old names under their new ones."""
+    given = {setting.partition("=")[0].strip() for setting in settings}
+    return {RENAMED_KEYS.get(key, key) for key in given}
+
+
 def recipe_to_table(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe as nested mappings of TOML and JSON types."""
     table: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
@@ -215,6 +222,8 @@ def _toml_value(value: object) -> str:
     if isinstance(value, str):
         # A JSON string is a TOML basic string, except that TOML forbids a raw DEL.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml_value(key)} = {_toml_value(item)}" for key, item in value.items()) + "}"
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
     return repr(value)
@@ -321,6 +330,18 @@ def _build(kind: type[Any], table: dict[str, Any], prefix: str, source: str) -> 
     return kind(**values)
 
 
+def _check_names(value: object, key: str, documentation: str, source: str) -> dict[str, str]:
+    """Return a mapping of names to names, written as a table of TOML or as an object of JSON."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value) if value.strip() else {}
+        except ValueError as error:
+            raise AraeError(f"{source}: {key} = {value!r} is no JSON object: {error}", documentation) from error
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value.values()):
+        raise AraeError(f"{source}: {key} = {value!r} must map labels to names of classes", documentation)
+    return {str(label): name for label, name in value.items()}
+
+
 def _check(value: object, hint: object, key: str, item: dataclasses.Field[Any], source: str) -> object:
     documentation = item.metadata.get("help", "")
     origin = typing.get_origin(hint)
@@ -345,8 +366,12 @@ def _check(value: object, hint: object, key: str, item: dataclasses.Field[Any], 
         if any(not isinstance(entry, str) and not least <= entry < math.inf for entry in value):
             raise AraeError(f"{source}: {key} = {value!r} must hold positive numbers", documentation)
         return tuple(value)
+    if origin is collections.abc.Mapping:
+        return _check_names(value, key, documentation, source)
     if isinstance(hint, types.UnionType):
         raise TypeError(f"{key}: union types are not supported in recipes")
+    if hint is str and type(value) is int and key.endswith("_column"):
+        value = str(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 2**1000 else math.inf
     if type(value) is not hint:

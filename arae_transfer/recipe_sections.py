@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -12,8 +14,8 @@ Value = TypeVar("Value")
 def setting(default: Value, help: str, *, minimum: float = -math.inf, maximum: float = math.inf) -> Value:
     """Declare a recipe field with its one documentation and the range that makes sense."""
     metadata = {"help": help, "minimum": minimum, "maximum": maximum}
-    if isinstance(default, tuple):
-        return field(default_factory=lambda: default, metadata=metadata)
+    if isinstance(default, tuple | dict):
+        return field(default_factory=lambda: copy.copy(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
@@ -28,12 +30,33 @@ class Data:
         "", "The corpus that the project makes itself, used when no --data is given; empty: none."
     )
     classes: tuple[str, ...] = setting((), "The classes in order; empty: every class found, sorted by name.")
-    text_column: str = setting("text", "The column of the text in TSV, CSV and JSONL files.")
-    label_column: str = setting("label", "The column of the class in TSV, CSV and JSONL files.")
-    writing: Literal["corpus", "ordinary"] = setting(
+    text_column: str = setting(
+        "text", "The column of the text in a table: its name, its number from 1, or a path such as review.body."
+    )
+    label_column: str = setting("label", "The column of the class in a table, named as the text's.")
+    labels: Mapping[str, str] = setting(
+        {},
+        'The class of each label of a table, such as {"1": "negative", "5": "positive"}; rows with other labels are '
+        "left out, counted. Empty: each label is a class.",
+    )
+    encoding: str = setting("utf-8", "How the characters of text files are encoded, such as latin-1.")
+    keep_near_duplicates: bool = setting(
+        False,
+        "Whether training lines stay that stand in a held-out part but for case, punctuation and numbers; scores are "
+        "flattery then.",
+    )
+    maximum_characters: int = setting(
+        2000, "Longer lines are left out when the data is read, counted.", minimum=1, maximum=10_000_000
+    )
+    writing: Literal["corpus", "ordinary", "auto"] = setting(
         "corpus",
         "How the data is written: in the form that [form] describes, or as people write, and then brought to that form "
-        "when it is read.",
+        "when it is read; auto: whichever fits.",
+    )
+    adapt: bool = setting(
+        False,
+        "Whether the model is named after its run, and vocabulary, maximum_tokens, parallel examples, length of "
+        "training and validation are sized by the corpus, at most as the recipe says.",
     )
     maximum_tokens: int = setting(
         40,

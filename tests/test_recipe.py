@@ -7,6 +7,7 @@ import json
 import math
 import typing
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +34,8 @@ def another_value(hint: Any, value: Any, item: dataclasses.Field[Any], key: str)
         return next(choice for choice in typing.get_args(hint) if choice != value)
     if typing.get_origin(hint) is tuple:
         return {int: (3, 5, 7), float: (0.0, 0.1, 1.5), str: ("a b", ODD_TEXT)}[typing.get_args(hint)[0]]
+    if typing.get_origin(hint) is Mapping:
+        return {"1": "a b", ODD_TEXT: ODD_TEXT}
     if hint is bool:
         return not value
     if hint is str:

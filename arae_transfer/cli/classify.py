@@ -10,16 +10,19 @@ import typer
 
 from arae_transfer.cli.command import report
 from arae_transfer.cli.lines import STANDARD_INPUT, json_line, progress_bar, quick_start, sources_of
+from arae_transfer.cli.messages import repaired_bytes
 from arae_transfer.cli.options import (
     INPUT_AND_OUTPUT,
     BatchSizeOption,
     DeviceOption,
+    EncodingOption,
     FormOption,
     ModelOption,
     OutputOption,
     QuietOption,
     ThreadsOption,
 )
+from arae_transfer.encodings import UTF_8, check_encoding
 from arae_transfer.errors import AraeError
 from arae_transfer.runtime.model_folder import ModelFolder
 
@@ -44,6 +47,7 @@ def classify(
     ] = None,
     model: ModelOption = None,
     form: FormOption = "auto",
+    encoding: EncodingOption = UTF_8,
     output: OutputOption = None,
     tsv: Annotated[
         bool, typer.Option("--tsv", help="Write class, tab, source.", rich_help_panel=INPUT_AND_OUTPUT)
@@ -96,6 +100,7 @@ def classify(
         ctx.fail("Option '--min-confidence' needs '--fail-on'.")
     folder = ModelFolder.find(model)
     folder.require_classifier()
+    encoding = check_encoding(encoding)
     check = None if fail_on is None else Check(_match_class(folder, fail_on), min_confidence or 0.0)
     answering = check is None or tsv or json_lines or output is not None
     names = files or [STANDARD_INPUT]
@@ -117,7 +122,7 @@ def classify(
         with progress_bar(names, output, quiet=quiet) as advance:
             for group in groups:
                 number = 0
-                for chunk in LineReader(group).chunks(batch_size * BATCHES_PER_CHUNK):
+                for chunk in LineReader(group, encoding).chunks(batch_size * BATCHES_PER_CHUNK):
                     verdicts = classifier.classify_chunk([line.text for line in chunk], batch_size=batch_size)
                     if answering:
                         write("".join(map(render, chunk, verdicts)).encode())
@@ -135,7 +140,7 @@ def classify(
                     repaired += sum(line.repaired > 0 for line in chunk)
                     advance(sum(line.size for line in chunk))
     if not quiet:
-        _say_what_was_done(folder, lines, truncated, incomplete, repaired)
+        _say_what_was_done(folder, encoding, lines, truncated, incomplete, repaired)
     if check is not None and check.found:
         raise AraeError(
             f"{check.found:,} of {lines:,} lines {'is' if check.found == 1 else 'are'} {check.label}",
@@ -188,11 +193,13 @@ def _match_class(folder: ModelFolder, wish: str) -> str:
     raise AraeError(f"the model {folder.name} has no class {wish!r}", f"its classes: {', '.join(folder.classes)}.")
 
 
-def _say_what_was_done(folder: ModelFolder, lines: int, truncated: int, incomplete: int, repaired: int) -> None:
+def _say_what_was_done(
+    folder: ModelFolder, encoding: str, lines: int, truncated: int, incomplete: int, repaired: int
+) -> None:
     for number, what in (
         (incomplete, "left without a class: not two sentences with a tab between"),
         (truncated, f"cut to {folder.maximum_tokens - 1} tokens, the most that {folder.name} reads"),
-        (repaired, "repaired: bytes that are not UTF-8 became \N{REPLACEMENT CHARACTER}"),
+        (repaired, repaired_bytes(encoding)),
     ):
         if number:
             report(f"{number:,} of {lines:,} lines {'was' if number == 1 else 'were'} {what}")

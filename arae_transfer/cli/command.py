@@ -161,6 +161,12 @@ class AraeGroup(TyperGroup):
         except KeyboardInterrupt as error:
             _abandon_standard_output()
             raise typer.Exit(INTERRUPTED) from error
+        except PermissionError as error:
+            if error.filename is None:
+                raise
+            _abandon_standard_output()
+            report(f"may not read {error.filename}", "whoever owns it can allow it: chmod -R u+rwX,go+rX FOLDER")
+            raise typer.Exit(FAILURE) from error
         except MemoryError as error:
             _abandon_standard_output()
             report("out of memory", "use smaller batches.")

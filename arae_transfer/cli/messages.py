@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from arae_transfer.cli.command import report
+from arae_transfer.encodings import UTF_8
 from arae_transfer.export_config import FP16
 
 if TYPE_CHECKING:
@@ -19,12 +20,24 @@ if TYPE_CHECKING:
     from arae_transfer.runtime.stream import Line
 
 
+def repaired_bytes(encoding: str) -> str:
+    """Say what happened to bytes that are no text in an encoding, and how to read them."""
+    name = "UTF-8" if encoding == UTF_8 else encoding
+    return (
+        f"repaired: bytes that are not {name} became \N{REPLACEMENT CHARACTER}; "
+        "--encoding names another encoding, such as latin-1"
+    )
+
+
 class Messages:
     """Counts what happens to the lines of a run, and says what the user should know of it."""
 
-    def __init__(self, folder: ModelFolder, *, quiet: bool, verbose: bool, unit: str = "line") -> None:
+    def __init__(
+        self, folder: ModelFolder, encoding: str = UTF_8, *, quiet: bool, verbose: bool, unit: str = "line"
+    ) -> None:
         self._unit = unit
         self._folder = folder
+        self._encoding = encoding
         self._quiet = quiet
         self._verbose = verbose
         self._started = time.perf_counter()
@@ -90,7 +103,7 @@ class Messages:
             self._unread, f"left unchanged, in whole or in part: {self._folder.name} knows too few of the characters"
         )
         self._say(self._truncated, f"cut to {tokens} tokens, the most that {self._folder.name} reads")
-        self._say(self._repaired, "repaired: bytes that are not UTF-8 became \N{REPLACEMENT CHARACTER}")
+        self._say(self._repaired, repaired_bytes(self._encoding))
         self._say(self._unfinished, "answered with a text that was stopped before its end")
         if self._classes:
             report("found: " + ", ".join(f"{number:,} {name}" for name, number in self._classes.most_common()))

@@ -72,6 +72,14 @@ FormOption = Annotated[
         rich_help_panel=INPUT_AND_OUTPUT,
     ),
 ]
+EncodingOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="How the characters of the input are encoded, such as latin-1; answers are UTF-8.",
+        rich_help_panel=INPUT_AND_OUTPUT,
+    ),
+]
 OutputOption = Annotated[
     Path | None,
     typer.Option(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import shlex
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ import typer
 
 from arae_transfer.cli.command import report
 from arae_transfer.cli.options import QuietOption, SettingsOption, TrainingDeviceOption, TrainingThreadsOption
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, quoted
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint, find_recipe, list_recipes, split_checkpoint
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DATA = "Data"
 RUN = "Run"
 MOST_RUNS_NAMED = 5
+ANY_CORPUS = "rewriting"
 
 
 def train(
@@ -46,6 +47,14 @@ def train(
             rich_help_panel=DATA,
         ),
     ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How the files of --data are encoded, such as latin-1; without this, UTF-8 (data.encoding).",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     settings: SettingsOption = None,
     list_keys: Annotated[
         bool,
@@ -56,7 +65,11 @@ def train(
     ),
     name: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The run's folder; without this, the time.", rich_help_panel=RUN),
+        typer.Option(
+            metavar="NAME",
+            help="The run's name, and with the recipe rewriting the model's; without this, the time.",
+            rich_help_panel=RUN,
+        ),
     ] = None,
     resume: Annotated[
         bool,
@@ -101,6 +114,7 @@ def train(
     Ctrl-C finishes the step, saves and says how to continue; the second leaves at once.
 
     \b
+      arae train rewriting --data FOLDER --name mine
       arae train quickstart
       arae train yelp-sentiment --data negative=neg.txt --data positive=pos.txt
     """
@@ -114,6 +128,8 @@ def train(
             ctx.fail("Missing argument 'RECIPE'. `arae train` alone lists them; quickstart learns from any classes.")
         _print_recipes()
         return
+    if encoding is not None:
+        settings = [*(settings or []), f"data.encoding={json.dumps(encoding)}"]
     if begin_from is not None and resume:
         ctx.fail("--from begins a new run; --resume continues one.")
     initial: Path | None
@@ -133,8 +149,10 @@ def train(
     if not launched:
         # Said here, once: what is wrong with no need to train for it.
         run = _choose_run(recipe, runs, name, resume, settings or [])
-        resolved = _resolve_recipe(recipe, run, resume, settings or [])
-        task_of(resolved).check_devices(resolved, devices)
+        known = _resolve_recipe(recipe, run, resume, settings or [])
+        task_of(known).check_devices(known, devices)
+        if initial is not None:
+            _refuse_keys_without_effect(known, settings or [], RunLayout(initial), bool(parallel or pairs))
 
     from arae_transfer.cli.extras import require
 
@@ -144,6 +162,7 @@ def train(
 
         raise typer.Exit(run_processes(devices, own_command()))
     from arae_transfer.cli.training_reporter import make_reporter, reading_progress
+    from arae_transfer.recipe import set_keys
     from arae_transfer.training.device import use_threads
     from arae_transfer.training.loop import Trainer
     from arae_transfer.training.processes import join_processes, leave_processes
@@ -158,7 +177,12 @@ def train(
     use_threads(threads, processes)
     reporter = make_reporter(quiet or not processes.leads)
     sources = data or (sources_of_run(run) if resume else [])
+    resolved = task.find_writing(resolved, sources)
     training_data = task.read(resolved, sources, Reading(reporter.message, reading_progress))
+    if resolved.data.adapt:
+        given_keys = set_keys(settings or [])
+        resolved, found = task.adapt(resolved, training_data, run.name, given_keys, initial)
+        reporter.message(found)
     if pairs and processes.leads:
         report("--pairs is now called --parallel")
     given = [*(parallel or []), *(pairs or [])]
@@ -182,10 +206,17 @@ def train(
     typer.echo(outcome.run)
     if not outcome.finished:
         more = f" --devices {processes.size}" if processes.size > 1 else ""
-        reporter.interrupted(outcome, f"arae train {shlex.quote(str(outcome.run))} --resume{more}")
+        reporter.interrupted(outcome, f"arae train {quoted(outcome.run)} --resume{more}")
         raise typer.Exit(130)
-    use = task.use_command(resolved.name, outcome.state.classes)
-    reporter.finished(outcome, [f"arae export {outcome.run} -o exported/{resolved.name}", use])
+    model = quoted(_free_export(resolved.name))
+    export = f"arae export {quoted(outcome.run)} -o {model}"
+    reporter.finished(outcome, [export, task.use_command(model, outcome.state.classes)])
+
+
+def _free_export(name: str) -> Path:
+    """Return a folder for an export that none has yet."""
+    numbered = (Path("exported") / (f"{name}-{number}" if number > 1 else name) for number in itertools.count(1))
+    return next(folder for folder in numbered if not folder.exists() and not folder.is_symlink())
 
 
 def _with_parallel(recipe: Recipe, data: DataSource, values: list[str]) -> DataSource:
@@ -210,7 +241,8 @@ def _with_parallel(recipe: Recipe, data: DataSource, values: list[str]) -> DataS
 def _print_recipes() -> None:
     from arae_transfer.recipe import load_recipe
 
-    for name, path in list_recipes().items():
+    recipes = list_recipes()
+    for name, path in sorted(recipes.items(), key=lambda item: item[0] != ANY_CORPUS):
         typer.echo(f"{name}\t{load_recipe(path).description}")
 
 
@@ -226,7 +258,7 @@ def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, setting
     given = Path(recipe)
     if _is_run(given):
         if not resume:
-            raise AraeError(f"{given} is a run that exists", f"continue it with `arae train {given} --resume`.")
+            raise AraeError(f"{given} is a run that exists", f"continue it with `arae train {quoted(given)} --resume`.")
         return given
     try:
         path = find_recipe(recipe)
@@ -249,11 +281,18 @@ def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, setting
             )
         return started[-1]
     run = parent / (name or datetime.now().strftime("%Y%m%d-%H%M%S"))
-    if run.exists() and (not run.is_dir() or any(path != RunLayout(run).lock for path in run.iterdir())):
+    if run.exists() and not _is_begun(run):
         raise AraeError(
-            f"the run {run} exists", f"give another --name, or continue it with `arae train {run} --resume`."
+            f"the run {run} exists", f"give another --name, or continue it with `arae train {quoted(run)} --resume`."
         )
     return run
+
+
+def _is_begun(folder: Path) -> bool:
+    """Say whether a folder holds no more than a training leaves that was killed before it could be continued."""
+    layout = RunLayout(folder)
+    left = (layout.lock, layout.tokenizer)
+    return folder.is_dir() and all(path in left or path.name.startswith(".") for path in folder.iterdir())
 
 
 def _is_run(folder: Path) -> bool:
@@ -280,7 +319,43 @@ def _resolve_recipe(recipe: str, run: Path, resumed: bool, settings: list[str]) 
         if settings:
             raise AraeError(
                 "--set cannot change a run that is continued: its recipe is part of it",
-                "start a new run without --resume.",
+                f"to train on with other keys, begin a run with --from {quoted(run)}",
             )
-        return load_recipe(RunLayout(run).recipe, recorded=True)
+        return load_recipe(RunLayout(run).recipe, _earlier_defaults(run), recorded=True)
     return load_recipe(find_recipe(recipe), settings)
+
+
+def _earlier_defaults(run: Path) -> list[str]:
+    """Return the keys that a run which does not name them yet was trained with, so that it is continued on its data."""
+    try:
+        named = "keep_near_duplicates" in RunLayout(run).recipe.read_text("utf-8", errors="replace")
+    except OSError:
+        return []  # which is said where the recipe is read
+    return [] if named else ["data.keep_near_duplicates=true"]
+
+
+def _refuse_keys_without_effect(recipe: Recipe, settings: list[str], initial: RunLayout, given_pairs: bool) -> None:
+    """Refuse keys of --set that a run which starts from another one does not read.
+
+    Raises:
+        AraeError: There is such a key; the message says what takes its place.
+    """
+    from arae_transfer.recipe import set_keys
+
+    taken = {
+        "tokenizer.vocabulary_size": "the tokenizer",
+        "tokenizer.model": "the tokenizer",
+        "training.initialization": "the weights",
+    }
+    mined = ("parallel.", "phrase_table.", "phrase_search.", "rewrite_scores.")
+    learned = ("parallel.back", "parallel.forward")
+    inherited = initial.pairs.is_file() and recipe.parallel.sentences > 0 and recipe.self_training.rewrites == 0
+    for key in sorted(set_keys(settings)):
+        what, source = taken.get(key), str(initial.root)
+        if (given_pairs or inherited) and key.startswith(mined) and key not in learned:
+            what, source = "the pairs", "--parallel" if given_pairs else source
+        if what is not None:
+            raise AraeError(
+                f"--set {key} has no effect: {what} of {source} {'are' if what.endswith('s') else 'is'} used",
+                f"leave {key} out, or leave {'--parallel' if source == '--parallel' else '--from'} out to begin anew.",
+            )

@@ -26,12 +26,14 @@ from arae_transfer.cli.options import (
     SPEED,
     BatchSizeOption,
     DeviceOption,
+    EncodingOption,
     FormOption,
     ModelOption,
     QuietOption,
     ThreadsOption,
     complete_class,
 )
+from arae_transfer.encodings import UTF_8, check_encoding
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import list_models
 from arae_transfer.runtime.model_folder import ModelFolder
@@ -75,6 +77,7 @@ def transfer(
     ] = None,
     model: ModelOption = None,
     form: FormOption = "auto",
+    encoding: EncodingOption = UTF_8,
     long: Annotated[
         str,
         typer.Option(
@@ -350,12 +353,16 @@ def transfer(
             ctx.fail(f"Option '{name}' needs {needed}.")
     if beam is not None and sample is not None:
         ctx.fail("Options '--beam' and '--sample' exclude each other.")
+    encoding = check_encoding(encoding)
     names = files or [STANDARD_INPUT]
     folder_wanted = output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir())
     target = None if output is None else Path(output)
     in_parts = (engine, workers, threads_per_worker, rows_per_part, on_error, address, resume or None)
     if any(value is not None for value in in_parts) or (document is None and folder_wanted and _are_tables(names)):
-        for name, value in (("--format", document), ("--tsv", tsv), ("--json", json_lines)):
+        for name, value in (
+            *(("--format", document), ("--tsv", tsv), ("--json", json_lines)),
+            ("--encoding", encoding != UTF_8),
+        ):
             if value:
                 ctx.fail(f"Option '{name}' does not go with tables in parts.")
         from arae_transfer.cli.transfer_batch import BatchOptions, transfer_batch
@@ -383,6 +390,11 @@ def transfer(
             f"Option '{'--tsv' if tsv else '--json'}' writes lines, which a document ({kind.name}) has no place for; "
             "give lines by standard input."
         )
+    if kind is not None and encoding != UTF_8:
+        ctx.fail(
+            f"Option '--encoding' is for lines; a document ({kind.name}) comes back as it was written, "
+            "in UTF-8, or in UTF-16 with a byte order mark."
+        )
     options = _decoding_options(
         beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged
     )
@@ -391,7 +403,8 @@ def transfer(
     class_name = folder.match_class(to)
     sources = sources_of(names)
     terms = _read_glossary(glossary)
-    messages = Messages(folder, quiet=quiet, verbose=verbose, unit="line" if kind is None else "sentence")
+    unit = "line" if kind is None else "sentence"
+    messages = Messages(folder, encoding, quiet=quiet, verbose=verbose, unit=unit)
 
     with quick_start():
         from arae_transfer.runtime.sessions import Sessions
@@ -432,7 +445,7 @@ def transfer(
         messages.ready(rewriter, class_name, names)
         render = _as_tsv if tsv else _as_json if json_lines else _as_text
         with progress_bar(names, target, quiet=quiet) as advance:
-            for chunk in LineReader(sources).chunks(rewriter.chunk_size(batch_size)):
+            for chunk in LineReader(sources, encoding).chunks(rewriter.chunk_size(batch_size)):
                 rewrites = rewriter.rewrite_chunk(
                     [line.text for line in chunk],
                     class_name,

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from arae_transfer.corpus.near_duplicates import without_near_duplicates
 from arae_transfer.corpus.reading import ReadingOptions, read_corpus
 from arae_transfer.errors import AraeError
 from arae_transfer.text import Normalizer, TextFormat
@@ -66,10 +67,10 @@ class LabelledData:
     sources: tuple[str, ...] = ()
 
     def text(self) -> list[str]:
-        """Return every distinct sentence to train on, in order; those of held-out examples are left out."""
-        held_out = {line for lines in self.valid.sentences for line in lines}
+        """Return every distinct sentence to train on, in order; near-duplicates of held-out ones are left out."""
+        held_out = (line for lines in self.valid.sentences for line in lines)
         every = [line for lines in self.train.sentences for line in lines] + self.unlabelled
-        return [line for line in dict.fromkeys(every) if line not in held_out]
+        return list(without_near_duplicates(dict.fromkeys(every), held_out))
 
 
 def read_snli(path: Path) -> Examples:

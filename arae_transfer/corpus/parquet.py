@@ -1,4 +1,4 @@
-"""Parquet tables through pyarrow, which an extra installs: some columns, row by row, in bounded memory."""
+"""Parquet tables through pyarrow, which the extra "train" installs: some columns, row by row, in bounded memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from arae_transfer.corpus.columns import place_of
 from arae_transfer.corpus.text_files import explain_read_failure, require_regular_file
 from arae_transfer.errors import AraeError
 
@@ -20,6 +21,8 @@ class ParquetTable:
     Attributes:
         path: The file.
         names: Its columns.
+        paths: Its columns, where one holds records the paths to what they hold, such as ``review.body``.
+        texts: Those of them that hold strings.
 
     Raises:
         AraeError: pyarrow is not installed; or the file cannot be read, or is no Parquet table.
@@ -33,7 +36,7 @@ class ParquetTable:
         except ModuleNotFoundError as error:
             raise AraeError(
                 f"reading {path} needs pyarrow, which the base install leaves out",
-                "type: pip install 'arae-transfer[parquet]'; or save the table as CSV or JSON Lines.",
+                "type: pip install 'arae-transfer[train]'; or save the table as CSV or JSON Lines.",
             ) from error
         require_regular_file(path)
         try:
@@ -49,6 +52,9 @@ class ParquetTable:
                 f"{path} is no Parquet table, or damaged: {_reason(error)}", "write the table again."
             ) from error
         self.names: list[str] = list(self._file.schema_arrow.names)
+        leaves = [leaf for field in self._file.schema_arrow for leaf in self._leaves(field)]
+        self.paths = [path for path, _ in leaves]
+        self.texts = [path for path, kind in leaves if self._holds_text(kind)]
 
     @property
     def group_sizes(self) -> list[int]:
@@ -64,8 +70,32 @@ class ParquetTable:
     ) -> None:
         self._stream.close()
 
+    def _leaves(self, field: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 -- pyarrow has no type hints
+        if not self._arrow.types.is_struct(field.type):
+            return [(field.name, field.type)]
+        return [(f"{field.name}.{path}", kind) for inner in field.type for path, kind in self._leaves(inner)]
+
+    def find(self, column: str) -> str | None:
+        """Return the name or path of a column that is named so, or has this number; None where there is none."""
+        if column in self.names or column in self.paths:
+            return column
+        place = place_of(column, self.names)
+        return None if place is None else self.names[place]
+
+    def _kind(self, column: str) -> Any:  # noqa: ANN401 -- as above
+        """Return the type of a column."""
+        if column in self.names:
+            return self._file.schema_arrow.field(column).type
+        kind = None
+        for name in column.split("."):
+            kind = self._file.schema_arrow.field(name).type if kind is None else kind.field(name).type
+        return kind
+
     def _is_text(self, name: str) -> bool:
-        types, kind = self._arrow.types, self._file.schema_arrow.field(name).type
+        return self._holds_text(self._kind(name))
+
+    def _holds_text(self, kind: Any) -> bool:  # noqa: ANN401 -- as above
+        types = self._arrow.types
         if types.is_dictionary(kind):
             kind = kind.value_type
         return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
@@ -77,7 +107,7 @@ class ParquetTable:
             AraeError: It holds something else.
         """
         if not self._is_text(name):
-            kind = self._file.schema_arrow.field(name).type
+            kind = self._kind(name)
             raise AraeError(
                 f"{self.path}: the column {name!r} holds {kind}, not strings", "name the column of the text."
             )
@@ -114,7 +144,11 @@ class ParquetTable:
             ) from error
 
     def _values(self, batch: Any, name: str) -> list[object]:  # noqa: ANN401 -- pyarrow has no type hints
-        column = batch.column(name)
+        if name in self.names:
+            column = batch.column(name)
+        else:
+            first, *rest = name.split(".")
+            column = import_module("pyarrow.compute").struct_field(batch.column(first), rest)
         if not self._is_text(name):
             return list(column.to_pylist())
         if self._arrow.types.is_dictionary(column.type):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from arae_transfer.corpus.columns import NO_SPLIT_COLUMN, Columns, name_of
 from arae_transfer.corpus.holdout import HELD_OUT_PARTS, HeldOutSize
 from arae_transfer.corpus.report import Reason, Tally
 from arae_transfer.corpus.sources import (
@@ -14,15 +15,14 @@ from arae_transfer.corpus.sources import (
     ClassFile,
     Source,
     Table,
-    YahooAnswers,
     check_class_name,
     nearest,
     normalize_split,
     resolve_sources,
 )
-from arae_transfer.corpus.tables import NO_SPLIT_COLUMN, Columns, Row, clean_text, iterate_rows
+from arae_transfer.corpus.tables import clean_text, iterate_rows
 from arae_transfer.corpus.text_files import TextFile
-from arae_transfer.corpus.yahoo_answers import iterate_questions
+from arae_transfer.encodings import UTF_8, check_encoding
 from arae_transfer.errors import AraeError
 from arae_transfer.recipe import Recipe
 from arae_transfer.text import Normalizer, TextFormat
@@ -41,7 +41,7 @@ class ReadingOptions:
     """How labelled text is read.
 
     Attributes:
-        text_column: The column (key, in JSON Lines) that holds the text.
+        text_column: The column (key or path of keys, in records) that holds the text; by name, or by number from 1.
         label_column: The column that holds the class.
         split_column: The column that holds the split; a table without it is wholly ``train``.
         maximum_characters: A longer line is skipped and counted.
@@ -49,6 +49,11 @@ class ReadingOptions:
         minimum_classes: Data with fewer classes is refused.
         held_out: How much of ``train`` is held out for a part that the data does not have.
         form: The form of writing that lines are brought to; None leaves them as they are.
+        encoding: How the characters of text files are encoded.
+        labels: The class of each label of a table; rows with other labels are skipped and counted. Empty: each label is
+            a class.
+        keep_near_duplicates: Whether training lines stay that stand in a held-out part but for case, punctuation and
+            numbers.
     """
 
     text_column: str = "text"
@@ -60,13 +65,24 @@ class ReadingOptions:
     held_out: HeldOutSize = field(default_factory=HeldOutSize)
     classes_key: str = ""
     form: TextFormat | None = None
+    encoding: str = UTF_8
+    labels: Mapping[str, str] = field(default_factory=dict)
+    keep_near_duplicates: bool = False
 
     @classmethod
     def of(cls, recipe: Recipe) -> ReadingOptions:
         """Return how a recipe's data are read."""
         data = recipe.data
         form = recipe.form if data.writing == "ordinary" else None
-        return cls(text_column=data.text_column, label_column=data.label_column, form=form)
+        return cls(
+            text_column=data.text_column,
+            label_column=data.label_column,
+            maximum_characters=data.maximum_characters,
+            form=form,
+            encoding=check_encoding(data.encoding),
+            keep_near_duplicates=data.keep_near_duplicates,
+            labels={name_of(label) or label: name for label, name in data.labels.items()},
+        )
 
 
 class Batch(NamedTuple):
@@ -131,15 +147,18 @@ class ReadingPlan:
     def _scan_splits(self, table: Table) -> frozenset[str | None]:
         """Return the splits in a table: only a table with a split column is read to its end for it."""
         splits: set[str | None] = set()
-        for row in iterate_rows(TextFile(table.path, Tally()), table.format, self._columns):
+        for row in iterate_rows(self._open(table, Tally()), table.format, self._columns):
             if row.split == NO_SPLIT_COLUMN:
-                return frozenset({None})
+                return frozenset({table.split})
             if row.split is not None:
                 splits.add(normalize_split(row.split))
-        return frozenset(splits or {None})
+        return frozenset(splits or {table.split})
+
+    def _open(self, source: Source, tally: Tally, advance: Callable[[int], None] | None = None) -> TextFile:
+        return TextFile(source.path, tally, advance, self.options.encoding)
 
     def _splits_of(self, source: Source) -> frozenset[str | None]:
-        if isinstance(source, ClassFile | YahooAnswers):
+        if isinstance(source, ClassFile):
             return frozenset({source.split})
         return self._table_splits[source.path]
 
@@ -208,51 +227,54 @@ class ReadingPlan:
                 progress(done, max(total, done))
 
         for source in pool.sources:
-            file = TextFile(source.path, tally, advance)
+            file = self._open(source, tally, advance)
             if isinstance(source, ClassFile):
                 for texts, numbers in file.lines(self.options.maximum_characters):
                     if texts:
                         yield Batch(source, source.label, texts, numbers)
-            elif isinstance(source, YahooAnswers):
-                yield from self._table_batches(source, file, iterate_questions(source, file, self._columns.text), pool)
             else:
-                yield from self._table_batches(source, file, iterate_rows(file, source.format, self._columns), pool)
+                yield from self._table_batches(source, file, pool)
 
-    def _table_batches(
-        self, table: Table | YahooAnswers, file: TextFile, table_rows: Iterable[Row], pool: Pool
-    ) -> Iterator[Batch]:
+    def _class_of(self, label: str) -> str | None:
+        """Return the class of a label; None where the labels that were asked for leave it out."""
+        return self.options.labels.get(label) if self.options.labels else label
+
+    def _table_batches(self, table: Table, file: TextFile, pool: Pool) -> Iterator[Batch]:
         gathered: dict[str, tuple[list[str], list[int]]] = {}
         known: set[str] = set()
         rows = 0
-        for row in table_rows:
+        for row in iterate_rows(file, table.format, self._columns):
+            label = None if row.label is None else self._class_of(row.label)
             if row.split is None:
                 tally_reason = Reason.NO_SPLIT
-            elif (None if row.split == NO_SPLIT_COLUMN else normalize_split(row.split)) not in pool.wanted:
+            elif (table.split if row.split == NO_SPLIT_COLUMN else normalize_split(row.split)) not in pool.wanted:
                 continue
             elif row.label is None:
                 tally_reason = Reason.NO_LABEL
+            elif label is None:
+                tally_reason = Reason.OTHER_LABEL
             else:
                 text = clean_text(file, row, self.options.maximum_characters)
                 if text is None:
                     continue
-                if row.label not in known:
-                    known.add(row.label)
-                    check_class_name(row.label, f"{table.path}:{row.line}")
+                if label not in known:
+                    known.add(label)
+                    check_class_name(label, f"{table.path}:{row.line}")
                     if len(known) > _MAXIMUM_CLASSES:
                         raise AraeError(
                             f"{table.path}: the column {self.options.label_column!r} has more than "
                             f"{_MAXIMUM_CLASSES:,} different values",
-                            "is it the right label_column?",
+                            "is it the right data.label_column? data.labels gives several values one class.",
                         )
-                texts, numbers = gathered.setdefault(row.label, ([], []))
+                texts, numbers = gathered.setdefault(label, ([], []))
                 texts.append(text)
                 numbers.append(row.line)
                 rows += 1
                 if rows % _ROWS_PER_BATCH == 0:
-                    for label, (texts, numbers) in gathered.items():
-                        yield Batch(table, label, texts, numbers)
+                    for name, (texts, numbers) in gathered.items():
+                        yield Batch(table, name, texts, numbers)
                     gathered = {}
                 continue
             file.tally.note(file.path, tally_reason, row.line)
-        for label, (texts, numbers) in gathered.items():
-            yield Batch(table, label, texts, numbers)
+        for name, (texts, numbers) in gathered.items():
+            yield Batch(table, name, texts, numbers)

@@ -12,7 +12,8 @@ Splits that the data does not have. ``train`` is every line whose split is ``tra
 nothing in the data is ``valid``, a small part of ``train`` is held out for it, and likewise for ``test``: 2 %
 of the distinct texts of each class, at least 20 and at most 2,000, never more than a tenth. The three parts
 share no text, and they are the same on every machine and in whatever order the files are given (see
-``holdout``). The split ``all`` is every line of ``train``, ``valid`` and ``test``, with nothing held out.
+``holdout``). Lines of ``train`` that stand in a held-out part but for case, punctuation and numbers are left out and
+counted. The split ``all`` is every line of ``train``, ``valid`` and ``test``, with nothing held out.
 """
 
 from __future__ import annotations
@@ -20,16 +21,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import shlex
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from arae_transfer.corpus.holdout import HeldOut, HeldOutSize, Keys, stable_keys
-from arae_transfer.corpus.plan import ALL, Pool, Progress, ReadingOptions, ReadingPlan
-from arae_transfer.corpus.repetition import Repetition
-from arae_transfer.corpus.report import ReadingReport, Reason, Tally
-from arae_transfer.corpus.sources import TRAIN, Source, nearest, normalize_split, resolve_sources
+from arae_transfer.corpus.holdout import HeldOutSize
+from arae_transfer.corpus.plan import ALL, Progress, ReadingOptions, ReadingPlan
+from arae_transfer.corpus.report import ReadingReport, Tally
+from arae_transfer.corpus.sources import Source, normalize_split, resolve_sources
+from arae_transfer.corpus.survey import Survey
 from arae_transfer.corpus.text_files import COMPRESSED_SUFFIX, explain_read_failure
 from arae_transfer.errors import AraeError
 
@@ -43,9 +42,9 @@ __all__ = [
     "ReadingReport",
     "StreamedCorpus",
     "StreamedLines",
+    "first_lines",
     "has_split",
     "is_large",
-    "iterate_labelled_lines",
     "own_splits",
     "read_corpus",
     "stream_corpus",
@@ -101,7 +100,7 @@ class StreamedCorpus:
 class StreamedLines(Mapping[str, Collection[str]]):
     """The lines of one split by class, which are read from their files each time that they are asked for."""
 
-    def __init__(self, survey: _Survey) -> None:
+    def __init__(self, survey: Survey) -> None:
         self._survey = survey
 
     def __len__(self) -> int:
@@ -206,51 +205,15 @@ def has_split(data: Sequence[str], split: str, options: ReadingOptions = DEFAULT
     return ReadingPlan(data, options).has(normalize_split(split))
 
 
-def iterate_labelled_lines(
-    data: Sequence[str],
-    split: str,
-    options: ReadingOptions = DEFAULT_OPTIONS,
-    *,
-    classes: Sequence[str] | None = None,
-    progress: Progress | None = None,
-    tally: Tally | None = None,
-) -> Iterator[tuple[str, str]]:
-    """Yield ``(class, text)`` of one split without holding the texts in memory.
-
-    Within a class the order is that of the files. Where parts are held out, the data is read twice (4 bytes
-    per line are kept of the first time).
-
-    Args:
-        data: What ``--data`` names.
-        split: ``train``, ``valid``, ``test``, another split's name, or ``all``.
-        options: How to read.
-        classes: The classes to read; others are left out. None reads all.
-        progress: Called with the bytes done and in all, about every 1 MiB.
-        tally: Counts what was skipped or repaired.
+def first_lines(data: Sequence[str], options: ReadingOptions, most: int) -> list[str]:
+    """Return the first lines of all classes and parts together, at most ``most``.
 
     Raises:
-        AraeError: The data cannot be read as asked.
+        AraeError: The data cannot be read.
     """
     plan = ReadingPlan(data, options)
-    pool = plan.pool(normalize_split(split))
-    held_out: HeldOut | None = None
-    if pool.held_out_parts:
-        keys: defaultdict[str, list[Keys]] = defaultdict(list)
-        for batch in plan.batches(pool, Tally(), _part_of(progress, 0)):
-            keys[batch.label].append(stable_keys(batch.texts))
-        held_out = HeldOut(keys, pool.held_out_parts, options.held_out)
-        progress = _part_of(progress, 1)
-    for batch in plan.batches(pool, Tally() if tally is None else tally, progress):
-        if classes is not None and batch.label not in classes:
-            if tally is not None:
-                tally.note(batch.source.path, Reason.OTHER_CLASS, batch.numbers[0], len(batch.texts))
-        elif held_out is None:
-            for text in batch.texts:
-                yield batch.label, text
-        else:
-            chosen = held_out.choose(batch.label, stable_keys(batch.texts), pool.part)
-            for text in itertools.compress(batch.texts, chosen.tolist()):
-                yield batch.label, text
+    batches = plan.batches(plan.pool(ALL), Tally(), None)
+    return list(itertools.islice(itertools.chain.from_iterable(batch.texts for batch in batches), most))
 
 
 def read_corpus(
@@ -285,7 +248,7 @@ def read_corpus(
     def keep(label: str, texts: list[str]) -> None:
         kept.setdefault(label, []).extend(texts)
 
-    survey = _Survey(plan, pool, classes, progress, keep if small else None)
+    survey = Survey(plan, pool, classes, progress, keep if small else None)
     if not small:
         lines: dict[str, list[str]] = {label: [] for label in survey.order}
         for label, texts in StreamedLines(survey).blocks():
@@ -308,90 +271,8 @@ def stream_corpus(
     ``read_corpus``, in the same order; see there.
     """
     plan = ReadingPlan(data, options)
-    survey = _Survey(plan, plan.pool(normalize_split(split)), classes, progress, None)
+    survey = Survey(plan, plan.pool(normalize_split(split)), classes, progress, None)
     return StreamedCorpus(StreamedLines(survey), survey.report)
-
-
-class _Survey:
-    """A pass over the lines of a split: which classes there are, how many lines, what is remarkable.
-
-    Attributes:
-        plan: Reads the files.
-        pool: What is read.
-        order: The classes, in order.
-        counts: class -> the number of its lines in the split.
-        report: What was met.
-    """
-
-    def __init__(
-        self,
-        plan: ReadingPlan,
-        pool: Pool,
-        classes: Sequence[str] | None,
-        progress: Progress | None,
-        keep: Callable[[str, list[str]], None] | None,
-    ) -> None:
-        """Read the files once.
-
-        Args:
-            plan: Reads the files.
-            pool: What is read.
-            classes: The wished classes in order, or None.
-            progress: Called with the bytes done and in all.
-            keep: Given the class and the texts of all lines, before parts are held out.
-        """
-        if classes is not None and len(set(classes)) < len(classes):
-            raise AraeError(f"a class is named twice: {', '.join(classes)}", "name each class once.")
-        self.plan = plan
-        self.pool = pool
-        tally, repetition = Tally(), Repetition()
-        total: dict[str, int] = dict.fromkeys(plan.file_classes(pool), 0)
-        # Classes that are not asked for count all the same where a part is held out: a text that stands in one of
-        # them and in a wished one must fall into the same part whatever classes are read.
-        keys: defaultdict[str, list[Keys]] = defaultdict(list)
-        others: set[str] = set()
-        for batch in plan.batches(pool, tally, progress):
-            if pool.held_out_parts:
-                keys[batch.label].append(stable_keys(batch.texts))
-            if classes is not None and batch.label not in classes:
-                tally.note(batch.source.path, Reason.OTHER_CLASS, batch.numbers[0], len(batch.texts))
-                others.add(batch.label)
-                continue
-            tally.meet(batch.source.path)
-            total[batch.label] = total.get(batch.label, 0) + len(batch.texts)
-            repetition.add(batch.label, batch.source.path, batch.texts, batch.numbers)
-            if keep is not None:
-                keep(batch.label, batch.texts)
-        self.order = sorted(total) if classes is None else list(classes)
-        _check_classes({*total, *others}, self.order, plan.options, pool)
-        self.counts = {label: total[label] for label in self.order}
-        in_several_classes = repetition.report(tally)
-        held_out_lines: dict[str, dict[str, int]] = {}
-        self._held_out: HeldOut | None = None
-        if pool.held_out_parts:
-            self._held_out = HeldOut(keys, pool.held_out_parts, plan.options.held_out)
-            for part in (*pool.held_out_parts, pool.part):
-                held_out_lines[part] = {
-                    label: sum(int(self._held_out.choose(label, own, part).sum()) for own in keys[label])
-                    for label in self.order
-                }
-            self.counts = held_out_lines[pool.part]
-            held_out_lines = {part: held_out_lines[part] for part in pool.held_out_parts}
-        self.report = ReadingReport(
-            findings=tally.findings(),
-            maximum_characters=plan.options.maximum_characters,
-            held_out=held_out_lines,
-            in_several_classes=in_several_classes,
-        )
-        _check_sizes(self.counts, self.report, pool, plan.options)
-
-    def choose(self, label: str, texts: list[str]) -> list[str]:
-        """Return those of a class's texts that belong to the wanted part."""
-        if self._held_out is None:
-            return texts
-        return list(
-            itertools.compress(texts, self._held_out.choose(label, stable_keys(texts), self.pool.part).tolist())
-        )
 
 
 def _unpacked_bytes(sources: Sequence[Source]) -> int:
@@ -401,53 +282,3 @@ def _unpacked_bytes(sources: Sequence[Source]) -> int:
         packed = source.path.suffix.lower() in (COMPRESSED_SUFFIX, ".parquet")
         total += source.path.stat().st_size * (_UNPACKED if packed else 1)
     return total
-
-
-def _part_of(progress: Progress | None, pass_number: int) -> Progress | None:
-    """Report one of two passes over the data as half of the whole."""
-    if progress is None:
-        return None
-    report = progress
-    return lambda done, total: report(pass_number * total + done, 2 * total)
-
-
-def _check_classes(known: Set[str], order: Sequence[str], options: ReadingOptions, pool: Pool) -> None:
-    names = sorted(known)
-    for label in order:
-        if label not in known:
-            hint = f"its classes are: {', '.join(names) or 'none'}"
-            if options.classes_key and len(names) >= options.minimum_classes:
-                wanted = shlex.quote(json.dumps(names, ensure_ascii=False))
-                hint += f"; to learn these, add --set {options.classes_key}={wanted}"
-            raise AraeError(f"there is no class {label!r} in {pool.name()}{nearest(label, names)}", hint)
-    if len(order) < options.minimum_classes:
-        found = f"is only the class {order[0]!r}" if len(order) == 1 else f"are {len(order) or 'no'} classes"
-        raise AraeError(
-            f"there {found} in {pool.name()}, {options.minimum_classes} are needed",
-            f"{pool.place()}; add lines of another class, for example --data CLASS=FILE.",
-        )
-    by_case: dict[str, str] = {}
-    for label in order:
-        other = by_case.setdefault(label.casefold(), label)
-        if other != label:
-            raise AraeError(
-                f"the classes {other!r} and {label!r} differ in capitals only", "write one class in one way."
-            )
-
-
-def _check_sizes(sizes: Mapping[str, int], report: ReadingReport, pool: Pool, options: ReadingOptions) -> None:
-    needed = options.minimum_lines if pool.split in (TRAIN, ALL) else 1
-    for label, size in sizes.items():
-        if size >= needed:
-            continue
-        causes = [f"{pool.place()}"]
-        if report.total_skipped:
-            causes.append("; ".join(str(finding) for finding in report.findings if finding.reason.skips))
-        if report.held_out:
-            parts = [f"{counts[label]} held out for {part}" for part, counts in report.held_out.items()]
-            causes.append(f"of its lines, {' and '.join(parts)}")
-        raise AraeError(
-            f"class {label!r} has {size} line{'' if size == 1 else 's'} "
-            f"in {pool.name()}, {needed} {'is' if needed == 1 else 'are'} needed",
-            "; ".join(causes),
-        )

@@ -19,9 +19,13 @@ class Repetition:
 
     Among ten million texts, the chance that two different ones are taken for the same is one in 400,000; what comes
     of it is a remark, not a choice of lines.
+
+    Attributes:
+        distinct: How many different texts each class has, once ``report`` was asked.
     """
 
     def __init__(self) -> None:
+        self.distinct: dict[str, int] = {}
         self._hashes: defaultdict[str, list[Hashes]] = defaultdict(list)
         self._places: defaultdict[str, list[tuple[Path, Sequence[int] | npt.NDArray[np.int64]]]] = defaultdict(list)
 
@@ -31,7 +35,7 @@ class Repetition:
         self._places[label].append((path, numbers if isinstance(numbers, range) else np.asarray(numbers, np.int64)))
 
     def report(self, tally: Tally) -> int:
-        """Count in a tally, for each file, the lines that were there before in their class.
+        """Count in a tally, for each file, the lines that were there before in their class, and forget all lines.
 
         Returns:
             How many distinct texts stand in more than one class.
@@ -44,12 +48,15 @@ class Repetition:
             repeated = np.zeros(len(hashes), np.bool_)
             repeated[order[1:]] = ascending[1:] == ascending[:-1]
             distinct.append(hashes[~repeated])
+            self.distinct[label] = len(distinct[-1])
             start = 0
             for part, (path, numbers) in zip(parts, self._places[label], strict=True):
                 own = np.flatnonzero(repeated[start : start + len(part)])
                 start += len(part)
                 if len(own):
                     tally.note(path, Reason.DUPLICATE, int(numbers[own[0]]), len(own))
+        self._hashes.clear()  # of a corpus that stays on the disk these are its largest trace in memory
+        self._places.clear()
         if len(distinct) < 2:
             return 0
         every = np.sort(np.concatenate(distinct))

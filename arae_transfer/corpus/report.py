@@ -14,12 +14,15 @@ class Reason(enum.Enum):
     The value is what a report says, ``{}`` being the count of lines.
     """
 
-    INVALID_UTF8 = "{} with invalid UTF-8; each bad byte sequence became U+FFFD (is the file Latin-1?)"
+    INVALID_UTF8 = "{} with invalid UTF-8; each bad byte sequence became U+FFFD (Latin-1 is read by --encoding latin-1)"
+    INVALID_BYTES = "{} with bytes that the encoding does not have; each became U+FFFD (--encoding names another one)"
     NUL = "{} with NUL characters, which were removed"
     LINE_BREAK = "{} with line breaks inside the text, which became blanks"
     EMPTY = "{} without text skipped"
+    CUT_OFF = "{} cut off by the end of the file, kept"
     OVERLONG = "{} over-long skipped"
     NO_LABEL = "{} without a label skipped"
+    OTHER_LABEL = "{} with labels that data.labels leaves out skipped"
     NO_SPLIT = "{} without a split skipped"
     OTHER_CLASS = "{} of classes that were not asked for skipped"
     DUPLICATE = "{} already seen in the same class, kept"
@@ -30,7 +33,16 @@ class Reason(enum.Enum):
         return self in _SKIPPING
 
 
-_SKIPPING = frozenset({Reason.EMPTY, Reason.OVERLONG, Reason.NO_LABEL, Reason.NO_SPLIT, Reason.OTHER_CLASS})
+_SKIPPING = frozenset(
+    {
+        Reason.EMPTY,
+        Reason.OVERLONG,
+        Reason.NO_LABEL,
+        Reason.OTHER_LABEL,
+        Reason.NO_SPLIT,
+        Reason.OTHER_CLASS,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -65,12 +77,27 @@ class ReadingReport:
         held_out: For each part that the data does not bring itself (``valid``, ``test``): class -> number of
             lines that were held out of ``train`` for it.
         in_several_classes: The number of distinct texts that stand in more than one class.
+        near_duplicates: class -> number of training lines that were left out because they stand in a held-out part but
+            for case, punctuation and numbers.
+        longest: The longest line that was skipped for its length: file, line number, characters; None: none was.
     """
 
     findings: tuple[Finding, ...] = ()
     maximum_characters: int = 0
     held_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     in_several_classes: int = 0
+    longest: tuple[Path, int, int] | None = None
+    near_duplicates: Mapping[str, int] = field(default_factory=dict)
+
+    def explain_length(self) -> str | None:
+        """Say what is over-long and which line is the longest; None where no line was skipped for its length."""
+        if not self.count(Reason.OVERLONG):
+            return None
+        limit = f"a line is over-long when it has more than {self.maximum_characters:,} characters"
+        if self.longest is None:
+            return f"{limit} (data.maximum_characters)"
+        path, line, characters = self.longest
+        return f"{limit} (data.maximum_characters); the longest has {characters:,}: {path}:{line}"
 
     @property
     def total_skipped(self) -> int:
@@ -84,8 +111,9 @@ class ReadingReport:
     def lines(self) -> list[str]:
         """Return what a user should know, one short sentence each; nothing remarkable gives an empty list."""
         sentences = [str(finding) for finding in self.findings]
-        if self.count(Reason.OVERLONG):
-            sentences.append(f"a line is over-long when it has more than {self.maximum_characters:,} characters")
+        length = self.explain_length()
+        if length:
+            sentences.append(length)
         if self.in_several_classes == 1:
             sentences.append("1 text stands in more than one class, kept in each")
         elif self.in_several_classes > 1:
@@ -93,6 +121,12 @@ class ReadingReport:
         for part, counts in self.held_out.items():
             shares = ", ".join(f"{count:,} {label}" for label, count in counts.items())
             sentences.append(f"the data has no {part} part: lines held out of train for it: {shares}")
+        if any(self.near_duplicates.values()):
+            left_out = ", ".join(f"{count:,} {label}" for label, count in self.near_duplicates.items() if count)
+            sentences.append(
+                "left out of train, because they stand in a held-out part but for case, punctuation and numbers: "
+                f"{left_out}"
+            )
         return sentences
 
 
@@ -102,16 +136,23 @@ class Tally:
     def __init__(self) -> None:
         self._counts: dict[tuple[Path, Reason], tuple[int, int]] = {}
         self._files: dict[Path, None] = {}
+        self.longest: tuple[Path, int, int] | None = None
 
     def meet(self, path: Path) -> None:
         """Say that a file is read now, so that what is found in it later stands in its place."""
         self._files[path] = None
 
     def note(self, path: Path, reason: Reason, line: int, count: int = 1) -> None:
-        """Count ``count`` lines of a file; ``line`` is the number of the first of them."""
+        """Count ``count`` lines of a file, in any order; ``line`` is the number of the first of them."""
         self.meet(path)
         total, first = self._counts.get((path, reason), (0, line))
-        self._counts[path, reason] = (total + count, first)
+        self._counts[path, reason] = (total + count, min(first, line))
+
+    def note_longest(self, path: Path, line: int, characters: int) -> None:
+        """Count a line that is skipped for its length."""
+        self.note(path, Reason.OVERLONG, line)
+        if self.longest is None or characters > self.longest[2]:
+            self.longest = (path, line, characters)
 
     def findings(self) -> tuple[Finding, ...]:
         """Return what was counted: files in the order in which they were met, lines in theirs."""

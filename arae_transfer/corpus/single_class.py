@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arae_transfer.corpus.labelled import UNLABELLED, find_snli_file, in_form, read_snli, read_unlabelled
+from arae_transfer.corpus.near_duplicates import without_near_duplicates
 from arae_transfer.corpus.plan import Progress
 from arae_transfer.corpus.reading import LabelledLines, ReadingOptions, is_large, read_corpus, stream_corpus
 from arae_transfer.corpus.sources import TEST, TRAIN, VALID
@@ -102,8 +103,8 @@ def _read_snli_sentences(
 
     found = sentences(split)
     if split == TRAIN:
-        held_out = {line for part in (VALID, TEST) for line in sentences(part)}
+        held_out = (line for part in (VALID, TEST) for line in sentences(part))
         further = in_form(read_unlabelled(sources), form)
-        found = [line for line in dict.fromkeys([*found, *further]) if line not in held_out]
+        found = list(without_near_duplicates(dict.fromkeys([*found, *further]), held_out))
     messages = (f"{skipped:,} {split} pairs have no gold label and are left out",) if skipped else ()
     return SingleClassText({TEXT: list(dict.fromkeys(found))}, messages)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from arae_transfer.corpus.text_files import COMPRESSED_SUFFIX, explain_read_failure, require_regular_file
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, quoted
 from arae_transfer.layout import expanded
 
 TRAIN = "train"
@@ -26,13 +26,6 @@ TableFormat = Literal["csv", "tsv", "jsonl", "parquet"]
 _TABLE_FORMATS: dict[str, TableFormat] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
 # Compressed in a way that is not read here.
 _COMPRESSED = frozenset({".bz2", ".xz", ".zst", ".zip"})
-
-# Yahoo! Answers: the names of its publications, and a topic that no other corpus of that shape has.
-_YAHOO_FOLDER, _YAHOO_FILE, _YAHOO_TOPIC = "yahoo_answers_csv", "FullOct2007.xml", "Science & Mathematics"
-YAHOO_HINT = (
-    "Yahoo! Answers is read from the folder yahoo_answers_csv of Zhang et al. (2015), linked at "
-    "github.com/LC-John/Yahoo-Answers-Topic-Classification-Dataset, or from FullOct2007.xml, Yahoo! Webscope's L6."
-)
 
 _FORMS = "give CLASS=FILE for each class, a folder of SPLIT.CLASS.txt, or a .tsv, .csv, .jsonl or .parquet file."
 
@@ -54,28 +47,20 @@ class ClassFile:
 
 @dataclass(frozen=True)
 class Table:
-    """A file with a text and a label on each row."""
-
-    path: Path
-    format: TableFormat
-
-
-@dataclass(frozen=True)
-class YahooAnswers:
-    """Questions of Yahoo! Answers in a file as it is published; see ``yahoo_answers``.
+    """A file with a text and a label on each row.
 
     Attributes:
         path: The file.
-        split: Its split, or None when the data does not say.
-        topics: The names of the topics that the rows of a CSV file number; empty: an XML file, which names them.
+        format: How it is written.
+        split: Its split, where the file's name says it and no column does.
     """
 
     path: Path
-    split: str | None
-    topics: tuple[str, ...] = ()
+    format: TableFormat
+    split: str | None = None
 
 
-Source = ClassFile | Table | YahooAnswers
+Source = ClassFile | Table
 
 
 def normalize_split(name: str) -> str:
@@ -161,20 +146,13 @@ def _resolve(value: str) -> list[Source]:
         return [_class_file(value, label, name)]
     whole = expanded(value)
     if not _exists(whole):
-        yahoo = whole.name == _YAHOO_FOLDER or whole.name.startswith(_YAHOO_FILE)
-        raise AraeError(f"no file or folder {value}{_nearest_file(whole)}", YAHOO_HINT if yahoo else _FORMS)
+        raise AraeError(f"no file or folder {value}{_nearest_file(whole)}", _FORMS)
     if whole.is_dir():
         return list(_folder(whole))
     suffix = _unpacked_name(whole).suffix.lower()
     if suffix == ".parquet" and _unpacked_name(whole) != whole:
-        raise AraeError(f"{value} is compressed twice: Parquet compresses by itself", f"unpack it: gunzip -k {value}")
-    if suffix == ".xml":
-        require_regular_file(whole)
-        return [YahooAnswers(whole, None)]
-    if whole.name.startswith(_YAHOO_FILE):
         raise AraeError(
-            f"{value} is one part of a corpus that was cut in two",
-            "put it together: zcat FullOct2007.xml.part1.gz FullOct2007.xml.part2.gz | gzip > FullOct2007.xml.gz",
+            f"{value} is compressed twice: Parquet compresses by itself", f"unpack it: gunzip -k {quoted(value)}"
         )
     if suffix in _TABLE_FORMATS:
         require_regular_file(whole)
@@ -184,9 +162,9 @@ def _resolve(value: str) -> list[Source]:
     if suffix == ".json":
         raise AraeError(
             f"{value} is a .json file; tables are read from .jsonl (one object per line), .csv, .tsv and .parquet",
-            f"convert it, for example: jq -c '.[]' {value} > {whole.with_suffix('.jsonl').name}",
+            f"convert it, for example: jq -c '.[]' {quoted(value)} > {quoted(whole.with_suffix('.jsonl').name)}",
         )
-    raise AraeError(f"{value}: which class does this file hold?", f"write --data CLASS={value}; or {_FORMS}")
+    raise AraeError(f"{value}: which class does this file hold?", f"write --data CLASS={quoted(value)}; or {_FORMS}")
 
 
 def _unpacked_name(path: Path) -> Path:
@@ -208,7 +186,7 @@ def _class_file(value: str, label: str, name: str) -> ClassFile:
     if path.is_dir():
         raise AraeError(
             f"--data {value}: {name} is a folder",
-            f"give one file, or a folder of SPLIT.CLASS.txt files without a class: --data {name}",
+            f"give one file, or a folder of SPLIT.CLASS.txt files without a class: --data {quoted(name)}",
         )
     require_regular_file(path)
     return ClassFile(path, label, None)
@@ -237,25 +215,20 @@ def _entries(folder: Path) -> list[Path]:
         raise explain_read_failure(folder, error) from error
 
 
-def _yahoo_folder(entries: Sequence[Path]) -> list[YahooAnswers]:
-    """Return the tables of a folder that holds Yahoo! Answers as Zhang et al. (2015) publish them; else nothing."""
-    topics = next((entry for entry in entries if entry.name == "classes.txt" and not entry.is_dir()), None)
-    if topics is None:
-        return []
-    try:
-        names = tuple(line.strip() for line in topics.read_text("utf-8").split("\n") if line.strip())
-    except (OSError, UnicodeDecodeError):
-        return []
-    if _YAHOO_TOPIC not in names:
-        return []
-    named = [(entry, _unpacked_name(entry)) for entry in entries if not entry.is_dir()]
-    return [YahooAnswers(path, normalize_split(name.stem), names) for path, name in named if name.suffix == ".csv"]
+def _split_tables(entries: Sequence[Path]) -> list[Table]:
+    """Return the tables of a folder whose names are those of splits, such as train.csv and test.csv."""
+    tables = []
+    for path in entries:
+        name = _unpacked_name(path)
+        split, kind = normalize_split(name.stem), _TABLE_FORMATS.get(name.suffix.lower())
+        if split in SPLITS and kind is not None and not path.is_dir():
+            require_regular_file(path)
+            tables.append(Table(path, kind, split))
+    return tables
 
 
-def _folder(folder: Path) -> list[ClassFile] | list[YahooAnswers]:
+def _folder(folder: Path) -> list[ClassFile] | list[Table]:
     entries = [entry for entry in _entries(folder) if not entry.name.startswith(".")]
-    if yahoo := _yahoo_folder(entries):
-        return yahoo
     files: dict[tuple[str, str], Path] = {}
     for path in entries:
         split, first_dot, rest = _unpacked_name(path).name.partition(".")
@@ -271,6 +244,8 @@ def _folder(folder: Path) -> list[ClassFile] | list[YahooAnswers]:
                 "keep one of them.",
             )
         files[split, label] = path
+    if not files and (tables := _split_tables(entries)):
+        return tables
     if not files:
         raise AraeError(f"{folder}: {_contents(entries)}, but no SPLIT.CLASS.txt", _folder_hint(folder, entries))
     return [ClassFile(path, label, split) for (split, label), path in files.items()]
@@ -291,12 +266,14 @@ def _folder_hint(folder: Path, entries: list[Path]) -> str:
     tables = [entry for entry in entries if _unpacked_name(entry).suffix.lower() in _TABLE_FORMATS]
     texts = [entry for entry in entries if _unpacked_name(entry).suffix == ".txt" and not entry.is_dir()]
     if tables:
-        return f"give the table itself: --data {tables[0]}"
+        return f"give the table itself: --data {quoted(tables[0])}"
     if texts:
-        return "name each file's class: " + " ".join(f"--data {_unpacked_name(path).stem}={path}" for path in texts[:2])
+        return "name each file's class: " + " ".join(
+            f"--data {quoted(f'{_unpacked_name(path).stem}={path}')}" for path in texts[:2]
+        )
     for entry in entries:
         if entry.is_dir() and any(entry.glob("train.*.txt")):
-            return f"there are such files one level deeper: --data {entry}"
+            return f"there are such files one level deeper: --data {quoted(entry)}"
     return f"put train.CLASS.txt files for two or more classes there, or {_FORMS}"
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from arae_transfer.corpus.report import Reason, Tally
-from arae_transfer.encodings import refuse_unmarked_utf16
-from arae_transfer.errors import AraeError
+from arae_transfer.encodings import UTF_8, refuse_unmarked_utf16
+from arae_transfer.errors import AraeError, quoted
 
 BLOCK_BYTES = 1 << 20
 # A line that does not end within this many bytes is dropped while it is read: a file without line feeds
@@ -61,7 +61,7 @@ class NumberedLines(NamedTuple):
 def explain_read_failure(path: Path, error: OSError) -> AraeError:
     """Turn an operating-system failure while reading into an error that a user can act on."""
     reason = error.strerror or str(error)
-    return AraeError(f"cannot read {path}: {reason}", "check the name and the permissions (ls -l).")
+    return AraeError(f"cannot read {path}: {reason}", f"check the name and the permissions: ls -l {quoted(path)}")
 
 
 def require_regular_file(path: Path) -> None:
@@ -92,10 +92,14 @@ class TextFile:
         path: The file.
         tally: Counts what is repaired or skipped.
         advance: Called with the number of bytes of each piece that was read from the disk, about 1 MiB each.
+        encoding: How its characters are encoded; one that ``check_encoding`` takes.
     """
 
-    def __init__(self, path: Path, tally: Tally, advance: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self, path: Path, tally: Tally, advance: Callable[[int], None] | None = None, encoding: str = UTF_8
+    ) -> None:
         self.path = path
+        self.encoding = encoding
         self.tally = tally
         self.advance = advance if advance is not None else _ignore
         self.compressed = path.suffix.lower() == COMPRESSED_SUFFIX
@@ -172,8 +176,8 @@ class TextFile:
                 self._line += content.count(b"\n") + 1
                 yield Block(content, first_line)
             if len(rest) > MAXIMUM_LINE_BYTES:
-                self._judge(rest, rest.count(b"\0") + _count_replaced(rest), self._line)
-                self.tally.note(self.path, Reason.OVERLONG, self._line)
+                self._judge(rest, rest.count(b"\0") + self._count_replaced(rest), self._line)
+                self.tally.note_longest(self.path, self._line, len(rest))
                 dropping = True
                 rest = b""
         if rest:
@@ -189,7 +193,7 @@ class TextFile:
         """
         content = block.content
         try:
-            text = content.decode("utf-8")
+            text = content.decode(self.encoding)
         except UnicodeDecodeError:
             return self._repair(block)
         if "\0" in text:
@@ -204,11 +208,12 @@ class TextFile:
         bad = block.content.count(b"\0")
         for number, line in enumerate(block.content.split(b"\n"), block.first_line):
             try:
-                text = line.decode("utf-8")
+                text = line.decode(self.encoding)
             except UnicodeDecodeError:
-                text = line.decode("utf-8", errors="replace")
+                text = line.decode(self.encoding, errors="replace")
                 bad += text.count("\ufffd") - line.count("\ufffd".encode())
-                self.tally.note(self.path, Reason.INVALID_UTF8, number)
+                reason = Reason.INVALID_UTF8 if self.encoding == UTF_8 else Reason.INVALID_BYTES
+                self.tally.note(self.path, reason, number)
             if "\0" in text:
                 text = text.replace("\0", "")
                 self.tally.note(self.path, Reason.NUL, number)
@@ -227,7 +232,7 @@ class TextFile:
             raise AraeError(
                 f"{self.path}: from line {first_line:,} on, {max(shares):.0%} of the bytes are NUL or "
                 "invalid UTF-8: a binary file, or text in another encoding",
-                "give UTF-8 text; to convert it, name its encoding: iconv -f WINDOWS-1251 -t UTF-8 OLD > NEW",
+                "give UTF-8 text, or name its encoding, for example --encoding cp1251",
             )
 
     def _refuse_known_formats(self, start: bytes) -> None:
@@ -235,8 +240,13 @@ class TextFile:
             if start.startswith(signature) and self.compressed:
                 raise AraeError(f"{self.path} holds {what}, not UTF-8 text", "give UTF-8 text, packed or not.")
             if start.startswith(signature):
-                raise AraeError(f"{self.path} is {what}, not UTF-8 text", remedy.format(self.path))
-        refuse_unmarked_utf16(start, str(self.path))
+                raise AraeError(f"{self.path} is {what}, not UTF-8 text", remedy.format(quoted(self.path)))
+        if self.encoding == UTF_8:
+            refuse_unmarked_utf16(start, str(self.path))
+
+    def _count_replaced(self, content: bytes) -> int:
+        """Return how many replacement characters decoding makes out of invalid bytes."""
+        return content.decode(self.encoding, errors="replace").count("\ufffd") - content.count("\ufffd".encode())
 
     def lines(self, maximum_characters: int) -> Iterator[NumberedLines]:
         """Yield the sentences of a file that has one per line, in blocks.
@@ -266,16 +276,11 @@ class TextFile:
             if not text or text.isspace():
                 self.tally.note(self.path, Reason.EMPTY, number)
             elif len(text) > maximum_characters:
-                self.tally.note(self.path, Reason.OVERLONG, number)
+                self.tally.note_longest(self.path, number, len(text))
             else:
                 kept.append(text)
                 numbers.append(number)
         return NumberedLines(kept, numbers)
-
-
-def _count_replaced(content: bytes) -> int:
-    """Return how many replacement characters decoding makes out of invalid bytes."""
-    return content.decode("utf-8", errors="replace").count("\ufffd") - content.count("\ufffd".encode())
 
 
 def _ignore(count: int) -> None:

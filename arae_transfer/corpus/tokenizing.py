@@ -22,7 +22,13 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from arae_transfer.atomic import explain_write_failure, replace_directory, synchronise_directory, write_text
+from arae_transfer.atomic import (
+    explain_write_failure,
+    follow_umask,
+    replace_directory,
+    synchronise_directory,
+    write_text,
+)
 from arae_transfer.corpus.batches import IntegerArray, TokenizedSentences
 from arae_transfer.corpus.reading import LabelledLines, StreamedLines
 from arae_transfer.errors import AraeError
@@ -254,7 +260,7 @@ def _build(
         ],
     }
     write_text(layout.contents, json.dumps(table, indent=1) + "\n")
-    layout.root.chmod(0o755)
+    follow_umask(layout.root)
 
 
 def _load(layout: CorpusCacheLayout, classes: list[str]) -> dict[str, TokenizedSentences] | None:

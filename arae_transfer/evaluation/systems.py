@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from arae_transfer.corpus.reading import ReadingOptions
+from arae_transfer.corpus.reading import DEFAULT_OPTIONS, ReadingOptions
+from arae_transfer.encodings import UTF_8, check_encoding
 from arae_transfer.errors import AraeError
 from arae_transfer.evaluation.outputs import Outputs, all_directions
 from arae_transfer.evaluation.real_text import LabelledText
@@ -113,7 +114,11 @@ def reading_options(
     return ReadingOptions(
         text_column=text_column or str(keys.get("text_column", "text")),
         label_column=label_column or str(keys.get("label_column", "label")),
+        maximum_characters=int(keys.get("maximum_characters", DEFAULT_OPTIONS.maximum_characters)),
         form=form,
+        encoding=check_encoding(str(keys.get("encoding", UTF_8))),
+        labels=dict(keys.get("labels", {})),
+        keep_near_duplicates=bool(keys.get("keep_near_duplicates", False)),
     )
 
 

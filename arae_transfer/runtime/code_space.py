@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, quoted
 from arae_transfer.export_config import Generator
 from arae_transfer.runtime.batching import BATCH_SIZE, BATCHES_PER_CHUNK, pad
 from arae_transfer.runtime.decoding import LONGEST_GROWTH
@@ -71,7 +71,7 @@ def _no_generator(folder: ModelFolder) -> AraeError:
     if trained:
         return AraeError(
             f"the model {folder.name} has no generator: it was exported before exports held one",
-            f"export its run again: arae export RUN -o {folder.root}",
+            f"export its run again: arae export RUN -o {quoted(folder.root)}",
         )
     return AraeError(
         f"the model {folder.name} has no generator: its recipe trained none (adversary.weight = 0)",

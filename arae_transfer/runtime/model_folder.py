@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, quoted
 from arae_transfer.export_config import (
     GENERATION,
     RESTORE,
@@ -201,7 +201,9 @@ class ModelFolder:
         except FileNotFoundError as error:
             raise AraeError(f"the model {self.name} is incomplete: {path} is missing", RESTORE) from error
         except OSError as error:
-            raise AraeError(f"cannot read {path}: {error.strerror or error}", RESTORE) from error
+            from arae_transfer.atomic import explain_read_failure
+
+            raise explain_read_failure(path, error) from error
         if len(content) != record.size:
             raise AraeError(f"{path} is damaged: it has {len(content):,} of {record.size:,} bytes", RESTORE)
         if hashlib.sha256(content).hexdigest() != record.sha256:
@@ -231,7 +233,7 @@ class ModelFolder:
         if self.classifier is not None:
             raise AraeError(
                 f"the model {self.name} classifies text and writes none",
-                f"arae classify --model {self.hub or self.root}, or choose another model.",
+                f"arae classify --model {quoted(self.hub or self.root)}, or choose another model.",
             )
 
     def require_rewriting(self) -> None:
@@ -247,7 +249,7 @@ class ModelFolder:
     def _only_generates(self) -> AraeError:
         return AraeError(
             f"the model {self.name} knows one kind of text: there is no other to rewrite to, or to tell it from",
-            f"arae sample --model {self.hub or self.root}, or choose another model.",
+            f"arae sample --model {quoted(self.hub or self.root)}, or choose another model.",
         )
 
     def match_class(self, wish: str) -> str:

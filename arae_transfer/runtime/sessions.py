@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, quoted
 from arae_transfer.export_config import FP16, FP32, INT8
 from arae_transfer.language_model.compact import CompactLanguageModel
 from arae_transfer.runtime.buckets import Bucket
@@ -213,7 +213,7 @@ class Sessions:
                     if variant.candidates is None:
                         raise AraeError(
                             f"the model {self.folder.name} writes no candidates: it was exported before exports could",
-                            f"export its run again: arae export RUN -o {self.folder.root}",
+                            f"export its run again: arae export RUN -o {quoted(self.folder.root)}",
                         )
                     name = variant.candidates[class_name]
                 pending.append(lambda: self._open_first(name, files))
@@ -272,7 +272,7 @@ class Sessions:
             raise AraeError(
                 f"the model {self.folder.name} has no style scorer, which candidates and --from auto need: it "
                 "was exported before exports held one",
-                f"export its run again: arae export RUN -o {self.folder.root}",
+                f"export its run again: arae export RUN -o {quoted(self.folder.root)}",
             )
         return self.folder.scorer
 

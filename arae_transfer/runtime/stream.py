@@ -1,7 +1,8 @@
 """A stream of lines: a thread that reads, so that a person is answered at once and a file in full batches.
 
 A line ends at a line feed and nowhere else. The carriage return before it belongs to the line end, all other
-line breaks of Unicode belong to the text. Text is UTF-8, or UTF-16 with a byte order mark.
+line breaks of Unicode belong to the text. Text is UTF-8, UTF-16 with a byte order mark, or in an encoding
+that is named.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from arae_transfer.encodings import refuse_unmarked_utf16, utf16_of_mark
+from arae_transfer.encodings import UTF_8, refuse_unmarked_utf16, utf16_of_mark
 from arae_transfer.errors import AraeError
 
 BLOCK_SIZE = 1 << 16
@@ -37,7 +38,7 @@ class Line:
     Attributes:
         text: The text, without its line end.
         size: The number of bytes that it took in the input, its line end included.
-        repaired: The number of places where bytes that are no UTF-8 were replaced.
+        repaired: The number of places where bytes that the encoding does not have were replaced.
         overlong: Whether its end was dropped because it is longer than any line can be.
     """
 
@@ -92,8 +93,9 @@ class LineReader:
     than a long one. The thread is a daemon: a program may end while it waits for input that never comes.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], encoding: str = UTF_8) -> None:
         self._sources = sources
+        self._encoding = encoding
         self._waiting: deque[Line] = deque()
         self._bytes = 0
         self._ended = False
@@ -129,7 +131,7 @@ class LineReader:
         try:
             for source in self._sources:
                 with source.open() as stream:
-                    for lines in _split(stream, source.name):
+                    for lines in _split(stream, source.name, self._encoding):
                         if not self._put(lines):
                             return
         except OSError as error:
@@ -159,16 +161,16 @@ class LineReader:
             self._changed.notify_all()
 
 
-def _split(stream: BlockReader, name: str) -> Iterator[list[Line]]:
+def _split(stream: BlockReader, name: str, encoding: str) -> Iterator[list[Line]]:
     """Yield the lines of a stream, those of each block together, the last one with or without a line feed.
 
     Raises:
-        AraeError: It is UTF-16 text without a byte order mark.
+        AraeError: It is said to be UTF-8, and is UTF-16 text without a byte order mark.
     """
     begun = b""
     dropped = 0
     first = True
-    for block in _utf8_blocks(stream, name):
+    for block in _blocks(stream, name, encoding):
         pieces = block.split(b"\n")
         lines = []
         for number, piece in enumerate(pieces):
@@ -176,28 +178,29 @@ def _split(stream: BlockReader, name: str) -> Iterator[list[Line]]:
             begun += piece[:room]
             dropped += max(0, len(piece) - room)
             if number < len(pieces) - 1:
-                lines.append(_line(begun, dropped, first, ended=True))
+                lines.append(_line(begun, dropped, first, encoding, ended=True))
                 begun, dropped, first = b"", 0, False
         if lines:
             yield lines
     if begun:
-        yield [_line(begun, dropped, first, ended=False)]
+        yield [_line(begun, dropped, first, encoding, ended=False)]
 
 
-def _utf8_blocks(stream: BlockReader, name: str) -> Iterator[bytes]:
-    """Yield the bytes of a stream as they arrive, those of UTF-16 text with a byte order mark as UTF-8."""
+def _blocks(stream: BlockReader, name: str, encoding: str) -> Iterator[bytes]:
+    """Yield the bytes of a stream as they arrive; where no encoding was named, UTF-16 with its mark comes as UTF-8."""
     begin = _read_block(stream)
-    if begin in (b"\xff", b"\xfe"):
+    if encoding == UTF_8 and begin in (b"\xff", b"\xfe"):
         begin += _read_block(stream)
-    encoding = utf16_of_mark(begin)
-    if encoding is None:
-        refuse_unmarked_utf16(begin, name)
+    marked = utf16_of_mark(begin) if encoding == UTF_8 else None
+    if marked is None:
+        if encoding == UTF_8:
+            refuse_unmarked_utf16(begin, name)
         block = begin
         while block:
             yield block
             block = _read_block(stream)
         return
-    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    decoder = codecs.getincrementaldecoder(marked)("replace")
     block = begin[2:]
     while block or begin:
         text = decoder.decode(block)
@@ -216,19 +219,19 @@ def _read_block(stream: BlockReader) -> bytes:
     return block
 
 
-def _line(raw: bytes, dropped: int, first: bool, *, ended: bool) -> Line:
+def _line(raw: bytes, dropped: int, first: bool, encoding: str, *, ended: bool) -> Line:
     size = len(raw) + dropped + ended
     overlong = dropped > 0
-    if overlong:
+    if overlong and encoding == UTF_8:
         raw = _whole_characters(raw)
-    elif ended:
+    elif ended and not overlong:
         raw = raw.removesuffix(b"\r")
     if first:
         raw = raw.removeprefix(_BYTE_ORDER_MARK)
     try:
-        return Line(raw.decode("utf-8"), size, 0, overlong)
+        return Line(raw.decode(encoding), size, 0, overlong)
     except UnicodeDecodeError:
-        text = raw.decode("utf-8", errors="replace")
+        text = raw.decode(encoding, errors="replace")
         genuine = raw.count(_REPLACEMENT.encode())
         return Line(text, size, text.count(_REPLACEMENT) - genuine, overlong)
 

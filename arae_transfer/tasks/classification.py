@@ -49,9 +49,9 @@ class ClassificationTask(TextTask):
         """Refuse."""
         raise AraeError(f"{what} is a classification", "arae diagnose looks into runs that write sentences.")
 
-    def use_command(self, name: str, classes: Sequence[str]) -> str:
+    def use_command(self, model: str, classes: Sequence[str]) -> str:
         """Return the command that classifies."""
-        return f"arae classify --model exported/{name}"
+        return f"arae classify --model {model}"
 
     def data_forms(self, recipe: Recipe) -> str:
         """Return what ``--data`` takes: pairs come from SNLI's files."""

@@ -32,9 +32,9 @@ class GenerationTask(TextTask):
             ("labels.sentence_pairs", recipe.labels.sentence_pairs, "false"),
         )
 
-    def use_command(self, name: str, classes: Sequence[str]) -> str:
+    def use_command(self, model: str, classes: Sequence[str]) -> str:
         """Return the command that writes sentences."""
-        return f"arae sample --model exported/{name} -n 20"
+        return f"arae sample --model {model} -n 20"
 
     def data_forms(self, recipe: Recipe) -> str:
         """Return what ``--data`` takes: no classes."""
@@ -62,8 +62,7 @@ class GenerationTask(TextTask):
         from arae_transfer.corpus.reading import ReadingOptions
         from arae_transfer.corpus.single_class import read_single_class
 
-        options = ReadingOptions(text_column=recipe.data.text_column, label_column=recipe.data.label_column)
-        options = replace(options, minimum_classes=1)
+        options = replace(ReadingOptions.of(recipe), minimum_classes=1, form=None)
         found = []
         for split in splits:
             with reading.progress() as progress:
@@ -100,6 +99,7 @@ def rewriting_keys(recipe: Recipe) -> tuple[tuple[str, object, str], ...]:
     return (
         # How its sentences are written is found line by line.
         ("data.writing", recipe.data.writing != "corpus", "corpus"),
+        ("data.adapt", recipe.data.adapt, "false"),
         ("noise.style_share", recipe.noise.style_share, "0"),
         ("parallel.sentences", recipe.parallel.sentences, "0"),
         ("self_training.rewrites", recipe.self_training.rewrites, "0"),

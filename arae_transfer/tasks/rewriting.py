@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from arae_transfer.errors import quoted
 from arae_transfer.tasks.task import DataSource, ExportRequest, PreparedData, Reading, RunSetting
 from arae_transfer.tasks.text import TextTask, builtin_part
 
@@ -27,9 +29,35 @@ class RewritingTask(TextTask):
     def require_rewriting(self, what: str) -> None:
         """Accept every run."""
 
-    def use_command(self, name: str, classes: Sequence[str]) -> str:
+    def use_command(self, model: str, classes: Sequence[str]) -> str:
         """Return the command that rewrites to the last class."""
-        return f"arae transfer --model exported/{name} --to {classes[-1]}"
+        return f"arae transfer --model {model} --to {quoted(classes[-1])}"
+
+    def find_writing(self, recipe: Recipe, sources: list[str]) -> Recipe:
+        """Look at the first lines; the corpus that the project makes itself is in the form of a corpus."""
+        from arae_transfer.corpus import adaptation
+
+        self.require_data(recipe, sources)
+        if recipe.data.writing == "auto" and not sources:
+            return replace(recipe, data=replace(recipe.data, writing="corpus"))
+        return adaptation.find_writing(recipe, sources)
+
+    def adapt(
+        self, recipe: Recipe, data: DataSource, name: str, given: Collection[str], initial: Path | None
+    ) -> tuple[Recipe, str]:
+        """Size a recipe by its lines; a run that starts from another one takes over tokenizer and length of lines."""
+        from arae_transfer.corpus import adaptation
+        from arae_transfer.layout import RunLayout
+        from arae_transfer.recipe import load_recipe
+        from arae_transfer.training.data import TrainingData
+
+        assert isinstance(data, TrainingData)
+        if initial is not None:
+            given = {*given, "tokenizer.vocabulary_size", "data.maximum_tokens"}
+            if RunLayout(initial).recipe.is_file():
+                maximum = load_recipe(RunLayout(initial).recipe, recorded=True).data.maximum_tokens
+                recipe = replace(recipe, data=replace(recipe.data, maximum_tokens=maximum))
+        return adaptation.adapt(recipe, data.train, name, given)
 
     def read(self, recipe: Recipe, sources: list[str], reading: Reading) -> TrainingData:
         """Read the lines of each class, or make the corpus that the recipe brings."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,8 +238,13 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def use_command(self, name: str, classes: Sequence[str]) -> str:
-        """Return the command that uses an exported model of this task."""
+    def use_command(self, model: str, classes: Sequence[str]) -> str:
+        """Return the command that uses an exported model of this task.
+
+        Args:
+            model: The folder of the model, as a shell reads it.
+            classes: The classes that it knows.
+        """
 
     # --- data -------------------------------------------------------------------------------------------------
 
@@ -256,6 +261,34 @@ class Task(ABC):
         if not sources and not recipe.data.builtin:
             where = f" The data: {recipe.data_source}" if recipe.data_source else ""
             raise AraeError(f"the recipe {recipe.name} needs data", f"give {self.data_forms(recipe)}{where}")
+
+    def find_writing(self, recipe: Recipe, sources: list[str]) -> Recipe:
+        """Return a recipe that says how its data are written, where it leaves that open (``data.writing``).
+
+        Raises:
+            AraeError: The data cannot be read.
+        """
+        return recipe
+
+    def adapt(
+        self, recipe: Recipe, data: DataSource, name: str, given: Collection[str], initial: Path | None
+    ) -> tuple[Recipe, str]:
+        """Size a recipe by its data, where it asks for that (``data.adapt``).
+
+        Args:
+            recipe: The recipe.
+            data: What was read for it.
+            name: The name of the run, which the model gets.
+            given: The keys that the user has set, which stay.
+            initial: The run or the exported model that the run starts from.
+
+        Returns:
+            The recipe, and a sentence that says what was found.
+
+        Raises:
+            AraeError: No recipe of this task is sized by its data.
+        """
+        raise AraeError(f"data.adapt has no place in {self.description}", "set data.adapt=false.")
 
     @abstractmethod
     def read(self, recipe: Recipe, sources: list[str], reading: Reading) -> DataSource:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from arae_transfer.atomic import (
+    explain_read_failure,
     explain_write_failure,
+    follow_umask,
     replace_directory,
     synchronise_directory,
     synchronise_file,
     write_text,
 )
-from arae_transfer.errors import AraeError
+from arae_transfer.checksums import recipe_checksum
+from arae_transfer.errors import AraeError, quoted
 from arae_transfer.layout import RunLayout, WhichCheckpoint
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, load_recipe
@@ -29,7 +34,8 @@ from arae_transfer.tasks import task_of
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.optimizers import Optimizers
 
-CHECKPOINT_FORMAT = 1
+# 2: with the hashes of the files that belong together. Older checkpoints are read without them.
+CHECKPOINT_FORMAT = 2
 
 
 @dataclass
@@ -44,6 +50,8 @@ class State:
         scores: The latest validation's figures.
         classes: The classes in order.
         corpus: A fingerprint of the training data, so that a run is not continued on other data.
+        files: The SHA-256 of each file that belongs to the checkpoint, those of the run among them, and the checksum of
+            its recipe; empty: an older checkpoint.
     """
 
     step: int = 0
@@ -53,6 +61,7 @@ class State:
     scores: dict[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     corpus: str = ""
+    files: dict[str, str] = field(default_factory=dict)
 
 
 def model_tensors(model: ARAE) -> dict[str, Tensor]:
@@ -117,14 +126,15 @@ def save_checkpoint(
         if torch.cuda.is_available():
             tensors["random.cuda.state"] = torch.cuda.get_rng_state()
         save_file(tensors, staged / layout.OPTIMIZERS)
-        write_text(
-            staged / layout.STATE,
-            json.dumps({"format": CHECKPOINT_FORMAT, **asdict(state)}, indent=1, sort_keys=True) + "\n",
-        )
+        files = {path.name: _digest(path) for path in sorted(staged.iterdir())} | _run_digests(layout)
+        table = {"format": CHECKPOINT_FORMAT, **asdict(state), "files": files}
+        described = json.dumps(table, indent=1, sort_keys=True) + "\n"
+        write_text(staged / layout.STATE, described)
         for path in staged.iterdir():
+            follow_umask(path)  # safetensors writes for the owner alone
             synchronise_file(path)
         synchronise_directory(staged)
-        staged.chmod(0o755)
+        follow_umask(staged)
         replace_directory(staged, final)
     except (OSError, SafetensorError) as error:
         # safetensors wraps a full disk in an error of its own
@@ -134,22 +144,87 @@ def save_checkpoint(
         if staged is not None:
             shutil.rmtree(staged, ignore_errors=True)
     # The best first: a run killed between the two goes on from the older checkpoint and comes here again.
-    if best:
-        write_text(layout.best, json.dumps({"step": state.step}) + "\n")
-    write_text(layout.latest, json.dumps({"step": state.step}) + "\n")
-    kept = {
-        layout.checkpoint(step).name for step in (_pointed(layout.latest), _pointed(layout.best)) if step is not None
-    }
+    for pointer in (layout.best, layout.latest) if best else (layout.latest,):
+        named = {"step": state.step, "state": _short_hash(described.encode()), "checkpoint": pointer.stem}
+        write_text(pointer, json.dumps(named) + "\n")
+    try:
+        steps = [_pointed(layout.latest), _pointed(layout.best)]
+    except AraeError:
+        return  # a damaged pointer hides which checkpoint it means, so all of them stay
+    kept = {layout.checkpoint(step).name for step in steps if step is not None}
     for directory in final.parent.iterdir():
         if directory.name not in kept:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _pointed(pointer: Path) -> int | None:
+def _short_hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _run_digests(layout: RunLayout) -> dict[str, str]:
+    """Return the hashes of the files of a run without which its weights mean nothing."""
+    found = {path.name: _digest(path) for path in (layout.tokenizer, layout.pairs) if path.is_file()}
+    if layout.recipe.is_file():
+        found[layout.recipe.name] = recipe_checksum(layout.recipe.read_text("utf-8"))
+    return found
+
+
+def verify_run(layout: RunLayout, state: State) -> None:
+    """Make sure that the files of a run are those that a checkpoint was trained with.
+
+    Raises:
+        AraeError: One of them is another, or missing.
+    """
     try:
-        return int(json.loads(pointer.read_text("utf-8"))["step"])
-    except (OSError, ValueError, KeyError, TypeError):
+        found = _run_digests(layout)
+    except (OSError, UnicodeDecodeError) as error:
+        failure = error if isinstance(error, OSError) else OSError("it is no UTF-8 text")
+        raise explain_read_failure(layout.root, failure) from error
+    for name in (layout.tokenizer.name, layout.pairs.name, layout.recipe.name):
+        if name in state.files and state.files[name] != found.get(name):
+            what = "is missing" if name not in found else "is damaged, or was changed since the checkpoint was saved"
+            raise AraeError(
+                f"{layout.root / name} {what}",
+                "restore it from a copy of the run; other keys are for a new run: --from RUN --set SECTION.KEY=VALUE.",
+            )
+
+
+def _pointed(pointer: Path) -> int | None:
+    """Return the step that a pointer names; None where there is no pointer.
+
+    Raises:
+        AraeError: The pointer may not be read, or is damaged.
+    """
+    try:
+        table = json.loads(pointer.read_text("utf-8"))
+        if table.get("checkpoint", pointer.stem) != pointer.stem:
+            raise AraeError(f"{pointer} is another pointer of the run under this name", _way_to_point(pointer))
+        return int(table["step"])
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise explain_read_failure(pointer, error) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AraeError(f"{pointer} is damaged: it names no step", _way_to_point(pointer)) from error
+
+
+def _way_to_point(pointer: Path) -> str:
+    """Say how a damaged pointer is written anew."""
+    layout = RunLayout(pointer.parent)
+    with suppress(OSError):
+        steps = sorted(int(path.name) for path in layout.checkpoints.iterdir() if path.name.isdigit())
+        if steps:
+            known = ", ".join(f"{step:,}" for step in steps)
+            content = quoted(json.dumps({"step": steps[-1]}))
+            return (
+                f"the run has checkpoints of step {known}; to use the last of them: echo {content} > {quoted(pointer)}"
+            )
+    return "the run has no checkpoint; continue it with --resume, which begins at step 0."
 
 
 @dataclass(frozen=True)
@@ -184,10 +259,12 @@ def recorded_initial_weights(layout: RunLayout) -> InitialWeights:
             return InitialWeights()
         # Runs of before do not say which: they took the best.
         return InitialWeights(Path(initial), "latest" if recorded.get("initial_checkpoint") == "latest" else "best")
+    except PermissionError as error:
+        raise explain_read_failure(layout.environment, error) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AraeError(
             f"{layout.environment} is damaged, and nothing else says what {layout.root} started from",
-            "start a new run without --resume.",
+            f"restore it from a copy, or train on from the weights of the run: --from {quoted(layout.root)}",
         ) from error
 
 
@@ -198,38 +275,74 @@ def find_checkpoint(layout: RunLayout, which: WhichCheckpoint) -> Path:
         AraeError: The run or the checkpoint does not exist.
     """
     pointer = layout.latest if which == "latest" else layout.best
-    step = _pointed(pointer)
-    if step is None or not layout.checkpoint(step).is_dir():
-        if not layout.recipe.exists():
+    try:
+        step = _pointed(pointer)
+        if step is not None and not layout.checkpoint(step).is_dir():
+            raise AraeError(
+                f"{pointer} names step {step:,}, whose checkpoint {layout.checkpoint(step)} is missing",
+                _way_to_point(pointer),
+            )
+        if step is None and not layout.recipe.exists():
             raise AraeError(
                 f"{layout.root} is not a run",
                 "give the folder of a run, such as runs/quickstart/20260131-120000.",
             )
+    except PermissionError as error:  # Path's own questions pass it on
+        raise explain_read_failure(layout.root, error) from error
+    if step is None:
         raise AraeError(
             f"the run {layout.root} has no {which} checkpoint yet",
             "let it train until its first validation, or continue it with --resume.",
         )
-    return layout.checkpoint(step)
+    checkpoint = layout.checkpoint(step)
+    _verify_state(pointer, checkpoint, layout)
+    return checkpoint
+
+
+def _verify_state(pointer: Path, checkpoint: Path, layout: RunLayout) -> None:
+    """Make sure that a checkpoint's state is the one that a pointer was written for.
+
+    Raises:
+        AraeError: It is another, or missing; pointers that somebody wrote by hand name none.
+    """
+    path = checkpoint / layout.STATE
+    try:
+        wanted = json.loads(pointer.read_text("utf-8")).get("state")
+        if wanted is not None and wanted != _short_hash(path.read_bytes()):
+            raise _damaged(path, layout)
+    except OSError as error:
+        raise _damaged(path, layout) from error
 
 
 def _damaged(path: Path, layout: RunLayout) -> AraeError:
     """Return the error for a file of a checkpoint that cannot be read, naming the run's other checkpoint."""
-    own = path.parent
+    what = "is damaged"
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        what = "is missing"
+    except OSError as failure:  # safetensors wraps it in an error of its own
+        return explain_read_failure(path, failure)
     for pointer, replaced in ((layout.best, layout.latest), (layout.latest, layout.best)):
-        step = _pointed(pointer)
-        if step is not None and layout.checkpoint(step) != own and layout.checkpoint(step).is_dir():
+        step = None
+        with suppress(AraeError):
+            step = _pointed(pointer)
+        if step is not None and layout.checkpoint(step) != path.parent and layout.checkpoint(step).is_dir():
+            content = quoted(json.dumps({"step": step}))
             hint = (
                 f"the run's {pointer.stem} checkpoint is another one, of step {step:,}; "
-                f"to use it, copy {pointer.name} over {replaced.name} in {layout.root}."
+                f"to use it: echo {content} > {quoted(replaced)}"
             )
             break
     else:
-        hint = "the run has no other checkpoint; start a new run."
-    return AraeError(f"the checkpoint file {path} is missing or damaged", hint)
+        hint = "the run has no other checkpoint; restore the file from a copy of the run."
+    return AraeError(f"the checkpoint file {path} {what}", hint)
 
 
-def _load_tensors(path: Path, layout: RunLayout) -> dict[str, Tensor]:
+def _load_tensors(path: Path, layout: RunLayout, state: State) -> dict[str, Tensor]:
     try:
+        if path.name in state.files and state.files[path.name] != _digest(path):
+            raise _damaged(path, layout)
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise _damaged(path, layout) from error
@@ -257,10 +370,12 @@ def load_state(checkpoint: Path, layout: RunLayout) -> State:
 def restore(layout: RunLayout, checkpoint: Path, model: ARAE, average: ARAE | None, optimizers: Optimizers) -> State:
     """Put a checkpoint's weights, optimizers and random state in place, and return its state."""
     state = load_state(checkpoint, layout)
-    load_model_tensors(model, _load_tensors(checkpoint / layout.MODEL, layout), checkpoint / layout.MODEL)
-    if average is not None:
-        load_model_tensors(average, _load_tensors(checkpoint / layout.AVERAGE, layout), checkpoint / layout.AVERAGE)
-    tensors = _load_tensors(checkpoint / layout.OPTIMIZERS, layout)
+    verify_run(layout, state)
+    models = [(layout.MODEL, model)] if average is None else [(layout.MODEL, model), (layout.AVERAGE, average)]
+    loaded = {name: _load_tensors(checkpoint / name, layout, state) for name, _ in models}
+    tensors = _load_tensors(checkpoint / layout.OPTIMIZERS, layout, state)
+    for name, own in models:
+        load_model_tensors(own, loaded[name], checkpoint / name)
     try:
         cpu, cuda = tensors.pop("random.cpu.state"), tensors.pop("random.cuda.state", None)
         _restore_optimizers(optimizers, tensors)
@@ -314,9 +429,10 @@ def load_run(run: Path, which: WhichCheckpoint = "best") -> LoadedRun:
     checkpoint = find_checkpoint(layout, which)
     recipe = load_recipe(layout.recipe, recorded=True)
     state = load_state(checkpoint, layout)
+    verify_run(layout, state)
     tokenizer, vocabulary_size = task_of(recipe).load_vocabulary(recipe, layout)
     model = ARAE(recipe, state.classes, vocabulary_size)
     name = layout.AVERAGE if recipe.training.averaging > 0 else layout.MODEL
-    load_model_tensors(model, _load_tensors(checkpoint / name, layout), checkpoint / name)
+    load_model_tensors(model, _load_tensors(checkpoint / name, layout, state), checkpoint / name)
     model.eval()
     return LoadedRun(recipe, state.classes, model, state, tokenizer)

@@ -146,7 +146,7 @@ class PreparedText:
             if read_parallel(self._layout.pairs) != list(self._given_pairs):
                 raise AraeError(
                     f"the run has other pairs than those of --parallel, in {self._layout.pairs}",
-                    "leave --parallel out to go on with its own, or start a new run with --name.",
+                    "leave --parallel out to go on with its own, or begin another run with --name.",
                 )
             return
         write_parallel(self._layout.pairs, self._given_pairs)

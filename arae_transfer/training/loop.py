@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from arae_transfer.atomic import write_text
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, quoted
 from arae_transfer.layout import RunLayout, WhichCheckpoint
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_to_toml
@@ -189,7 +189,7 @@ class Trainer:
             if state.corpus != self.state.corpus or state.classes != self.model.classes:
                 raise AraeError(
                     f"the data are not those that {self.layout.root} was trained on",
-                    "give the same --data, or start a new run without --resume.",
+                    f"give the same --data; to learn from other data, begin a run --from {quoted(self.layout.root)}",
                 )
             self.state = restore(self.layout, checkpoint, self.model, self.average, self.optimizers)
             self._saved_step = self.state.step

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from filelock import FileLock, Timeout
 
 from arae_transfer.atomic import explain_write_failure
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, quoted
 from arae_transfer.layout import RunLayout
 
 
@@ -43,7 +43,7 @@ def lock_run(layout: RunLayout, *, resume: bool) -> Iterator[None]:
         if not resume and layout.recipe.is_file():
             raise AraeError(
                 f"the run {run} exists: another process has trained it meanwhile",
-                f"give another --name, or continue it with `arae train {run} --resume`.",
+                f"give another --name, or continue it with `arae train {quoted(run)} --resume`.",
             )
         yield
     finally:

@@ -159,8 +159,17 @@ def test_changes_are_counted_and_said_once(arae: Arae) -> None:
     text = done.stderr.decode()
     assert "3 of 5 lines were cut to 23 tokens" in text
     assert "1 of 5 lines was repaired" in text
+    assert "--encoding names another encoding" in text
     assert text.count("\n") == 2
     assert arae("--to", "positive", "--quiet", given=long).stderr == b""
+
+
+def test_input_in_another_encoding_is_answered_in_utf8(arae: Arae) -> None:
+    done = arae("--to", "positive", "--encoding", "latin-1", given="le café\n".encode("latin-1"))
+    assert (done.returncode, done.stdout.decode(), done.stderr) == (0, "le café\n", b"")
+    refused = arae("--to", "positive", "--encoding", "utf-16")
+    assert refused.returncode == 1
+    assert "cannot be split into lines" in _one_or_two_lines(refused.stderr)
 
 
 def test_long_lines_are_rewritten_in_pieces_and_counted(arae: Arae) -> None:

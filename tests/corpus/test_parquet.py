@@ -48,7 +48,7 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
     path.write_bytes(b"PAR1\x15\x00")
     error = refusal(path)
     assert f"reading {path} needs pyarrow" in error.message
-    assert "pip install 'arae-transfer[parquet]'" in str(error.hint)
+    assert "pip install 'arae-transfer[train]'" in str(error.hint)
 
 
 def test_a_table_gives_its_classes(tmp_path: Path, arrow: Any) -> None:

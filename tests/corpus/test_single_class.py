@@ -60,7 +60,7 @@ def test_further_sentences_are_trained_on_unless_held_out(snli: Path, tmp_path: 
 
 def test_a_text_file_has_parts_held_out(tmp_path: Path) -> None:
     file = tmp_path / "mine.txt"
-    lines = [f"sentence {number} ." for number in range(400)]
+    lines = [f"sentence {'ab'[number % 2] * (1 + number // 2)} ." for number in range(400)]
     file.write_text("\n".join(lines), "utf-8")
     parts = [read([str(file)], split) for split in ("train", "valid", "test")]
     assert sorted(line for part in parts for line in part) == sorted(lines)
@@ -69,7 +69,7 @@ def test_a_text_file_has_parts_held_out(tmp_path: Path) -> None:
 
 def test_one_of_several_classes_is_asked_for(tmp_path: Path) -> None:
     for label in ("up", "down"):
-        (tmp_path / f"{label}.txt").write_text("".join(f"{label} goes {n} .\n" for n in range(90)), "utf-8")
+        (tmp_path / f"{label}.txt").write_text("".join(f"{label} goes {'o' * n} .\n" for n in range(90)), "utf-8")
     sources = [f"{label}={tmp_path / label}.txt" for label in ("up", "down")]
     with pytest.raises(AraeError, match="the classes down, up; a generation learns one kind") as caught:
         read_single_class(sources, "train", FORM, OPTIONS)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import stat
+import subprocess
+import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -221,12 +226,145 @@ def test_a_folder_that_is_no_run_and_a_run_without_a_checkpoint(tmp_path: Path) 
     run.save()
     with pytest.raises(AraeError, match="has no best checkpoint yet"):
         load_run(run.layout.root)
-    run.layout.latest.write_text("{", "utf-8")
+    run.layout.latest.unlink()
     with pytest.raises(AraeError, match="has no latest checkpoint yet"):
         load_run(run.layout.root, "latest")
 
 
 # --- damage
+
+
+@pytest.mark.parametrize("content", ["", '{"step": ', "{}", "[]", '{"step": "x"}'])
+def test_a_damaged_pointer_is_called_damaged_and_can_be_mended(tmp_path: Path, content: str) -> None:
+    run = two_checkpoints(tmp_path / "a run")
+    run.layout.latest.write_text(content, "utf-8")
+    with pytest.raises(AraeError, match=f"{run.layout.latest} is damaged") as caught:
+        load_run(run.layout.root, "latest")
+    hint = caught.value.hint
+    assert hint is not None
+    assert "checkpoints of step 1, 2" in hint
+    # The hint is true.
+    subprocess.run(hint.partition("to use the last of them: ")[2], shell=True, check=True)
+    assert load_run(run.layout.root, "latest").state.step == 2
+
+
+def test_a_pointer_to_a_checkpoint_that_is_gone_names_it(tmp_path: Path) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    shutil.rmtree(run.layout.checkpoint(2))
+    with pytest.raises(AraeError, match=r"names step 2, whose checkpoint .* is missing") as caught:
+        load_run(run.layout.root, "latest")
+    assert "checkpoints of step 1" in str(caught.value)
+
+
+def test_no_checkpoint_is_removed_while_a_pointer_is_damaged(tmp_path: Path) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    run.layout.best.write_text("{", "utf-8")
+    run.move()
+    run.save()
+    assert run.names() == ["00000001", "00000002", "00000003"]
+
+
+def flip(path: Path, place: float) -> None:
+    content = bytearray(path.read_bytes())
+    content[int(place * (len(content) - 1))] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("place", [0.03, 0.5, 0.97])
+@pytest.mark.parametrize("name", [RunLayout.MODEL, RunLayout.AVERAGE, RunLayout.OPTIMIZERS, RunLayout.STATE])
+def test_a_single_bit_of_a_checkpoint_is_noticed(tmp_path: Path, name: str, place: float) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    flip(run.layout.checkpoint(2) / name, place)
+    before = {name: tensor.clone() for name, tensor in model_tensors(run.model).items()}
+    with pytest.raises(AraeError, match="is damaged"):
+        run.restore()
+    assert all(torch.equal(before[name], tensor) for name, tensor in model_tensors(run.model).items())
+
+
+def test_another_tokenizer_or_recipe_is_noticed(tmp_path: Path) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    whole = run.layout.recipe.read_text("utf-8")
+    for old, new, noticed in (
+        ("code_size = 8", "code_size = 9", True),
+        ("lower_case = false", "lower_case = true", True),
+        ("sentences = 5000000", "sentences = 6000000", False),
+        ("# The loop", "# A loop", False),
+        ("\nevery = ", "\nevery = 1", False),
+    ):
+        run.layout.recipe.write_text(whole.replace(old, new, 1), "utf-8")
+        if noticed:
+            with pytest.raises(AraeError, match=r"recipe.toml is damaged, or was changed"):
+                load_run(run.layout.root, "latest")
+        else:
+            load_run(run.layout.root, "latest")
+    run.layout.recipe.write_text(whole, "utf-8")
+    Tokenizer.train(["other words here ."] * 9, 280).save(run.layout.tokenizer)
+    with pytest.raises(AraeError, match=r"tokenizer.model is damaged, or was changed"):
+        load_run(run.layout.root, "latest")
+
+
+def test_files_that_have_changed_places_are_noticed(tmp_path: Path) -> None:
+    def swap(one: Path, other: Path) -> None:
+        one.rename(aside := one.with_name("aside"))
+        other.rename(one)
+        aside.rename(other)
+
+    run = two_checkpoints(tmp_path / "run")
+    pairs = [(run.layout.best, run.layout.latest)]
+    for name in (RunLayout.MODEL, RunLayout.AVERAGE, RunLayout.STATE):
+        pairs.append((run.layout.checkpoint(1) / name, run.layout.checkpoint(2) / name))
+    for one, other in pairs:
+        swap(one, other)
+        with pytest.raises(AraeError):
+            run.restore()
+        swap(one, other)
+    run.restore()
+
+
+def test_checkpoints_of_before_there_were_hashes_are_read(tmp_path: Path) -> None:
+    run = two_checkpoints(tmp_path / "run")
+    path = run.layout.checkpoint(2) / RunLayout.STATE
+    table = json.loads(path.read_text("utf-8"))
+    del table["files"]
+    path.write_text(json.dumps({**table, "format": 1}), "utf-8")
+    run.layout.latest.write_text('{"step": 2}', "utf-8")
+    run.restore()
+    assert run.state.step == 2
+
+
+# --- permissions
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no umask")
+@pytest.mark.parametrize(("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o027, 0o640, 0o750), (0, 0o666, 0o777)])
+def test_the_files_of_a_run_follow_the_umask(tmp_path: Path, umask: int, file: int, folder: int) -> None:
+    before = os.umask(umask)
+    try:
+        run = two_checkpoints(tmp_path / "run")
+    finally:
+        os.umask(before)
+    found = {path: stat.S_IMODE(path.stat().st_mode) for path in run.layout.root.rglob("*")}
+    assert found == {path: folder if path.is_dir() else file for path in found}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+@pytest.mark.parametrize("hidden", ["checkpoints/00000002/average.safetensors", "latest.json", "checkpoints"])
+def test_what_may_not_be_read_is_called_that(hidden: str) -> None:
+    with tempfile.TemporaryDirectory() as place:  # where another user can look, too
+        Path(place).chmod(0o755)
+        run = two_checkpoints(Path(place) / "run")
+        load_run(run.layout.root, "latest")  # all modules are loaded while they can be
+        (run.layout.root / hidden).chmod(0)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+        try:
+            with pytest.raises(AraeError, match="may not read") as caught:
+                load_run(run.layout.root, "latest")
+        finally:
+            os.seteuid(os.getuid())
+            (run.layout.root / hidden).chmod(0o755)
+        assert "chmod -R" in str(caught.value)
+        assert "start a new run" not in str(caught.value)
 
 
 def truncate(path: Path) -> None:
@@ -247,14 +385,13 @@ def test_damage_names_the_file_and_the_other_checkpoint(tmp_path: Path, name: st
     run = two_checkpoints(tmp_path / "run")
     path = run.layout.checkpoint(2) / name
     damage(path)
-    with pytest.raises(AraeError, match=f"the checkpoint file {path} is missing or damaged") as caught:
+    with pytest.raises(AraeError, match=f"the checkpoint file {path} is (damaged|missing)\n") as caught:
         run.restore()
     hint = caught.value.hint
     assert hint is not None
     assert "the run's best checkpoint is another one, of step 1" in hint
-    assert f"copy best.json over latest.json in {run.layout.root}" in hint
     # The hint is true.
-    shutil.copy(run.layout.best, run.layout.latest)
+    subprocess.run(hint.partition("to use it: ")[2], shell=True, check=True)
     run.restore()
     assert run.state.step == 1
 
@@ -266,7 +403,7 @@ def test_damage_of_the_best_names_the_latest(tmp_path: Path) -> None:
         load_run(run.layout.root)
     assert caught.value.hint is not None
     assert "the run's latest checkpoint is another one, of step 2" in caught.value.hint
-    assert "copy latest.json over best.json" in caught.value.hint
+    assert caught.value.hint.endswith(f"> {run.layout.best}")
     assert load_run(run.layout.root, "latest").state.step == 2
 
 
@@ -277,7 +414,7 @@ def test_damage_of_the_only_checkpoint_says_so(tmp_path: Path) -> None:
     truncate(run.layout.checkpoint(1) / RunLayout.MODEL)
     with pytest.raises(AraeError) as caught:
         run.restore()
-    assert caught.value.hint == "the run has no other checkpoint; start a new run."
+    assert caught.value.hint == "the run has no other checkpoint; restore the file from a copy of the run."
 
 
 def test_an_optimizer_file_without_the_random_state_is_damaged(tmp_path: Path) -> None:
@@ -286,7 +423,7 @@ def test_an_optimizer_file_without_the_random_state_is_damaged(tmp_path: Path) -
     tensors = load_file(path)
     del tensors["random.cpu.state"]
     save_file(tensors, path)
-    with pytest.raises(AraeError, match=f"{path} is missing or damaged"):
+    with pytest.raises(AraeError, match=f"{path} is damaged"):
         run.restore()
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # What says nothing of images must be what it would be if images had it: one code vector, nothing dropped or rewritten.
 _TEXT_KEYS: dict[str, object] = {
     "data.writing": "corpus",
+    "data.adapt": False,
     "model.code": "single",
     "model.dropout": 0.0,
     "model.word_dropout": 0.0,
@@ -64,9 +65,9 @@ class ImageTask(Task):
         """Refuse."""
         raise AraeError(f"{what} is a run of a model of images; what is diagnosed is text", "give a run of text.")
 
-    def use_command(self, name: str, classes: Sequence[str]) -> str:
+    def use_command(self, model: str, classes: Sequence[str]) -> str:
         """Return the command that writes a grid of images."""
-        return f"arae sample --model exported/{name} -n 64 -o grid.png"
+        return f"arae sample --model {model} -n 64 -o grid.png"
 
     def read(self, recipe: Recipe, sources: list[str], reading: Reading) -> ImageData:
         """Read training and held-out images.
