@@ -17,6 +17,7 @@ from arae_transfer.errors import AraeError
 PACKAGE = Path(__file__).resolve().parent
 DEFAULT_MODEL = "yelp-sentiment"
 MODEL_VARIABLE = "ARAE_MODEL"
+HUB_PREFIX = "hf://"
 CACHE_VARIABLE = "ARAE_CACHE"
 DEFAULT_RECIPE_VARIANT = "recipe"
 
@@ -187,6 +188,11 @@ class ExportLayout:
         return self.root / "README.md"
 
     @property
+    def license(self) -> Path:
+        """Return the path of the terms of the model, as text."""
+        return self.root / "LICENSE"
+
+    @property
     def encoder_int8(self) -> Path:
         """Return the path of the encoder's graph in 8-bit integers."""
         return self.root / "encoder.int8.onnx"
@@ -337,6 +343,16 @@ def find_model(wish: str | os.PathLike[str] | None = None) -> Path:
     if any(separator in text for separator in separators):
         raise AraeError(f"there is no model at {path}{origin}", f"give another path, or a name: {_names(models)}.")
     raise AraeError(f"there is no model called {text!r}{origin}", _suggest(text, models, "models", "a path"))
+
+
+def hub_address(wish: str | os.PathLike[str] | None = None) -> str | None:
+    """Return the address on the Hub that a model's name is, or None where it is a name or a path.
+
+    Args:
+        wish: As ``find_model`` takes it. Only the prefix leads to the Hub: ``owner/name`` alone is a path.
+    """
+    text = os.environ.get(MODEL_VARIABLE) if wish is None else wish
+    return text if isinstance(text, str) and text.startswith(HUB_PREFIX) else None
 
 
 def recipes_directory() -> Path:

@@ -85,6 +85,8 @@ def test_moving_along_an_offset_imports_nothing_of_the_learning_half(pristine_mo
         ["bench", "serve", "--help"],
         ["offset", "--help"],
         ["generation-table", "--help"],
+        ["study", "make", "--help"],
+        ["study", "tally", "--help"],
     ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
@@ -139,7 +141,7 @@ def _modules_in(room: str) -> list[str]:
 
 
 def test_no_module_of_the_using_half_imports_the_learning_half() -> None:
-    rooms = ("runtime", "text", "tasks", "language_model", "documents", "batch")
+    rooms = ("runtime", "text", "tasks", "language_model", "documents", "batch", "studies")
     names = [*ALONE, *(module for room in rooms for module in _modules_in(room))]
     assert len(names) > 30
     script = (

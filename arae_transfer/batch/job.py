@@ -61,7 +61,7 @@ class Job:
         output: The folder that the parts go to.
         column: The column of the text.
         rewrite_column: What the column of the rewrites is called.
-        model: The folder of the model.
+        model: What ``ModelFolder.find`` finds the model by, from any folder.
         to: The class.
         options: How each answer is chosen.
         form: As in ``Rewriter.transfer``.
@@ -81,7 +81,7 @@ class Job:
     output: Path
     column: str
     rewrite_column: str
-    model: Path
+    model: str
     to: str
     options: DecodingOptions
     form: str = "auto"
@@ -104,7 +104,7 @@ class Job:
 
         Neither the engine nor the number of workers is among it, because they do not.
         """
-        folder = ModelFolder.read(self.model)
+        folder = ModelFolder.find(self.model)
         config = (folder.root / "config.json").read_bytes()
         files = [(name, Path(name).stat()) for name in self.inputs]
         return {

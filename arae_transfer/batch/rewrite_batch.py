@@ -99,7 +99,8 @@ class RewriteBatch:
         """Check the options; the model is loaded with the first batch.
 
         Args:
-            model: A name or a path; None: the environment variable ``ARAE_MODEL``, else the shipped model.
+            model: A name, a path or ``hf://owner/name``; None: the environment variable ``ARAE_MODEL``, else the
+                shipped model.
             to: A class of the model, or the unique start of one.
             column: The column that holds the text.
             rewrite_column: What the column of the rewrites is called.
@@ -128,7 +129,7 @@ class RewriteBatch:
         self._options = options if options is not None else DecodingOptions(**further)
         resolved = self._options.resolve(folder.beam)
         self._batch_size, self._form, self._long = batch_size, form, long
-        self._load = (str(folder.root.absolute()), device, threads, variant, tuple(protect), tuple(glossary))
+        self._load = (folder.address, device, threads, variant, tuple(protect), tuple(glossary))
         self._source_class = self._options.source is not None
         self._confidence = resolved.needs_hypotheses
 

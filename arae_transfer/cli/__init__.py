@@ -21,6 +21,7 @@ COMMANDS = (
     CommandSource("train", "train", "Train a model from a recipe and a corpus.", MAKE),
     CommandSource("export", "export", "Export a trained model; it then needs no PyTorch.", MAKE),
     CommandSource("evaluate", "evaluate", "Measure style, content and fluency of rewrites.", MAKE),
+    CommandSource("study", "study", "Have people rate rewrites without knowing who wrote them.", MAKE),
     CommandSource("corpus", "corpus", "Write the quickstart's small corpus to a folder.", MAKE),
     CommandSource("bench", "bench", "Measure the speed on this machine.", MAKE),
     CommandSource("interpolate", "interpolate", "Write the sentences between two sentences.", LOOK),

@@ -109,7 +109,7 @@ def transfer(
     class_name = folder.match_class(to or folder.classes[-1])
     threads = threads or default_threads()
     rewriters = {
-        name: Rewriter.load(folder.root, device="cpu", threads=threads, variant=name)
+        name: Rewriter.load(folder.address, device="cpu", threads=threads, variant=name)
         for name in folder.variants
         if name != FP16
     }

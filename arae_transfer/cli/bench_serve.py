@@ -62,7 +62,7 @@ def bench_serve(
     if max(processors) > default_threads():
         raise AraeError(f"this process may use {default_threads()} processors", "use fewer --cores.")
     loads = measure_serving(
-        read_lines(data), options, numbers, processors, seconds, ["--model", str(folder.root), "--device", "cpu"]
+        read_lines(data), options, numbers, processors, seconds, ["--model", folder.address, "--device", "cpu"]
     )
     if json_report:
         bars = [

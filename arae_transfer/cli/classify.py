@@ -112,7 +112,7 @@ def classify(
         from arae_transfer.runtime.classifier import Classifier
         from arae_transfer.runtime.stream import LineReader
 
-        classifier = Classifier.load(folder.root, device=device, threads=threads, form=form)
+        classifier = Classifier.load(folder.address, device=device, threads=threads, form=form)
 
     lines, truncated, incomplete, repaired = 0, 0, 0, 0
     # A check names the place of each line; without one, lines of several files share batches.

@@ -70,7 +70,7 @@ class Messages:
         if self._verbose or typed:
             seconds = self._ready - self._started
             where = f"on {rewriter.device} in {rewriter.variant}"
-            report(f"{self._folder.name}, to {class_name}, {where}, ready in {seconds:.1f} s")
+            report(f"{self._folder.hub or self._folder.name}, to {class_name}, {where}, ready in {seconds:.1f} s")
         if typed:
             report("reading from the terminal, one sentence a line; end with Ctrl-D")
 

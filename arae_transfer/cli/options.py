@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from arae_transfer.cli.command import report
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import MODEL_VARIABLE, list_models
+from arae_transfer.layout import MODEL_VARIABLE, hub_address, list_models
 from arae_transfer.runtime.model_folder import ModelFolder
 
 INPUT_AND_OUTPUT = "Input and output"
@@ -25,11 +26,23 @@ def complete_model(incomplete: str) -> list[str]:
 
 def complete_class(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the classes of the wished model that begin so, for the shell."""
+    if hub_address(ctx.params.get("model")):
+        return []  # pressing a key must not use the network
     try:
         classes = ModelFolder.find(ctx.params.get("model")).classes
     except AraeError:
         return []
     return [name for name in classes if name.startswith(incomplete)]
+
+
+def announce_downloads(ctx: typer.Context, model: str | list[str] | None) -> str | list[str] | None:
+    """Have downloads of models on the Hub said as this command says things, and not at all with ``--quiet``."""
+    wishes = model if isinstance(model, list) else [model]
+    if any(hub_address(wish) for wish in wishes or [None]):
+        from arae_transfer.runtime import hub
+
+        hub.tell = lambda message: None if ctx.params.get("quiet") else report(message)
+    return model
 
 
 def typed_text(argument: str) -> str:
@@ -43,8 +56,9 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        metavar="NAME|PATH",
-        help="An exported model; without this, the shipped one.",
+        metavar="NAME|PATH|hf://OWNER/NAME",
+        help="An exported model, or one on the Hugging Face Hub (@REVISION pins it); without this, the shipped one.",
+        callback=announce_downloads,
         envvar=MODEL_VARIABLE,
         autocompletion=complete_model,
         rich_help_panel=MODEL,

@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 
 from arae_transfer.cli.command import exit_without_cleanup, report
-from arae_transfer.cli.options import MESSAGES, MODEL, SPEED, DeviceOption, QuietOption, ThreadsOption, complete_model
+from arae_transfer.cli.options import (
+    MESSAGES,
+    MODEL,
+    SPEED,
+    DeviceOption,
+    QuietOption,
+    ThreadsOption,
+    announce_downloads,
+    complete_model,
+)
 from arae_transfer.errors import AraeError
 
 ADDRESS = "Address and access"
@@ -24,9 +33,10 @@ def serve(
         typer.Option(
             "--model",
             "-m",
-            metavar="NAME|PATH",
-            help="An exported model; repeatable, the first one answers requests that name none. "
-            "Without this, $ARAE_MODEL, else the shipped one.",
+            metavar="NAME|PATH|hf://OWNER/NAME",
+            help="An exported model, or one on the Hugging Face Hub; repeatable, the first one answers requests that "
+            "name none. Without this, $ARAE_MODEL, else the shipped one.",
+            callback=announce_downloads,
             autocompletion=complete_model,
             rich_help_panel=MODEL,
         ),
@@ -125,10 +135,11 @@ def serve(
         typer.Option("--verbose", "-v", help="A line for each request: route, status, time.", rich_help_panel=MESSAGES),
     ] = False,
 ) -> None:
-    """Answer requests over HTTP: rewrites, classes, a page to try it on, and marks for editors.
+    """Serve a model over HTTP, with a page to try it on.
 
-    Requests that wait together are rewritten together. SIGTERM or Ctrl-C finishes what was accepted; a second one
-    stops at once. Nothing is stored, and no text, key or address is logged.
+    It answers with rewrites and classes, and marks sentences in editors. Requests that wait together are rewritten
+    together. SIGTERM or Ctrl-C finishes what was accepted; a second one stops at once. Nothing is stored, and no text,
+    key or address is logged.
 
     \b
       arae serve

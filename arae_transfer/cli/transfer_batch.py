@@ -21,7 +21,7 @@ from arae_transfer.cli.extras import require
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import expanded
 from arae_transfer.runtime.model_folder import ModelFolder
-from arae_transfer.runtime.sessions import default_threads
+from arae_transfer.runtime.sessions import Sessions, default_threads
 
 if TYPE_CHECKING:
     from arae_transfer.runtime.decoding import DecodingOptions
@@ -87,7 +87,7 @@ def transfer_batch(
         output=destination,
         column=column,
         rewrite_column="rewrite",
-        model=folder.root.absolute(),
+        model=folder.address,
         to=folder.match_class(to),
         options=decoding,
         threads=threads,
@@ -95,6 +95,8 @@ def transfer_batch(
         keep_errors=options.on_error != "fail",
         **ways,
     )
+    if folder.hub is not None:  # downloaded and said once, not by every worker
+        Sessions(folder, job.device, threads, job.variant)
     workers = options.workers or max(1, default_threads() // threads)
     with _stopping_on_sigterm(), _progress(quiet=quiet) as progress:
         try:

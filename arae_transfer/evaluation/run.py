@@ -202,7 +202,7 @@ def _collect(
             found.outputs[name] = rewrite_by_run(loaded[wish], texts.source, name)
             found.decoding[name] = describe_run(loaded[wish])
         else:
-            rewriter = Rewriter.load(system.root, device=request.device, threads=request.threads)
+            rewriter = Rewriter.load(system.address, device=request.device, threads=request.threads)
             found.outputs[name] = rewrite_split(rewriter, texts.source, request.batch_size, progress)
             found.decoding[name] = describe_rewriter(rewriter)
         if request.save_outputs is not None:

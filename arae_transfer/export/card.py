@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from arae_transfer.export.hub_metadata import BINDING, NO_SOURCE, front_matter
 from arae_transfer.export_config import ExportConfig
 
 # Between these marks stands the evaluation; `arae export --scores` fills it, and other tools may replace it.
@@ -27,6 +28,7 @@ _SCORES = {
     "reverse_perplexity": "perplexity of held-out sentences under a 5-gram model of generated ones",
     "distinct": "% of generated sentences that differ",
 }
+TAGS = ("adversarially-regularized-autoencoder", "onnx")
 # What model.code of a recipe means.
 _CODES = {
     "single": "one vector",
@@ -50,7 +52,11 @@ class Card(ABC):
         languages: The language codes of its text.
     """
 
-    tag: ClassVar[str]
+    pipeline: ClassVar[str]
+    """The task by the Hugging Face Hub's name of it."""
+
+    tags: ClassVar[Sequence[str]] = TAGS
+    """Further words to find the model by there."""
 
     config: ExportConfig
     description: str
@@ -65,14 +71,15 @@ class Card(ABC):
     def render(self) -> str:
         """Return the card's text. It names no path of the machine that it was made on."""
         description = [paragraph(self.description)] if self.description else []
-        head = [_front_matter(self, self.tag), f"# {plain(self.config.name)}\n", *description]
+        head = [front_matter(self.pipeline, self.tags, self.languages), f"# {plain(self.config.name)}\n", *description]
         return "\n".join([*head, *self.sections()])
 
 
 class RewritingCard(Card):
     """The card of a model that rewrites."""
 
-    tag = "text-style-transfer"
+    pipeline = "text-generation"
+    tags = ("text-style-transfer", *TAGS)
 
     def sections(self) -> list[str]:
         """Return how to use it, what it is of, how it was trained, and where it ends."""
@@ -101,7 +108,7 @@ class RewritingCard(Card):
 class GenerationCard(Card):
     """The card of a model that writes one kind of text."""
 
-    tag = "text-generation"
+    pipeline = "text-generation"
 
     def sections(self) -> list[str]:
         """Return how to use it, what it is of, and how it was trained."""
@@ -119,22 +126,6 @@ class GenerationCard(Card):
             evaluation_section(self.evaluation),
             _parity(config),
         ]
-
-
-def _front_matter(card: Card, task: str) -> str:
-    # A JSON string is a YAML string.
-    source = card.data_source or "not stated: the recipe names no source of its data"
-    lines = ["---", "license: other", f"license_details: {json.dumps(source, ensure_ascii=False)}"]
-    if card.languages:
-        lines += ["language:", *(f"- {json.dumps(language)}" for language in card.languages)]
-    lines += [
-        "library_name: arae-transfer",
-        "tags:",
-        *(f"- {tag}" for tag in (task, "adversarially-regularized-autoencoder", "onnx")),
-        "---",
-        "",
-    ]
-    return "\n".join(lines)
 
 
 def _usage(config: ExportConfig) -> str:
@@ -178,8 +169,8 @@ def _classes(config: ExportConfig) -> str:
 
 def data_section(card: Card) -> str:
     """Say where the data come from and under which terms."""
-    source = card.data_source or "The recipe does not say where the data come from, nor under which terms."
-    terms = "The terms of the data may bind the weights too. The software is under its own licence."
+    source = card.data_source or NO_SOURCE
+    terms = f"{BINDING} The software is under its own licence."
     return f"## Data and terms\n\n{paragraph(source)}\n{paragraph(terms)}"
 
 

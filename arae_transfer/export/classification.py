@@ -20,6 +20,7 @@ from arae_transfer.export.classifier_graph import build_classifier
 from arae_transfer.export.encoder_graph import build_encoder
 from arae_transfer.export.folder import check_destination, portable_recipe, put_in_place, records_of
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
+from arae_transfer.export.hub_metadata import license_text
 from arae_transfer.export.parity import BATCH_SIZES, probe_rows
 from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.export_config import (
@@ -142,6 +143,7 @@ def export_classifier(
     sizes = {file: len(content) for file, content in contents.items()}
     contents[layout.config.name] = config.to_json()
     contents[layout.card.name] = ClassificationCard(config, recipe.description, recipe.data_source).render().encode()
+    contents[layout.license.name] = license_text(name, recipe.data_source).encode()
     put_in_place(contents, destination)
     return ClassifierExport(destination, stored.classes, sizes, len(rows), difference)
 
@@ -173,7 +175,7 @@ def _difference(model: ARAE, encoder: bytes, classifier: bytes, rows: Sequence[l
 class ClassificationCard(Card):
     """The card of a classification."""
 
-    tag = "text-classification"
+    pipeline = "text-classification"
 
     def sections(self) -> list[str]:
         """Return what it tells apart, how to use it, and from which data and labels it learned."""

@@ -23,6 +23,7 @@ from arae_transfer.export.export_report import ExportReport as ExportReport
 from arae_transfer.export.folder import check_destination, portable_recipe, put_in_place, records_of
 from arae_transfer.export.generator_graph import export_generator
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
+from arae_transfer.export.hub_metadata import license_text
 from arae_transfer.export.parity import Parity, Row, compare, evenly_spaced, interleave, probe_rows, rewrites_of
 from arae_transfer.export.scorer_graph import export_scorer
 from arae_transfer.export.shortlist import choose_shortlists, worth_a_shortlist
@@ -156,6 +157,7 @@ def export_model(
     )
     contents[export.layout.config.name] = config.to_json()
     contents[export.layout.card.name] = card.render().encode()
+    contents[export.layout.license.name] = license_text(name, recipe.data_source).encode()
     put_in_place(contents, destination)
     agreements = (checked.agreement, checked.half_agreement)
     return ExportReport(destination, name, config.classes, sizes, checked.parity, *agreements)

@@ -34,7 +34,7 @@ def check_destination(destination: Path) -> None:
     if not found:
         return
     layout = ExportLayout(destination)
-    known = {layout.config.name, layout.card.name}
+    known = {layout.config.name, layout.card.name, layout.license.name}
     try:
         known.update(ModelFolder.read(destination).files)
     except AraeError as error:

@@ -6,7 +6,7 @@ This module needs the standard library alone, so that listing models and complet
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from arae_transfer.export_config import (
     ImageShape,
     Variant,
 )
-from arae_transfer.layout import ExportLayout, find_model, nearest
+from arae_transfer.layout import ExportLayout, find_model, hub_address, nearest
 
 Kind = Literal["text", "image", "any"]
 
@@ -31,23 +31,27 @@ class ModelFolder:
     Attributes:
         root: The folder.
         config: What its ``config.json`` says.
+        hub: The address on the Hub, with the commit, of a model whose files are downloaded when they are needed;
+            None: all files are there.
     """
 
     root: Path
     config: ExportConfig
+    hub: str | None = None
 
     @classmethod
     def find(cls, wish: str | Path | None = None, kind: Kind = "text") -> ModelFolder:
         """Find a model by name or path and read its description.
 
         Args:
-            wish: As ``layout.find_model`` takes it.
+            wish: As ``layout.find_model`` takes it, or ``hf://owner/name[@revision]``.
             kind: What the model must be of: ``"text"``, ``"image"``, or ``"any"``.
 
         Raises:
             AraeError: There is no such model, its description is damaged or too new, or it is of another kind.
         """
-        folder = cls.read(find_model(wish))
+        address = hub_address(wish)
+        folder = cls.read(find_model(wish)) if address is None else cls._find_on_hub(address)
         if kind == "text" and folder.image is not None:
             raise AraeError(
                 f"{folder.name} is a model of images, not of text",
@@ -58,6 +62,36 @@ class ModelFolder:
                 f"{folder.name} is a model of text, not of images", "give a model of images, exported from a run."
             )
         return folder
+
+    @classmethod
+    def _find_on_hub(cls, address: str) -> ModelFolder:
+        from arae_transfer.runtime.hub import find_on_hub
+
+        root, pinned = find_on_hub(address)
+        return replace(cls.read(root), hub=pinned)
+
+    @property
+    def address(self) -> str:
+        """Return what ``find`` finds this model by, from any folder."""
+        return self.hub or str(self.root.absolute())
+
+    def fetch(self, variant: str) -> None:
+        """Download what rewriting in one arithmetic needs, if the model is on the Hub and its files are not here.
+
+        Raises:
+            AraeError: A file cannot be downloaded, or is not the one that was exported.
+        """
+        if self.hub is not None:
+            from arae_transfer.runtime.hub import fetch
+
+            fetch(self.hub, self.files, self._files_of(variant))
+
+    def _files_of(self, name: str) -> list[str]:
+        """Return the files that one arithmetic needs, for every class and every option."""
+        variant = self.variants[name]
+        files = [self.tokenizer, self.scorer, self.classifier, *(self.language_models or {}).values()]
+        files += [file for each in (variant, variant.source) if each is not None for file in each.file_names]
+        return [file for file in files if file]
 
     @classmethod
     def read(cls, root: Path) -> ModelFolder:
@@ -158,6 +192,10 @@ class ModelFolder:
 
         path = self.root / name
         record = self.files[name]
+        if self.hub is not None and not path.is_file():
+            from arae_transfer.runtime.hub import fetch
+
+            fetch(self.hub, self.files, [name])
         try:
             content = path.read_bytes()
         except FileNotFoundError as error:
@@ -195,7 +233,7 @@ class ModelFolder:
         if self.classifier is not None:
             raise AraeError(
                 f"the model {self.name} classifies text and writes none",
-                f"arae classify --model {quoted(self.root)}, or choose another model.",
+                f"arae classify --model {quoted(self.hub or self.root)}, or choose another model.",
             )
 
     def require_rewriting(self) -> None:
@@ -211,7 +249,7 @@ class ModelFolder:
     def _only_generates(self) -> AraeError:
         return AraeError(
             f"the model {self.name} knows one kind of text: there is no other to rewrite to, or to tell it from",
-            f"arae sample --model {quoted(self.root)}, or choose another model.",
+            f"arae sample --model {quoted(self.hub or self.root)}, or choose another model.",
         )
 
     def match_class(self, wish: str) -> str:

@@ -99,7 +99,7 @@ class Rewriter:
 
     def __reduce__(self) -> tuple[Callable[..., Rewriter], tuple[Any, ...]]:
         protector = self._protector
-        return _reload, (self.folder.root.absolute(), *self._sessions.wishes, protector.patterns, protector.words)
+        return _reload, (self.folder.address, *self._sessions.wishes, protector.patterns, protector.words)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -447,9 +447,9 @@ class Rewriter:
 
 
 def _reload(
-    root: Path, device: str, threads: int | None, variant: str, protect: Sequence[str], glossary: Sequence[str]
+    model: str, device: str, threads: int | None, variant: str, protect: Sequence[str], glossary: Sequence[str]
 ) -> Rewriter:
-    return Rewriter.load(root, device=device, threads=threads, variant=variant, protect=protect, glossary=glossary)
+    return Rewriter.load(model, device=device, threads=threads, variant=variant, protect=protect, glossary=glossary)
 
 
 def _is_rewrite(hypothesis: ScoredHypothesis, source: str) -> bool:

@@ -147,6 +147,7 @@ class Sessions:
         self.threads = threads or default_threads()
         self._automatic = device == "auto"
         self.device, self.fallback = choose_device(device)
+        folder.fetch(self.variant)
         if self.device.kind == "cuda":
             _load_cuda_libraries()
         self._contents: dict[str, bytes] = {}

@@ -61,7 +61,7 @@ class State:
     scores: dict[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     corpus: str = ""
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 def model_tensors(model: ARAE) -> dict[str, Tensor]:

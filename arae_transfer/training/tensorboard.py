@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
@@ -34,6 +35,7 @@ class TensorBoardWriter:
         try:
             if self._writer is None:
                 writer = import_module("torch.utils.tensorboard").SummaryWriter
+                _silence_threads()
                 self._writer = writer(str(self._folder), purge_step=step)
             for name, value in scalars.items():
                 self._writer.add_scalar(name, value, step)
@@ -61,6 +63,17 @@ def open_tensorboard(folder: Path, message: Callable[[str], None]) -> TensorBoar
     except ValueError:  # a module of that name that Python did not find by itself
         installed = False
     return TensorBoardWriter(folder, message) if installed else None
+
+
+def _silence_threads() -> None:
+    """Keep TensorBoard's own thread from printing the traceback of a full disk, which is said in one sentence."""
+    before = threading.excepthook
+
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        if not type(failure.thread).__module__.startswith("tensorboard."):
+            before(failure)
+
+    threading.excepthook = hook
 
 
 def _reason(error: Exception) -> str:

@@ -77,7 +77,7 @@ TASKS: dict[str, tuple[list[str], int, str]] = {
     "rewriting, the paper's schedule": (["noise.drop=0.1"], 2, "data"),
     "classification": (["task=classification", "training.schedule=joint", "labels.batch_size=4"], 1, "data"),
     "generation": (["task=generation", "attribute.weight=0"], 1, "text.txt"),
-    "images": (["data.kind=image", "attribute.weight=0"], 1, "images"),
+    "images": (["data.kind=image", "attribute.weight=0", "training.initialization=scaled"], 1, "images"),
 }
 
 

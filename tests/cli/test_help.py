@@ -15,10 +15,12 @@ from typer.testing import CliRunner
 from arae_transfer.cli import COMMANDS, app
 from arae_transfer.cli.bench import bench
 from arae_transfer.cli.command import AraeGroup, CommandSource
+from arae_transfer.cli.study import study
 
 SOURCES = [("", source) for source in COMMANDS] + [
-    ("bench ", source)
-    for source in getattr(typer.main.get_command(bench), "sources")  # noqa: B009
+    (f"{group.info.name} ", source)
+    for group in (bench, study)
+    for source in getattr(typer.main.get_command(group), "sources")  # noqa: B009
 ]
 
 

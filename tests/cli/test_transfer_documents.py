@@ -100,7 +100,9 @@ def test_rows_are_answered_as_they_come(pristine_model: Path) -> None:
 def test_parsers_are_loaded_for_documents_alone(name: str, loaded: bool, tmp_path: Path, pristine_model: Path) -> None:
     (tmp_path / "page.txt").write_text("great\n")
     (tmp_path / "page.md").write_text("great\n")
-    script = "import sys; from arae_transfer.cli import main\ntry: main()\nfinally: print('markdown_it' in sys.modules)"
+    script = (
+        "import sys; from arae_transfer.cli.main import run\ntry: run()\nfinally: print('markdown_it' in sys.modules)"
+    )
     arguments = ["transfer", "--model", str(pristine_model), "--to", "positive", name]
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from arae_transfer.export.card import EVALUATION_BEGIN, EVALUATION_END, RewritingCard
+from arae_transfer.export.card import EVALUATION_BEGIN, EVALUATION_END, TAGS, RewritingCard
+from arae_transfer.export.hub_metadata import NO_SOURCE, front_matter, license_text
 from arae_transfer.export_config import ExportConfig, FileRecord, Variant
+
+EXPORTED = Path(__file__).resolve().parents[2] / "exported"
 
 
 def variant(**changes: Any) -> Variant:
@@ -63,15 +68,6 @@ def prose(text: str) -> str:
     return re.sub(r"\s+", " ", text)
 
 
-def test_the_front_matter_is_yaml() -> None:
-    text = card()
-    assert text.startswith("---\n")
-    matter = text.split("---\n")[1].splitlines()
-    assert 'license_details: "Diaries: \\"public domain\\", no terms."' in matter
-    assert matter[matter.index("language:") + 1] == '- "en"'
-    assert "library_name: arae-transfer" in matter
-
-
 def test_what_a_stranger_must_know_is_there() -> None:
     text = prose(card())
     for fact in (
@@ -121,12 +117,42 @@ def test_all_runs_of_a_training_are_counted() -> None:
 def test_what_is_not_known_is_not_invented() -> None:
     bare = RewritingCard(replace(CONFIG, scores={}, training={}, form={}), "", "")
     text = prose(bare.render())
-    assert "not stated" in text
     assert "does not say where the data come from" in text
     assert "sentences seen" not in text
     assert "Validation scores" not in text
     assert "The training text is written" not in text
     assert "language:" not in text
+
+
+def test_the_head_has_what_the_hub_knows() -> None:
+    assert card().startswith("---\n")
+    head = card().split("---\n")[1]
+    fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line)
+    assert fields == {
+        "license": "other",
+        "license_name": "terms-of-the-training-data",
+        "license_link": "LICENSE",
+        "library_name": "arae-transfer",
+        "pipeline_tag": "text-generation",
+    }
+    assert 'language:\n- "en"\n' in head
+    assert "tags:\n- text-style-transfer\n" in head
+
+
+@pytest.mark.parametrize("folder", sorted(EXPORTED.glob("*/config.json")), ids=lambda path: path.parent.name)
+def test_shipped_models_have_the_head_and_the_terms_of_new_ones(folder: Path) -> None:
+    config = json.loads(folder.read_bytes())
+    head = front_matter("text-generation", ["text-style-transfer", *TAGS], ["en"])
+    assert (folder.parent / "README.md").read_text("utf-8").startswith(head)
+    terms = license_text(config["name"], config["recipe"]["data_source"])
+    assert (folder.parent / "LICENSE").read_text("utf-8") == terms
+
+
+def test_the_terms_name_model_and_data() -> None:
+    text = license_text("moods\n", "Diaries: no terms.")
+    assert text.startswith("Terms of the model moods\n")
+    assert "learned from these data: Diaries: no terms." in prose(text)
+    assert NO_SOURCE in prose(license_text("moods", ""))
 
 
 def evaluation_of(text: str) -> str:

@@ -39,8 +39,8 @@ def run(make_model: Callable[..., tuple[ARAE, Recipe]], tokenizer: Tokenizer, li
     layout.root.mkdir(parents=True)
     corpus.mkdir()
     for label in model.classes:
-        for split in ("train", "valid"):
-            write_text(corpus / f"{split}.{label}.txt", "".join(f"{line}\n" for line in lines[:30]))
+        for split, own in (("train", lines[30:60]), ("valid", lines[:30])):
+            write_text(corpus / f"{split}.{label}.txt", "".join(f"{line}\n" for line in own))
     write_text(layout.recipe, recipe_to_toml(recipe))
     write_text(layout.environment, json.dumps({"data": [str(corpus)]}))
     tokenizer.save(layout.tokenizer)

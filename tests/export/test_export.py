@@ -75,7 +75,7 @@ def test_the_description_fits_the_files(export: Export, tmp_path: Path) -> None:
     layout = ExportLayout(tmp_path / "tiny")
     config = json.loads(layout.config.read_bytes())
     folder = ModelFolder.read(layout.root)
-    assert set(contents(layout.root)) == {*config["files"], "config.json", "README.md"}
+    assert set(contents(layout.root)) == {*config["files"], "config.json", "README.md", "LICENSE"}
     assert {name: record["bytes"] for name, record in config["files"].items()} == report.sizes
     for name, record in config["files"].items():
         assert hashlib.sha256(folder.read_file(name)).hexdigest() == record["sha256"]

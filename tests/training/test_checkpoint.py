@@ -311,7 +311,7 @@ def test_files_that_have_changed_places_are_noticed(tmp_path: Path) -> None:
 
     run = two_checkpoints(tmp_path / "run")
     pairs = [(run.layout.best, run.layout.latest)]
-    for name in (RunLayout.MODEL, RunLayout.AVERAGE, RunLayout.STATE):
+    for name in (RunLayout.MODEL, RunLayout.OPTIMIZERS, RunLayout.STATE):
         pairs.append((run.layout.checkpoint(1) / name, run.layout.checkpoint(2) / name))
     for one, other in pairs:
         swap(one, other)
@@ -442,7 +442,8 @@ def test_weights_of_another_model_are_refused_and_nothing_is_changed(tmp_path: P
 def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path) -> None:
     run = two_checkpoints(tmp_path / "run")
     path = run.layout.checkpoint(2) / RunLayout.STATE
-    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "format": 2}), "utf-8")
-    with pytest.raises(AraeError, match=r"newer arae \(format 2\)") as caught:
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "format": 3}), "utf-8")
+    run.layout.latest.write_text('{"step": 2}', "utf-8")
+    with pytest.raises(AraeError, match=r"newer arae \(format 3\)") as caught:
         load_state(run.layout.checkpoint(2), run.layout)
     assert caught.value.hint == "upgrade arae."

@@ -60,7 +60,8 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     nouns = ("food", "soup", "staff", "room", "place")
     for label, words in (("bad", ("cold", "awful")), ("good", ("warm", "great"))):
         lines = [f"the {nouns[place % 5]} was {words[place % 2]} {'.!'[place % 3 % 2]}" for place in range(90)]
-        (tmp_path / f"{label}.txt").write_text("\n".join([*lines, *(f"{label} {place}" for place in range(90))]))
+        others = [f"{label} {'o' * (1 + place % 10)}{'a' * (place // 10)}" for place in range(90)]
+        (tmp_path / f"{label}.txt").write_text("\n".join([*lines, *others]))
     return [f"{label}={tmp_path}/{label}.txt" for label in ("bad", "good")]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -135,3 +136,30 @@ def test_a_folder_that_tensorboard_cannot_write_is_said_once(tmp_path: Path) -> 
     writer.write(1, {"train/critic": 0.5})
     writer.write(2, {"train/critic": 0.5})
     assert len(said) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_a_disk_that_fills_up_prints_no_traceback(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    script = """
+import resource, signal, sys, time
+from pathlib import Path
+from arae_transfer.training.tensorboard import TensorBoardWriter
+writer = TensorBoardWriter(Path(sys.argv[1]), print)
+writer.write(1, {"a": 1.0})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+for step in range(2, 40):
+    writer.write(step, {"a": 1.0})
+    time.sleep(0.02)
+writer.close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "tensorboard")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("TensorBoard gets no more figures") <= 1

@@ -26,7 +26,7 @@ _IMAGE_SCORES = {
 class ImageCard(Card):
     """The card of a model of images."""
 
-    tag = "image-generation"
+    pipeline = "unconditional-image-generation"
 
     def sections(self) -> list[str]:
         """Return how to use it, what it is of, and how it was trained."""

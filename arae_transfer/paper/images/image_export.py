@@ -18,6 +18,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.export.folder import check_destination, put_in_place, records_of
 from arae_transfer.export.generator_graph import append_perceptron, export_generator, unit_norm
 from arae_transfer.export.graph import IR_VERSION, OPSET, Graph, make_model, value
+from arae_transfer.export.hub_metadata import license_text
 from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.export_config import FORMAT, FORMAT_VERSION, FP32, IMAGE, ExportConfig, ImageShape, Variant
 from arae_transfer.layout import ExportLayout
@@ -173,6 +174,7 @@ def export_image_model(
     sizes = {file: len(content) for file, content in contents.items()}
     contents[layout.config.name] = config.to_json()
     contents[layout.card.name] = ImageCard(config, recipe.description, recipe.data_source, evaluation).render().encode()
+    contents[layout.license.name] = license_text(name, recipe.data_source).encode()
     put_in_place(contents, destination)
     return ImageExportReport(destination, name, stored.classes, sizes, images, difference)
 

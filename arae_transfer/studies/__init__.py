@@ -1,0 +1,1 @@
+"""Reader studies: people rate rewrites without knowing who wrote them."""
