@@ -159,7 +159,23 @@ class Model:
     code_noise_decay: float = _setting(0.9995, "The factor on the code noise every 100 steps.", minimum=0, maximum=1)
     embedding_size: int = _setting(128, "The dimensions of token embeddings.", minimum=2)
     hidden_size: int = _setting(128, "The dimensions of the LSTM states, each direction.", minimum=2)
-    encoder_layers: int = _setting(1, "The layers of the encoder's LSTM.", minimum=1, maximum=8)
+    encoder: Literal["lstm", "transformer"] = _setting(
+        "lstm", "The encoder: an LSTM, or a Transformer in the layout of BERT, which the task editing reads with."
+    )
+    encoder_layers: int = _setting(1, "The layers of the encoder.", minimum=1, maximum=24)
+    attention_heads: int = _setting(12, "The attention heads of a Transformer's layers.", minimum=1, maximum=64)
+    inner_size: int = _setting(1536, "The dimensions of the feed-forward layers of a Transformer.", minimum=1)
+    frozen_layers: int = _setting(
+        0,
+        "How many layers of a Transformer do not learn, from the first on; with the first of them goes the embedding.",
+        minimum=0,
+        maximum=24,
+    )
+    pretrained: str = _setting(
+        "",
+        "A folder with the model.safetensors and vocab.txt of a BERT of this size, whose embedding and first layers a "
+        "Transformer starts from; empty: it starts at random.",
+    )
     bidirectional: bool = _setting(False, "Whether the encoder reads in both directions.")
     decoder_layers: int = _setting(1, "The LSTM layers of each decoder.", minimum=1, maximum=8)
     shared_embeddings: bool = _setting(False, "Whether encoder, decoders and output layer share one embedding table.")
@@ -276,6 +292,30 @@ class ParallelData:
 
 
 @dataclass(frozen=True)
+class Editing:
+    """Rewriting by span edits (task = "editing"): what a step learns from."""
+
+    denoising: float = _setting(
+        0.4,
+        "The share of steps that repair sentences damaged by [noise] instead of learning from parallel examples; where "
+        "there are no examples, all do.",
+        minimum=0,
+        maximum=1,
+    )
+    unchanged: float = _setting(
+        0.1,
+        "The share of the examples' rewrites that are also shown as sentences to leave as they are: they have the "
+        "target class already.",
+        minimum=0,
+        maximum=1,
+    )
+    held_out: float = _setting(0.01, "The share of the examples that is kept for validation.", minimum=0, maximum=0.5)
+    encoder_rate: float = _setting(
+        1.0, "The encoder's learning rate as a share of training.learning_rate.", minimum=0, maximum=1
+    )
+
+
+@dataclass(frozen=True)
 class Labels:
     """Classification: which labels are learned from, and how much they count beside all sentences (semi-supervision).
 
@@ -376,11 +416,11 @@ class Recipe:
     name: str = _setting("custom", "The name of the recipe, of its runs and of its export.")
     description: str = _setting("", "What the recipe is for, in a sentence.")
     data_source: str = _setting("", "Where the data come from and under which terms; goes into the model card.")
-    task: Literal["rewriting", "classification", "generation"] = _setting(
+    task: Literal["rewriting", "editing", "classification", "generation"] = _setting(
         "rewriting",
-        "What is learned: decoders of every class that rewrite (the paper, Section 4), one classifier of the code "
-        "beside one decoder (the paper's semi-supervision), or one kind of text, which the generator writes anew (the "
-        "paper's language model).",
+        "What is learned: decoders of every class that rewrite (the paper, Section 4), decoders that edit spans of "
+        "the source and keep the rest, one classifier of the code beside one decoder (the paper's semi-supervision), "
+        "or one kind of text, which the generator writes anew (the paper's language model).",
     )
     data: Data = field(default_factory=Data)
     image: Image = field(default_factory=Image)
@@ -392,6 +432,7 @@ class Recipe:
     attribute: Attribute = field(default_factory=Attribute)
     parallel: ParallelData = field(default_factory=ParallelData)
     cycle: Cycle = field(default_factory=Cycle)
+    editing: Editing = field(default_factory=Editing)
     labels: Labels = field(default_factory=Labels)
     training: Training = field(default_factory=Training)
     validation: Validation = field(default_factory=Validation)

@@ -128,6 +128,9 @@ class PreparedData(Protocol):
     def save(self) -> None:
         """Write into the run what its data are read by."""
 
+    def initialize(self, model: ARAE) -> None:
+        """Start the weights of a new run from those of another kind of model, where the recipe says so."""
+
     def prepare_parallel(self, model: ARAE) -> None:
         """Read, mine or generate parallel examples, where the recipe learns from such."""
 

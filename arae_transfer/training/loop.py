@@ -129,6 +129,8 @@ class Trainer:
         self.model = ARAE(recipe, self.data.model_classes, self.data.vocabulary_size).to(self.device)
         if self.initial is not None:
             self._take_weights(self.initial)
+        elif not resume:
+            self.data.initialize(self.model)
         self.average = copy.deepcopy(self.model).eval() if recipe.training.averaging > 0 else None
         use_sparse_gradients(self.model, recipe, self.device, processes.size)
         self.optimizers = Optimizers.build(self.model, recipe)
@@ -333,7 +335,7 @@ class Trainer:
         model, rate = self.recipe.model, self._learning_rate(step)
         self.networks.code_noise = model.code_noise * model.code_noise_decay ** (step // CODE_NOISE_DECAY_STEPS)
         for group in self.optimizers.autoencoder.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         return rate
 
     def _arithmetic(self) -> torch.autocast:
