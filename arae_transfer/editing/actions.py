@@ -21,6 +21,21 @@ Bool = npt.NDArray[np.bool_]
 FINISH = 0
 """The choice outside of an edit that ends the rewrite; ``1 + position`` starts an edit there."""
 
+LONGEST_EDIT = 12
+"""Tokens that are written in one edit at most."""
+
+MOST_EDITS = 8
+"""Edits of one sentence at most."""
+
+MOST_CHOICES = MOST_EDITS * (LONGEST_EDIT + 2) + 1
+"""Choices that a rewrite takes at most."""
+
+COPY_ABOVE = 0.9
+"""The probability that nothing is to change above which a sentence is left as it is, where nobody says another.
+
+It is high because who asks for a rewrite mostly wants one.
+"""
+
 
 @dataclass(frozen=True)
 class Actions:

@@ -134,7 +134,10 @@ class EditNetwork(nn.Module):
         joined = torch.cat([first + second, found, behind, ahead], dim=2)
         features = self.norm(functional.gelu(self.bridge(self.dropout(joined))))  # (batch, steps, size)
         keys = self.pointer_key(read).transpose(1, 2) / self.scale
-        barred = (distance < 0) | ~(mask & allowed)[:, None]
+        # Right behind a position that was chosen, choosing it again would change nothing: no edit is empty, and none
+        # begins where another has ended.
+        least = (inputs.pointer > 0).long()[:, :, None]
+        barred = (distance < least) | ~(mask & allowed)[:, None]
         start = (self.start_query(features) @ keys + self.start_nearness[near]).masked_fill(barred, NEVER)
         resume = (self.resume_query(features) @ keys + self.resume_nearness[near]).masked_fill(barred, NEVER)
         start = torch.cat([self.finish(features), start], dim=2)

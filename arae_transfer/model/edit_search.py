@@ -1,21 +1,40 @@
-"""Greedy decoding of edits, for validation while training; exported models search with ``runtime.editing``."""
+"""Edits as a trained model searches them, for training and for comparison; exported models use ``runtime.editing``."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from arae_transfer.editing.actions import FINISH
-from arae_transfer.model.edit_decoder import NEVER, EditDecoder, EditInputs
+from arae_transfer.editing.actions import COPY_ABOVE
+from arae_transfer.editing.edits import apply_edits
+from arae_transfer.editing.search import FoundEdits, Rows, Scores, search_edits
+from arae_transfer.model.edit_decoder import NEVER, EditDecoder, EditInputs, States
 from arae_transfer.tokenizer import END_ID
 
-LONGEST_EDIT = 12
-"""Tokens that are written in one edit at most."""
+
+@torch.no_grad()
+def find_edits_of(
+    decoder: EditDecoder, code: Tensor, mask: Tensor, allowed: Tensor, width: int = 1
+) -> list[FoundEdits]:
+    """Search the most probable edits of sources.
+
+    Args:
+        decoder: The decoder of the target class.
+        code: (batch, time, size).
+        mask: (batch, time).
+        allowed: (batch, time).
+        width: The hypotheses of a source.
+    """
+    return search_edits(torch_scorer(decoder, code, mask, allowed), len(code), width)
 
 
 @torch.no_grad()
 def edit_greedily(
-    decoder: EditDecoder, tokens: Tensor, code: Tensor, mask: Tensor, allowed: Tensor, most_edits: int = 8
+    decoder: EditDecoder, tokens: Tensor, code: Tensor, mask: Tensor, allowed: Tensor, copy_above: float = COPY_ABOVE
 ) -> list[list[int]]:
     """Return sources as the decoder edits them, choosing what is most probable at each step.
 
@@ -25,48 +44,46 @@ def edit_greedily(
         code: (batch, time, size).
         mask: (batch, time).
         allowed: (batch, time).
-        most_edits: The greatest number of edits of a sentence.
+        copy_above: The probability that nothing is to change above which a source is left as it is.
 
     Returns:
         The ids of each rewrite, without its end id.
     """
-    batch, vocabulary = len(tokens), decoder.network.vocabulary_size
-    state = torch.zeros(4, batch, 1, dtype=torch.long, device=code.device)  # token, pointer, cursor, inside
-    states = decoder.initial_states(batch)
-    sources = tokens.tolist()
-    written: list[list[int]] = [[] for _ in sources]
-    cursors, lengths, opened = [0] * batch, [0] * batch, [0] * batch
-    open_rows = set(range(batch))
-    for _ in range(most_edits * (LONGEST_EDIT + 2)):
-        inputs = EditInputs(state[0], state[1], state[2], state[3].bool())
-        found = decoder.scores(code, mask, allowed, inputs, states)
-        states = found.states
-        words = decoder.network.output(found.features[:, 0])  # (batch, vocabulary)
+    answers = []
+    found = find_edits_of(decoder, code, mask, allowed)
+    for row, own in zip(tokens.tolist(), found, strict=True):
+        source = row[: row.index(END_ID)]
+        keeps = not own.hypotheses or math.exp(own.copy) > copy_above
+        answers.append(source if keeps else apply_edits(source, own.hypotheses[0].edits))
+    return answers
+
+
+def torch_scorer(decoder: EditDecoder, code: Tensor, mask: Tensor, allowed: Tensor) -> Callable[[Rows], Scores]:
+    """Return what scores the choices of a search by a decoder; tensors are as ``find_edits_of`` takes them."""
+    states: list[States] = []
+
+    def score(rows: Rows) -> Scores:
+        lines = torch.from_numpy(np.repeat(rows.lines, rows.token.shape[1])).to(code.device)
+        parents = torch.from_numpy(rows.parents).to(code.device)
+        begins = bool(rows.parents[0] < 0)
+        before = (
+            decoder.initial_states(len(parents))
+            if begins
+            else tuple(each[:, parents].contiguous() for each in states[-1])
+        )
+        inputs = (torch.from_numpy(each.reshape(-1, 1)).to(code.device) for each in rows[2:6])
+        found = decoder.scores(code[lines], mask[lines], allowed[lines], EditInputs(*inputs), before)
+        states[:] = [found.states]
+        inside = torch.from_numpy(rows.inside.ravel()).to(code.device)
+        words = decoder.network.output(found.features[inside, 0]).float()  # (rows inside, vocabulary)
         words[:, : END_ID + 1] = NEVER
-        inside = torch.cat([words, found.resume[:, 0].to(words.dtype)], dim=1)
-        starts, best_inside = found.start[:, 0].argmax(1).tolist(), inside.argmax(1).tolist()
-        pointed = found.resume[:, 0].argmax(1).tolist()
-        for row in sorted(open_rows):
-            if not bool(state[3, row, 0]):
-                choice = starts[row]
-                if choice == FINISH or opened[row] == most_edits:
-                    open_rows.discard(row)
-                    continue
-                opened[row] += 1
-                lengths[row] = 0
-                written[row] += sources[row][cursors[row] : choice - 1]
-                cursors[row] = choice - 1
-                state[:, row, 0] = torch.tensor([0, choice, cursors[row], 1])
-                continue
-            choice = best_inside[row]
-            if choice < vocabulary and lengths[row] < LONGEST_EDIT:
-                lengths[row] += 1
-                written[row].append(choice)
-                state[:, row, 0] = torch.tensor([choice, 0, cursors[row], 1])
-                continue
-            cursors[row] = pointed[row] if choice < vocabulary else choice - vocabulary
-            state[:, row, 0] = torch.tensor([0, 1 + cursors[row], cursors[row], 0])
-        if not open_rows:
-            break
-    ends = (tokens == END_ID).long().argmax(1).tolist()
-    return [own + source[cursor:end] for own, source, cursor, end in zip(written, sources, cursors, ends, strict=True)]
+        both = torch.cat([words, found.resume[inside, 0].float()], dim=1).log_softmax(1)
+        best, ids = both[:, : words.size(1)].topk(min(rows.words, words.size(1)), dim=1)
+        return Scores(
+            found.start[:, 0].float().log_softmax(1).cpu().numpy(),
+            best.cpu().numpy(),
+            ids.cpu().numpy(),
+            both[:, words.size(1) :].cpu().numpy(),
+        )
+
+    return score
