@@ -91,7 +91,7 @@ def transfer(
             "--json",
             help="Write one JSON object a line: source, output, to, tokens, truncated, unfinished, status, pieces, "
             "kept, unread, repaired; candidates with their scores, and unsure, where there are candidates; from and "
-            "already with --from.",
+            "already with --from; keep, the probability that nothing is to change, by a model that edits.",
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = False,
@@ -182,6 +182,15 @@ def transfer(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    copy_above: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            help="Of a model that edits: leave a line unchanged where it finds, with a probability above P, that nothing "
+            "is to change.  [default: the model's own]",
+            rich_help_panel=CANDIDATES,
+        ),
+    ] = None,
     list_the_models: Annotated[
         bool,
         typer.Option("--list-models", help="List the models: name, classes, folder.", rich_help_panel=MODEL),
@@ -249,7 +258,7 @@ def transfer(
     if beam is not None and sample is not None:
         ctx.fail("Options '--beam' and '--sample' exclude each other.")
     options = _decoding_options(
-        beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged
+        beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged, copy_above
     )
     folder = ModelFolder.find(model)
     folder.require_rewriting()
@@ -305,6 +314,7 @@ def _decoding_options(
     source: str | None,
     if_already: str | None,
     if_unchanged: str | None,
+    copy_above: float | None,
 ) -> DecodingOptions:
     """Return how answers are chosen; what was not said is as a options is without it.
 
@@ -328,6 +338,7 @@ def _decoding_options(
         "source": source,
         "if_already": if_already,
         "if_unchanged": if_unchanged,
+        "copy_above": copy_above,
     }
     return DecodingOptions(**{name: value for name, value in said.items() if value is not None})
 
@@ -412,6 +423,8 @@ def _as_json(line: Line, rewrite: Rewrite, options: DecodingOptions) -> str:
         "unread": rewrite.unread,
         "repaired": line.repaired,
     }
+    if rewrite.keep is not None:
+        record["keep"] = round(rewrite.keep, DECIMALS)
     if options.source is not None:
         record |= {"from": rewrite.source_class, "already": rewrite.already}
     if options.needs_hypotheses:

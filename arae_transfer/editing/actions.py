@@ -30,12 +30,6 @@ MOST_EDITS = 8
 MOST_CHOICES = MOST_EDITS * (LONGEST_EDIT + 2) + 1
 """Choices that a rewrite takes at most."""
 
-COPY_ABOVE = 0.9
-"""The probability that nothing is to change above which a sentence is left as it is, where nobody says another.
-
-It is high because who asks for a rewrite mostly wants one.
-"""
-
 
 @dataclass(frozen=True)
 class Actions:

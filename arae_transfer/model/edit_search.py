@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arae_transfer.editing.actions import COPY_ABOVE
 from arae_transfer.editing.edits import apply_edits
 from arae_transfer.editing.search import FoundEdits, Rows, Scores, search_edits
+from arae_transfer.export_config import COPY_ABOVE
 from arae_transfer.model.edit_decoder import NEVER, EditDecoder, EditInputs, States
 from arae_transfer.tokenizer import END_ID
 

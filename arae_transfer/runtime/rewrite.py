@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from arae_transfer.runtime.preparation import PreparedSentence, one_line
-from arae_transfer.runtime.reranking import ScoredHypothesis, join_hypotheses
+from arae_transfer.runtime.reranking import ScoredHypothesis, join_hypotheses, probability_of_all
 from arae_transfer.text.sentences import SentenceSplit
 
 
@@ -58,6 +58,7 @@ class Rewrite:
         already: How many of its sentences had the target class already, where that was asked for.
         candidates: The hypotheses, the best first, where they were asked for; the best one alone where the model's
             export asks for a beam.
+        keep: The probability that nothing of it is to change, by a model that edits; None where none was asked.
     """
 
     source: str
@@ -71,6 +72,7 @@ class Rewrite:
     source_class: str | None = None
     already: int = 0
     candidates: tuple[ScoredHypothesis, ...] = ()
+    keep: float | None = None
 
     @classmethod
     def of(
@@ -82,6 +84,7 @@ class Rewrite:
         *,
         unfinished: bool = False,
         candidates: tuple[ScoredHypothesis, ...] = (),
+        keep: float | None = None,
     ) -> Rewrite:
         """Return the answer to one sentence."""
         return cls(
@@ -95,6 +98,7 @@ class Rewrite:
             source_class=sentence.source_class,
             already=int(sentence.source_class == to),
             candidates=candidates,
+            keep=candidates[0].keep if candidates else keep,
         )
 
     @classmethod
@@ -178,6 +182,7 @@ def join_rewrites(line: str, split: SentenceSplit, rewrites: Sequence[Rewrite], 
         candidates=join_hypotheses(
             [(each.candidates, each.output, each.tokens) for each in rewrites], split.join, most
         ),
+        keep=probability_of_all([each.keep for each in rewrites]),
     )
 
 

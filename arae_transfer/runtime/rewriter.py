@@ -32,7 +32,7 @@ from arae_transfer.runtime.decoding import (
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.parallel import map_in_parallel
 from arae_transfer.runtime.preparation import PreparedSentence, Preparer, load_tokenizer, make_normalizer
-from arae_transfer.runtime.reranking import ScoredHypothesis, only_appends, rerank, style_scores
+from arae_transfer.runtime.reranking import ScoredHypothesis, only_appends, place_copies, rerank, style_scores
 from arae_transfer.runtime.rewrite import Rewrite, Status, join_rewrites, left_too_long
 from arae_transfer.runtime.sessions import Device, Sessions
 from arae_transfer.text.sentences import LONG
@@ -269,10 +269,11 @@ class Rewriter:
             batch_size = min(batch_size, self._rows_at_once(options.width))
             work = partial(self._search_batch, to=to, normalizer=normalizer, options=options)
         else:
-            work = partial(self._decode_batch, to=to, normalizer=normalizer)
+            work = partial(self._decode_batch, to=to, normalizer=normalizer, copy_above=options.copy_above)
         for number, rewrite in self._in_batches(work, sentences, pending, batch_size):
             rewrites[number] = rewrite
-        if not options.needs_hypotheses and options.if_unchanged == "search" and self._sessions.searches:
+        again = options.if_unchanged == "search" and self._sessions.searches and not self.folder.edits
+        if not options.needs_hypotheses and again:
             self._search_copied(rewrites, sentences, pending, to, normalizer)
         return [rewrite for rewrite in rewrites if rewrite is not None]
 
@@ -304,10 +305,12 @@ class Rewriter:
         for batch, found in zip(batches, answers, strict=True):
             yield from zip(batch, found, strict=True)
 
-    def _decode_batch(self, sentences: Sequence[PreparedSentence], to: str, normalizer: Normalizer) -> list[Rewrite]:
+    def _decode_batch(
+        self, sentences: Sequence[PreparedSentence], to: str, normalizer: Normalizer, copy_above: float | None
+    ) -> list[Rewrite]:
         """Return the greedy rewrite of each sentence."""
-        answers = decode_greedily(self._sessions, [sentence.ids for sentence in sentences], to)
-        texts = self._tokenizer.decode_rows(answers)
+        answers = decode_greedily(self._sessions, [sentence.ids for sentence in sentences], to, copy_above)
+        texts = self._tokenizer.decode_rows([tokens for tokens, _ in answers])
         return [
             Rewrite.of(
                 sentence,
@@ -315,8 +318,9 @@ class Rewriter:
                 to,
                 Status.UNCHANGED if text == sentence.text else Status.REWRITTEN,
                 unfinished=END_ID not in tokens,
+                keep=keep,
             )
-            for sentence, tokens, text in zip(sentences, answers, texts, strict=True)
+            for sentence, (tokens, keep), text in zip(sentences, answers, texts, strict=True)
         ]
 
     def _search_batch(
@@ -366,6 +370,9 @@ class Rewriter:
         found = decode_hypotheses(self._sessions, [sentence.ids for sentence in sentences], to, options)
         sources = [(sentence.text, sentence.ids) for sentence in sentences]
         ranked = rerank(self._sessions, self._tokenizer, sources, found, to, options.ranking)
+        if self.folder.edits:
+            least = self.folder.copy_above if options.copy_above is None else options.copy_above
+            ranked = place_copies(ranked, [sentence.text for sentence in sentences], least)
         return [
             [each.written(normalizer.restore(each.text, sentence.surface)) for each in texts[: options.n_best]]
             for sentence, texts in zip(sentences, ranked, strict=True)
