@@ -186,8 +186,8 @@ def transfer(
         float | None,
         typer.Option(
             metavar="P",
-            help="Of a model that edits: leave a line unchanged where it finds, with a probability above P, that nothing "
-            "is to change.  [default: the model's own]",
+            help="With a model that edits: leave a line unchanged where the model finds, with a probability above P, "
+            "that nothing is to change.  [default: the model's own]",
             rich_help_panel=CANDIDATES,
         ),
     ] = None,

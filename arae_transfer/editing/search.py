@@ -27,8 +27,8 @@ Float64 = npt.NDArray[np.float64]
 SAMPLED_WORDS = 64
 """Samples are drawn among so many of the most probable tokens (Fan et al. 2018), and among all positions."""
 
-# What a hypothesis chooses, in one number: outside of an edit ``FINISH`` or 1 + position; inside a token, or this number
-# less a position; and nothing, once it has finished.
+# What a hypothesis chooses, in one number: outside of an edit ``FINISH`` or 1 + position; inside a token, or this
+# number less a position; and nothing, once it has finished.
 _RESUME = -2
 _NOTHING = -1
 # What scorers give to what must not be chosen is far less.

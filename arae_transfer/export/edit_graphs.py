@@ -6,10 +6,10 @@ and end.
 
 Decoder, for rows (lines, width) in the order of their lines: ``code``, ``code_mask``, ``allowed`` of the lines;
 ``target`` int64, the number of the class; ``token``, ``pointer``, ``cursor`` and ``inside`` int64 (lines, width) as in
-``editing.actions.Actions``; ``parents`` int64 (rows,) and ``states`` float32 (earlier rows, 4 x hidden), from which each
-row goes on, or begins with -1; ``inside_rows`` int64 (rows inside,), the rows inside of an edit; ``most_words`` int64
-(1,). It gives ``start`` (rows, 1 + time), ``words`` and ``word_ids`` (rows inside, most words), ``resume`` (rows inside,
-time), see ``editing.search.Scores``, and ``next_states`` (rows, 4 x hidden).
+``editing.actions.Actions``; ``parents`` int64 (rows,) and ``states`` float32 (earlier rows, 4 x hidden), from which
+each row goes on, or begins with -1; ``inside_rows`` int64 (rows inside,), the rows inside of an edit; ``most_words``
+int64 (1,). It gives ``start`` (rows, 1 + time), ``words`` and ``word_ids`` (rows inside, most words), ``resume`` (rows
+inside, time), see ``editing.search.Scores``, and ``next_states`` (rows, 4 x hidden).
 """
 
 from __future__ import annotations
@@ -183,9 +183,7 @@ def _layer(
     )
 
 
-def build_edit_decoder(
-    decoders: Sequence[EditDecoder], metadata: Mapping[str, str], graph: Graph
-) -> onnx.ModelProto:
+def build_edit_decoder(decoders: Sequence[EditDecoder], metadata: Mapping[str, str], graph: Graph) -> onnx.ModelProto:
     """Build the graph of one step of all decoders, the counterpart of ``EditNetwork.forward`` and what chooses.
 
     Products that follow each other with nothing in between are one, and what a class adds to the first layer's gates
@@ -327,9 +325,7 @@ class _Step:
         classes = self.graph.constant("classes", table, np.float32)
         return self.graph.node("Gather", [classes, "target"], "first.bias", axis=0)
 
-    def _cell(
-        self, parts: Mapping[str, int], name: str, weight: Float32, bias: str, cell: str
-    ) -> tuple[str, str]:
+    def _cell(self, parts: Mapping[str, int], name: str, weight: Float32, bias: str, cell: str) -> tuple[str, str]:
         """Append a step of an LSTM, whose gates stand in PyTorch's order; return its hidden state and its cell."""
         graph = self.graph
         gates = graph.matmul(parts, f"{name}.weight", weight, bias, f"{name}.gates")

@@ -85,11 +85,12 @@ class ExportReport:
             lines.append(f"{share:.1f} % of rewrites changed by rounding the weights to {weights}")
         for name, agreement, places in (("fp16", self.half_agreement, "GPUs"), ("int8", self.agreement, "CPUs")):
             if agreement is not None:
-                lines.append(_describe_variant(name, agreement, places, judged=len(self.classes) > 1))
+                lines.append(describe_variant(name, agreement, places, judged=len(self.classes) > 1))
         return lines
 
 
-def _describe_variant(name: str, agreement: Agreement, places: str, *, judged: bool) -> str:
+def describe_variant(name: str, agreement: Agreement, places: str, *, judged: bool) -> str:
+    """Say how the answers of a variant agree with the model's, and where it is used."""
     style = f"{agreement.style_cost:.2f} points of style and " if judged else ""
     return (
         f"{name}: {100 * agreement.identical:.1f} % of rewrites are the model's, "
@@ -294,7 +295,7 @@ def export_model(
         arae_version=metadata["arae_version"],
         special_ids=SPECIAL_IDS,
         onnx={"opset": OPSET, "ir_version": IR_VERSION},
-        sizes=_sizes(stored, recipe),
+        sizes=sizes_of(stored, recipe),
         parity=parity.to_table(),
         scores=dict(scores or {}),
         training=dict(training or {}),
@@ -484,7 +485,8 @@ def check_destination(destination: Path) -> None:
         )
 
 
-def _sizes(model: ARAE, recipe: Recipe) -> dict[str, Any]:
+def sizes_of(model: ARAE, recipe: Recipe) -> dict[str, Any]:
+    """Return the sizes of a model's networks."""
     shape = recipe.model
     return {
         "parameters": sum(parameter.numel() for parameter in model.autoencoder_parameters()),

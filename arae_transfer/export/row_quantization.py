@@ -43,9 +43,7 @@ class RowQuantizedGraph(QuantizedGraph):
         # Stored as (outputs, inputs), as a look-up needs it; turned once, when the file is opened.
         turned = self._around._derive("Transpose", [matrix], f"{name}.turned", perm=[1, 0])
         product = f"{output}.product"
-        self.nodes(
-            "MatMulIntegerToFloat", [quantized, turned, scale, scales, zero], [product], domain=CONTRIBUTED
-        )
+        self.nodes("MatMulIntegerToFloat", [quantized, turned, scale, scales, zero], [product], domain=CONTRIBUTED)
         if added is None:
             return self.node("Mul", [product, size], output)
         return self.node("Add", [self.node("Mul", [product, size], f"{output}.scaled"), added], output)

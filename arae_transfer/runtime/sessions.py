@@ -546,7 +546,9 @@ def _check_variant(folder: ModelFolder, variant: str, device: str) -> None:
             )
         raise AraeError(f"the model {folder.name} has no {variant} variant", f"use --variant fp32, or {again}.")
     if device.startswith("cuda") and (variant == INT8 or set(folder.variants) == {INT8}):
-        raise AraeError("int8 runs on the CPU alone", f"use --device cpu{', or --variant fp32' * (len(folder.variants) > 1)}.")
+        raise AraeError(
+            "int8 runs on the CPU alone", f"use --device cpu{', or --variant fp32' * (len(folder.variants) > 1)}."
+        )
 
 
 def _load_cuda_libraries() -> None:

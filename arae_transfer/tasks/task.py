@@ -150,7 +150,7 @@ class ExportRequest:
         loaded: The run.
         folder: The folder to write.
         checkpoint: Which checkpoint was loaded: best or latest.
-        weights: How weights are stored.
+        weights: How weights are stored; None: nobody said, and the task has its own way.
         probes: Sentences to check with; None: the run's held-out ones.
         further: Sentences whose rewrites tell which tokens decoders write.
         beam: The candidates that are searched for a line by default; None: the task's own number.
@@ -164,7 +164,7 @@ class ExportRequest:
     loaded: LoadedRun
     folder: Path
     checkpoint: str
-    weights: Literal["fp16", "fp32"]
+    weights: Literal["fp16", "fp32"] | None
     probes: Sequence[str] | None
     further: Sequence[str]
     beam: int | None
