@@ -207,6 +207,11 @@ class ExportLayout:
         return self.root / "weights.int8.bin"
 
     @property
+    def weights_packed(self) -> Path:
+        """Return the path of all 8-bit weights of a model that edits, see ``packing``."""
+        return self.root / "weights.int8.7bit"
+
+    @property
     def edit_decoder(self) -> Path:
         """Return the path of the decoder of a model that edits, one for all classes."""
         return self.root / "decoder.onnx"

@@ -197,7 +197,7 @@ def search_edits(score: Scorer, lines: int, width: int, draw: Draw | None = None
             found.rearrange(order)
             slots, chosen = (np.take_along_axis(each, order, axis=1) for each in (slots, chosen))
         history.add(live, slots, chosen)
-        done = found.finished.all(axis=1)
+        done: Bool = np.all(found.finished, axis=1)
         history.end(live[done], found.total[done], found.choices[done])
         if done.all():
             break
@@ -324,7 +324,8 @@ class _History:
 def _read_edits(chosen: list[int]) -> list[Edit]:
     """Return the edits that choices make."""
     edits: list[Edit] = []
-    start, written, inside = 0, [], False
+    start, inside = 0, False
+    written: list[int] = []
     for code in chosen:
         if code == _NOTHING:
             continue

@@ -384,11 +384,11 @@ class _Step:
             summed = graph.node("Add", [own, near], f"{name}.near")
             real = graph.node("Where", [self.open_places, summed, never], f"{name}.real")
             found.append(build.reshape(real, [-1, self.time], f"{name}.places"))  # (rows, time)
-        weight = array(network.finish.weight)[0]
-        weighted = graph.node("Mul", [features, graph.constant("finish.weight", weight, np.float32)], "finish.parts")
-        summed = graph.node("ReduceSum", [weighted, graph.constant("axis.1", [1])], "finish.sum", keepdims=1)
-        bias = graph.constant("finish.bias", array(network.finish.bias), np.float32)
-        finish = graph.node("Add", [summed, bias], "finish")  # (rows, 1)
+        shares = graph.constant("finish.weight", array(network.finish.weight)[0], np.float32)
+        weighted = graph.node("Mul", [features, shares], "finish.parts")
+        total = graph.node("ReduceSum", [weighted, graph.constant("axis.1", [1])], "finish.sum", keepdims=1)
+        finish_bias = graph.constant("finish.bias", array(network.finish.bias), np.float32)
+        finish = graph.node("Add", [total, finish_bias], "finish")  # (rows, 1)
         graph.node("LogSoftmax", [graph.node("Concat", [finish, found[0]], "start.all", axis=1)], "start", axis=1)
 
         inside = graph.node("Gather", [features, "inside_rows"], "features.inside", axis=0)

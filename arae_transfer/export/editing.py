@@ -13,7 +13,7 @@ import onnx
 
 import arae_transfer
 from arae_transfer.export.agreement import Agreement, compare_answers
-from arae_transfer.export.calibration import share_weights
+from arae_transfer.export.calibration import move_int8_weights, share_weights
 from arae_transfer.export.card import EditingCard
 from arae_transfer.export.edit_graphs import build_edit_decoder, build_edit_encoder
 from arae_transfer.export.edit_parity import (
@@ -40,6 +40,7 @@ from arae_transfer.export.scorer_graph import export_scorer
 from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.export_config import EDITING, EDITING_VERSION, FORMAT, FP32, INT8, ExportConfig, Variant
 from arae_transfer.layout import ExportLayout
+from arae_transfer.packing import SUFFIX, pack
 from arae_transfer.model.arae import ARAE
 from arae_transfer.model.transformer import TransformerEncoder
 from arae_transfer.recipe import Recipe
@@ -247,8 +248,9 @@ class _Files:
         encoder = build_edit_encoder(read, begins_word.tolist(), {**metadata, "part": "encoder"}, empty())
         decoders = [edit_decoder(model, index) for index in range(len(model.classes))]
         decoder = build_edit_decoder(decoders, {**metadata, "part": "decoder"}, empty())
-        shared = layout.weights_int8 if int8 else layout.weights
-        content = share_weights([encoder, decoder], shared.name)
+        shared = layout.weights_packed if int8 else layout.weights
+        store = move_int8_weights if int8 else share_weights
+        content = store([encoder, decoder], shared.name)
         names = (layout.encoder_int8, layout.edit_decoder_int8) if int8 else (layout.encoder, layout.edit_decoder)
 
         def file(path: Path, graph: onnx.ModelProto) -> tuple[str, bytes]:
@@ -259,7 +261,9 @@ class _Files:
     @property
     def contents(self) -> dict[str, bytes]:
         """The contents by file name."""
-        return dict([self.encoder, self.decoder, *([self.weights] if self.weights else [])])
+        weights = [self.weights] if self.weights else []
+        packed = [(name, pack(content) if name.endswith(SUFFIX) else content) for name, content in weights]
+        return dict([self.encoder, self.decoder, *packed])
 
     def open(self, hidden: int) -> EditGraphs:
         """Open the graphs; ``hidden`` is the size of the decoder's states."""

@@ -66,11 +66,11 @@ def torch_scorer(decoder: EditDecoder, code: Tensor, mask: Tensor, allowed: Tens
         lines = torch.from_numpy(np.repeat(rows.lines, rows.token.shape[1])).to(code.device)
         parents = torch.from_numpy(rows.parents).to(code.device)
         begins = bool(rows.parents[0] < 0)
-        before = (
-            decoder.initial_states(len(parents))
-            if begins
-            else tuple(each[:, parents].contiguous() for each in states[-1])
-        )
+        if begins:
+            before = decoder.initial_states(len(parents))
+        else:
+            hidden1, cell1, hidden2, cell2 = (each[:, parents].contiguous() for each in states[-1])
+            before = (hidden1, cell1, hidden2, cell2)
         inputs = (torch.from_numpy(each.reshape(-1, 1)).to(code.device) for each in rows[2:6])
         found = decoder.scores(code[lines], mask[lines], allowed[lines], EditInputs(*inputs), before)
         states[:] = [found.states]

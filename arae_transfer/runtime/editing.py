@@ -109,8 +109,8 @@ class _GraphScorer:
 
 def _doubled(rows: Rows) -> Rows:
     """Return the rows of one line twice."""
-    both: list[Any] = [np.concatenate([each, each]) for each in rows[:-1]]
-    return Rows(*both, rows.words)
+    arrays: tuple[Any, ...] = rows[:-1]
+    return Rows._make([*(np.concatenate([each, each]) for each in arrays), rows.words])
 
 
 def edit_hypotheses(

@@ -21,6 +21,7 @@ import onnxruntime
 from arae_transfer.errors import AraeError
 from arae_transfer.export_config import FP16, FP32, INT8, Variant
 from arae_transfer.language_model.compact import CompactLanguageModel
+from arae_transfer.packing import SUFFIX, unpack
 from arae_transfer.runtime.buckets import Bucket
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.parallel import run_in_parallel
@@ -473,7 +474,8 @@ class Sessions:
         """Return files that hold weights of several graphs; they are read once."""
         for name in names:
             if name is not None and name not in self._contents:
-                self._contents[name] = self.folder.read_file(name)
+                content = self.folder.read_file(name)
+                self._contents[name] = unpack(content) if name.endswith(SUFFIX) else content
         return [(name, self._contents[name]) for name in names if name is not None]
 
     def _open_first(self, name: str, files: Files) -> SessionPool:
@@ -546,9 +548,8 @@ def _check_variant(folder: ModelFolder, variant: str, device: str) -> None:
             )
         raise AraeError(f"the model {folder.name} has no {variant} variant", f"use --variant fp32, or {again}.")
     if device.startswith("cuda") and (variant == INT8 or set(folder.variants) == {INT8}):
-        raise AraeError(
-            "int8 runs on the CPU alone", f"use --device cpu{', or --variant fp32' * (len(folder.variants) > 1)}."
-        )
+        other = ", or --variant fp32" if FP32 in folder.variants else ""
+        raise AraeError("int8 runs on the CPU alone", f"use --device cpu{other}.")
 
 
 def _load_cuda_libraries() -> None:
