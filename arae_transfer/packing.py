@@ -23,7 +23,8 @@ def pack(weights: bytes) -> bytes:
     # The bits of the last eighth lie in the highest bits of the others.
     planes = numbers.view(np.uint8).reshape(8, -1) & 0x7F
     bits = (planes[7] >> np.arange(7, dtype=np.uint8)[:, np.newaxis]) & 1
-    return (planes[:7] | (bits << 7)).tobytes()
+    packed: bytes = (planes[:7] | (bits << 7)).tobytes()
+    return packed
 
 
 def unpack(packed: bytes) -> bytes:

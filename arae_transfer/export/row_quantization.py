@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from arae_transfer.export.graph import CONTRIBUTED, Parts
+from arae_transfer.export.graph import CONTRIBUTED, Graph, Parts
 from arae_transfer.export.quantization import QuantizedGraph
 
 Float32 = npt.NDArray[np.float32]
@@ -19,6 +19,14 @@ _ZERO = 128
 _GREATEST = 127
 # What is all but nothing is read as nothing.
 _LEAST_SIZE = 1e-6
+
+
+class LookupGraph(QuantizedGraph):
+    """A graph that stores only the matrices that it looks up in 8 bits."""
+
+    def weight(self, name: str, values: Float32) -> str:
+        """Store a trained matrix in fp32."""
+        return Graph.weight(self, name, values)
 
 
 class RowQuantizedGraph(QuantizedGraph):

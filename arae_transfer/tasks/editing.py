@@ -20,6 +20,7 @@ class EditingTask(RewritingTask):
 
     description = "a rewriting by edits"
     several_devices = False
+    writes_from_codes = False
 
     def refused_keys(self, recipe: Recipe) -> Iterable[tuple[str, object, str]]:
         """Return what shapes a code that decoders read alone: edits read the source as well."""

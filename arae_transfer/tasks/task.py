@@ -182,11 +182,13 @@ class Task(ABC):
         several_devices: Whether several processes may share a training.
         learns_style: Whether there are classes of text for the style scorer to tell apart.
         reads_style: Whether the data bear style at all.
+        writes_from_codes: Whether decoders write from codes alone, so that it can be measured what codes are worth.
     """
 
     description: ClassVar[str]
     several_devices: ClassVar[bool] = True
     learns_style: ClassVar[bool] = True
+    writes_from_codes: ClassVar[bool] = True
 
     # --- the recipe -------------------------------------------------------------------------------------------
 

@@ -411,7 +411,8 @@ class Trainer:
             self.state.best_step = self.state.step
         self.state.scores = dict(report.scores)
         self._log("valid", report.scores)
-        self._log("diagnostics", code_diagnostics(model, list(self.data.valid.values()), self.device))
+        if task_of(self.recipe).writes_from_codes:
+            self._log("diagnostics", code_diagnostics(model, list(self.data.valid.values()), self.device))
         self.log.samples(self.state.step, report)
         self._save(best=best)
         self.reporter.validation(self.state.step, report, best)
