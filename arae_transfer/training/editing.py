@@ -255,7 +255,8 @@ class PreparedEdits(PreparedText):
         model.train(was_training)
         part.nll, part.tokens, part.sentences = total, actions, 1
         report = report_validation([part], rewriting_scores)
-        scores = {name: value for name, value in report.scores.items() if name != "exact"}
+        unknown = {"exact"} if actions else {"exact", "nll"}
+        scores = {name: value for name, value in report.scores.items() if name not in unknown}
         if actions:
             # What people would write is a better judge of a rewrite than a scorer that looks for words.
             scores["score"] = 100.0 * float(np.exp(-total / actions))
