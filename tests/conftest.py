@@ -246,8 +246,8 @@ def editor() -> Any:
             parameter.normal_(0.0, 3.0 * parameter.shape[-1] ** -0.5 if parameter.dim() > 1 else 0.3)
         network = model.decoders[0].network
         network.output.bias[: MINIMUM_VOCABULARY - 1] = -30.0  # single bytes rarely make a text
-        network.output.bias[MINIMUM_VOCABULARY - 1 :] -= 2.0  # so that edits end
-        network.finish.bias.fill_(-1.0)
+        network.output.bias[MINIMUM_VOCABULARY - 1 :] -= 5.0  # so that edits end after a few tokens
+        network.finish.bias.fill_(-2.0)
     return model, recipe, tokenizer
 
 

@@ -40,9 +40,9 @@ from arae_transfer.export.scorer_graph import export_scorer
 from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.export_config import EDITING, EDITING_VERSION, FORMAT, FP32, INT8, ExportConfig, Variant
 from arae_transfer.layout import ExportLayout
-from arae_transfer.packing import SUFFIX, pack
 from arae_transfer.model.arae import ARAE
 from arae_transfer.model.transformer import TransformerEncoder
+from arae_transfer.packing import SUFFIX, pack
 from arae_transfer.recipe import Recipe
 from arae_transfer.tasks.task import ExportRequest
 from arae_transfer.tokenizer import SPECIAL_IDS, Tokenizer

@@ -207,6 +207,18 @@ class ModelFolder:
                 f"arae classify --model {self.root}, or choose another model.",
             )
 
+    def require_codes(self) -> None:
+        """Make sure that the model writes text from codes alone.
+
+        Raises:
+            AraeError: It edits lines.
+        """
+        if self.edits:
+            raise AraeError(
+                f"the model {self.name} edits lines: it writes none from a code alone",
+                f"arae transfer --model {self.root}, or choose another model.",
+            )
+
     def require_rewriting(self) -> None:
         """Make sure that the model rewrites.
 

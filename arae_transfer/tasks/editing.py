@@ -36,6 +36,13 @@ class EditingTask(RewritingTask):
             ("training.schedule", recipe.training.schedule != "joint", '"joint"'),
         )
 
+    def require_sentences(self, what: str) -> None:
+        """Refuse to look into codes that no sentence is written from."""
+        raise AraeError(
+            f"{what} is {self.description}: it writes no sentence from a code alone",
+            "arae evaluate measures its rewrites.",
+        )
+
     def check(self, recipe: Recipe, source: str) -> None:
         """Refuse keys that this task would ignore, and sizes that do not fit together."""
         super().check(recipe, source)
