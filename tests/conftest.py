@@ -244,7 +244,7 @@ def editor() -> Any:
         for parameter in model.autoencoder_parameters():
             # So wide that each line is edited in its own way.
             parameter.normal_(0.0, 3.0 * parameter.shape[-1] ** -0.5 if parameter.dim() > 1 else 0.3)
-        network = model.decoders[0].network
+        network: Any = model.decoders[0].network
         network.output.bias[: MINIMUM_VOCABULARY - 1] = -30.0  # single bytes rarely make a text
         network.output.bias[MINIMUM_VOCABULARY - 1 :] -= 5.0  # so that edits end after a few tokens
         network.finish.bias.fill_(-2.0)

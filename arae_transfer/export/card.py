@@ -114,7 +114,8 @@ class RewritingCard(Card):
 class EditingCard(Card):
     """The card of a model that rewrites by edits."""
 
-    tag = "text-style-transfer"
+    pipeline = "text-generation"
+    tags = ("text-style-transfer", *TAGS)
 
     def sections(self) -> list[str]:
         """Return how to use it, what it is of, how it was trained, and where it ends."""

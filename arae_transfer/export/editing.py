@@ -178,7 +178,7 @@ def export_edits(
     parity.require()
 
     contents = int8.contents if stored_as is None else fp32.contents | int8.contents
-    contents[layout.scorer.name] = export_scorer(stored.scorer, metadata | {"part": "scorer"}, stored_as or INT8)
+    contents[layout.scorer.name] = export_scorer(stored.scorer, metadata | {"part": "scorer"}, stored_as or "int8")
     contents[layout.tokenizer.name] = tokenizer.serialized
     variants = {INT8: int8.described(trained, "int8", agreement.to_table(), accepted=agreement.accepted)}
     if stored_as is not None:

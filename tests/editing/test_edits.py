@@ -109,6 +109,13 @@ def table_scorer(seed: int, sharp: float = 2.0) -> Callable[[Rows], Scores]:
     return score
 
 
+def first_row(score: Callable[[Rows], Scores], line: int) -> list[float]:
+    """Return the log-probabilities of a line's first choice."""
+    zeros = np.zeros((1, 1), dtype=np.int64)
+    rows = Rows(np.array([line]), np.array([-1]), zeros, zeros, zeros, np.zeros((1, 1), dtype=np.bool_), 1)
+    return [float(value) for value in score(rows).start[0]]
+
+
 def log_softmax(values: np.ndarray) -> np.ndarray:
     values = values - values.max()
     return np.asarray(values - np.log(np.exp(values).sum()))
@@ -118,8 +125,8 @@ def replay(score: Callable[[Rows], Scores], line: int, hypothesis: EditHypothesi
     """Return the log-probability of a hypothesis's choices, one by one."""
     total = 0.0
     for token, pointer, cursor, inside, choice in actions_of(hypothesis.edits, VOCABULARY):
-        one = [np.array([[each]]) for each in (token, pointer, cursor)]
-        found = score(Rows(np.array([line]), np.array([-1]), *one, np.array([[inside]]), VOCABULARY))
+        one, two, three = (np.array([[each]]) for each in (token, pointer, cursor))
+        found = score(Rows(np.array([line]), np.array([-1]), one, two, three, np.array([[inside]]), VOCABULARY))
         if not inside:
             total += float(found.start[0, choice])
         elif choice >= VOCABULARY:
@@ -139,8 +146,8 @@ def simple_beam(score: Callable[[Rows], Scores], line: int, width: int) -> list[
         for total, choices, (token, pointer, cursor, inside), edits, written, done in beam:
             if done:
                 continue
-            one = [np.array([[each]]) for each in (token, pointer, cursor)]
-            found = score(Rows(np.array([line]), np.array([-1]), *one, np.array([[inside]]), VOCABULARY))
+            one, two, three = (np.array([[each]]) for each in (token, pointer, cursor))
+            found = score(Rows(np.array([line]), np.array([-1]), one, two, three, np.array([[inside]]), VOCABULARY))
             if not inside:
                 for choice, value in enumerate(found.start[0].tolist()):
                     if value < -1e6 or (choice == FINISH and not choices) or (choice and edits == MOST_EDITS):
@@ -179,9 +186,7 @@ def test_totals_are_the_sums_of_the_choices(sampled: bool) -> None:
     uniforms = np.random.default_rng(0).random((MOST_CHOICES, 5 * 4), dtype=np.float32)
     found = search_edits(score, 5, 4, Draw(uniforms, 1.3) if sampled else None)
     for line, own in enumerate(found):
-        first = score(Rows(np.array([line]), np.array([-1]), *[np.zeros((1, 1), dtype=np.int64)] * 3,
-                           np.zeros((1, 1), dtype=np.bool_), 1))  # fmt: skip
-        assert own.copy == pytest.approx(float(first.start[0, FINISH]), abs=1e-6)
+        assert own.copy == pytest.approx(first_row(score, line)[FINISH], abs=1e-6)
         assert len(own.hypotheses) == 4
         for hypothesis in own.hypotheses:
             assert hypothesis.edits
@@ -206,6 +211,5 @@ def test_samples_follow_the_probabilities() -> None:
     uniforms = np.random.default_rng(1).random((MOST_CHOICES, samples), dtype=np.float32)
     (found,) = search_edits(score, 1, samples, Draw(uniforms, 1.0))
     first = np.bincount([each.edits[0].start for each in found.hypotheses], minlength=TIME) / samples
-    row = score(Rows(np.array([0]), np.array([-1]), *[np.zeros((1, 1), dtype=np.int64)] * 3,
-                     np.zeros((1, 1), dtype=np.bool_), 1)).start[0, 1:]  # fmt: skip
+    row = np.array(first_row(score, 0)[1:])
     assert first == pytest.approx(np.exp(row) / np.exp(row).sum(), abs=0.06)

@@ -17,6 +17,7 @@ from arae_transfer.editing.actions import LONGEST_EDIT, MOST_EDITS, stack_action
 from arae_transfer.editing.edits import Edit, apply_edits
 from arae_transfer.errors import AraeError
 from arae_transfer.export import edit_graphs, editing
+from arae_transfer.export.agreement import compare_answers
 from arae_transfer.export.edit_graphs import build_edit_encoder
 from arae_transfer.export.edit_parity import EditGraphs, edits_of
 from arae_transfer.export.editing import _Files, export_edits
@@ -125,8 +126,7 @@ def test_8_bit_graphs_agree_with_the_model(editor: Any, rows: list[list[int]], t
     assert np.abs(code - wanted.detach().numpy()).max() < 0.15
 
 
-def test_an_export_says_what_it_is(exported_editor: Path, editor: Any) -> None:
-    model, _, _ = editor
+def test_an_export_says_what_it_is(exported_editor: Path) -> None:
     config = ExportConfig.read(ExportLayout(exported_editor).config)
     assert (config.task, config.format_version, config.copy_above, config.beam) == ("editing", 2, COPY_ABOVE, 3)
     assert set(config.variants) == {"fp32", "int8"}
@@ -148,9 +148,8 @@ def test_an_export_says_what_it_is(exported_editor: Path, editor: Any) -> None:
 
 def test_8_bit_graphs_may_stand_alone(editor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, recipe, tokenizer = editor
-    accepted = editing.compare_answers
     monkeypatch.setattr(
-        editing, "compare_answers", lambda *given: replace(accepted(*given), style_cost=0.0, self_bleu_cost=0.0)
+        editing, "compare_answers", lambda *given: replace(compare_answers(*given), style_cost=0.0, self_bleu_cost=0.0)
     )
     exported = export_edits(model, recipe, tokenizer, tmp_path / "small", name="small")
     assert set(exported.sizes) == {
@@ -170,8 +169,7 @@ def test_8_bit_graphs_that_answer_otherwise_do_not_stand_alone(
     editor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, recipe, tokenizer = editor
-    measured = editing.compare_answers
-    monkeypatch.setattr(editing, "compare_answers", lambda *given: replace(measured(*given), style_cost=2.0))
+    monkeypatch.setattr(editing, "compare_answers", lambda *given: replace(compare_answers(*given), style_cost=2.0))
     export_edits(model, recipe, tokenizer, tmp_path / "poor", name="poor")
     folder = ModelFolder.find(tmp_path / "poor")
     assert folder.variants["fp32"].storage == "fp16"

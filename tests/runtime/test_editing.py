@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from arae_transfer.cli.main import app
+from arae_transfer.cli import app
 from arae_transfer.editing.edits import find_edits
 from arae_transfer.errors import AraeError
 from arae_transfer.runtime.classifier import Classifier
@@ -67,13 +67,14 @@ def test_what_no_edit_touches_comes_back_as_it_was_typed(exported_editor: Path, 
     rewriter = Rewriter.load(exported_editor, threads=1, variant="fp32")
     tokenizer = editor[2]
     line = "I paid 12 dollars to Mary-Jane at the Ritz; it was good!"
-    answers = list(rewriter.rewrites([line], "good", options=DecodingOptions(sample=24, seed=3)))[0].candidates
+    (answer,) = rewriter.rewrites([line], "good", options=DecodingOptions(sample=24, seed=3))
+    answers = answer.candidates
     source = tokenizer.encode("i paid _num_ dollars to mary-jane at the ritz ; it was good !")
     kept = 0
     for word, typed in (("_num_", "12"), ("mary-jane", "Mary-Jane"), ("ritz", "Ritz")):
-        for answer in answers:
-            if f" {word.lower()} " in f" {answer.output.lower()} " or typed in answer.output:
-                assert typed in answer.output
+        for each in answers:
+            if f" {word.lower()} " in f" {each.output.lower()} " or typed in each.output:
+                assert typed in each.output
                 kept += 1
     assert kept > 10
     assert find_edits(source, source, tokenizer.begins_word) == []
@@ -119,7 +120,8 @@ def test_hypotheses_have_the_fluency_of_their_choices(exported_editor: Path, edi
         assert each.choices >= 3
         assert each.fluency == pytest.approx(each.total / each.choices)
         assert each.finished
-    assert (copy.tokens, copy.choices, copy.keep) == (row, 1, pytest.approx(math.exp(copy.total)))
+    assert (copy.tokens, copy.choices) == (row, 1)
+    assert copy.keep == pytest.approx(math.exp(copy.total))
 
 
 def test_a_step_calls_the_decoder_once_for_all_lines(exported_editor: Path, editor: Any) -> None:

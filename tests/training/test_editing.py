@@ -122,10 +122,11 @@ def test_a_run_learns_the_examples(tmp_path: Path) -> None:
     assert 40 < scores[-1] <= 100  # the probability of held-out examples' choices
     assert logged(tmp_path, "diagnostics", "code_use") == []
     for which in ("best", "latest"):
-        loaded = load_run(tmp_path, which)  # type: ignore[arg-type]
-        lines = [f"the {thing} was cold ." for thing in THINGS]
-        answers = Editor(loaded).reconstruct(lines, ["good"] * len(lines))
-        assert sum(answer == line.replace("cold", "warm") for answer, line in zip(answers, lines, strict=True)) >= 4
+        loaded = load_run(tmp_path, which)
+        pairs = data().pairs
+        answers = Editor(loaded).reconstruct([pair.sentence for pair in pairs], ["good"] * len(pairs))
+        right = sum(answer == pair.rewrite for answer, pair in zip(answers, pairs, strict=True))
+        assert right >= 2 * len(pairs) // 3
         assert Editor(loaded).reconstruct(["", "the room was warm ."], ["bad", "good"])[0] == ""
 
 
