@@ -23,13 +23,24 @@ from arae_transfer.export_parts import ImageShape as ImageShape
 from arae_transfer.export_parts import Variant as Variant
 from arae_transfer.export_parts import as_table, as_text, optional_name, plain_name
 
+COPY_ABOVE = 0.9
+"""The probability that nothing is to change above which a model that edits leaves a line as it is, by default.
+
+It is high because who asks for a rewrite mostly wants one.
+"""
+
 FORMAT = "arae-export"
 # Variants were added without a new version: a reader that knows nothing of them still finds the fp32 graphs.
 FORMAT_VERSION = 1
+"""The version of all exports but those of models that edit."""
+EDITING_VERSION = 2
+"""The version of those, which earlier readers do not know: it lets them say that they have to be upgraded."""
+NEWEST_VERSION = EDITING_VERSION
 MOST_CANDIDATES = 64
 """Candidates of a line: the best are among far fewer."""
 
 REWRITING, CLASSIFICATION, GENERATION, IMAGE = "rewriting", "classification", "generation", "image"
+EDITING = "editing"
 RESTORE = "copy the model folder again, or run `arae export` again."
 
 # The keys that exports of each task have, in the order of the file.
@@ -43,6 +54,10 @@ _WRITING = (
 _KEYS: dict[str, tuple[str, ...]] = {
     REWRITING: _WRITING,
     GENERATION: _WRITING,
+    EDITING: (
+        *(*_HEAD, *_TEXT, "scorer", "language_models", "beam", "copy_above"),
+        *("tokenizer", "files", "variants", *_TAIL),
+    ),
     CLASSIFICATION: (
         *(*_HEAD, *_TEXT, "encoder", "classifier", "tokenizer", "files", "variants"),
         *(key for key in _TAIL if key != "sizes"),
@@ -61,8 +76,9 @@ class ExportConfig:
     Attributes:
         name: The model's name.
         classes: Its classes, in order.
-        task: ``rewriting``, ``generation``, ``classification`` or ``image``.
-        variants: The graphs in each precision, by its name; ``fp32`` is always there.
+        task: ``rewriting``, ``editing``, ``generation``, ``classification`` or ``image``.
+        variants: The graphs in each precision, by its name; ``fp32`` is always there, but for models that edit, which
+            may be stored in int8 alone.
         files: What each file must be.
         maximum_tokens: The longest input that it was trained for, in tokens, the end id included; 0: it reads images.
         form: The settings of the corpus's form of writing.
@@ -71,6 +87,8 @@ class ExportConfig:
         language_models: The file name of each class's language model, by which candidates are ranked, too; None: the
             export has none.
         beam: The candidates that are searched for a line where nobody says how many; 1: it is rewritten greedily.
+        copy_above: The probability that nothing is to change above which a model that edits leaves a line as it is,
+            where nobody says another.
         generator: The graph from noise to codes; None: the export has none.
         classifier: The graph from codes to classes, which classifications have in the place of decoders.
         image: What its images are like; None: a model of text.
@@ -97,6 +115,7 @@ class ExportConfig:
     scorer: str | None = None
     language_models: Mapping[str, str] | None = None
     beam: int = 1
+    copy_above: float = COPY_ABOVE
     generator: Generator | None = None
     classifier: Classifier | None = None
     image: ImageShape | None = None
@@ -114,6 +133,16 @@ class ExportConfig:
     def fp32(self) -> Variant:
         """The graphs in fp32."""
         return self.variants[FP32]
+
+    @property
+    def main(self) -> Variant:
+        """The graphs in fp32, or, where there are none, the first others."""
+        return self.variants.get(FP32) or next(iter(self.variants.values()))
+
+    @property
+    def format_version(self) -> int:
+        """The version of its ``config.json``."""
+        return EDITING_VERSION if self.task == EDITING else FORMAT_VERSION
 
     @classmethod
     def read(cls, path: Path) -> ExportConfig:
@@ -142,9 +171,9 @@ class ExportConfig:
         version = config.get("format_version")
         if not isinstance(version, int) or isinstance(version, bool) or version < 1:
             raise _damaged(path, f"lacks a sensible format_version: {version!r}")
-        if version > FORMAT_VERSION:
+        if version > NEWEST_VERSION:
             raise AraeError(
-                f"{path} has format version {version}; this arae reads up to {FORMAT_VERSION}",
+                f"{path} has format version {version}; this arae reads up to {NEWEST_VERSION}",
                 "upgrade arae: pip install --upgrade arae-transfer",
             )
         if CHECKSUM in config and config[CHECKSUM] != checksum_of(config):
@@ -180,7 +209,7 @@ class ExportConfig:
             name=as_text(config["name"]),
             classes=classes,
             task=task,
-            variants=_variants(config, decoded),
+            variants=_variants(config, decoded, task),
             files=files,
             maximum_tokens=int(config["maximum_tokens"]) if reads_text else 0,
             form=as_table(config["form"]) if reads_text else {},
@@ -189,7 +218,8 @@ class ExportConfig:
             language_models=None
             if language_models is None
             else {name: plain_name(as_table(language_models)[name]) for name in classes},
-            beam=_beam(config),
+            beam=_beam(config, task),
+            copy_above=_probability(config.get("copy_above", COPY_ABOVE)) if task == EDITING else COPY_ABOVE,
             generator=None if config.get("generator") is None else Generator.from_dict(config["generator"]),
             classifier=None
             if classifier is None
@@ -218,23 +248,26 @@ class ExportConfig:
         """Return the content of ``config.json``, in the order of the file."""
         everything: dict[str, Any] = {
             "format": FORMAT,
-            "format_version": FORMAT_VERSION,
+            "format_version": self.format_version,
             "task": self.task,
             "kind": IMAGE,
             "name": self.name,
             "arae_version": self.arae_version,
             "classes": list(self.classes),
             "maximum_tokens": self.maximum_tokens,
-            **self.fp32.files_to_dict(),
+            **self.main.files_to_dict(),
             "scorer": self.scorer,
             "language_models": None if self.language_models is None else dict(self.language_models),
             "beam": self.beam,
+            "copy_above": self.copy_above,
             "tokenizer": self.tokenizer,
             "generator": None if self.generator is None else self.generator.to_dict(),
             "classifier": None if self.classifier is None else vars(self.classifier),
             "image": None if self.image is None else vars(self.image),
             "files": {name: {"sha256": record.sha256, "bytes": record.size} for name, record in self.files.items()},
-            "variants": {name: variant.to_dict(name) for name, variant in self.variants.items()},
+            "variants": {
+                name: variant.to_dict(name, whole=self.task == EDITING) for name, variant in self.variants.items()
+            },
             "shortlist": None if self.shortlist is None else dict(self.shortlist),
             **{key: dict(getattr(self, key)) for key in ("form", "special_ids", *_TAIL)},
         }
@@ -254,14 +287,23 @@ def _task(config: Mapping[str, Any]) -> str:
     if kind != "text":
         raise ValueError(f"kind = {kind!r}")
     task = config.get("task", REWRITING)  # exports from before there was a choice lack it
-    if task not in (REWRITING, CLASSIFICATION, GENERATION):
+    if task not in (REWRITING, EDITING, CLASSIFICATION, GENERATION):
         raise ValueError(f"task = {task!r}")
     return str(task)
 
 
-def _variants(config: Mapping[str, Any], classes: tuple[str, ...]) -> dict[str, Variant]:
+def _variants(config: Mapping[str, Any], classes: tuple[str, ...], task: str) -> dict[str, Variant]:
     """Return the graphs in each precision, in the order of the file; other names are those of a later arae."""
     tables = as_table(config.get("variants", {}))
+    if task == EDITING:
+        whole = {
+            precision: Variant.from_dict(as_table(tables[precision]), classes)
+            for precision in tables
+            if precision in (FP32, INT8)
+        }
+        if not whole:
+            raise KeyError("variants")
+        return whole
     fp32 = Variant.from_dict(config, classes, described=as_table(tables.get(FP32, {})))
     variants = {FP32: fp32}
     for precision in tables:
@@ -270,12 +312,19 @@ def _variants(config: Mapping[str, Any], classes: tuple[str, ...]) -> dict[str, 
     return variants
 
 
-def _beam(config: Mapping[str, Any]) -> int:
+def _beam(config: Mapping[str, Any], task: str) -> int:
     """Return the beam that an export asks for, which needs graphs that search and a scorer."""
     beam = int(config.get("beam", 1))
-    if not 1 <= beam <= MOST_CANDIDATES or (beam > 1 and (not config.get("candidates") or not config.get("scorer"))):
+    searches = config.get("scorer") and (task == EDITING or config.get("candidates"))
+    if not 1 <= beam <= MOST_CANDIDATES or (beam > 1 and not searches):
         raise ValueError(f"beam = {beam}")
     return beam
+
+
+def _probability(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{value!r} is no probability")
+    return float(value)
 
 
 def _damaged(path: Path, what: str) -> AraeError:

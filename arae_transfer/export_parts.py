@@ -79,10 +79,10 @@ class Variant:
             "weights_file": self.weights,
         }
 
-    def to_dict(self, precision: str) -> dict[str, Any]:
-        """Return what ``config.json`` has under ``variants``; the files of fp32 stand outside."""
+    def to_dict(self, precision: str, *, whole: bool = False) -> dict[str, Any]:
+        """Return what ``config.json`` has under ``variants``; the files of fp32 stand outside, unless all is wanted."""
         table: dict[str, Any] = {"arithmetic": precision, "weights": self.storage}
-        if precision != FP32:
+        if precision != FP32 or whole:
             table |= self.files_to_dict()
             if self.source is not None:
                 table["weights_in"] = FP32

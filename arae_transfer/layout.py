@@ -212,6 +212,21 @@ class ExportLayout:
         """Return the path of the 8-bit weights that several graphs share."""
         return self.root / "weights.int8.bin"
 
+    @property
+    def weights_packed(self) -> Path:
+        """Return the path of all 8-bit weights of a model that edits, see ``packing``."""
+        return self.root / "weights.int8.7bit"
+
+    @property
+    def edit_decoder(self) -> Path:
+        """Return the path of the decoder of a model that edits, one for all classes."""
+        return self.root / "decoder.onnx"
+
+    @property
+    def edit_decoder_int8(self) -> Path:
+        """Return the path of the same in 8-bit integers."""
+        return self.root / "decoder.int8.onnx"
+
     def decoder(self, class_name: str) -> Path:
         """Return the path of a class's decoder; what a file name cannot hold is percent-encoded."""
         return self._of_class("decoder", class_name)

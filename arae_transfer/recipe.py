@@ -30,6 +30,7 @@ from arae_transfer.recipe_sections import Adversary as Adversary
 from arae_transfer.recipe_sections import Attribute as Attribute
 from arae_transfer.recipe_sections import Cycle as Cycle
 from arae_transfer.recipe_sections import Data as Data
+from arae_transfer.recipe_sections import Editing as Editing
 from arae_transfer.recipe_sections import Image as Image
 from arae_transfer.recipe_sections import InputNoise as InputNoise
 from arae_transfer.recipe_sections import Labels as Labels
@@ -81,11 +82,11 @@ class Recipe:
     name: str = setting("custom", "The name of the recipe, of its runs and of its export.")
     description: str = setting("", "What the recipe is for, in a sentence.")
     data_source: str = setting("", "Where the data come from and under which terms; goes into the model card.")
-    task: Literal["rewriting", "classification", "generation"] = setting(
+    task: Literal["rewriting", "editing", "classification", "generation"] = setting(
         "rewriting",
-        "What is learned: decoders of every class that rewrite (the paper, Section 4), one classifier of the code "
-        "beside one decoder (the paper's semi-supervision), or one kind of text, which the generator writes anew (the "
-        "paper's language model).",
+        "What is learned: decoders of every class that rewrite (the paper, Section 4), decoders that edit spans of "
+        "the source and keep the rest, one classifier of the code beside one decoder (the paper's semi-supervision), "
+        "or one kind of text, which the generator writes anew (the paper's language model).",
     )
     data: Data = field(default_factory=Data)
     image: Image = field(default_factory=Image)
@@ -101,6 +102,7 @@ class Recipe:
     rewrite_scores: RewriteScores = field(default_factory=RewriteScores)
     self_training: SelfTraining = field(default_factory=SelfTraining)
     cycle: Cycle = field(default_factory=Cycle)
+    editing: Editing = field(default_factory=Editing)
     labels: Labels = field(default_factory=Labels)
     training: Training = field(default_factory=Training)
     validation: Validation = field(default_factory=Validation)

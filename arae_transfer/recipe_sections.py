@@ -133,7 +133,23 @@ class Model:
     code_noise_decay: float = setting(0.9995, "The factor on the code noise every 100 steps.", minimum=0, maximum=1)
     embedding_size: int = setting(128, "The dimensions of token embeddings.", minimum=2)
     hidden_size: int = setting(128, "The dimensions of the LSTM states, each direction.", minimum=2)
-    encoder_layers: int = setting(1, "The layers of the encoder's LSTM.", minimum=1, maximum=8)
+    encoder: Literal["lstm", "transformer"] = setting(
+        "lstm", "The encoder: an LSTM, or a Transformer in the layout of BERT, which the task editing reads with."
+    )
+    encoder_layers: int = setting(1, "The layers of the encoder.", minimum=1, maximum=24)
+    attention_heads: int = setting(12, "The attention heads of a Transformer's layers.", minimum=1, maximum=64)
+    inner_size: int = setting(1536, "The dimensions of the feed-forward layers of a Transformer.", minimum=1)
+    frozen_layers: int = setting(
+        0,
+        "How many layers of a Transformer do not learn, from the first on; with the first of them goes the embedding.",
+        minimum=0,
+        maximum=24,
+    )
+    pretrained: str = setting(
+        "",
+        "A folder with the model.safetensors and vocab.txt of a BERT of this size, whose embedding and first layers a "
+        "Transformer starts from; empty: it starts at random.",
+    )
     bidirectional: bool = setting(False, "Whether the encoder reads in both directions.")
     decoder_layers: int = setting(1, "The LSTM layers of each decoder.", minimum=1, maximum=8)
     shared_embeddings: bool = setting(False, "Whether encoder, decoders and output layer share one embedding table.")
@@ -228,6 +244,30 @@ class Cycle:
         0.0,
         "The weight of the style scorer's verdict on rewrites, whose gradient reaches the decoders straight through.",
         minimum=0,
+    )
+
+
+@dataclass(frozen=True)
+class Editing:
+    """Rewriting by span edits (task = "editing"): what a step learns from."""
+
+    denoising: float = setting(
+        0.4,
+        "The share of steps that repair sentences damaged by [noise] instead of learning from parallel examples; where "
+        "there are no examples, all do.",
+        minimum=0,
+        maximum=1,
+    )
+    unchanged: float = setting(
+        0.1,
+        "The share of the examples' rewrites that are also shown as sentences to leave as they are: they have the "
+        "target class already.",
+        minimum=0,
+        maximum=1,
+    )
+    held_out: float = setting(0.01, "The share of the examples that is kept for validation.", minimum=0, maximum=0.5)
+    encoder_rate: float = setting(
+        1.0, "The encoder's learning rate as a share of training.learning_rate.", minimum=0, maximum=1
     )
 
 

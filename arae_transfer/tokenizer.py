@@ -164,6 +164,17 @@ class Tokenizer:
         write_bytes(path, self.serialized)
 
     @cached_property
+    def pieces(self) -> list[str]:
+        """The pieces, in the order of their ids; one that begins a word begins with U+2581."""
+        found: list[str] = self._processor.id_to_piece(list(range(self.vocabulary_size)))
+        return found
+
+    @cached_property
+    def begins_word(self) -> list[bool]:
+        """Whether each piece begins a word; the end id does, so that a sentence's end is where a word could begin."""
+        return [piece.startswith(_BLANK) or number == END_ID for number, piece in enumerate(self.pieces)]
+
+    @cached_property
     def characters(self) -> frozenset[str]:
         """The characters that have a piece of their own, but for the blank; all others become bytes."""
         pieces = map(self._processor.id_to_piece, range(self.vocabulary_size))

@@ -211,3 +211,53 @@ def expected_rewrite(pristine_model: Path) -> Callable[[str, str], str]:
         return tokenizer.decode(ids.tolist())
 
     return rewrite
+
+
+@pytest.fixture(scope="session")
+def editor() -> Any:
+    """Return a tiny model that edits, with random weights, its recipe and its tokenizer; tests must not change it."""
+    import torch
+
+    from arae_transfer.model.arae import ARAE
+    from arae_transfer.recipe import recipe_from_table
+
+    words = ("cold", "warm", "rude", "friendly", "slow", "quick", "bad", "good", "awful", "lovely")
+    things = ("food", "waiter", "room", "soup", "place", "music")
+    lines = [f"the {thing} was {word} and {other} ." for thing in things for word in words for other in words]
+    tokenizer = Tokenizer.train(lines, 330, threads=1)
+    sizes = {"code_size": 16, "embedding_size": 16, "hidden_size": 24, "inner_size": 20, "attention_heads": 2}
+    shape = {"encoder": "transformer", "code": "sequence", "encoder_layers": 2} | sizes
+    table = {
+        "name": "editor",
+        "task": "editing",
+        "model": shape,
+        "data": {"maximum_tokens": 20, "writing": "ordinary"},
+        "form": {"lower_case": True, "tokens": "penn-treebank", "number": "_num_"},
+        "adversary": {"weight": 0.0},
+        "attribute": {"weight": 0.0},
+        "training": {"schedule": "joint"},
+    }
+    recipe = recipe_from_table(table)
+    torch.manual_seed(5)
+    model = ARAE(recipe, ("bad", "good"), tokenizer.vocabulary_size).eval()
+    with torch.no_grad():
+        for parameter in model.autoencoder_parameters():
+            # So wide that each line is edited in its own way.
+            parameter.normal_(0.0, 3.0 * parameter.shape[-1] ** -0.5 if parameter.dim() > 1 else 0.3)
+        network: Any = model.decoders[0].network
+        network.output.bias[: MINIMUM_VOCABULARY - 1] = -30.0  # single bytes rarely make a text
+        network.output.bias[MINIMUM_VOCABULARY - 1 :] -= 5.0  # so that edits end after a few tokens
+        network.finish.bias.fill_(-2.0)
+    return model, recipe, tokenizer
+
+
+@pytest.fixture(scope="session")
+def exported_editor(editor: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of that model, exported in fp32 and in int8; tests must not change it."""
+    from arae_transfer.export.editing import export_edits
+
+    model, recipe, tokenizer = editor
+    folder = tmp_path_factory.mktemp("editors") / "editor"
+    lines = [f"the {thing} was {word} ." for thing in ("food", "soup", "room") for word in ("cold", "warm", "slow")]
+    export_edits(model, recipe, tokenizer, folder, name="editor", probe_lines=lines, weights="fp32", beam=3)
+    return folder

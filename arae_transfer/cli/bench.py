@@ -123,7 +123,9 @@ def transfer(
 
         pytorch = pytorch_loop(run, class_name, threads)
     found = measure_transfer(rewriters, texts, class_name, sizes, threads, pytorch)
-    if find_spec("onnx") is None:
+    if folder.edits:
+        report("the machine's own rate is not told: how much a model that edits computes depends on the line")
+    elif find_spec("onnx") is None:
         report("the machine's own rate needs onnx, which the base install leaves out")
     else:
         from arae_transfer.bench.ceiling import product_rates

@@ -42,13 +42,14 @@ def export(
         str, typer.Option(metavar="best|latest", help="Which checkpoint.", rich_help_panel=MODEL)
     ] = "best",
     weights: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="fp16|fp32",
-            help="How weights are stored; fp16 halves the files and adds graphs for GPUs that compute in fp16.",
+            help="How weights are stored; fp16 halves the files and adds graphs for GPUs that compute in fp16. A model "
+            "that edits is stored in int8 alone where nobody says.  [default: fp16]",
             rich_help_panel=MODEL,
         ),
-    ] = "fp16",
+    ] = None,
     beam: Annotated[
         int | None,
         typer.Option(
@@ -103,7 +104,7 @@ def export(
     """
     if checkpoint not in ("best", "latest"):
         ctx.fail(f"Invalid value for '--checkpoint': {checkpoint!r} is neither best nor latest.")
-    if weights not in ("fp16", "fp32"):
+    if weights not in (None, "fp16", "fp32"):
         ctx.fail(f"Invalid value for '--weights': {weights!r} is neither fp16 nor fp32.")
     evaluation = _read_report(scores) if scores else ""
     further = _read_lines(sentences) if sentences else []
@@ -150,7 +151,7 @@ def export(
                 loaded,
                 folder,
                 checkpoint,
-                cast(Literal["fp16", "fp32"], weights),
+                cast(Literal["fp16", "fp32"] | None, weights),
                 _read_lines(probes) if probes else None,
                 further,
                 beam,

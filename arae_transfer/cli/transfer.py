@@ -143,7 +143,7 @@ def transfer(
             "--json",
             help="Write one JSON object a line: source, output, to, tokens, truncated, unfinished, status, pieces, "
             "kept, unfaithful, unread, repaired; candidates with their scores, and unsure, where there are candidates; "
-            "from and already with --from.",
+            "from and already with --from; keep, the probability that nothing is to change, by a model that edits.",
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = False,
@@ -287,6 +287,15 @@ def transfer(
             rich_help_panel=PARTS,
         ),
     ] = None,
+    copy_above: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            help="With a model that edits: leave a line unchanged where the model finds, with a probability above P, "
+            "that nothing is to change.  [default: the model's own]",
+            rich_help_panel=CANDIDATES,
+        ),
+    ] = None,
     list_the_models: Annotated[
         bool,
         typer.Option("--list-models", help="List the models: name, classes, folder.", rich_help_panel=MODEL),
@@ -371,7 +380,17 @@ def transfer(
             engine, workers, threads_per_worker or threads, rows_per_part, resume, on_error, address
         )
         options = _decoding_options(
-            beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged
+            beam,
+            sample,
+            temperature,
+            seed,
+            n_best,
+            rerank,
+            min_confidence,
+            source,
+            if_already,
+            if_unchanged,
+            copy_above,
         )
         ways = {
             "protect": tuple(protect or ()),
@@ -396,7 +415,7 @@ def transfer(
             "in UTF-8, or in UTF-16 with a byte order mark."
         )
     options = _decoding_options(
-        beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged
+        beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged, copy_above
     )
     folder = ModelFolder.find(model)
     folder.require_rewriting()
@@ -497,6 +516,7 @@ def _decoding_options(
     source: str | None,
     if_already: str | None,
     if_unchanged: str | None,
+    copy_above: float | None,
 ) -> DecodingOptions:
     """Return how answers are chosen; what was not said is as a options is without it.
 
@@ -520,6 +540,7 @@ def _decoding_options(
         "source": source,
         "if_already": if_already,
         "if_unchanged": if_unchanged,
+        "copy_above": copy_above,
     }
     return DecodingOptions(**{name: value for name, value in said.items() if value is not None})
 
@@ -579,6 +600,8 @@ def _as_json(line: Line, rewrite: Rewrite, options: DecodingOptions) -> str:
         "unread": rewrite.unread,
         "repaired": line.repaired,
     }
+    if rewrite.keep is not None:
+        record["keep"] = round(rewrite.keep, DECIMALS)
     if options.source is not None:
         record |= {"from": rewrite.source_class, "already": rewrite.already}
     if options.needs_hypotheses:

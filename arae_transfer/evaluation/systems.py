@@ -10,8 +10,10 @@ from typing import Any
 from arae_transfer.corpus.reading import DEFAULT_OPTIONS, ReadingOptions
 from arae_transfer.encodings import UTF_8, check_encoding
 from arae_transfer.errors import AraeError
+from arae_transfer.evaluation.edited import Editor
 from arae_transfer.evaluation.outputs import Outputs, all_directions
 from arae_transfer.evaluation.real_text import LabelledText
+from arae_transfer.export_config import EDITING
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint, expanded, split_checkpoint
 from arae_transfer.paper.diagnosis.coder import Coder
 from arae_transfer.recipe import load_recipe
@@ -164,7 +166,7 @@ def rewrite_by_run(loaded: LoadedRun, source: LabelledText, name: str) -> Output
     """
     classes = list(source.lines)
     _check_classes(name, loaded.classes, classes)
-    coder = Coder(loaded)
+    coder = Editor(loaded) if loaded.recipe.task == EDITING else Coder(loaded)
     return {
         direction: coder.reconstruct(lines, [direction.target] * len(lines))
         for direction in all_directions(classes)

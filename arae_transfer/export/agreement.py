@@ -79,6 +79,20 @@ def measure_agreement(
         further: The names and the contents of further files that hold weights of the graphs.
     """
     answers = rewrites_by_graphs(encoder, decoders, weights, rows, maximum_length, further)
+    return compare_answers(model, rows, expected, answers)
+
+
+def compare_answers(
+    model: ARAE, rows: Sequence[Row], expected: Mapping[str, Sequence[Row]], answers: Mapping[str, Sequence[Row]]
+) -> Agreement:
+    """Compare answers to the model's.
+
+    Args:
+        model: The trained model on the CPU, whose scorer judges style.
+        rows: Ids with end ids.
+        expected: The model's rewrites of the rows, by class.
+        answers: The rewrites that are compared with these.
+    """
     pairs = [pair for name in model.classes for pair in zip(expected[name], answers[name], strict=True)]
     same = sum(sum(a == b for a, b in zip(wanted, answer, strict=False)) for wanted, answer in pairs)
     return Agreement(

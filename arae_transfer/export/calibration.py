@@ -169,12 +169,39 @@ def share_weights(graphs: Sequence[onnx.ModelProto], file: str, least: int = 1 <
         alike = [tensor, *(other[name] for other in others if name in other)]
         if len(alike) < len(graphs) or len(tensor.raw_data) < least or any(each != tensor for each in alike):
             continue
-        entries = {"location": file, "offset": str(len(content)), "length": str(len(tensor.raw_data))}
+        where = (len(content), len(tensor.raw_data))
         content += tensor.raw_data
         for each in alike:
-            each.ClearField("raw_data")
-            each.data_location = onnx.TensorProto.EXTERNAL
-            for key, text in entries.items():
-                entry = each.external_data.add()
-                entry.key, entry.value = key, text
+            _refer(each, file, *where)
     return content
+
+
+def move_int8_weights(graphs: Sequence[onnx.ModelProto], file: str, multiple: int = 8) -> bytes:
+    """Move all 8-bit weights of some graphs into one file, what several hold alike once; see ``share_weights``.
+
+    The file is as long as a multiple of a number of bytes.
+    """
+    places: dict[tuple[str, bytes], int] = {}
+    parts: list[bytes] = []
+    size = 0
+    for graph in graphs:
+        for tensor in graph.graph.initializer:
+            if tensor.data_type != onnx.TensorProto.INT8:
+                continue
+            weights = tensor.raw_data
+            key = (tensor.name, weights)
+            if key not in places:
+                places[key] = size
+                parts.append(weights)
+                size += len(weights)
+            _refer(tensor, file, places[key], len(weights))
+    return b"".join([*parts, bytes(-size % multiple)])
+
+
+def _refer(tensor: onnx.TensorProto, file: str, offset: int, length: int) -> None:
+    """Let a tensor lie in a file."""
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, text in (("location", file), ("offset", str(offset)), ("length", str(length))):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, text

@@ -36,6 +36,12 @@ _CODES = {
     "sequence": "one vector per token, which the decoders attend to",
 }
 _NEEDS = "The graphs run in onnxruntime and need no PyTorch."
+_EDITING_SCORES = {
+    **_SCORES,
+    "score": "100 times the geometric mean probability of the choices that make held-out examples; where there are no "
+    "examples, the geometric mean of `style` and `self_bleu`; it chose the checkpoint",
+    "nll": "negative log-likelihood of held-out examples, nats per choice",
+}
 # Of a model of one kind of text.
 _GENERATION_SCORES = {**_SCORES, "score": "1,000 over `reverse_perplexity`; it chose the checkpoint"}
 
@@ -98,6 +104,37 @@ class RewritingCard(Card):
                 "Validation scores, on held-out sentences while training. The judge of style is the training's own, so "
                 "read them as optimistic:",
                 _SCORES,
+            ),
+            evaluation_section(self.evaluation),
+            _parity(config),
+            _limits(config),
+        ]
+
+
+class EditingCard(Card):
+    """The card of a model that rewrites by edits."""
+
+    pipeline = "text-generation"
+    tags = ("text-style-transfer", *TAGS)
+
+    def sections(self) -> list[str]:
+        """Return how to use it, what it is of, how it was trained, and where it ends."""
+        config = self.config
+        return [
+            paragraph(
+                "A model that rewrites a line of text to one of the classes below by edits: a Transformer reads the "
+                "line, and a decoder chooses which spans of it to replace and writes what stands there instead. "
+                "Everything else stays as it was typed. " + _NEEDS
+            ),
+            _usage(config),
+            f"## Classes\n\n{markdown_table(('class (`--to`)',), [(label,) for label in config.classes])}",
+            data_section(self),
+            _editing_sizes(config),
+            _training(
+                config,
+                "Validation scores, on held-out sentences and examples while training. The judge of style is the "
+                "training's own, so read them as optimistic:",
+                _EDITING_SCORES,
             ),
             evaluation_section(self.evaluation),
             _parity(config),
@@ -229,6 +266,32 @@ def _sizes(card: Card) -> str:
     return f"## Sizes\n\n{paragraph(text)}\n{size_table(card.config)}"
 
 
+def _editing_sizes(config: ExportConfig) -> str:
+    sizes = config.sizes
+    text = (
+        f"{sizes['parameters']:,} parameters in encoder and decoder; {sizes['vocabulary']:,} pieces; "
+        f"{_number(sizes['encoder_layers'], 'layer')} of {sizes['code_size']} dimensions with "
+        f"{sizes['attention_heads']} attention heads; LSTM states of {sizes['hidden']}. One decoder serves all classes."
+    )
+    for name, variant in config.variants.items():
+        if name == "fp32":
+            text += f" The files without `int8` store matrices as {variant.storage}; their arithmetic is fp32."
+        elif variant.agreement is not None:
+            agreement = variant.agreement
+            text += (
+                " The `int8` files hold 8-bit integers and multiply them; each row of what they read has a scale of "
+                "its own, so that no answer depends on its batch. On the sentences of the parity check "
+                f"{100 * agreement['identical']:.1f} % of the rewrites are the trained model's, token by token; "
+                f"{_changes(agreement, judged=True)}."
+            )
+    text += (
+        f" Where nobody says otherwise, {_number(config.beam, 'rewrite')} of a line are searched and ranked, by "
+        "`scorer.onnx` among others, the training's own judge of style. A line stays as it is where the decoder finds "
+        f"with a probability above {config.copy_above:g} that nothing is to change."
+    )
+    return f"## Sizes\n\n{paragraph(text)}\n{size_table(config)}"
+
+
 def _training(config: ExportConfig, note: str, meanings: Mapping[str, str]) -> str:
     facts = training_facts(config.training)
     text = f"{facts}. " if facts else ""
@@ -289,9 +352,10 @@ def evaluation_section(report: str) -> str:
 
 def _parity(config: ExportConfig) -> str:
     parity = config.parity
+    files = "these files" if "fp32" in config.variants else "graphs in fp32 that are not among these files"
     text = (
         f"Before this folder was written, {parity['probe_lines']:,} held-out sentences and "
-        f"{parity['random_lines']:,} random sequences went through these files (onnxruntime {parity['onnxruntime']}, "
+        f"{parity['random_lines']:,} random sequences went through {files} (onnxruntime {parity['onnxruntime']}, "
         f"CPU) and through the trained model (torch {parity['torch']}), to every class, in batches of "
         f"{', '.join(map(str, parity['batch_sizes']))}. Of {parity['compared']:,} rewrites {parity['identical']:,} are "
         f"identical token by token, {parity['near_ties']:,} part at a near tie of two tokens, "

@@ -145,7 +145,7 @@ def export_model(
         arae_version=export.metadata["arae_version"],
         special_ids=SPECIAL_IDS,
         onnx={"opset": OPSET, "ir_version": IR_VERSION},
-        sizes=_sizes(export.stored, recipe),
+        sizes=sizes_of(export.stored, recipe),
         parity=checked.parity.to_table(),
         scores=dict(scores or {}),
         training=dict(training or {}),
@@ -370,7 +370,8 @@ def _agreement_of(parity: Parity) -> dict[str, Any]:
     return {"compared": parity.compared, "identical": round(parity.identical / parity.compared, 4)}
 
 
-def _sizes(model: ARAE, recipe: Recipe) -> dict[str, Any]:
+def sizes_of(model: ARAE, recipe: Recipe) -> dict[str, Any]:
+    """Return the sizes of a model's networks."""
     shape = recipe.model
     return {
         "parameters": sum(parameter.numel() for parameter in model.autoencoder_parameters()),

@@ -46,11 +46,12 @@ class ExportReport:
             lines.append(f"{share:.1f} % of rewrites changed by rounding the weights to {weights}")
         for name, agreement, places in (("fp16", self.half_agreement, "GPUs"), ("int8", self.agreement, "CPUs")):
             if agreement is not None:
-                lines.append(_describe_variant(name, agreement, places, judged=len(self.classes) > 1))
+                lines.append(describe_variant(name, agreement, places, judged=len(self.classes) > 1))
         return lines
 
 
-def _describe_variant(name: str, agreement: Agreement, places: str, *, judged: bool) -> str:
+def describe_variant(name: str, agreement: Agreement, places: str, *, judged: bool) -> str:
+    """Say how the answers of a variant agree with the model's, and where it is used."""
     style = f"{agreement.style_cost:.2f} points of style and " if judged else ""
     return (
         f"{name}: {100 * agreement.identical:.1f} % of rewrites are the model's, "

@@ -182,10 +182,10 @@ def compare(
         before = _rewrite(trained, index, rows, maximum_length)
         unrounded += sum(a == b for a, b in zip(expected[name], before, strict=True))
     sessions = {name: open_graph(content, weights) for name, content in decoders.items()}
-    for chosen in _compositions(rows):
+    for chosen in compositions(rows):
         tokens, lengths = pad([rows[number] for number in chosen])
         code, mask = encode.run(["code", "code_mask"], {"tokens": tokens, "lengths": lengths})
-        code_differences.append(_code_difference(stored, tokens, lengths, code, mask))
+        code_differences.append(code_difference(stored, tokens, lengths, code, mask))
         for index, name in enumerate(stored.classes):
             # Without a source, the graph chooses among the whole vocabulary as the model does.
             feed = decoding_feed(sessions[name], code, mask, maximum_length, tokens[:, :0])
@@ -239,7 +239,7 @@ def read_inputs(session: onnxruntime.InferenceSession, feed: Mapping[str, Any]) 
     return {name: values for name, values in feed.items() if name in wanted}
 
 
-def _compositions(rows: Sequence[Row]) -> Iterator[list[int]]:
+def compositions(rows: Sequence[Row]) -> Iterator[list[int]]:
     """Yield the numbers of the rows of each batch: some alone, all in batches of mixed lengths, of each size."""
     order = np.random.default_rng(_SEED).permutation(len(rows)).tolist()
     for size in BATCH_SIZES:
@@ -268,7 +268,7 @@ def _rewrite(model: ARAE, target: int, rows: Sequence[Row], maximum_length: int)
 
 
 @torch.no_grad()
-def _code_difference(model: ARAE, tokens: Int64, lengths: Int64, code: Float32, mask: Float32) -> float:
+def code_difference(model: ARAE, tokens: Int64, lengths: Int64, code: Float32, mask: Float32) -> float:
     """Return the greatest absolute difference to the model's codes; infinite where shapes or masks differ."""
     wanted, real = model.encoder(torch.from_numpy(tokens), torch.from_numpy(lengths))
     if code.shape != tuple(wanted.shape) or not np.array_equal(mask, real.float().numpy()):

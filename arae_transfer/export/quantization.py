@@ -280,10 +280,15 @@ class QuantizedGraph(Graph):
 
     def _store_int8(self, name: str, values: Float32) -> tuple[str, str]:
         """Store a quantized matrix, (outputs, inputs), and return its name and that of its (outputs,) scales."""
-        # The least normal number: a smaller one is 0 where a training has told the processor to flush such numbers.
-        scales = np.maximum(np.abs(values).max(axis=1) / _GREATEST_WEIGHT, np.finfo(np.float32).tiny)
-        whole = np.rint(values / scales[:, None]).astype(np.int8)
+        whole, scales = in_8_bits(values)
         return self.constant(f"{name}.int8", whole, np.int8), self.constant(f"{name}.scales", scales, np.float32)
+
+
+def in_8_bits(values: Float32) -> tuple[npt.NDArray[np.int8], Float32]:
+    """Return a matrix, (outputs, inputs), as whole numbers of 7 bits, and the scale of each row, (outputs,)."""
+    # The least normal number: a smaller one is 0 where a training has told the processor to flush such numbers.
+    scales: Float32 = np.maximum(np.abs(values).max(axis=1) / _GREATEST_WEIGHT, np.finfo(np.float32).tiny)
+    return np.rint(values / scales[:, None]).astype(np.int8), scales
 
 
 def smoothing(ranges: Float32, values: Float32) -> Float32:

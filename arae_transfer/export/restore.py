@@ -134,6 +134,11 @@ def exported_recipe(root: Path) -> tuple[Recipe, tuple[str, ...]]:
         AraeError: It cannot, or it is damaged.
     """
     folder = ModelFolder.find(root)
+    if folder.edits:
+        raise AraeError(
+            f"{root} edits lines, and only models that write them from codes can be read back as networks",
+            "give the folder of its training run, such as runs/RECIPE/NAME.",
+        )
     if folder.config.task != REWRITING:
         raise AraeError(
             f"{root} does not rewrite, and only models that do hold all that is needed for this",

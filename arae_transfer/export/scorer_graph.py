@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -12,6 +14,8 @@ from onnx import TensorProto
 
 from arae_transfer.errors import AraeError
 from arae_transfer.export.graph import Graph, Storage, make_model, value
+from arae_transfer.export.quantization import in_8_bits
+from arae_transfer.export.row_quantization import LookupGraph
 from arae_transfer.export.weights import array
 from arae_transfer.model.code_space import StyleScorer
 
@@ -22,7 +26,9 @@ _LONGEST = 32
 _SEED = 1111
 
 
-def build_scorer(scorer: StyleScorer, metadata: Mapping[str, str], storage: Storage = "fp32") -> onnx.ModelProto:
+def build_scorer(
+    scorer: StyleScorer, metadata: Mapping[str, str], storage: Storage = "fp32", graph: Graph | None = None
+) -> onnx.ModelProto:
     """Build the graph of a scorer, the counterpart of ``StyleScorer.forward`` and a softmax.
 
     Inputs: ``tokens`` int64 (batch, time), padded at will; ``mask`` float32 (batch, time), 1 at real tokens, the end
@@ -33,8 +39,9 @@ def build_scorer(scorer: StyleScorer, metadata: Mapping[str, str], storage: Stor
         scorer: The trained scorer, in evaluation mode. With fp16 storage its matrices must be rounded already.
         metadata: What the file says about itself.
         storage: How matrices are stored; arithmetic is fp32.
+        graph: An empty graph that stores matrices in another way; None: one that stores them as ``storage`` says.
     """
-    graph = Graph(storage)
+    graph = graph or Graph(storage)
     column = graph.node("Unsqueeze", ["mask", graph.constant("axis.2", [2])], "mask.column")  # (batch, time, 1)
     embedded = graph.lookup("embedding", array(scorer.embedding.weight), "tokens", "embedded")
     real = graph.node("Mul", [embedded, column], "embedded.real")  # (batch, time, size)
@@ -74,13 +81,22 @@ def build_scorer(scorer: StyleScorer, metadata: Mapping[str, str], storage: Stor
 
 
 @torch.no_grad()
-def export_scorer(scorer: StyleScorer, metadata: Mapping[str, str], storage: Storage) -> bytes:
+def export_scorer(scorer: StyleScorer, metadata: Mapping[str, str], storage: Storage | Literal["int8"]) -> bytes:
     """Return the serialized graph of a scorer, after proving that it judges as the scorer does.
+
+    With int8 storage the embedding is rounded first; it is nearly all of a scorer.
 
     Raises:
         AraeError: It does not.
     """
-    content: bytes = build_scorer(scorer, metadata, storage).SerializeToString()
+    content: bytes
+    if storage == "int8":
+        scorer = copy.deepcopy(scorer)
+        whole, scales = in_8_bits(array(scorer.embedding.weight))
+        scorer.embedding.weight.copy_(torch.from_numpy(whole * scales[:, None]))
+        content = build_scorer(scorer, metadata, graph=LookupGraph()).SerializeToString()
+    else:
+        content = build_scorer(scorer, metadata, storage).SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     random = torch.Generator().manual_seed(_SEED)
     tokens = torch.randint(0, scorer.embedding.num_embeddings, (_PROBES, _LONGEST), generator=random)

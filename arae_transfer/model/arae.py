@@ -34,11 +34,13 @@ class Autoencoder:
         encoder: Sentences (or images) to codes.
         decoders: Codes back, one for each class that the task writes.
         superposition: What binds the vectors of a code, where it superposes them.
+        initialized: Whether the weights are as they should start, so that ``training.initialization`` is not applied.
     """
 
     encoder: Encoder
     decoders: Sequence[nn.Module]
     superposition: Superposition | None = None
+    initialized: bool = False
 
 
 def text_autoencoder(model: Model, decoders: int, vocabulary_size: int, maximum_vectors: int) -> Autoencoder:
@@ -83,7 +85,8 @@ class ARAE(nn.Module):
         self.critic = Critic(model, recipe.adversary, self.maximum_vectors)
         self.classifier = task.build_classifier(recipe, classes, self.maximum_vectors)
         self.scorer = StyleScorer(vocabulary_size, len(classes))
-        self._initialize(recipe.training.initialization)
+        if not autoencoder.initialized:
+            self._initialize(recipe.training.initialization)
         if autoencoder.superposition is not None:
             autoencoder.superposition.start()
         if model.residual:

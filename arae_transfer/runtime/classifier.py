@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from arae_transfer.export_config import FP32
 from arae_transfer.runtime.batching import BATCH_SIZE, BATCHES_PER_CHUNK, pad
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.preparation import CHARACTERS_PER_TOKEN, bound, load_tokenizer, make_normalizer, one_line
@@ -65,7 +66,8 @@ class Classifier:
         Raises:
             AraeError: There is no such model, it cannot classify, or it is damaged.
         """
-        return cls(Sessions(ModelFolder.find(model), device, threads, "fp32"), form)
+        folder = ModelFolder.find(model)
+        return cls(Sessions(folder, device, threads, FP32 if FP32 in folder.variants else "auto"), form)
 
     def classify(self, lines: Iterable[str], *, batch_size: int = BATCH_SIZE) -> Iterator[Verdict]:
         """Classify lines, lazily and in order; ``lines`` is read ahead of the answers as ``Rewriter.transfer`` does."""

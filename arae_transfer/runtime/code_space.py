@@ -145,9 +145,10 @@ class CodeSpace(CodeGenerator):
         """Read the tokenizer; graphs are opened when they are first used.
 
         Raises:
-            AraeError: The tokenizer is damaged.
+            AraeError: The tokenizer is damaged, or the model edits lines and writes none from a code.
         """
         super().__init__(sessions.folder)
+        self.folder.require_codes()
         self._sessions = sessions
         try:
             self._tokenizer = Tokenizer(self.folder.read_file(self.folder.tokenizer))

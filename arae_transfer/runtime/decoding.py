@@ -56,10 +56,13 @@ class DecodingOptions:
             already: ``"keep"`` leaves them as they are, ``"rewrite"`` rewrites them all the same.
         if_unchanged: What happens if greedy decoding copies a source that is not yet in the target class by the style
             scorer: ``"search"`` takes the best hypothesis of a small beam that is, if there is one and the model can
-            search; ``"keep"`` answers with the source.
+            search; ``"keep"`` answers with the source. A model that edits copies only what it is sure of, see
+            ``copy_above``, so that only an answer that is not faithful is searched again.
         faithful: Whether hypotheses that lose or double what is protected, unbalance quotation marks or brackets, or
             break a word rank behind all others, and are no answers. Greedy decoding is then repeated with a small
             beam, unless ``if_unchanged`` is ``"keep"``.
+        copy_above: For models that edit: the probability that nothing is to change above which a line is left as it is;
+            below it the best rewrite that changes something is the answer. None: what the model's export says.
     """
 
     beam: int | None = None
@@ -73,6 +76,7 @@ class DecodingOptions:
     if_already: str = "keep"
     if_unchanged: str = "search"
     faithful: bool = True
+    copy_above: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done.
@@ -96,6 +100,8 @@ class DecodingOptions:
             )
         if not 0 <= self.min_confidence <= 1:
             raise AraeError(f"{self.min_confidence} is no confidence", "use a probability from 0 to 1.")
+        if self.copy_above is not None and not 0 <= self.copy_above <= 1:
+            raise AraeError(f"{self.copy_above} is no probability", "use a number from 0 to 1.")
         if self.source not in (None, AUTO):
             raise AraeError(
                 f"--from must be 'auto', not {self.source!r}",
@@ -140,11 +146,15 @@ class Hypothesis:
 
     Attributes:
         tokens: Its ids, the end id last where it came to one.
-        total: Their log-probability under the decoder.
+        total: Their log-probability under the decoder, or that of the choices of one that edits.
+        choices: The number of these choices; 0: tokens were written one by one.
+        keep: The probability that nothing is to change, by a decoder that edits; None: by another one.
     """
 
     tokens: list[int]
     total: float
+    choices: int = 0
+    keep: float | None = None
 
     @property
     def finished(self) -> bool:
@@ -153,16 +163,24 @@ class Hypothesis:
 
     @property
     def fluency(self) -> float:
-        """The mean log-probability of its tokens."""
-        return self.total / len(self.tokens)
+        """The mean log-probability of its tokens, or of the choices that made it."""
+        return self.total / (self.choices or len(self.tokens))
 
 
-def decode_greedily(sessions: Sessions, rows: Sequence[Sequence[int]], to: str) -> list[list[int]]:
+def decode_greedily(
+    sessions: Sessions, rows: Sequence[Sequence[int]], to: str, copy_above: float | None = None
+) -> list[tuple[list[int], float | None]]:
     """Return the decoder's ids for rows of ids that end with the end id, each cut at its own bound.
+
+    With them comes, of a model that edits, the probability that nothing is to change.
 
     Raises:
         AraeError: onnxruntime fails, or the model's graphs do not fit together.
     """
+    if sessions.folder.edits:
+        from arae_transfer.runtime.editing import edit_greedily
+
+        return [(each.tokens, each.keep) for each in edit_greedily(sessions, rows, to, copy_above)]
     tokens, lengths = pad(rows)
     longest = tokens.shape[1] + LONGEST_GROWTH
     answers: list[list[int]] = sessions.run(tokens, lengths, to, longest).tolist()
@@ -171,7 +189,7 @@ def decode_greedily(sessions: Sessions, rows: Sequence[Sequence[int]], to: str) 
             f"the model {sessions.folder.name} gave {len(answers)} answers for {len(rows)} lines",
             "export it again: its decoder does not fit its encoder.",
         )
-    return [answer[: len(row) + LONGEST_GROWTH] for row, answer in zip(rows, answers, strict=True)]
+    return [(answer[: len(row) + LONGEST_GROWTH], None) for row, answer in zip(rows, answers, strict=True)]
 
 
 def decode_hypotheses(
@@ -182,6 +200,11 @@ def decode_hypotheses(
     Raises:
         AraeError: The model writes no hypotheses, or onnxruntime fails.
     """
+    if sessions.folder.edits:
+        from arae_transfer.runtime.editing import edit_hypotheses
+
+        sampling = (options.temperature, options.seed) if options.sample else None
+        return edit_hypotheses(sessions, rows, to, options.width, sampling)
     tokens, lengths = pad(rows)
     limits = lengths + LONGEST_GROWTH
     temperature, uniforms = 0.0, None

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from arae_transfer.errors import AraeError, quoted
 from arae_transfer.export_config import (
+    EDITING,
     GENERATION,
     RESTORE,
     ExportConfig,
@@ -119,7 +120,7 @@ class ModelFolder:
 
     @property
     def variants(self) -> Mapping[str, Variant]:
-        """The graphs in each precision, by its name; ``"fp32"`` is always there."""
+        """The graphs in each precision, by its name."""
         return self.config.variants
 
     @property
@@ -153,6 +154,16 @@ class ModelFolder:
         return self.config.beam
 
     @property
+    def edits(self) -> bool:
+        """Whether it rewrites by edits of its source."""
+        return self.config.task == EDITING
+
+    @property
+    def copy_above(self) -> float:
+        """The probability that nothing is to change above which a model that edits leaves a line as it is."""
+        return self.config.copy_above
+
+    @property
     def classifier(self) -> str | None:
         """The file name of the graph from codes to classes; None: the model has decoders in its place."""
         return None if self.config.classifier is None else self.config.classifier.file
@@ -174,13 +185,13 @@ class ModelFolder:
 
     @property
     def encoder(self) -> str:
-        """The file name of the encoder's graph in fp32."""
-        return self.config.fp32.encoder
+        """The file name of the encoder's graph, in fp32 where there is one."""
+        return self.config.main.encoder
 
     @property
     def decoders(self) -> Mapping[str, str]:
-        """The file name of each class's decoder in fp32."""
-        return self.config.fp32.decoders
+        """The file name of each class's decoder, in fp32 where there is one."""
+        return self.config.main.decoders
 
     def read_file(self, name: str) -> bytes:
         """Return the content of one of the model's files, checked against its size and SHA-256.
@@ -234,6 +245,18 @@ class ModelFolder:
             raise AraeError(
                 f"the model {self.name} classifies text and writes none",
                 f"arae classify --model {quoted(self.hub or self.root)}, or choose another model.",
+            )
+
+    def require_codes(self) -> None:
+        """Make sure that the model writes text from codes alone.
+
+        Raises:
+            AraeError: It edits lines.
+        """
+        if self.edits:
+            raise AraeError(
+                f"the model {self.name} edits lines: it writes none from a code alone",
+                f"arae transfer --model {quoted(self.hub or self.root)}, or choose another model.",
             )
 
     def require_rewriting(self) -> None:

@@ -92,6 +92,7 @@ class ScoredHypothesis:
         unfinished: Whether it reached its greatest length before its end.
         faithful: Whether it keeps what must stay, such as numbers and quotations, and breaks no word. Those that do not
             rank behind all that do.
+        keep: The probability that nothing of the line is to change, by a model that edits; None: by another one.
     """
 
     output: str
@@ -102,6 +103,7 @@ class ScoredHypothesis:
     language: float
     unfinished: bool
     faithful: bool = True
+    keep: float | None = None
 
 
 class RankedText:
@@ -130,6 +132,7 @@ class RankedText:
             language=self.language,
             unfinished=not self.hypothesis.finished,
             faithful=faithful,
+            keep=self.hypothesis.keep,
         )
 
 
@@ -178,6 +181,27 @@ def rerank(
         found_texts.sort(key=lambda each: -each.score)
         ranked.append(found_texts)
     return ranked
+
+
+def place_copies(
+    ranked: Sequence[list[RankedText]], sources: Sequence[str], copy_above: float
+) -> list[list[RankedText]]:
+    """Put what a model that edits leaves as it was behind all rewrites, or before them where it is sure enough.
+
+    Judges of style and of content would often prefer a source to any rewrite of it.
+
+    Args:
+        ranked: The hypotheses of each line, the best first.
+        sources: The text of each line.
+        copy_above: How sure it has to be that nothing is to change.
+    """
+    placed = []
+    for texts, source in zip(ranked, sources, strict=True):
+        copies = [each for each in texts if each.text == source]
+        others = [each for each in texts if each.text != source]
+        sure = any((each.hypothesis.keep or 0.0) > copy_above for each in copies)
+        placed.append([*copies, *others] if sure else [*others, *copies])
+    return placed
 
 
 def _language_model_drops(
@@ -263,6 +287,12 @@ def only_appends(source: str, rewrite: str) -> bool:
     return bool(before) and before[-1] in after and after[-1] != before[-1]
 
 
+def probability_of_all(probabilities: Sequence[float | None]) -> float | None:
+    """Return the probability that something holds of all sentences of a line; None where it is known of none."""
+    known = [each for each in probabilities if each is not None]
+    return math.prod(known) if known else None
+
+
 def join_hypotheses(
     sentences: Sequence[tuple[Sequence[ScoredHypothesis], str, int]], join: Callable[[list[str]], str], most: int
 ) -> tuple[ScoredHypothesis, ...]:
@@ -302,6 +332,7 @@ def join_hypotheses(
             content=mean(chosen, "content"),
             language=mean(chosen, "language"),
             unfinished=any(each.unfinished for each in chosen if each),
+            keep=probability_of_all([each.keep for each in chosen if each]),
         )
         for _, chosen in best
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from arae_transfer.runtime.preparation import PreparedSentence, one_line
-from arae_transfer.runtime.reranking import ScoredHypothesis, join_hypotheses
+from arae_transfer.runtime.reranking import ScoredHypothesis, join_hypotheses, probability_of_all
 from arae_transfer.text.sentences import SentenceSplit
 
 
@@ -64,6 +64,7 @@ class Rewrite:
         already: How many of its sentences had the target class already, where that was asked for.
         candidates: The hypotheses, the best first, where they were asked for; the best one alone where the model's
             export asks for a beam.
+        keep: The probability that nothing of it is to change, by a model that edits; None where none was asked.
     """
 
     source: str
@@ -77,6 +78,7 @@ class Rewrite:
     source_class: str | None = None
     already: int = 0
     candidates: tuple[ScoredHypothesis, ...] = ()
+    keep: float | None = None
 
     @classmethod
     def of(
@@ -88,6 +90,7 @@ class Rewrite:
         *,
         unfinished: bool = False,
         candidates: tuple[ScoredHypothesis, ...] = (),
+        keep: float | None = None,
     ) -> Rewrite:
         """Return the answer to one sentence."""
         return cls(
@@ -101,6 +104,7 @@ class Rewrite:
             source_class=sentence.source_class,
             already=int(sentence.source_class == to),
             candidates=candidates,
+            keep=candidates[0].keep if candidates else keep,
         )
 
     @classmethod
@@ -110,9 +114,10 @@ class Rewrite:
         to: str,
         status: Status,
         candidates: tuple[ScoredHypothesis, ...] = (),
+        keep: float | None = None,
     ) -> Rewrite:
         """Return the answer to a sentence that is left as it is."""
-        return cls.of(sentence, one_line(sentence.source), to, status, candidates=candidates)
+        return cls.of(sentence, one_line(sentence.source), to, status, candidates=candidates, keep=keep)
 
     def count(self, *statuses: Status) -> int:
         """Return how many of its sentences have one of some statuses."""
@@ -194,6 +199,7 @@ def join_rewrites(line: str, split: SentenceSplit, rewrites: Sequence[Rewrite], 
         candidates=join_hypotheses(
             [(each.candidates, each.output, each.tokens) for each in rewrites], split.join, most
         ),
+        keep=probability_of_all([each.keep for each in rewrites]),
     )
 
 

@@ -32,7 +32,14 @@ from arae_transfer.runtime.decoding import (
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.parallel import map_in_parallel
 from arae_transfer.runtime.preparation import PreparedSentence, Preparer, load_tokenizer, make_normalizer, one_line
-from arae_transfer.runtime.reranking import RankedText, ScoredHypothesis, only_appends, rerank, style_scores
+from arae_transfer.runtime.reranking import (
+    RankedText,
+    ScoredHypothesis,
+    only_appends,
+    place_copies,
+    rerank,
+    style_scores,
+)
 from arae_transfer.runtime.rewrite import Rewrite, Status, join_rewrites, left_too_long
 from arae_transfer.runtime.sessions import Device, Sessions
 from arae_transfer.runtime.vocabulary import Vocabulary
@@ -319,16 +326,17 @@ class Rewriter:
         self, sentences: Sequence[PreparedSentence], to: str, normalizer: Normalizer, options: DecodingOptions
     ) -> list[Rewrite]:
         """Return the greedy rewrite of each sentence."""
-        answers = decode_greedily(self._sessions, [sentence.ids for sentence in sentences], to)
-        texts = self._tokenizer.decode_rows(answers)
+        rows = [sentence.ids for sentence in sentences]
+        answers = decode_greedily(self._sessions, rows, to, options.copy_above)
+        texts = self._tokenizer.decode_rows([tokens for tokens, _ in answers])
         rewrites = []
-        for sentence, tokens, text in zip(sentences, answers, texts, strict=True):
+        for sentence, (tokens, keep), text in zip(sentences, answers, texts, strict=True):
             output = normalizer.restore(text, sentence.surface)
             if options.faithful and not self._is_faithful(sentence, text, output, normalizer):
-                rewrites.append(Rewrite.left(sentence, to, Status.KEPT))
+                rewrites.append(Rewrite.left(sentence, to, Status.KEPT, keep=keep))
                 continue
             status = Status.UNCHANGED if text == sentence.text else Status.REWRITTEN
-            rewrites.append(Rewrite.of(sentence, output, to, status, unfinished=END_ID not in tokens))
+            rewrites.append(Rewrite.of(sentence, output, to, status, unfinished=END_ID not in tokens, keep=keep))
         return rewrites
 
     def _search_batch(
@@ -364,6 +372,8 @@ class Rewriter:
         """
         broken = [number for number in numbers if (found := rewrites[number]) and found.status is Status.KEPT]
         copied = [number for number in numbers if (found := rewrites[number]) and found.status is Status.UNCHANGED]
+        if self.folder.edits:  # it copies only what it is sure of
+            copied = []
         self._find_classes([sentences[number] for number in copied])
         wanted = [*broken, *(number for number in copied if sentences[number].source_class != to)]
         options = DecodingOptions(beam=SECOND_BEAM)
@@ -383,6 +393,9 @@ class Rewriter:
         found = decode_hypotheses(self._sessions, [sentence.ids for sentence in sentences], to, options)
         sources = [(sentence.text, sentence.ids) for sentence in sentences]
         ranked = rerank(self._sessions, self._tokenizer, sources, found, to, options.ranking)
+        if self.folder.edits:
+            least = self.folder.copy_above if options.copy_above is None else options.copy_above
+            ranked = place_copies(ranked, [sentence.text for sentence in sentences], least)
         return [
             self._faithful_first(sentence, texts, normalizer, options)
             for sentence, texts in zip(sentences, ranked, strict=True)
@@ -391,19 +404,28 @@ class Rewriter:
     def _faithful_first(
         self, sentence: PreparedSentence, ranked: Sequence[RankedText], normalizer: Normalizer, options: DecodingOptions
     ) -> list[ScoredHypothesis]:
-        """Return the best hypotheses, written as the sentence was typed; those that break what must stay come last."""
-        most = options.n_best or options.width
+        """Return the best hypotheses, written as the sentence was typed; those that break what must stay come last.
+
+        A model that edits adds the copy of the sentence. Where it is not sure of it, it is no answer, even if it alone
+        keeps what must stay.
+        """
+        most = options.n_best or options.width + self.folder.edits
         faithful: list[ScoredHypothesis] = []
         others: list[ScoredHypothesis] = []
+        copies: list[ScoredHypothesis] = []
         for each in ranked:
             output = normalizer.restore(each.text, sentence.surface)
-            if not options.faithful or self._is_faithful(sentence, each.text, output, normalizer):
+            if self.folder.edits and each.text == sentence.text and each is not ranked[0]:
+                copies.append(each.written(output))
+            elif not options.faithful or self._is_faithful(sentence, each.text, output, normalizer):
                 faithful.append(each.written(output))
                 if len(faithful) == most:
                     break
             else:
                 others.append(each.written(output, faithful=False))
-        return (faithful + others)[:most]
+        if not faithful:
+            return (others + copies)[:most]
+        return (faithful + copies + others)[:most]
 
     def _is_faithful(self, sentence: PreparedSentence, text: str, output: str, normalizer: Normalizer) -> bool:
         """Say whether an answer keeps what must stay, and has only words of its source and of the corpus.

@@ -19,8 +19,9 @@ import numpy.typing as npt
 import onnxruntime
 
 from arae_transfer.errors import AraeError, quoted
-from arae_transfer.export_config import FP16, FP32, INT8
+from arae_transfer.export_config import FP16, FP32, INT8, Variant
 from arae_transfer.language_model.compact import CompactLanguageModel
+from arae_transfer.packing import SUFFIX, unpack
 from arae_transfer.runtime.buckets import Bucket
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.parallel import run_in_parallel
@@ -142,7 +143,7 @@ class Sessions:
         self.wishes = (device, threads, variant)
         self._wish = variant
         _check_variant(folder, variant, device)
-        if variant == INT8:
+        if variant == INT8 or set(folder.variants) == {INT8}:
             device = CPU.kind
         self.threads = threads or default_threads()
         self._automatic = device == "auto"
@@ -152,7 +153,7 @@ class Sessions:
             _load_cuda_libraries()
         self._contents: dict[str, bytes] = {}
         self._encoder: SessionPool | None = None
-        self._decoders: dict[tuple[str, bool], SessionPool] = {}
+        self._decoders: dict[str, SessionPool] = {}
         self._batches = 0
         self._others: dict[str, onnxruntime.InferenceSession] = {}
         self._language_models: dict[str, CompactLanguageModel] = {}
@@ -167,7 +168,7 @@ class Sessions:
             return self._wish
         preferred = _PREFERRED[self.device.kind]
         found = self.folder.variants.get(preferred)
-        return preferred if found is not None and found.accepted else FP32
+        return preferred if found is not None and (found.accepted or FP32 not in self.folder.variants) else FP32
 
     @property
     def in_buckets(self) -> bool:
@@ -191,9 +192,8 @@ class Sessions:
 
     def _pools(self, class_name: str, *, searching: bool) -> tuple[SessionPool, SessionPool]:
         self.folder.require_decoders()
-        key = (class_name, searching)
         with self._lock:
-            encoder, decoder = self._encoder, self._decoders.get(key)
+            encoder = self._encoder
             if encoder is None and self._automatic and self.device.kind == "cuda":
                 # Settles the device, and with it the variant, before the decoder is opened.
                 tried = self.variant
@@ -202,32 +202,38 @@ class Sessions:
                 if self.variant != tried:
                     encoder = None
             variant = self.folder.variants[self.variant]
+            name = self._decoder_file(variant, class_name, searching=searching)
+            decoder = self._decoders.get(name)
             pending: list[Callable[[], SessionPool]] = []
             if encoder is None:
                 encoder_files = self._shared(*variant.encoder_weights)
                 pending.append(lambda: self._open_first(variant.encoder, encoder_files))
             if decoder is None:
-                name = variant.decoders[class_name]
+                searching = searching and not self.folder.edits
                 files = self._shared(*variant.decoder_weights(class_name, searching=searching))
-                if searching:
-                    if variant.candidates is None:
-                        raise AraeError(
-                            f"the model {self.folder.name} writes no candidates: it was exported before exports could",
-                            f"export its run again: arae export RUN -o {quoted(self.folder.root)}",
-                        )
-                    name = variant.candidates[class_name]
                 pending.append(lambda: self._open_first(name, files))
             opened = run_in_parallel(pending, len(pending))
             decoder = opened.pop() if decoder is None else decoder
             encoder = opened.pop() if encoder is None else encoder
-            self._encoder, self._decoders[key] = encoder, decoder
+            self._encoder, self._decoders[name] = encoder, decoder
         return encoder, decoder
 
+    def _decoder_file(self, variant: Variant, class_name: str, *, searching: bool) -> str:
+        """Return the name of a class's decoder; one that edits is searched by calling it."""
+        if not searching or self.folder.edits:
+            return variant.decoders[class_name]
+        if variant.candidates is None:
+            raise AraeError(
+                f"the model {self.folder.name} writes no candidates: it was exported before exports could",
+                f"export its run again: arae export RUN -o {quoted(self.folder.root)}",
+            )
+        return variant.candidates[class_name]
+
     @contextlib.contextmanager
-    def _borrow(
+    def borrow(
         self, class_name: str, *, searching: bool
     ) -> Iterator[tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]]:
-        """Borrow an encoder and a decoder session; once many batches were run, for exclusive use by this thread."""
+        """Lend an encoder and a decoder session; once many batches were run, for exclusive use by this thread."""
         encoders, decoders = self._pools(class_name, searching=searching)
         self._batches += 1  # about: two threads may count one batch
         grow = self._batches > _SETTLED
@@ -237,7 +243,9 @@ class Sessions:
     @property
     def searches(self) -> bool:
         """Whether the model writes candidates and scores their style."""
-        return self.folder.scorer is not None and self.folder.variants[self.variant].candidates is not None
+        if self.folder.scorer is None:
+            return False
+        return self.folder.edits or self.folder.variants[self.variant].candidates is not None
 
     def language_models(self) -> dict[str, CompactLanguageModel]:
         """Return the language model of each class's text, read when first asked for; none where the export has none.
@@ -315,7 +323,7 @@ class Sessions:
         Raises:
             AraeError: onnxruntime fails, for want of memory for example.
         """
-        with self._borrow(class_name, searching=False) as sessions:
+        with self.borrow(class_name, searching=False) as sessions:
             bucket = self._bucket(tokens)
             inputs = {"maximum_length": np.array(bucket.time(maximum_length), dtype=np.int64)}
             tokens, lengths = bucket.fill(tokens, lengths)
@@ -349,7 +357,7 @@ class Sessions:
         Raises:
             AraeError: The model writes no candidates, or onnxruntime fails.
         """
-        with self._borrow(class_name, searching=True) as sessions:
+        with self.borrow(class_name, searching=True) as sessions:
             bucket = self._bucket(tokens)
             inputs: dict[str, npt.NDArray[Any]] = {
                 # No candidate is longer than its line's limit, so that steps beyond the greatest are not begun.
@@ -423,6 +431,20 @@ class Sessions:
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
             raise self._failed(error) from error
 
+    def run_graph(
+        self, session: onnxruntime.InferenceSession, outputs: list[str], feed: Mapping[str, Any]
+    ) -> list[Any]:
+        """Run a borrowed graph.
+
+        Raises:
+            AraeError: onnxruntime fails.
+        """
+        try:
+            found: list[Any] = session.run(outputs, feed)
+        except Exception as error:  # onnxruntime's exceptions share no base class but this one
+            raise self._failed(error) from error
+        return found
+
     def run_file(self, name: str, outputs: list[str], feed: dict[str, Any]) -> list[Any]:
         """Run one of the model's further graphs, which holds its own weights; it is opened when it is first run.
 
@@ -434,12 +456,7 @@ class Sessions:
         Raises:
             AraeError: The file is missing or damaged, or onnxruntime fails.
         """
-        session = self._open_file(name)
-        try:
-            found: list[Any] = session.run(outputs, feed)
-        except Exception as error:  # onnxruntime's exceptions share no base class but this one
-            raise self._failed(error) from error
-        return found
+        return self.run_graph(self._open_file(name), outputs, feed)
 
     def _open_file(self, name: str) -> onnxruntime.InferenceSession:
         with self._others_lock:
@@ -458,7 +475,8 @@ class Sessions:
         """Return files that hold weights of several graphs; they are read once."""
         for name in names:
             if name is not None and name not in self._contents:
-                self._contents[name] = self.folder.read_file(name)
+                content = self.folder.read_file(name)
+                self._contents[name] = unpack(content) if name.endswith(SUFFIX) else content
         return [(name, self._contents[name]) for name in names if name is not None]
 
     def _open_first(self, name: str, files: Files) -> SessionPool:
@@ -524,9 +542,15 @@ def _check_variant(folder: ModelFolder, variant: str, device: str) -> None:
         raise AraeError(f"unknown variant {variant!r}", f"use {', '.join(VARIANTS)}.")
     if variant not in ("auto", *folder.variants):
         again = "export it again with this arae" + (" and --weights fp16" if variant == FP16 else "")
+        if FP32 not in folder.variants:
+            raise AraeError(
+                f"the model {folder.name} has no {variant} variant",
+                f"use --variant {' or '.join(folder.variants)}, or export its run again with --weights fp16.",
+            )
         raise AraeError(f"the model {folder.name} has no {variant} variant", f"use --variant fp32, or {again}.")
-    if variant == INT8 and device.startswith("cuda"):
-        raise AraeError("int8 runs on the CPU alone", "use --device cpu, or --variant fp32.")
+    if device.startswith("cuda") and (variant == INT8 or set(folder.variants) == {INT8}):
+        other = ", or --variant fp32" if FP32 in folder.variants else ""
+        raise AraeError("int8 runs on the CPU alone", f"use --device cpu{other}.")
 
 
 def _load_cuda_libraries() -> None:

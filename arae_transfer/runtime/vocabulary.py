@@ -23,7 +23,8 @@ class Vocabulary:
     def has_whole_words(self, source: str, answer: str) -> bool:
         """Say whether each word of an answer is one of its source or of the corpus.
 
-        An export without language models does not know the words of its corpus: every word may be one.
+        An export without language models does not know the words of its corpus: every word may be one. So it is with
+        models that edit, which replace whole words, and write most of them as one piece.
 
         Args:
             source: The source in the form of the corpus.

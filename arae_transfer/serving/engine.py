@@ -20,11 +20,8 @@ from arae_transfer.runtime.rewrite import Rewrite, Status
 from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.runtime.sessions import Sessions
 from arae_transfer.serving.options import CANDIDATES, NAMES, NOT_IN_CHOICE, check_together, one_of
-from arae_transfer.serving.texts import Unit, lines_of
+from arae_transfer.serving.texts import DECIMALS, Unit, lines_of
 from arae_transfer.text.sentences import LONG, split_sentences
-
-DECIMALS = 4
-"""Of scores: those of a line differ by less in batches of other sizes."""
 
 PROBABILITY_DECIMALS = 6
 FIRST_LINE = "the first line ."
@@ -75,6 +72,8 @@ class RewriteTask:
             "unfaithful": rewrite.unfaithful,
             "unread": rewrite.unread,
         }
+        if rewrite.keep is not None:
+            record["keep"] = round(rewrite.keep, DECIMALS)
         if self.options.source is not None:
             record |= {"from": rewrite.source_class, "already": rewrite.already}
         if self.options.needs_hypotheses:
@@ -356,9 +355,10 @@ class Engine:
         """Return what the options of a request ask for.
 
         Raises:
-            AraeError: The model does not rewrite, or an option is unknown.
+            AraeError: The model does not rewrite, or not from codes, or an option is unknown.
         """
         self.folder.require_rewriting()
+        self.folder.require_codes()
         path, form = options.get("path", "sphere"), self.form(options)
         one_of("path", path, PATHS)
         to = self.folder.match_class(options.get("to", self.classes[-1]))

@@ -21,6 +21,7 @@ REWRITE_OPTIONS: dict[str, tuple[type, ...]] = {
     "min_confidence": (int, float),
     "if_already": (str,),
     "if_unchanged": (str,),
+    "copy_above": (int, float),
     "form": (str,),
     "long": (str,),
 }

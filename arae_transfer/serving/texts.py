@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from arae_transfer.runtime.rewrite import most_treated
+
+DECIMALS = 4
+"""Of scores: those of a line differ by less in batches of other sizes."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -55,6 +59,9 @@ def joined(units: Sequence[Unit], records: Sequence[dict[str, Any]]) -> dict[str
             whole[name] = any(record[name] for record in records)
         elif isinstance(value, int):
             whole[name] = sum(record[name] for record in records)
+    known = [record["keep"] for record in records if "keep" in record]
+    if known:
+        whole["keep"] = round(math.prod(known), DECIMALS)
     if "from" in records[0]:
         weights: dict[str, int] = {}
         for record in records:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 # Where each task is; the paper's model of images plugs in here.
 _TASKS = {
     "rewriting": "arae_transfer.tasks.rewriting.RewritingTask",
+    "editing": "arae_transfer.tasks.editing.EditingTask",
     "generation": "arae_transfer.tasks.generation.GenerationTask",
     "classification": "arae_transfer.tasks.classification.ClassificationTask",
     "image": "arae_transfer.paper.images.image_task.ImageTask",

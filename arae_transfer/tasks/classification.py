@@ -127,6 +127,6 @@ class ClassificationTask(TextTask):
             scores=loaded.state.scores,
             training=trained_in_all(request.run, request.checkpoint).to_table("sentences"),
             probe_lines=self.probes(request),
-            weights=request.weights,
+            weights=request.weights or "fp16",
         )
         return exported.describe()

@@ -128,6 +128,9 @@ class PreparedData(Protocol):
     def save(self) -> None:
         """Write into the run what its data are read by."""
 
+    def initialize(self, model: ARAE) -> None:
+        """Start the weights of a new run from those of another kind of model, where the recipe says so."""
+
     def prepare_parallel(self, model: ARAE) -> None:
         """Read, mine or generate parallel examples, where the recipe learns from such."""
 
@@ -147,7 +150,7 @@ class ExportRequest:
         loaded: The run.
         folder: The folder to write.
         checkpoint: Which checkpoint was loaded: best or latest.
-        weights: How weights are stored.
+        weights: How weights are stored; None: nobody said, and the task has its own way.
         probes: Sentences to check with; None: the run's held-out ones.
         further: Sentences whose rewrites tell which tokens decoders write.
         beam: The candidates that are searched for a line by default; None: the task's own number.
@@ -161,7 +164,7 @@ class ExportRequest:
     loaded: LoadedRun
     folder: Path
     checkpoint: str
-    weights: Literal["fp16", "fp32"]
+    weights: Literal["fp16", "fp32"] | None
     probes: Sequence[str] | None
     further: Sequence[str]
     beam: int | None
@@ -179,11 +182,13 @@ class Task(ABC):
         several_devices: Whether several processes may share a training.
         learns_style: Whether there are classes of text for the style scorer to tell apart.
         reads_style: Whether the data bear style at all.
+        writes_from_codes: Whether decoders write from codes alone, so that it can be measured what codes are worth.
     """
 
     description: ClassVar[str]
     several_devices: ClassVar[bool] = True
     learns_style: ClassVar[bool] = True
+    writes_from_codes: ClassVar[bool] = True
 
     # --- the recipe -------------------------------------------------------------------------------------------
 

@@ -89,12 +89,12 @@ class TextTask(Task):
             probe_lines=lines,
             class_lines=class_lines,
             further_lines=request.further,
-            weights=request.weights,
+            weights=request.weights or "fp16",
             beam=request.beam or 1,
             searching=self.learns_style,
             progress=request.progress,
         )
-        return exported.describe(request.weights)
+        return exported.describe(request.weights or "fp16")
 
 
 def builtin_part(recipe: Recipe, part: str) -> LabelledLines:

@@ -213,6 +213,9 @@ class PreparedText:
                 )
         return sentences
 
+    def initialize(self, model: ARAE) -> None:
+        """Leave the weights as they are."""
+
     def prepare_parallel(self, model: ARAE) -> None:
         """Take the run's pairs, or search them and keep them for a resumed run.
 

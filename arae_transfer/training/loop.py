@@ -130,6 +130,8 @@ class Trainer:
         self.model = ARAE(recipe, self.data.model_classes, self.data.vocabulary_size).to(self.device)
         if self.initial is not None:
             take_initial_weights(self.model, recipe, start, reporter)
+        elif not resume:
+            self.data.initialize(self.model)
         self.average = copy.deepcopy(self.model).eval() if recipe.training.averaging > 0 else None
         use_sparse_gradients(self.model, recipe, self.device, processes.size)
         self.optimizers = Optimizers.build(self.model, recipe)
@@ -298,7 +300,7 @@ class Trainer:
         model, rate = self.recipe.model, self._learning_rate(step)
         self.networks.code_noise = model.code_noise * model.code_noise_decay ** (step // CODE_NOISE_DECAY_STEPS)
         for group in self.optimizers.autoencoder.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         return rate
 
     def _arithmetic(self) -> torch.autocast:
@@ -374,7 +376,8 @@ class Trainer:
             self.state.best_step = self.state.step
         self.state.scores = dict(report.scores)
         self._log("valid", report.scores)
-        self._log("diagnostics", code_diagnostics(model, list(self.data.valid.values()), self.device))
+        if task_of(self.recipe).writes_from_codes:
+            self._log("diagnostics", code_diagnostics(model, list(self.data.valid.values()), self.device))
         self.log.samples(self.state.step, report)
         self._save(best=best)
         self.reporter.validation(self.state.step, report, best)

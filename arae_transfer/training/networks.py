@@ -74,7 +74,7 @@ class Networks:
         self.noise: torch.Generator | None = None
         self.processes = processes
         self._learns_style = task_of(recipe).learns_style
-        self._autoencoder_parameters = model.autoencoder_parameters()
+        self._autoencoder_parameters = [each for each in model.autoencoder_parameters() if each.requires_grad]
 
     # --- encoder and decoders ---------------------------------------------------------------------------------
 

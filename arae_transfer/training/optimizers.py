@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -29,10 +30,10 @@ class Optimizers:
         if training.optimizer == "sgd":
             # The fused one takes no sparse gradients.
             fused = not has_sparse_gradients(model)
-            autoencoder = torch.optim.SGD(model.autoencoder_parameters(), lr=training.learning_rate, fused=fused)
+            autoencoder = torch.optim.SGD(_learning_groups(model, recipe), lr=training.learning_rate, fused=fused)
         else:
             autoencoder = torch.optim.Adam(
-                model.autoencoder_parameters(), lr=training.learning_rate, betas=(0.9, 0.98), fused=True
+                _learning_groups(model, recipe), lr=training.learning_rate, betas=(0.9, 0.98), fused=True
             )
         betas = (adversary.beta1, 0.999)
         return cls(
@@ -52,3 +53,16 @@ class Optimizers:
             "classifier": self.classifier,
             "scorer": self.scorer,
         }
+
+
+def _learning_groups(model: ARAE, recipe: Recipe) -> list[dict[str, Any]]:
+    """Return the parameters of encoder and decoders that learn, each group with its share of the learning rate."""
+    learning = [each for each in model.autoencoder_parameters() if each.requires_grad]
+    share = recipe.editing.encoder_rate
+    if share == 1.0:
+        return [{"params": learning, "share": 1.0}]
+    own = {id(each) for each in model.encoder.parameters()}
+    return [
+        {"params": [each for each in learning if id(each) in own], "share": share},
+        {"params": [each for each in learning if id(each) not in own], "share": 1.0},
+    ]

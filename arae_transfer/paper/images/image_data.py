@@ -77,6 +77,9 @@ class PreparedImages:
     def save(self) -> None:
         """Write nothing: the recipe says how images are read."""
 
+    def initialize(self, model: ARAE) -> None:
+        """Leave the weights as they are."""
+
     def prepare_parallel(self, model: ARAE) -> None:
         """Search nothing: images have no rewrites."""
 

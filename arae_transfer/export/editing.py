@@ -1,0 +1,278 @@
+"""Export of models that rewrite by edits: graphs, tokenizer, description and card, checked before they are written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+
+import arae_transfer
+from arae_transfer.export.agreement import Agreement, compare_answers
+from arae_transfer.export.calibration import move_int8_weights, share_weights
+from arae_transfer.export.card import EditingCard
+from arae_transfer.export.edit_graphs import build_edit_decoder, build_edit_encoder
+from arae_transfer.export.edit_parity import (
+    Bool,
+    EditGraphs,
+    answers_of,
+    compare_edits,
+    edit_decoder,
+    edits_of,
+    same_edits,
+)
+from arae_transfer.export.export import sizes_of
+from arae_transfer.export.export_report import describe_variant
+from arae_transfer.export.folder import check_destination, portable_recipe, put_in_place, records_of
+from arae_transfer.export.graph import IR_VERSION, OPSET, Graph, Storage
+from arae_transfer.export.hub_metadata import license_text
+from arae_transfer.export.parity import Parity, probe_rows
+from arae_transfer.export.row_quantization import RowQuantizedGraph
+from arae_transfer.export.scorer_graph import export_scorer
+from arae_transfer.export.weights import round_weights_for_storage
+from arae_transfer.export_config import EDITING, EDITING_VERSION, FORMAT, FP32, INT8, ExportConfig, Variant
+from arae_transfer.layout import ExportLayout
+from arae_transfer.model.arae import ARAE
+from arae_transfer.model.transformer import TransformerEncoder
+from arae_transfer.packing import SUFFIX, pack
+from arae_transfer.recipe import Recipe
+from arae_transfer.tasks.task import ExportRequest
+from arae_transfer.tokenizer import SPECIAL_IDS, Tokenizer
+
+DEFAULT_BEAM = 4
+"""Rewrites that are searched for a line by default; the best is the answer."""
+
+
+@dataclass(frozen=True)
+class EditorExport:
+    """What an export wrote.
+
+    Attributes:
+        folder: The exported model.
+        classes: Its classes in order.
+        sizes: The bytes of each file, by file name.
+        parity: How the answers of graphs in fp32 compare to the model's.
+        agreement: How those of the 8-bit graphs do.
+        weights: How the graphs in fp32 store weights; None: only the 8-bit graphs were written.
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+    sizes: Mapping[str, int]
+    parity: Parity
+    agreement: Agreement
+    weights: Storage | None
+
+    def describe(self) -> list[str]:
+        """Return what a person should know of the export, in lines."""
+        parity = self.parity
+        lines = [
+            f"{self.folder.name}: {', '.join(self.classes)}; {sum(self.sizes.values()) / 1e6:.1f} MB in "
+            f"{len(self.sizes)} files",
+            f"{parity.identical:,} of {parity.compared:,} rewrites are the model's, edit by edit; "
+            f"{parity.near_ties:,} part at a near tie, {parity.different:,} differ",
+        ]
+        if self.weights is None:
+            lines.append("its graphs are in 8-bit integers alone; --weights fp16 or fp32 writes others beside them")
+        lines.append(describe_variant(INT8, self.agreement, "CPUs", judged=True))
+        return lines
+
+
+def export_editor(request: ExportRequest, probe_lines: Sequence[str]) -> list[str]:
+    """Write an exported model that edits; return what a person should know of it, in lines.
+
+    Raises:
+        AraeError: It cannot be written, or does not answer as the trained model does.
+    """
+    from arae_transfer.training.lineage import trained_in_all
+
+    loaded = request.loaded
+    return export_edits(
+        loaded.model,
+        loaded.recipe,
+        loaded.tokenizer,
+        request.folder,
+        name=request.folder.name,
+        scores=loaded.state.scores,
+        training=trained_in_all(request.run, request.checkpoint).to_table("sentences"),
+        evaluation=request.evaluation,
+        languages=request.languages,
+        probe_lines=probe_lines,
+        weights=request.weights,
+        beam=request.beam or DEFAULT_BEAM,
+        progress=request.progress,
+    ).describe()
+
+
+def export_edits(
+    model: ARAE,
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    destination: Path,
+    *,
+    name: str,
+    scores: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+    evaluation: str = "",
+    languages: Sequence[str] = (),
+    probe_lines: Sequence[str] = (),
+    weights: Storage | None = None,
+    beam: int = DEFAULT_BEAM,
+    progress: Callable[[str], None] = lambda message: None,
+) -> EditorExport:
+    """Write a model that edits as a folder that runs without PyTorch, after proving that it answers as the model does.
+
+    Args:
+        model: The trained model; it is not changed.
+        recipe: Its resolved recipe.
+        tokenizer: Its tokenizer.
+        destination: The folder to write. An earlier export there is replaced as a whole.
+        name: The model's name.
+        scores: Validation scores, for the card.
+        training: What the training took, for the card.
+        evaluation: The report of an evaluation as Markdown, for the card.
+        languages: The language codes of the text, for the card.
+        probe_lines: Held-out sentences in the form of the corpus; random sequences join them when they are few.
+        weights: How graphs in fp32 store their matrices; None: there are none beside the 8-bit graphs, if these answer
+            closely enough, and otherwise as fp16.
+        beam: The rewrites that are searched for a line where nobody says how many.
+        progress: Is told what is being done.
+
+    Raises:
+        AraeError: The destination holds something else or cannot be written, the model's weights cannot be stored, or
+            the graphs do not answer as the model does. Nothing is written then.
+    """
+    destination = Path(os.path.abspath(destination))  # noqa: PTH100 -- unlike resolve(), this keeps symbolic links
+    check_destination(destination)
+    layout = ExportLayout(destination)
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(EDITING_VERSION),
+        "name": name,
+        "arae_version": arae_transfer.__version__,
+    }
+    trained = round_weights_for_storage(model, "fp32")
+    begins: Bool = np.array(tokenizer.begins_word)
+    rows, given = probe_rows(probe_lines, tokenizer, recipe.data.maximum_tokens)
+    unrounded = edits_of(trained, rows, begins)
+    expected = answers_of(rows, unrounded)
+
+    progress("building 8-bit graphs and comparing them with the model")
+    hidden = recipe.model.hidden_size
+    int8 = _Files.build(trained, begins, metadata | {"variant": INT8}, RowQuantizedGraph, layout, int8=True)
+    graphs = int8.open(hidden)
+    found = {label: graphs.search(rows, index) for index, label in enumerate(trained.classes)}
+    agreement = compare_answers(trained, rows, expected, answers_of(rows, found))
+
+    progress("building fp32 graphs and comparing them with the model")
+    stored_as: Storage | None = weights or (None if agreement.accepted else "fp16")
+    storage: Storage = stored_as or "fp32"
+    stored = round_weights_for_storage(model, storage)
+    fp32 = _Files.build(stored, begins, metadata, lambda: Graph(storage), layout, int8=False)
+    unchanged = same_edits(edits_of(stored, rows, begins), unrounded)
+    parity = compare_edits(stored, fp32.open(hidden), rows, given, begins, unchanged)
+    parity.require()
+
+    contents = int8.contents if stored_as is None else fp32.contents | int8.contents
+    contents[layout.scorer.name] = export_scorer(stored.scorer, metadata | {"part": "scorer"}, stored_as or "int8")
+    contents[layout.tokenizer.name] = tokenizer.serialized
+    variants = {INT8: int8.described(trained, "int8", agreement.to_table(), accepted=agreement.accepted)}
+    if stored_as is not None:
+        agreed = {"compared": parity.compared, "identical": round(parity.identical / parity.compared, 4)}
+        variants = {FP32: fp32.described(stored, stored_as, agreed, accepted=True), **variants}
+    config = ExportConfig(
+        name=name,
+        classes=stored.classes,
+        task=EDITING,
+        variants=variants,
+        files=records_of(contents),
+        maximum_tokens=recipe.data.maximum_tokens,
+        form=asdict(recipe.form),
+        tokenizer=layout.tokenizer.name,
+        scorer=layout.scorer.name,
+        beam=beam,
+        arae_version=metadata["arae_version"],
+        special_ids=SPECIAL_IDS,
+        onnx={"opset": OPSET, "ir_version": IR_VERSION},
+        sizes=sizes_of(stored, recipe) | {"attention_heads": recipe.model.attention_heads},
+        parity=parity.to_table(),
+        scores=dict(scores or {}),
+        training=dict(training or {}),
+        recipe=portable_recipe(recipe),
+    )
+    sizes = {file: len(content) for file, content in contents.items()}
+    contents[layout.config.name] = config.to_json()
+    contents[layout.card.name] = (
+        EditingCard(config, recipe.description, recipe.data_source, evaluation, languages).render().encode()
+    )
+    contents[layout.license.name] = license_text(name, recipe.data_source).encode()
+    put_in_place(contents, destination)
+    return EditorExport(destination, stored.classes, sizes, parity, agreement, stored_as)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The serialized graphs of one arithmetic, each with the name of its file.
+
+    Attributes:
+        encoder: The encoder.
+        decoder: The decoder of all classes.
+        weights: The weights that they share, if any.
+    """
+
+    encoder: tuple[str, bytes]
+    decoder: tuple[str, bytes]
+    weights: tuple[str, bytes] | None
+
+    @classmethod
+    def build(
+        cls,
+        model: ARAE,
+        begins_word: Bool,
+        metadata: Mapping[str, str],
+        empty: Callable[[], Graph],
+        layout: ExportLayout,
+        *,
+        int8: bool,
+    ) -> _Files:
+        """Build the graphs, and let them share what both hold."""
+        read = cast("object", model.encoder)
+        assert isinstance(read, TransformerEncoder)
+        encoder = build_edit_encoder(read, begins_word.tolist(), {**metadata, "part": "encoder"}, empty())
+        decoders = [edit_decoder(model, index) for index in range(len(model.classes))]
+        decoder = build_edit_decoder(decoders, {**metadata, "part": "decoder"}, empty())
+        shared = layout.weights_packed if int8 else layout.weights
+        store = move_int8_weights if int8 else share_weights
+        content = store([encoder, decoder], shared.name)
+        names = (layout.encoder_int8, layout.edit_decoder_int8) if int8 else (layout.encoder, layout.edit_decoder)
+
+        def file(path: Path, graph: onnx.ModelProto) -> tuple[str, bytes]:
+            return path.name, graph.SerializeToString()
+
+        return cls(file(names[0], encoder), file(names[1], decoder), (shared.name, content) if content else None)
+
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """The contents by file name."""
+        weights = [self.weights] if self.weights else []
+        packed = [(name, pack(content) if name.endswith(SUFFIX) else content) for name, content in weights]
+        return dict([self.encoder, self.decoder, *packed])
+
+    def open(self, hidden: int) -> EditGraphs:
+        """Open the graphs; ``hidden`` is the size of the decoder's states."""
+        return EditGraphs(self.encoder[1], self.decoder[1], self.weights, hidden)
+
+    def described(self, model: ARAE, storage: str, agreement: Mapping[str, Any], *, accepted: bool) -> Variant:
+        """Return what ``config.json`` says of the graphs."""
+        return Variant(
+            encoder=self.encoder[0],
+            decoders=dict.fromkeys(model.classes, self.decoder[0]),
+            weights=self.weights[0] if self.weights else None,
+            accepted=accepted,
+            storage=storage,
+            agreement=agreement,
+        )

@@ -1,0 +1,103 @@
+"""A Transformer encoder in the layout of BERT, which may start from weights that were trained on other text."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from arae_transfer.recipe import Model
+from arae_transfer.tokenizer import PAD_ID
+
+NORM_EPSILON = 1e-12
+
+
+class TransformerLayer(nn.Module):
+    """Self-attention and a feed-forward layer, each added to its input and normalized (Vaswani et al. 2017)."""
+
+    def __init__(self, size: int, heads: int, inner_size: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.inputs = nn.Linear(size, 3 * size)  # queries, keys and values
+        self.attended = nn.Linear(size, size)
+        self.attention_norm = nn.LayerNorm(size, NORM_EPSILON)
+        self.inner = nn.Linear(size, inner_size)
+        self.outer = nn.Linear(inner_size, size)
+        self.output_norm = nn.LayerNorm(size, NORM_EPSILON)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, states: Tensor, padding: Tensor) -> Tensor:
+        """Return the next states.
+
+        Args:
+            states: (batch, time, size).
+            padding: (batch, 1, 1, time) 0 at real positions and a large negative number at padding.
+
+        Returns:
+            (batch, time, size).
+        """
+        batch, time, size = states.shape
+        inputs = self.inputs(states).view(batch, time, 3, self.heads, size // self.heads)
+        query, key, value = inputs.permute(2, 0, 3, 1, 4)  # each (batch, heads, time, size / heads)
+        found = functional.scaled_dot_product_attention(query, key, value, attn_mask=padding.to(query.dtype))
+        found = found.transpose(1, 2).reshape(batch, time, size)
+        states = self.attention_norm(states + self.dropout(self.attended(found)))
+        inner = self.outer(functional.gelu(self.inner(states)))
+        result: Tensor = self.output_norm(states + self.dropout(inner))
+        return result
+
+
+class TransformerEncoder(nn.Module):
+    """Token ids to one code vector per token, each of unit norm (the place of ``encoder.Encoder``).
+
+    Attributes:
+        single: False: a code has one vector per token.
+        pads: True: sentences of a batch are padded.
+        frozen_layers: How many layers, from the first on, do not learn; with the first of them goes the embedding.
+    """
+
+    single = False
+    pads = True
+    last_state = False
+
+    def __init__(self, vocabulary_size: int, model: Model, maximum_vectors: int) -> None:
+        super().__init__()
+        size = model.code_size
+        self.frozen_layers = model.frozen_layers
+        self.embedding = nn.Embedding(vocabulary_size, size, padding_idx=PAD_ID)
+        self.positions = nn.Parameter(torch.empty(maximum_vectors, size).normal_(0.0, 0.02))
+        self.embedding_norm = nn.LayerNorm(size, NORM_EPSILON)
+        self.dropout = nn.Dropout(model.dropout)
+        self.layers = nn.ModuleList(
+            TransformerLayer(size, model.attention_heads, model.inner_size, model.dropout)
+            for _ in range(model.encoder_layers)
+        )
+
+    def freeze(self) -> None:
+        """Let the first layers keep their weights."""
+        if self.frozen_layers == 0:
+            return
+        self.positions.requires_grad_(False)
+        for module in (self.embedding, self.embedding_norm, *self.layers[: self.frozen_layers]):
+            module.requires_grad_(False)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode a batch.
+
+        Args:
+            tokens: (batch, time) ids, padded at the right.
+            lengths: (batch,) numbers of real ids, each at least 1.
+
+        Returns:
+            The code (batch, time, code_size), each real vector of unit norm, and its mask (batch, time), true at real
+            vectors.
+        """
+        places = torch.arange(tokens.size(1), device=tokens.device)
+        mask = places < lengths[:, None]  # (batch, time)
+        states = self.embedding_norm(self.embedding(tokens) + self.positions[: tokens.size(1)])
+        states = self.dropout(states)  # (batch, time, size)
+        padding = torch.zeros_like(mask, dtype=states.dtype).masked_fill(~mask, -1e9)[:, None, None, :]
+        for layer in self.layers:
+            states = layer(states, padding)
+        code = functional.normalize(states.float(), dim=2)
+        return code * mask[:, :, None], mask

@@ -1,0 +1,48 @@
+"""Eight weights of seven bits in seven bytes, and back: quantized weights use no more (see ``export.quantization``)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SUFFIX = ".7bit"
+"""How the names of files end whose content is packed."""
+
+
+def pack(weights: bytes) -> bytes:
+    """Return whole numbers from -64 to 63, a byte each, in seven eighths of their size.
+
+    Args:
+        weights: The numbers; as many as a multiple of 8.
+
+    Raises:
+        ValueError: They are not as many, or one is out of range.
+    """
+    numbers = np.frombuffer(weights, dtype=np.int8)
+    if len(numbers) % 8 or (len(numbers) and (numbers.min() < -64 or numbers.max() > 63)):
+        raise ValueError("weights have more than 7 bits, or their number is no multiple of 8")
+    # The bits of the last eighth lie in the highest bits of the others.
+    planes = numbers.view(np.uint8).reshape(8, -1) & 0x7F
+    bits = (planes[7] >> np.arange(7, dtype=np.uint8)[:, np.newaxis]) & 1
+    packed: bytes = (planes[:7] | (bits << 7)).tobytes()
+    return packed
+
+
+def unpack(packed: bytes) -> bytes:
+    """Return what ``pack`` was given.
+
+    Raises:
+        ValueError: It is not as long as what ``pack`` returns.
+    """
+    planes = np.frombuffer(packed, dtype=np.uint8)
+    if len(planes) % 7:
+        raise ValueError("packed weights are incomplete")
+    planes = planes.reshape(7, -1)
+    found = np.empty((8, planes.shape[1]), dtype=np.uint8)
+    found[7] = 0
+    for place, plane in enumerate(planes):
+        found[place] = plane << 1
+        found[7] |= (plane >> 7) << (place + 1)
+    # Shifted to the left and back as numbers with a sign.
+    numbers = found.view(np.int8)
+    numbers >>= 1
+    return numbers.tobytes()

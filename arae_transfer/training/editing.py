@@ -1,0 +1,342 @@
+"""What a model that rewrites by edits learns from: parallel examples, and sentences that were damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from arae_transfer.corpus.batches import BatchSchedule, IntegerArray, TokenizedSentences, with_end
+from arae_transfer.editing.actions import stack_actions
+from arae_transfer.editing.edits import Edit, find_edits
+from arae_transfer.errors import AraeError
+from arae_transfer.model.arae import ARAE
+from arae_transfer.model.edit_decoder import NEVER, EditDecoder, EditInputs, EditLogits
+from arae_transfer.model.edit_search import edit_greedily
+from arae_transfer.model.pretrained import load_pretrained
+from arae_transfer.model.transformer import TransformerEncoder
+from arae_transfer.parallel.examples import ParallelExample
+from arae_transfer.recipe import Recipe
+from arae_transfer.tasks.task import RunSetting, StepContext
+from arae_transfer.tokenizer import END_ID
+from arae_transfer.training.data import PreparedText, TrainingData
+from arae_transfer.training.input_noise import add_input_noise
+from arae_transfer.training.networks import Metrics, Networks
+from arae_transfer.training.validation import (
+    Probe,
+    ValidationPart,
+    ValidationReport,
+    length_batches,
+    report_validation,
+    rewriting_scores,
+)
+
+_BATCH = 128
+
+
+@dataclass(frozen=True)
+class EditExamples:
+    """What the decoder of one class learns to write.
+
+    Attributes:
+        sources: What the encoder reads.
+        edits: The edits of each source.
+    """
+
+    sources: TokenizedSentences
+    edits: Sequence[Sequence[Edit]]
+
+
+@dataclass(frozen=True)
+class EditBatch:
+    """Sources with their edits on the device, class by class.
+
+    Attributes:
+        tokens: (rows, time) sources with end ids.
+        lengths: (rows,).
+        allowed: (rows, time) where edits may start and end.
+        inputs: What the decoder knows before each action.
+        choice: (rows, steps) the actions.
+        real: (rows, steps) which of them are there.
+        rows: The rows of each class.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    allowed: Tensor
+    inputs: EditInputs
+    choice: Tensor
+    real: Tensor
+    rows: Sequence[slice]
+
+
+class PreparedEdits(PreparedText):
+    """The sentences and the examples of a run that learns to edit."""
+
+    def __init__(self, recipe: Recipe, data: TrainingData, setting: RunSetting) -> None:
+        """Tokenize the lines of each class.
+
+        Raises:
+            AraeError: The data cannot be used.
+        """
+        super().__init__(recipe, data, setting)
+        self._begins = np.array(self.tokenizer.begins_word)
+        self._examples: dict[str, EditExamples] = {}
+        self._held_out: dict[str, EditExamples] = {}
+        self._example_schedule: BatchSchedule | None = None
+
+    def initialize(self, model: ARAE) -> None:
+        """Start the encoder and the output layer from pretrained weights, where the recipe names some."""
+        folder = self.recipe.model.pretrained
+        if not folder:
+            return
+        encoder = cast("object", model.encoder)
+        assert isinstance(encoder, TransformerEncoder)
+        self._reporter.message(load_pretrained(encoder, folder, self.tokenizer.pieces))
+        decoder = model.decoders[0]
+        assert isinstance(decoder, EditDecoder)
+        with torch.no_grad():
+            table = model.encoder.embedding.weight
+            # Of about the size that PyTorch starts a layer with.
+            decoder.network.output.weight.copy_(table / (table.std() * table.size(1) ** 0.5))
+
+    def prepare_parallel(self, model: ARAE) -> None:
+        """Take the run's parallel examples, or mine some, and find the edits in them."""
+        recipe = self.recipe
+        if recipe.parallel.sentences == 0 and not self._given_pairs and not self._layout.pairs.is_file():
+            if recipe.editing.denoising == 0:
+                raise AraeError(
+                    "there is nothing to learn from: no examples, and editing.denoising = 0",
+                    "give --examples, set parallel.sentences to mine some, or raise editing.denoising.",
+                )
+            return
+        pairs = self._find_pairs(model)
+        self._lines = {}
+        split = np.random.default_rng([recipe.training.seed, 11]).random(len(pairs)) < recipe.editing.held_out
+        self._held_out = self._edit_examples([pair for pair, held in zip(pairs, split, strict=True) if held])
+        self._examples = self._edit_examples([pair for pair, held in zip(pairs, split, strict=True) if not held])
+        poor = [name for name, examples in self._examples.items() if len(examples.sources) == 0]
+        if poor:
+            raise AraeError(
+                f"no example has a rewrite to or from {', '.join(poor)}", "give examples of both, or of each direction."
+            )
+        self._reporter.message(
+            f"{len(pairs):,} sentences with a rewrite, {int(split.sum()):,} of them held out, in {self._layout.pairs}"
+        )
+        self._example_schedule = BatchSchedule(
+            {name: examples.sources for name, examples in self._examples.items()},
+            recipe.training.batch_size,
+            recipe.training.seed + 1,
+        )
+
+    def _edit_examples(self, pairs: Sequence[ParallelExample]) -> dict[str, EditExamples]:
+        """Return for each class what its decoder learns of pairs: both directions, and to leave what is so already."""
+        rows: dict[str, list[tuple[list[int], list[Edit]]]] = {name: [] for name in self.classes}
+        sentences = self.tokenizer.encode_lines([pair.sentence for pair in pairs])
+        rewrites = self.tokenizer.encode_lines([pair.rewrite for pair in pairs])
+        left = np.random.default_rng([self.recipe.training.seed, 12]).random(len(pairs)) < self.recipe.editing.unchanged
+        begins, most, weights = self.tokenizer.begins_word, self.recipe.data.maximum_tokens, self.recipe.parallel
+        for pair, sentence, rewrite, unchanged in zip(pairs, sentences, rewrites, left, strict=True):
+            if not sentence or not rewrite or max(len(sentence), len(rewrite)) + 1 > most:
+                continue
+            if weights.forward > 0:
+                rows[pair.rewrite_label].append((sentence, find_edits(sentence, rewrite, begins)))
+            if weights.back > 0:
+                rows[pair.label].append((rewrite, find_edits(rewrite, sentence, begins)))
+            if unchanged:
+                rows[pair.rewrite_label].append((rewrite, []))
+        return {
+            name: EditExamples(TokenizedSentences.join([row[0] for row in own]), [row[1] for row in own])
+            for name, own in rows.items()
+        }
+
+    # --- a step -----------------------------------------------------------------------------------------------
+
+    def step(self, networks: Networks, context: StepContext) -> Metrics:
+        """Move encoder and decoders once, and the style scorer as often as the recipe says."""
+        generator, step = context.generator, context.step
+        learns = self._example_schedule is not None and generator.random() >= self.recipe.editing.denoising
+        batch = self._example_batch(step, context.device) if learns else self._damaged_batch(step, generator, context)
+        loss = self._loss(networks.model, batch)
+        kind = "examples" if learns else "denoising"
+        metrics = {kind: float(loss.detach()), "gradient_norm": networks.update_autoencoder(loss)}
+        if step % self.recipe.training.scorer_every == 0:
+            metrics |= networks.update_scorer(self.batch(step, generator, context.device))
+        return metrics
+
+    def _loss(self, model: ARAE, batch: EditBatch) -> Tensor:
+        """Return the mean loss of the actions of a batch."""
+        found = predict(model, batch)
+        smoothing = self.recipe.training.label_smoothing
+        losses = [functional.cross_entropy(found.outside, found.outside_wanted, reduction="sum")]
+        if len(found.inside_wanted):
+            losses.append(_smoothed(found.inside, found.inside_wanted, smoothing))
+        return torch.stack(losses).sum() / int(batch.real.sum())
+
+    def _example_batch(self, step: int, device: torch.device) -> EditBatch:
+        assert self._example_schedule is not None
+        chosen = self._example_schedule.indices(step)
+        sources, edits = [], []
+        for examples, numbers in zip(self._examples.values(), chosen, strict=True):
+            tokens, lengths = examples.sources.padded(numbers)
+            sources.append([row[:length].tolist() for row, length in zip(tokens, lengths, strict=True)])
+            edits.append([examples.edits[number] for number in numbers.tolist()])
+        return self._stack(sources, edits, device)
+
+    def _damaged_batch(self, step: int, generator: np.random.Generator, context: StepContext) -> EditBatch:
+        """Return damaged sentences, each with the edits that mend it."""
+        sources, edits = [], []
+        chosen = self.schedule.indices(step)
+        for number, (corpus, indices) in enumerate(zip(self.train.values(), chosen, strict=True)):
+            tokens, lengths = corpus.padded(indices)
+            classes = np.full(len(tokens), number)
+            damaged, kept = add_input_noise(tokens, lengths, classes, self.recipe.noise, self.style, generator)
+            own = [row[:length].tolist() for row, length in zip(damaged, kept, strict=True)]
+            whole = [row[:length].tolist() for row, length in zip(tokens, lengths, strict=True)]
+            begins = self.tokenizer.begins_word
+            sources.append(own)
+            edits.append([find_edits(before, after, begins) for before, after in zip(own, whole, strict=True)])
+        return self._stack(sources, edits, context.device)
+
+    def _stack(
+        self, sources: Sequence[Sequence[list[int]]], edits: Sequence[Sequence[Sequence[Edit]]], device: torch.device
+    ) -> EditBatch:
+        """Put the rows of all classes under each other."""
+        rows = [row for own in sources for row in own]
+        tokens, lengths = _with_ends(rows)
+        actions = stack_actions([each for own in edits for each in own], self.vocabulary_size)
+        ends = np.cumsum([len(own) for own in sources]).tolist()
+
+        def move(array: npt.NDArray[Any]) -> Tensor:
+            return torch.from_numpy(array).to(device, non_blocking=True)
+
+        inputs = EditInputs(*map(move, (actions.token, actions.pointer, actions.cursor, actions.inside)))
+        slices = [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        return EditBatch(
+            move(tokens),
+            move(lengths),
+            move(self.allowed(tokens)),
+            inputs,
+            move(actions.choice),
+            move(actions.real),
+            slices,
+        )
+
+    def allowed(self, tokens: IntegerArray) -> npt.NDArray[np.bool_]:
+        """Return where edits may start and end: (rows, time) to (rows, time)."""
+        found = self._begins[tokens]
+        found[:, 0] = True
+        return found
+
+    # --- validation -------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def validate(self, model: ARAE, device: torch.device) -> ValidationReport | None:
+        """Score rewrites of held-out sentences, and the likelihood of held-out examples."""
+        was_training = model.training
+        model.eval()
+        part = ValidationPart()
+        for index, corpus in enumerate(self.valid.values()):
+            for chosen in length_batches(corpus, min(self.recipe.validation.sentences, len(corpus))):
+                self._rewrite_others(model, index, corpus, chosen, part, device)
+        total, actions = 0.0, 0
+        for batch in self._held_out_batches(device):
+            found = predict(model, batch)
+            total += float(functional.cross_entropy(found.outside, found.outside_wanted, reduction="sum"))
+            if len(found.inside_wanted):
+                total += float(functional.cross_entropy(found.inside, found.inside_wanted, reduction="sum"))
+            actions += int(batch.real.sum())
+        model.train(was_training)
+        part.nll, part.tokens, part.sentences = total, actions, 1
+        report = report_validation([part], rewriting_scores)
+        unknown = {"exact"} if actions else {"exact", "nll"}
+        scores = {name: value for name, value in report.scores.items() if name not in unknown}
+        if actions:
+            # What people would write is a better judge of a rewrite than a scorer that looks for words.
+            scores["score"] = 100.0 * float(np.exp(-total / actions))
+        return ValidationReport(scores, report.probes)
+
+    def _rewrite_others(
+        self,
+        model: ARAE,
+        index: int,
+        corpus: TokenizedSentences,
+        chosen: IntegerArray,
+        part: ValidationPart,
+        device: torch.device,
+    ) -> None:
+        """Rewrite sentences of a class to the others, and add what that shows."""
+        rows, lengths = corpus.whole(chosen)
+        tokens, reals = torch.from_numpy(rows).to(device), torch.from_numpy(lengths).to(device)
+        allowed = torch.from_numpy(self.allowed(rows)).to(device)
+        code, mask = model.encoder(tokens, reals)
+        source = self.tokenizer.decode_rows(rows.tolist())
+        others: dict[str, list[str]] = {}
+        for target, name in enumerate(self.classes):
+            if target == index:
+                continue
+            decoder = model.decoders[target]
+            assert isinstance(decoder, EditDecoder)
+            written = edit_greedily(decoder, tokens, code, mask, allowed)
+            answers = self.tokenizer.decode_rows(written)
+            ids, _ = TokenizedSentences.join([row or [END_ID] for row in written]).padded(np.arange(len(written)))
+            padded = torch.from_numpy(ids).to(device)
+            part.accepted += int((model.scorer(padded, padded > 0).argmax(1) == target).sum())
+            part.copies += sum(a == b for a, b in zip(source, answers, strict=True))
+            part.sources += source
+            part.rewrites += answers
+            others[name] = answers
+        for place, row in enumerate(chosen.tolist()):
+            if row < self.recipe.validation.probes:
+                found = {name: answers[place] for name, answers in others.items()}
+                part.probes[index, row] = Probe(self.classes[index], source[place], source[place], found)
+
+    def _held_out_batches(self, device: torch.device) -> Iterator[EditBatch]:
+        most = max((len(examples.edits) for examples in self._held_out.values()), default=0)
+        for start in range(0, most, _BATCH):
+            sources: list[list[list[int]]] = []
+            edits: list[list[Sequence[Edit]]] = []
+            for examples in self._held_out.values():
+                numbers = np.arange(start, min(start + _BATCH, len(examples.edits)))
+                if len(numbers) == 0:
+                    sources.append([])
+                    edits.append([])
+                    continue
+                tokens, lengths = examples.sources.padded(numbers)
+                sources.append([row[:length].tolist() for row, length in zip(tokens, lengths, strict=True)])
+                edits.append([examples.edits[number] for number in numbers.tolist()])
+            yield self._stack(sources, edits, device)
+
+
+def predict(model: ARAE, batch: EditBatch) -> EditLogits:
+    """Return the logits of the actions of a batch, each class's by its own decoder."""
+    code, mask = model.encoder(batch.tokens, batch.lengths)
+    parts = []
+    for decoder, rows in zip(model.decoders, batch.rows, strict=True):
+        if rows.start == rows.stop:
+            continue
+        inputs = EditInputs(*(each[rows] for each in batch.inputs))
+        parts.append(decoder(code[rows], mask[rows], batch.allowed[rows], inputs, batch.choice[rows], batch.real[rows]))
+    return EditLogits(*(torch.cat([getattr(part, name) for part in parts]) for name in EditLogits.__annotations__))
+
+
+def _with_ends(rows: Sequence[Sequence[int]]) -> tuple[IntegerArray, IntegerArray]:
+    """Return sentences with their end ids: (rows, time), padded at the right, and (rows,)."""
+    return with_end(*TokenizedSentences.join(rows).padded(np.arange(len(rows))))
+
+
+def _smoothed(logits: Tensor, wanted: Tensor, smoothing: float) -> Tensor:
+    """Return the summed cross entropy, smoothed over the choices that can be chosen at all."""
+    logs = logits.float().log_softmax(1)
+    exact = functional.nll_loss(logs, wanted, reduction="sum")
+    if smoothing == 0:
+        return exact
+    possible = logits > NEVER / 2
+    spread = -(logs * possible).sum(1) / possible.sum(1)
+    return (1 - smoothing) * exact + smoothing * spread.sum()

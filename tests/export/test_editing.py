@@ -1,0 +1,224 @@
+"""Exported models that edit: they answer as the trained model does, in 8 bits nearly so, and say what is damaged."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from arae_transfer.editing.actions import LONGEST_EDIT, MOST_EDITS, stack_actions
+from arae_transfer.editing.edits import Edit, apply_edits
+from arae_transfer.errors import AraeError
+from arae_transfer.export import edit_graphs, editing
+from arae_transfer.export.agreement import compare_answers
+from arae_transfer.export.edit_graphs import build_edit_encoder
+from arae_transfer.export.edit_parity import EditGraphs, edits_of
+from arae_transfer.export.editing import _Files, export_edits
+from arae_transfer.export.graph import Graph
+from arae_transfer.export.parity import probe_rows
+from arae_transfer.export.row_quantization import RowQuantizedGraph
+from arae_transfer.export_config import COPY_ABOVE, EDITING_VERSION, ExportConfig
+from arae_transfer.layout import ExportLayout
+from arae_transfer.model.arae import ARAE
+from arae_transfer.model.edit_decoder import NEVER, EditDecoder, EditInputs
+from arae_transfer.runtime.batching import pad
+from arae_transfer.runtime.model_folder import ModelFolder
+from arae_transfer.runtime.rewriter import Rewriter
+from arae_transfer.runtime.sessions import Sessions
+from arae_transfer.tokenizer import END_ID
+
+LINES = ["the food was cold .", "The Waiter was rude, and 12 rooms were slow!", "good soup .", "the place was lovely"]
+
+
+@pytest.fixture(scope="module")
+def rows(editor: Any) -> list[list[int]]:
+    _, recipe, tokenizer = editor
+    found, _ = probe_rows(["the food was cold ."], tokenizer, recipe.data.maximum_tokens)
+    return found[:40]
+
+
+def opened(editor: Any, graph: Any, folder: Path) -> EditGraphs:
+    model, recipe, tokenizer = editor
+    int8 = graph is RowQuantizedGraph
+    begins = np.array(tokenizer.begins_word)
+    files = _Files.build(model, begins, {}, graph, ExportLayout(folder), int8=int8)
+    return files.open(recipe.model.hidden_size)
+
+
+@torch.no_grad()
+def log_probability(model: ARAE, target: int, row: list[int], edits: list[Edit], begins: list[bool]) -> float:
+    """Return what the trained model gives to edits, its choices forced."""
+    tokens, lengths = (torch.from_numpy(each) for each in pad([row]))
+    code, mask = model.encoder(tokens, lengths)
+    actions = stack_actions([edits], model.vocabulary_size)
+    columns = (actions.token, actions.pointer, actions.cursor, actions.inside)
+    allowed = torch.tensor(begins)[tokens]
+    allowed[:, 0] = True
+    decoder = model.decoders[target]
+    assert isinstance(decoder, EditDecoder)
+    inputs = EditInputs(*map(torch.from_numpy, columns))
+    found = decoder.scores(code, mask, allowed, inputs, decoder.initial_states(1))
+    words = decoder.network.output(found.features)[0]
+    words[:, : END_ID + 1] = NEVER
+    total = 0.0
+    for step, choice in enumerate(actions.choice[0].tolist()):
+        logits = torch.cat([words[step], found.resume[0, step]]) if actions.inside[0, step] else found.start[0, step]
+        total += float(logits.log_softmax(0)[choice])
+    return total
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_graphs_search_as_the_model_does(editor: Any, rows: list[list[int]], width: int, tmp_path: Path) -> None:
+    from arae_transfer.model.edit_search import find_edits_of
+
+    model, _, tokenizer = editor
+    graphs = opened(editor, Graph, tmp_path)
+    tokens, lengths = pad(rows)
+    code, mask = model.encoder(torch.from_numpy(tokens), torch.from_numpy(lengths))
+    allowed = torch.tensor(tokenizer.begins_word)[torch.from_numpy(tokens)]
+    allowed[:, 0] = True
+    lengths_of_edits = set()
+    for target in range(2):
+        wanted = find_edits_of(model.decoders[target], code.detach(), mask, allowed, width)
+        found = graphs.search(rows, target, width)
+        for row, own, other in zip(rows, found, wanted, strict=True):
+            assert [each.edits for each in own.hypotheses] == [each.edits for each in other.hypotheses]
+            assert own.copy == pytest.approx(other.copy, abs=1e-4)
+            for each in own.hypotheses:
+                forced = log_probability(model, target, row, each.edits, tokenizer.begins_word)
+                assert each.total == pytest.approx(forced, abs=1e-3)
+                lengths_of_edits |= {len(edit.tokens) for edit in each.edits}
+                assert len(each.edits) <= MOST_EDITS
+                assert max(len(edit.tokens) for edit in each.edits) <= LONGEST_EDIT
+    assert len(lengths_of_edits) > 3  # the model is no constant one
+
+
+def test_nothing_about_a_row_depends_on_the_others(editor: Any, rows: list[list[int]], tmp_path: Path) -> None:
+    for graph in (Graph, RowQuantizedGraph):
+        graphs = opened(editor, graph, tmp_path)
+        for width in (1, 3):
+            together = graphs.search(rows, 1, width)
+            assert graphs.search(rows[::-1], 1, width)[::-1] == together
+            assert [graphs.search([row], 1, width)[0] for row in rows[:12]] == together[:12]
+
+
+def test_8_bit_graphs_agree_with_the_model(editor: Any, rows: list[list[int]], tmp_path: Path) -> None:
+    model, _, tokenizer = editor
+    graphs = opened(editor, RowQuantizedGraph, tmp_path)
+    expected = edits_of(model, rows, np.array(tokenizer.begins_word))
+    copies = [
+        math.exp(a.copy) - math.exp(b.copy)
+        for index, name in enumerate(model.classes)
+        for a, b in zip(graphs.search(rows, index), expected[name], strict=True)
+    ]
+    assert np.abs(copies).mean() < 0.02
+    assert np.abs(copies).max() > 0  # they are other graphs
+    tokens, lengths = pad(rows, least=24)
+    (code,) = graphs.encoder.run(["code"], {"tokens": tokens, "lengths": lengths})
+    wanted, _ = model.encoder(torch.from_numpy(tokens), torch.from_numpy(lengths))
+    assert np.abs(code - wanted.detach().numpy()).max() < 0.15
+
+
+def test_an_export_says_what_it_is(exported_editor: Path) -> None:
+    config = ExportConfig.read(ExportLayout(exported_editor).config)
+    assert (config.task, config.format_version, config.copy_above, config.beam) == ("editing", 2, COPY_ABOVE, 3)
+    assert set(config.variants) == {"fp32", "int8"}
+    assert set(config.files) == {
+        *("encoder.onnx", "decoder.onnx", "encoder.int8.onnx", "decoder.int8.onnx", "weights.int8.7bit"),
+        *("scorer.onnx", "tokenizer.model"),
+    }
+    assert config.parity["different"] == 0
+    assert config.parity["identical"] + config.parity["near_ties"] == config.parity["compared"] > 500
+    again = ExportConfig.from_dict(config.to_dict())
+    assert again == config
+    assert "by edits" in ExportLayout(exported_editor).card.read_text("utf-8")
+    old = {**config.to_dict(), "format_version": EDITING_VERSION + 1}
+    path = exported_editor.parent / "newer.json"
+    path.write_text(json.dumps(old), "utf-8")
+    with pytest.raises(AraeError, match="format version 3"):
+        ExportConfig.read(path)
+
+
+def test_8_bit_graphs_may_stand_alone(editor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, recipe, tokenizer = editor
+    monkeypatch.setattr(
+        editing, "compare_answers", lambda *given: replace(compare_answers(*given), style_cost=0.0, self_bleu_cost=0.0)
+    )
+    exported = export_edits(model, recipe, tokenizer, tmp_path / "small", name="small")
+    assert set(exported.sizes) == {
+        *("encoder.int8.onnx", "decoder.int8.onnx", "weights.int8.7bit", "scorer.onnx", "tokenizer.model"),
+    }
+    folder = ModelFolder.find(tmp_path / "small")
+    assert Sessions(folder).variant == "int8"
+    for wish in ("fp32", "fp16"):
+        with pytest.raises(AraeError, match=f"no {wish} variant") as raised:
+            Sessions(folder, variant=wish)
+        assert "--variant int8" in (raised.value.hint or "")
+    rewriter = Rewriter.load(tmp_path / "small", threads=1)
+    assert len(list(rewriter.transfer(LINES, "good"))) == len(LINES)
+
+
+def test_8_bit_graphs_that_answer_otherwise_do_not_stand_alone(
+    editor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, recipe, tokenizer = editor
+    monkeypatch.setattr(editing, "compare_answers", lambda *given: replace(compare_answers(*given), style_cost=2.0))
+    export_edits(model, recipe, tokenizer, tmp_path / "poor", name="poor")
+    folder = ModelFolder.find(tmp_path / "poor")
+    assert folder.variants["fp32"].storage == "fp16"
+    assert Sessions(folder).variant == "fp32"
+
+
+@pytest.mark.parametrize("fault", ["encoder", "decoder"])
+def test_graphs_that_disagree_are_refused(
+    editor: Any, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, recipe, tokenizer = editor
+    if fault == "encoder":
+        built = build_edit_encoder
+
+        def wrong(encoder: Any, begins: Any, metadata: Any, graph: Graph) -> Any:
+            made = built(encoder, begins, metadata, graph)
+            for tensor in made.graph.initializer:
+                if tensor.name == "layer.0.middle.bias" or tensor.name == "layer.0.attention_norm.bias":
+                    tensor.raw_data = (np.frombuffer(tensor.raw_data, np.float32) + 0.01).tobytes()
+            return made
+
+        monkeypatch.setattr(editing, "build_edit_encoder", wrong)
+    else:
+        monkeypatch.setattr(edit_graphs, "FARTHEST", 2)
+    with pytest.raises(AraeError, match="do not answer as the model does"):
+        export_edits(model, recipe, tokenizer, tmp_path / "wrong", name="wrong", weights="fp32")
+    assert not (tmp_path / "wrong").exists()
+
+
+@pytest.mark.parametrize("damage", ["flipped", "missing", "cut"])
+def test_damaged_weights_are_told(exported_editor: Path, damage: str, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(exported_editor, tmp_path / "copied"))
+    path = ExportLayout(copied).weights_packed
+    content = bytearray(path.read_bytes())
+    if damage == "missing":
+        path.unlink()
+    else:
+        content[100] ^= 1
+        path.write_bytes(content if damage == "flipped" else content[:-7])
+    rewriter = Rewriter.load(copied, threads=1, variant="int8")
+    with pytest.raises(AraeError, match="missing" if damage == "missing" else "damaged") as raised:
+        rewriter.prepare("good")
+    assert "export" in (raised.value.hint or "")
+
+
+def test_edits_leave_the_end_id_where_it_is(editor: Any, rows: list[list[int]], tmp_path: Path) -> None:
+    graphs = opened(editor, Graph, tmp_path)
+    for row, found in zip(rows, graphs.search(rows, 0, 3), strict=True):
+        for each in found.hypotheses:
+            written = apply_edits(row, each.edits)
+            assert written[-1] == END_ID
+            assert END_ID not in written[:-1]
