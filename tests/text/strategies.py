@@ -10,7 +10,7 @@ NOUNS = ["food", "waiter", "service", "soup", "pizza", "room", "place", "manager
 QUALITIES = ["bad", "terrible", "rude", "cold", "awful", "horrible", "slow", "not good", "great", "friendly"]
 numbers = st.one_of(
     st.integers(0, 99999).map(str),
-    st.builds("${:.2f}".format, st.floats(0, 999)),
+    st.builds("${:.2f}".format, st.floats(0, 999, allow_subnormal=False)),
     st.builds("${}".format, st.integers(1, 5000)),
     st.builds("{}:{:02d}".format, st.integers(0, 23), st.integers(0, 59)),
     st.builds("{}:{:02d} pm".format, st.integers(1, 12), st.integers(0, 59)),
