@@ -17,6 +17,7 @@ from arae_transfer.cli.command import AraeCommand, AraeGroup
 from arae_transfer.cli.evaluate import evaluate
 from arae_transfer.corpus.quickstart import make_sentences
 from arae_transfer.layout import ExportLayout
+from tests.descriptions import as_exported
 
 LINES = 20
 
@@ -184,7 +185,7 @@ def test_the_warning_about_text_that_the_model_saw(corpus: Path, tmp_path: Path)
 def test_a_model_that_brought_its_own_corpus_needs_no_data(small_model: Path) -> None:
     config = ExportLayout(small_model).config
     content = json.loads(config.read_bytes())
-    config.write_text(json.dumps(content | {"recipe": {"data": {"builtin": "quickstart"}}}), "utf-8")
+    config.write_text(as_exported(content | {"recipe": {"data": {"builtin": "quickstart"}}}), "utf-8")
     status, output, messages = invoke(small_model, "--limit", 5, "--device", "cpu", "--threads", "1")
     assert (status, messages) == (0, "")
     assert "evaluated: quickstart test, 5 + 5 lines" in output
@@ -269,7 +270,7 @@ def test_data_is_read_as_the_model_learned_from_it(corpus: Path, small_model: Pa
     config = json.loads(layout.config.read_text("utf-8"))
     config["form"] = {"lower_case": True, "tokens": "penn-treebank", "number": ""}
     config["recipe"] = {"data": {"writing": "ordinary", "text_column": "body", "label_column": "kind"}}
-    layout.config.write_text(json.dumps(config), "utf-8")
+    layout.config.write_text(as_exported(config), "utf-8")
     rows = ["body,kind,split"]
     for label in ("negative", "positive", "unknown to the model"):
         rows += [f"{line.capitalize()},{label},train" for line in _test_lines(corpus, "negative") if "," not in line]

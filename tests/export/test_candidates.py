@@ -22,6 +22,7 @@ from arae_transfer.runtime.reranking import Ranking, agreement
 from arae_transfer.runtime.rewrite import Rewrite
 from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.tokenizer import END_ID, Tokenizer
+from tests.descriptions import as_exported
 
 from .conftest import MAXIMUM_LENGTH, random_model, random_recipe
 
@@ -217,7 +218,7 @@ def without(folder: Path, tmp_path: Path, *keys: str) -> Path:
     for key in keys:
         del config[key]
         config["variants"]["int8"].pop(key, None)
-    (root / "config.json").write_text(json.dumps(config))
+    (root / "config.json").write_text(as_exported(config))
     return root
 
 

@@ -25,6 +25,7 @@ from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.runtime.sessions import Sessions
 from arae_transfer.tokenizer import Tokenizer
+from tests.descriptions import as_exported
 
 Make = Callable[..., tuple[ARAE, Recipe]]
 KINDS = ("sequence", "single", "superposed")
@@ -208,6 +209,6 @@ def test_damage_is_explained(exported: tuple[Path, ARAE]) -> None:
     config = ExportLayout(exported[0]).config
     table = json.loads(config.read_bytes())
     table["generator"]["noise_size"] = "many"
-    config.write_text(json.dumps(table))
+    config.write_text(as_exported(table))
     with pytest.raises(AraeError, match="is damaged"):
         _open(exported[0]).generate(1, 0)

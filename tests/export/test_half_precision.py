@@ -34,6 +34,7 @@ from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.runtime.sessions import CPU, Device, Sessions
 from arae_transfer.tokenizer import END_ID, Tokenizer
+from tests.descriptions import as_exported
 
 from .conftest import MAXIMUM_LENGTH
 from .test_graphs import CASES, batch, make
@@ -124,7 +125,7 @@ def change_variants(folder: Path, names: tuple[str, ...] = ("fp16", "int8"), **c
     config = json.loads((folder / "config.json").read_text())
     for name in names:
         config["variants"][name] |= changes
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(as_exported(config))
 
 
 def test_the_graphs_hold_no_weights_of_their_own(exported: Path) -> None:

@@ -25,6 +25,7 @@ from arae_transfer.recipe import Recipe
 from arae_transfer.runtime.batching import pad
 from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.tokenizer import END_ID, Tokenizer
+from tests.descriptions import as_exported
 
 from .conftest import MAXIMUM_LENGTH
 from .test_graphs import CASES, batch, make
@@ -163,7 +164,7 @@ def exported(make_model: Make, tokenizer: Tokenizer, lines: list[str], tmp_path:
 def change_variant(folder: Path, **changes: Any) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["variants"]["int8"] |= changes
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(as_exported(config))
 
 
 def test_the_variant_is_chosen_by_what_the_export_found(exported: Path, lines: list[str]) -> None:

@@ -20,6 +20,7 @@ from arae_transfer.runtime.decoding import DecodingOptions
 from arae_transfer.runtime.reranking import only_appends
 from arae_transfer.runtime.rewriter import LEAST_STYLE, SECOND_BEAM, Rewriter
 from arae_transfer.tokenizer import Tokenizer
+from tests.descriptions import as_exported
 
 KEEP = DecodingOptions(if_unchanged="keep")
 CLASSES = ("bad", "good")
@@ -102,7 +103,7 @@ def asking_for(folder: Path, copy: Path, **config: object) -> Path:
     """Copy an export with other settings in its description."""
     shutil.copytree(folder, copy)
     description = json.loads((copy / "config.json").read_text("utf-8"))
-    (copy / "config.json").write_text(json.dumps(description | config), "utf-8")
+    (copy / "config.json").write_text(as_exported(description | config), "utf-8")
     return copy
 
 

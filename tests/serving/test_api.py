@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from arae_transfer.cli import app
 from arae_transfer.serving.keys import Keys, hash_key
 from arae_transfer.serving.limits import Limits
+from tests.descriptions import as_exported
 
 LINES = [
     "The food wasn't good and the service is slow!",
@@ -333,7 +334,7 @@ def test_several_models_answer_by_their_names(
     pristine_model: Path, small_model: Path, serve: Any, expected_rewrite: Callable[[str, str], str]
 ) -> None:
     config = json.loads((small_model / "config.json").read_text())
-    (small_model / "config.json").write_text(json.dumps({**config, "name": "other"}))
+    (small_model / "config.json").write_text(as_exported({**config, "name": "other"}))
     with serve(pristine_model, small_model) as client:
         assert [each["name"] for each in client.get("/v1/models").json["models"]] == ["small", "other"]
         for name, expected in ((None, "small"), ("other", "other"), ("small", "small")):
