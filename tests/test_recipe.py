@@ -264,7 +264,7 @@ def test_a_key_like_no_other_lists_all() -> None:
         ("model.code_size", "3", "must be a whole number"),
         ("model.code_size", [3], "must be a whole number"),
         ("model.code_size", 1, "must be at least 2"),
-        ("model.encoder_layers", 9, "must be between 1 and 8"),
+        ("model.encoder_layers", 25, "must be between 1 and 24"),
         ("model.code_noise", True, "must be a number"),
         ("model.code_noise", "much", "must be a number"),
         ("model.code_noise", -0.1, "must be at least 0"),

@@ -14,6 +14,7 @@ import torch
 
 from arae_transfer.corpus.labelled import Examples, LabelledData
 from arae_transfer.corpus.reading import LabelledLines
+from arae_transfer.evaluation.edited import Editor
 from arae_transfer.layout import RunLayout, list_recipes, recipes_directory
 from arae_transfer.paper.images.image_data import ImageData
 from arae_transfer.paper.images.image_files import Images
@@ -32,6 +33,8 @@ SMALL = [
     "model.code_size=16",
     "model.embedding_size=16",
     "model.hidden_size=16",
+    "model.attention_heads=4",
+    "model.inner_size=16",
     "adversary.generator_layers=[8]",
     "adversary.critic_layers=[8]",
     "attribute.layers=[8]",
@@ -46,7 +49,7 @@ SMALL = [
 
 def small(path: Path, steps: int = 2) -> Recipe:
     given = load_recipe(path)
-    one = given.task != "rewriting" or given.data.kind == "image"
+    one = given.task not in ("rewriting", "editing") or given.data.kind == "image"
     classes = 1 if one else len(given.data.classes) or 3
     settings = [*SMALL, f"training.sentences={steps * classes * 4}", "cycle.start=0.0"]
     if given.parallel.sentences:
@@ -114,6 +117,9 @@ def test_a_recipe_trains_from_end_to_end(path: Path, tmp_path: Path) -> None:
     if recipe.data.kind == "image":
         assert RunLayout(tmp_path).sample_picture(2).read_bytes().startswith(b"\x89PNG")
         return
+    if recipe.task == "editing":
+        assert len(Editor(loaded).reconstruct(["the food was very"] * 2, loaded.classes)) == 2
+        return
     tokens = torch.tensor([[*loaded.tokenizer.encode("the food was very"), 3]])
     for index in range(len(loaded.model.decoders)):
         assert loaded.model.rewrite(tokens, torch.tensor([tokens.size(1)]), index, 6).size(1) <= 6
@@ -131,11 +137,12 @@ SET_BY = {
     "adversary.beta1": "whoever repeats the paper's other experiments",
     "cycle.extra_tokens": "whoever trains by a cycle on text that grows when it is rewritten",
     "data.label_column": "whoever has a table with another header",
+    "editing.held_out": "whoever has many examples, or few",
     "image.held_out": "whoever has images without a validation file",
     "labels.batch_size": "whoever trains a classification in less memory",
     "labels.number": "arae semi-supervised",
     "labels.share": "whoever has labels for some sentences",
-    "model.encoder_layers": "whoever trains a larger model",
+    "model.pretrained": "whoever has the weights of a BERT",
     "parallel.folds": "whoever mines a small corpus",
     "parallel.known_sentences": "whoever mines in less memory",
     "parallel.language_model_order": "whoever mines a small corpus",

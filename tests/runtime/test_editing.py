@@ -101,6 +101,21 @@ def test_a_copy_is_the_last_resort_unless_it_is_sure(rewriter: Rewriter, exporte
         DecodingOptions(copy_above=1.5)
 
 
+def test_a_line_stays_where_only_its_copy_keeps_what_must(rewriter: Rewriter) -> None:
+    lines = [f'({thing} was "{word}" [in 3] rooms)' for thing in ("food", "soup") for word in WORDS]
+    greedy = rewriter.rewrites(lines, "good", options=DecodingOptions(beam=1, copy_above=1.0, if_unchanged="keep"))
+    searched = rewriter.rewrites(lines, "good", options=DecodingOptions(beam=4, copy_above=1.0))
+    left = 0
+    for line, first, answer in zip(lines, greedy, searched, strict=True):
+        assert all(each.keep is not None for each in (first, answer))
+        rewrites = [each for each in answer.candidates if each.output != line]
+        if rewrites and not any(each.faithful for each in rewrites):
+            assert (answer.output, answer.status, answer.unfaithful) == (line, Status.KEPT, 1)
+            assert (first.output, first.status) == (line, Status.KEPT)
+            left += 1
+    assert left > 2
+
+
 def test_a_line_of_sentences_keeps_where_each_does(rewriter: Rewriter) -> None:
     sentences = ["One sentence was slow.", "Another one was quick!"]
     options = DecodingOptions(beam=1)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from arae_transfer.errors import AraeError
+from arae_transfer.export_config import NEWEST_VERSION
 from arae_transfer.layout import ExportLayout
 from arae_transfer.runtime.model_folder import ModelFolder
 
@@ -68,8 +69,8 @@ def test_an_unknown_class_is_answered_with_those_that_exist(
 
 
 def test_a_newer_format_asks_for_an_upgrade(small_model: Path) -> None:
-    _edit(small_model, lambda config: config.update(format_version=2))
-    with pytest.raises(AraeError, match="format version 2") as caught:
+    _edit(small_model, lambda config: config.update(format_version=NEWEST_VERSION + 1))
+    with pytest.raises(AraeError, match=f"format version {NEWEST_VERSION + 1}") as caught:
         ModelFolder.read(small_model)
     assert "upgrade" in (caught.value.hint or "")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,3 +107,18 @@ def test_marks_are_as_described(shipped: Any) -> None:
         answer = shipped.form(path.replace("{to}", "positive"), "text=The food was cold. Great!&language=en-US")
         assert answer.json["matches"]
         check(answer.json, path, "post", 200)
+
+
+def test_answers_of_a_model_that_edits_are_as_described(serve: Any, exported_editor: Path) -> None:
+    members = {"text": "The food was cold.\nThe soup was slow.", "to": "good", "copy_above": 1.0, "beam": 3}
+    with serve(exported_editor) as client:
+        answer = client.post("/v1/rewrite", members)
+        check(answer.json, "/v1/rewrite", "post", 200)
+        (found,) = answer.json["rewrites"] if "rewrites" in answer.json else [answer.json]
+        keeps = [line["keep"] for line in found["lines"]]
+        assert all(0 <= keep <= 1 for keep in keeps)
+        assert found["keep"] == pytest.approx(keeps[0] * keeps[1], abs=1e-4)
+        assert client.post("/v1/rewrite", {**members, "copy_above": 2}).status == 422
+        refused = client.post("/v1/interpolate", {"first": "bad .", "second": "good .", "to": "good"})
+        assert refused.status == 422
+        assert "edits lines" in refused.json["detail"]
