@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import re
 import shutil
@@ -12,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from arae_transfer.bench.serving import running_server
 
 # Long enough for onnxruntime's telemetry, where it is on, to write its device id and its database of events.
 STAYING = """
@@ -112,6 +116,21 @@ def test_worker_processes_inherit_the_switch(pristine_model: Path, home: Path, t
     assert _files(home) == []
 
 
+def test_a_server_writes_nothing(pristine_model: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in set(os.environ) - set(_environment(home)):
+        monkeypatch.delenv(name)
+    for name, value in _environment(home).items():
+        monkeypatch.setenv(name, value)
+    with running_server(["--model", str(pristine_model)]) as (_, port):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        asked = json.dumps({"text": "the food was cold", "to": "positive"})
+        connection.request("POST", "/v1/rewrite", asked, {"Content-Type": "application/json"})
+        assert connection.getresponse().status == 200
+        connection.close()
+        time.sleep(1)
+    assert _files(home) == []
+
+
 def test_a_choice_of_the_user_is_kept(home: Path) -> None:
     script = "import os, arae_transfer; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     assert _run(["-c", script], home, ORT_DISABLE_TELEMETRY="0").stdout == "0\n"
@@ -160,16 +179,22 @@ def test_commands_look_up_no_host_and_write_nothing(home: Path, tmp_path: Path) 
     for label in ("good", "bad"):
         lines = [f"the {thing} was {label} .\n" for thing in ("food", "soup", "place", "waiter", "table")]
         (tmp_path / f"{label}.txt").write_text("".join(lines) * 4, "utf-8")
+    (tmp_path / "page.md").write_text("# Food\n\nThe *soup* was cold.\n", "utf-8")
+    (tmp_path / "table.csv").write_text("text\nthe food was cold\n", "utf-8")
     (tmp_path / "tiny.toml").write_text(RECIPE, "utf-8")
     data = ["--data", "good=good.txt", "--data", "bad=bad.txt"]
     others = {
         "classify": _arae("classify"),
         "sample": _arae("sample", "-n", "2", "--to", "positive"),
+        "document": _arae("transfer", "--to", "positive", "page.md", "-o", "page.out.md"),
+        "parts": _arae("transfer", "--to", "positive", "table.csv", "-o", "parts/", "--workers", "2", "--quiet"),
         "train": _arae("train", "tiny.toml", *data, "--name", "first", "--device", "cpu", "--quiet"),
     }
     for name, arguments in others.items():
         _finish(_start_traced(arguments, home, tmp_path / f"{name}.trace"), "the food was cold .\n")
     assert list((tmp_path / "runs").glob("*/first/latest.json"))
+    assert (tmp_path / "page.out.md").is_file()
+    assert list((tmp_path / "parts").glob("*.csv"))
     time.sleep(max(0.0, started + 12 - time.monotonic()))
     _finish(staying, "the food was cold .\n")
     for name in ("transfer", *others):
