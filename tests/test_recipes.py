@@ -136,7 +136,9 @@ def test_a_recipe_says_what_it_is_for_and_where_its_data_come_from(path: Path) -
 SET_BY = {
     "adversary.beta1": "whoever repeats the paper's other experiments",
     "cycle.extra_tokens": "whoever trains by a cycle on text that grows when it is rewritten",
-    "data.label_column": "whoever has a table with another header",
+    "data.encoding": "whoever has text that is not UTF-8, mostly by --encoding",
+    "data.keep_near_duplicates": "whoever continues a run of before",
+    "data.maximum_characters": "whoever has longer lines, or wants none of them",
     "editing.held_out": "whoever has many examples, or few",
     "image.held_out": "whoever has images without a validation file",
     "labels.batch_size": "whoever trains a classification in less memory",

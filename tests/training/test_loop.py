@@ -194,7 +194,8 @@ def assert_whole_records(run: Path, steps: int = STEPS) -> None:
     validations = sorted({*range(VALIDATE_EVERY, steps + 1, VALIDATE_EVERY), steps})
     assert [step for step, kind in kinds if kind == "train"] == list(range(1, steps + 1))
     assert [step for step, kind in kinds if kind == "valid"] == validations
-    assert kinds == sorted(kinds)
+    order = ["train", "valid", "diagnostics"]
+    assert kinds == sorted(kinds, key=lambda each: (each[0], order.index(each[1])))
     samples = RunLayout(run).samples.read_text("utf-8").splitlines()
     assert [line for line in samples if line.startswith("step ")] == [f"step {step}" for step in validations]
 
