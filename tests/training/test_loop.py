@@ -618,18 +618,18 @@ def ended(child):
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 def logged():
-    return layout.metrics.stat().st_size if layout.metrics.exists() else 0
+    return layout.metrics.read_bytes().count(b"\\n") if layout.metrics.exists() else 0
 
 run, recipe, kills = Path(sys.argv[1]), load_recipe(Path(sys.argv[2])), int(sys.argv[3])
 layout = RunLayout(run)
 data = TrainingData(*eval(sys.stdin.read()))
 generator = random.Random(kills)
 for turn in range(kills):
-    child, before = start(), logged()
-    # The first is killed while it sets up, the others when they have done a step or some more.
-    while turn and logged() <= before and not ended(child):
+    # The first is killed while it sets up, the others when they have done a step or some more, however fast they are.
+    child, wanted = start(), logged() + generator.randint(1, 4)
+    while turn and logged() < wanted and not ended(child):
         time.sleep(0.001)
-    time.sleep(generator.random() * 0.1)
+    time.sleep(generator.random() * 0.05)
     if ended(child):
         break
     os.kill(child, signal.SIGKILL)
