@@ -114,7 +114,7 @@ def test_answers_of_a_model_that_edits_are_as_described(serve: Any, exported_edi
     with serve(exported_editor) as client:
         answer = client.post("/v1/rewrite", members)
         check(answer.json, "/v1/rewrite", "post", 200)
-        (found,) = answer.json.get("rewrites", [answer.json])
+        (found,) = answer.json["results"]
         keeps = [line["keep"] for line in found["lines"]]
         assert all(0 <= keep <= 1 for keep in keeps)
         assert found["keep"] == pytest.approx(keeps[0] * keeps[1], abs=1e-4)
