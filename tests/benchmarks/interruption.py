@@ -75,7 +75,11 @@ averaging = 0.9
 TASKS: dict[str, tuple[list[str], int, str]] = {
     "rewriting": (["training.schedule=joint", "training.optimizer=adam", "parallel.sentences=60"], 2, "data"),
     "rewriting, the paper's schedule": (["noise.drop=0.1"], 2, "data"),
-    "classification": (["task=classification", "training.schedule=joint", "labels.batch_size=4"], 1, "data"),
+    "classification": (
+        ["task=classification", "training.schedule=joint", "labels.batch_size=4", "training.averaging=0"],
+        1,
+        "data",
+    ),
     "generation": (["task=generation", "attribute.weight=0"], 1, "text.txt"),
     "images": (["data.kind=image", "attribute.weight=0", "training.initialization=scaled"], 1, "images"),
 }
@@ -193,6 +197,10 @@ def train(task: str, folder: Path, disk: Path | None, kills: int, generator: ran
                     process.kill()
                     outcome.killed += 1
         _, said = process.communicate()
+        took = time.monotonic() - began
+        sys.stderr.write(
+            f"{took:6.0f} s  {task}: {run.name}, status {process.returncode}, after {outcome.killed} kills\n"
+        )
         if filler is not None:
             filler.unlink()
             if process.returncode != 1 or not said.startswith(b"arae: cannot write"):
