@@ -41,7 +41,6 @@ from arae_transfer.runtime.model_folder import ModelFolder
 if TYPE_CHECKING:
     from arae_transfer.documents.formats import FormatChoice
     from arae_transfer.runtime.decoding import DecodingOptions
-    from arae_transfer.runtime.reranking import ScoredHypothesis
     from arae_transfer.runtime.rewrite import Rewrite
     from arae_transfer.runtime.stream import Line
 
@@ -49,8 +48,6 @@ CANDIDATES = "Candidates"
 PARTS = "Many rows: tables in parts, -o FOLDER/"
 
 DEFAULT_RANKING = "style=1,fluency=0.25,content=1.5,language=0.2"
-DECIMALS = 4
-"""Of scores in JSON: those of a line differ by less in batches of other sizes."""
 
 
 def transfer(
@@ -586,32 +583,6 @@ def _as_tsv(line: Line, rewrite: Rewrite, options: DecodingOptions) -> str:
 
 
 def _as_json(line: Line, rewrite: Rewrite, options: DecodingOptions) -> str:
-    record: dict[str, Any] = {
-        "source": line.text,
-        "output": rewrite.output,
-        "to": rewrite.to,
-        "tokens": rewrite.tokens,
-        "truncated": rewrite.truncated,
-        "unfinished": rewrite.unfinished,
-        "status": rewrite.status,
-        "pieces": rewrite.pieces,
-        "kept": rewrite.kept,
-        "unfaithful": rewrite.unfaithful,
-        "unread": rewrite.unread,
-        "repaired": line.repaired,
-    }
-    if rewrite.keep is not None:
-        record["keep"] = round(rewrite.keep, DECIMALS)
-    if options.source is not None:
-        record |= {"from": rewrite.source_class, "already": rewrite.already}
-    if options.needs_hypotheses:
-        record |= {"unsure": rewrite.unsure, "candidates": [_scores_of(each) for each in rewrite.candidates]}
-    return json_line(record)
+    from arae_transfer.runtime.records import rewrite_record
 
-
-def _scores_of(hypothesis: ScoredHypothesis) -> dict[str, Any]:
-    numbers = {
-        name: round(getattr(hypothesis, name), DECIMALS)
-        for name in ("score", "style", "fluency", "content", "language")
-    }
-    return {"output": hypothesis.output, **numbers, "unfinished": hypothesis.unfinished}
+    return json_line({**rewrite_record(rewrite, options, line.repaired), "source": line.text})

@@ -15,12 +15,13 @@ from arae_transfer.runtime.decoding import GREEDY, DecodingOptions
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.paths import PATHS
 from arae_transfer.runtime.preparation import FORMS, make_normalizer, one_line
-from arae_transfer.runtime.reranking import Ranking, ScoredHypothesis
+from arae_transfer.runtime.records import rewrite_record
+from arae_transfer.runtime.reranking import Ranking
 from arae_transfer.runtime.rewrite import Rewrite, Status
 from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.runtime.sessions import Sessions
 from arae_transfer.serving.options import CANDIDATES, NAMES, NOT_IN_CHOICE, check_together, one_of
-from arae_transfer.serving.texts import DECIMALS, Unit, lines_of
+from arae_transfer.serving.texts import Unit, lines_of
 from arae_transfer.text.sentences import LONG, split_sentences
 
 PROBABILITY_DECIMALS = 6
@@ -59,25 +60,7 @@ class RewriteTask:
 
     def _record(self, rewrite: Rewrite) -> dict[str, Any]:
         """Return the fields of ``arae transfer --json``, and in words what was not done, if anything."""
-        record: dict[str, Any] = {
-            "source": rewrite.source,
-            "output": rewrite.output,
-            "to": rewrite.to,
-            "tokens": rewrite.tokens,
-            "truncated": rewrite.truncated,
-            "unfinished": rewrite.unfinished,
-            "status": rewrite.status,
-            "pieces": rewrite.pieces,
-            "kept": rewrite.kept,
-            "unfaithful": rewrite.unfaithful,
-            "unread": rewrite.unread,
-        }
-        if rewrite.keep is not None:
-            record["keep"] = round(rewrite.keep, DECIMALS)
-        if self.options.source is not None:
-            record |= {"from": rewrite.source_class, "already": rewrite.already}
-        if self.options.needs_hypotheses:
-            record |= {"unsure": rewrite.unsure, "candidates": [_scores_of(each) for each in rewrite.candidates]}
+        record = rewrite_record(rewrite, self.options)
         record["note"] = self._note(rewrite)
         return record
 
@@ -383,12 +366,6 @@ def sentences_of(text: str) -> list[Unit]:
         split = split_sentences(line.text)
         units += [Unit(*each) for each in zip(split.texts, (*split.gaps, line.after), strict=True)]
     return units
-
-
-def _scores_of(hypothesis: ScoredHypothesis) -> dict[str, Any]:
-    names = ("score", "style", "fluency", "content", "language")
-    numbers = {name: round(getattr(hypothesis, name), DECIMALS) for name in names}
-    return {"output": hypothesis.output, **numbers, "unfinished": hypothesis.unfinished}
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

@@ -8,10 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from arae_transfer.runtime.records import DECIMALS
 from arae_transfer.runtime.rewrite import most_treated
-
-DECIMALS = 4
-"""Of scores: those of a line differ by less in batches of other sizes."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -1,0 +1,50 @@
+"""Rewrites as records of JSON: the fields that the command line and the server have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from arae_transfer.runtime.decoding import DecodingOptions
+from arae_transfer.runtime.reranking import ScoredHypothesis
+from arae_transfer.runtime.rewrite import Rewrite
+
+DECIMALS = 4
+"""Of scores: those of a line differ by less in batches of other sizes."""
+
+
+def rewrite_record(rewrite: Rewrite, options: DecodingOptions, repaired: int | None = None) -> dict[str, Any]:
+    """Return what is told of a line and its answer.
+
+    Args:
+        rewrite: The answer.
+        options: How it was chosen: classes and hypotheses are told where they were asked for.
+        repaired: How many bytes of the line were replaced; None: that is not told.
+    """
+    record: dict[str, Any] = {
+        "source": rewrite.source,
+        "output": rewrite.output,
+        "to": rewrite.to,
+        "tokens": rewrite.tokens,
+        "truncated": rewrite.truncated,
+        "unfinished": rewrite.unfinished,
+        "status": rewrite.status,
+        "pieces": rewrite.pieces,
+        "kept": rewrite.kept,
+        "unfaithful": rewrite.unfaithful,
+        "unread": rewrite.unread,
+    }
+    if repaired is not None:
+        record["repaired"] = repaired
+    if rewrite.keep is not None:
+        record["keep"] = round(rewrite.keep, DECIMALS)
+    if options.source is not None:
+        record |= {"from": rewrite.source_class, "already": rewrite.already}
+    if options.needs_hypotheses:
+        record |= {"unsure": rewrite.unsure, "candidates": [_scores_of(each) for each in rewrite.candidates]}
+    return record
+
+
+def _scores_of(hypothesis: ScoredHypothesis) -> dict[str, Any]:
+    names = ("score", "style", "fluency", "content", "language")
+    numbers = {name: round(getattr(hypothesis, name), DECIMALS) for name in names}
+    return {"output": hypothesis.output, **numbers, "unfinished": hypothesis.unfinished}
