@@ -253,11 +253,19 @@ class Editing:
 
     denoising: float = setting(
         0.4,
-        "The share of steps that repair sentences damaged by [noise] instead of learning from parallel examples; where "
-        "there are no examples, all do.",
+        "The share of steps that repair damaged sentences instead of learning from parallel examples; without examples "
+        "all do.",
         minimum=0,
         maximum=1,
     )
+    style_damage: float = setting(
+        0.6,
+        "The probability that one to three words are replaced by words of another class, from a word on that bears the "
+        "style of its class fully.",
+        minimum=0,
+        maximum=1,
+    )
+    plain_damage: float = setting(0.06, "The same from any other word on.", minimum=0, maximum=1)
     unchanged: float = setting(
         0.1,
         "The share of the examples' rewrites that are also shown as sentences to leave as they are: they have the "

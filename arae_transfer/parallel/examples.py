@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, cast, get_args
 
 from arae_transfer.atomic import write_text
 from arae_transfer.corpus.report import Tally
@@ -13,6 +14,12 @@ from arae_transfer.errors import AraeError
 from arae_transfer.layout import expanded
 
 _HEADER = ("class", "sentence", "rewrite_class", "rewrite")
+_KIND = "kind"
+
+Kind = Literal["rewrite", "neutral", "unchanged"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""What an example shows: a rewrite that can be read both ways, a sentence without the style of either class, whose
+rewrite is learned in its own direction alone, or a sentence that has the target class already and stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -23,18 +30,26 @@ class ParallelExample:
         label: The class of the sentence.
         sentence: A sentence that somebody wrote.
         rewrite_label: The class of the rewrite.
-        rewrite: What the search made of the sentence.
+        rewrite: The rewrite, which a person, a model or the search for phrases wrote.
+        kind: What the example shows; see ``KINDS``.
     """
 
     label: str
     sentence: str
     rewrite_label: str
     rewrite: str
+    kind: Kind = "rewrite"
 
 
-def write_parallel(path: Path, pairs: Iterable[ParallelExample]) -> None:
-    """Write pairs as tab-separated values with a header."""
-    rows = [_HEADER, *((pair.label, pair.sentence, pair.rewrite_label, pair.rewrite) for pair in pairs)]
+def write_parallel(path: Path, pairs: Sequence[ParallelExample]) -> None:
+    """Write pairs as tab-separated values with a header, and their kind where one is not a plain rewrite."""
+    rows: list[tuple[str, ...]] = [(pair.label, pair.sentence, pair.rewrite_label, pair.rewrite) for pair in pairs]
+    header: tuple[str, ...] = _HEADER
+    kinds = [pair.kind for pair in pairs]
+    if any(kind != "rewrite" for kind in kinds):
+        header = (*_HEADER, _KIND)
+        rows = [(*row, kind) for row, kind in zip(rows, kinds, strict=True)]
+    rows.insert(0, header)
     write_text(path, "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows))
 
 
@@ -67,12 +82,18 @@ def read_given_examples(values: Iterable[str], classes: Sequence[str]) -> list[P
             f"--parallel has pairs of the class {unknown[0]!r}, the data has {', '.join(classes)}",
             "give pairs of the classes of the data.",
         )
-    useful = [pair for pair in pairs if pair.sentence and pair.rewrite and pair.sentence != pair.rewrite]
+    useful = [pair for pair in pairs if _teaches(pair)]
     if not useful:
         raise AraeError(
             "--parallel gives no pair of two different texts", "each line is a sentence, a tab, its rewrite."
         )
     return useful
+
+
+def _teaches(pair: ParallelExample) -> bool:
+    if pair.kind == "unchanged":
+        return bool(pair.sentence)
+    return bool(pair.sentence and pair.rewrite) and pair.sentence != pair.rewrite
 
 
 def _read_two_columns(path: Path, label: str, rewrite_label: str) -> list[ParallelExample]:
@@ -100,6 +121,16 @@ def read_parallel(path: Path) -> list[ParallelExample]:
         rows = [tuple(line.split("\t")) for line in path.read_text("utf-8").removesuffix("\n").split("\n")]
     except (OSError, UnicodeDecodeError) as error:
         raise AraeError(f"cannot read the pairs {path}: {error}") from error
-    if rows[0] != _HEADER or any(len(row) != len(_HEADER) for row in rows):
-        raise AraeError(f"{path} is not a file of pairs", "remove it: the pairs will be searched again.")
-    return [ParallelExample(*row) for row in rows[1:]]
+    header = rows[0]
+    if header not in (_HEADER, (*_HEADER, _KIND)) or any(len(row) != len(header) for row in rows):
+        raise AraeError(
+            f"{path} is not a file of parallel examples",
+            f"its columns are {', '.join(_HEADER)} and, where some are no plain rewrites, {_KIND}, parted by tabs.",
+        )
+    unknown = next((row[4] for row in rows[1:] if len(row) > len(_HEADER) and row[4] not in KINDS), None)
+    if unknown is not None:
+        raise AraeError(f"{path} has an example of the kind {unknown!r}", f"the kinds are {', '.join(KINDS)}.")
+    return [
+        ParallelExample(row[0], row[1], row[2], row[3], cast("Kind", row[4]) if len(row) > len(_HEADER) else "rewrite")
+        for row in rows[1:]
+    ]

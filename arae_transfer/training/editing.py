@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from arae_transfer.corpus.batches import BatchSchedule, IntegerArray, TokenizedSentences, with_end
+from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.editing.actions import stack_actions
+from arae_transfer.editing.damage import damage_words
 from arae_transfer.editing.edits import Edit, find_edits
 from arae_transfer.errors import AraeError
 from arae_transfer.model.arae import ARAE
@@ -26,7 +28,6 @@ from arae_transfer.recipe import Recipe
 from arae_transfer.tasks.task import RunSetting, StepContext
 from arae_transfer.tokenizer import END_ID
 from arae_transfer.training.data import PreparedText, TrainingData
-from arae_transfer.training.input_noise import add_input_noise
 from arae_transfer.training.networks import Metrics, Networks
 from arae_transfer.training.validation import (
     Probe,
@@ -86,6 +87,7 @@ class PreparedEdits(PreparedText):
             AraeError: The data cannot be used.
         """
         super().__init__(recipe, data, setting)
+        self.style = StyleTokens.count(list(self.train.values()), self.tokenizer.vocabulary_size)
         self._begins = np.array(self.tokenizer.begins_word)
         self._examples: dict[str, EditExamples] = {}
         self._held_out: dict[str, EditExamples] = {}
@@ -147,6 +149,8 @@ class PreparedEdits(PreparedText):
                 continue
             if weights.forward > 0:
                 rows[pair.rewrite_label].append((sentence, find_edits(sentence, rewrite, begins)))
+            if pair.kind != "rewrite":
+                continue
             if weights.back > 0:
                 rows[pair.label].append((rewrite, find_edits(rewrite, sentence, begins)))
             if unchanged:
@@ -192,16 +196,24 @@ class PreparedEdits(PreparedText):
     def _damaged_batch(self, step: int, generator: np.random.Generator, context: StepContext) -> EditBatch:
         """Return damaged sentences, each with the edits that mend it."""
         sources, edits = [], []
-        chosen = self.schedule.indices(step)
+        chosen, setting = self.schedule.indices(step), self.recipe.editing
+        assert self.style is not None
         for number, (corpus, indices) in enumerate(zip(self.train.values(), chosen, strict=True)):
             tokens, lengths = corpus.padded(indices)
-            classes = np.full(len(tokens), number)
-            damaged, kept = add_input_noise(tokens, lengths, classes, self.recipe.noise, self.style, generator)
-            own = [row[:length].tolist() for row, length in zip(damaged, kept, strict=True)]
-            whole = [row[:length].tolist() for row, length in zip(tokens, lengths, strict=True)]
-            begins = self.tokenizer.begins_word
-            sources.append(own)
-            edits.append([find_edits(before, after, begins) for before, after in zip(own, whole, strict=True)])
+            rows = [
+                damage_words(
+                    row[:length],
+                    number,
+                    self.tokenizer.begins_word,
+                    self.style,
+                    setting.style_damage,
+                    setting.plain_damage,
+                    generator,
+                )
+                for row, length in zip(tokens.tolist(), lengths.tolist(), strict=True)
+            ]
+            sources.append([row[0] for row in rows])
+            edits.append([row[1] for row in rows])
         return self._stack(sources, edits, context.device)
 
     def _stack(
