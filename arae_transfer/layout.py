@@ -85,6 +85,11 @@ class RunLayout:
         return self.root / "pairs.tsv"
 
     @property
+    def ratings(self) -> Path:
+        """Return the path of the readers' ratings that the quality estimator learns from."""
+        return self.root / "ratings.tsv"
+
+    @property
     def tokenizer(self) -> Path:
         """Return the path of the SentencePiece model."""
         return self.root / "tokenizer.model"

@@ -35,6 +35,7 @@ from arae_transfer.recipe_sections import Image as Image
 from arae_transfer.recipe_sections import InputNoise as InputNoise
 from arae_transfer.recipe_sections import Labels as Labels
 from arae_transfer.recipe_sections import Model as Model
+from arae_transfer.recipe_sections import Quality as Quality
 from arae_transfer.recipe_sections import Tokenization as Tokenization
 from arae_transfer.recipe_sections import Training as Training
 from arae_transfer.recipe_sections import Validation as Validation
@@ -103,6 +104,7 @@ class Recipe:
     self_training: SelfTraining = field(default_factory=SelfTraining)
     cycle: Cycle = field(default_factory=Cycle)
     editing: Editing = field(default_factory=Editing)
+    quality: Quality = field(default_factory=Quality)
     labels: Labels = field(default_factory=Labels)
     training: Training = field(default_factory=Training)
     validation: Validation = field(default_factory=Validation)

@@ -280,6 +280,24 @@ class Editing:
 
 
 @dataclass(frozen=True)
+class Quality:
+    """The quality estimator of a model that edits: it says how likely a reader accepts a rewrite."""
+
+    layers: int = setting(
+        0, "The layers of the estimator above the frozen ones of the encoder; 0: there is none.", minimum=0, maximum=12
+    )
+    share: float = setting(
+        0.25,
+        "The share of steps in which the estimator learns instead of encoder and decoders; 1: it alone learns.",
+        minimum=0,
+        maximum=1,
+    )
+    ratings_weight: float = setting(
+        2.0, "How much a reader's rating counts beside an example rewrite, or one made worse.", minimum=0
+    )
+
+
+@dataclass(frozen=True)
 class Labels:
     """Classification: which labels are learned from, and how much they count beside all sentences (semi-supervision).
 

@@ -85,16 +85,29 @@ def train(
             rich_help_panel=RUN,
         ),
     ] = None,
-    parallel: Annotated[
+    examples: Annotated[
         list[str] | None,
         typer.Option(
             metavar="[CLASS-to-CLASS=]FILE",
-            help="Learn from these parallel examples, not from mined ones: lines of a sentence, a tab and its rewrite, "
-            "as `arae transfer --tsv` writes them, or a run's pairs.tsv; repeatable.",
+            help="Learn from these example rewrites, not from mined ones: lines of a sentence, a tab and its rewrite, "
+            "as `arae transfer --tsv` writes them, or a table with the columns of a run's pairs.tsv; repeatable.",
             rich_help_panel=RUN,
         ),
     ] = None,
-    pairs: Annotated[list[str] | None, typer.Option("--pairs", hidden=True, help="The old name of --parallel.")] = None,
+    ratings: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Teach the quality estimator by these ratings: a table with the columns class, source, rewrite and "
+            "overall, 1 to 5, parted by tabs; repeatable.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    parallel: Annotated[
+        list[str] | None, typer.Option("--parallel", "--pairs", hidden=True, help="Old names of --examples.")
+    ] = None,
     device: TrainingDeviceOption = "auto",
     threads: TrainingThreadsOption = None,
     devices: Annotated[
@@ -152,7 +165,7 @@ def train(
         known = _resolve_recipe(recipe, run, resume, settings or [])
         task_of(known).check_devices(known, devices)
         if initial is not None:
-            _refuse_keys_without_effect(known, settings or [], RunLayout(initial), bool(parallel or pairs))
+            _refuse_keys_without_effect(known, settings or [], RunLayout(initial), bool(examples or parallel))
 
     from arae_transfer.cli.extras import require
 
@@ -183,11 +196,13 @@ def train(
         given_keys = set_keys(settings or [])
         resolved, found = task.adapt(resolved, training_data, run.name, given_keys, initial)
         reporter.message(found)
-    if pairs and processes.leads:
-        report("--pairs is now called --parallel")
-    given = [*(parallel or []), *(pairs or [])]
+    if parallel and processes.leads:
+        report("--parallel and --pairs are now called --examples")
+    given = [*(examples or []), *(parallel or [])]
     if given:
-        training_data = _with_parallel(resolved, training_data, given)
+        training_data = _with_examples(resolved, training_data, given)
+    if ratings:
+        training_data = _with_ratings(resolved, training_data, ratings)
     with reporter:
         outcome = Trainer(
             resolved,
@@ -219,23 +234,55 @@ def _free_export(name: str) -> Path:
     return next(folder for folder in numbered if not folder.exists() and not folder.is_symlink())
 
 
-def _with_parallel(recipe: Recipe, data: DataSource, values: list[str]) -> DataSource:
-    """Return the data with the examples of ``--parallel``.
+def _with_examples(recipe: Recipe, data: DataSource, values: list[str]) -> DataSource:
+    """Return the data with the examples of ``--examples``, in the form of writing that the model reads.
 
     Raises:
-        AraeError: The recipe does not learn from pairs, or they cannot be read.
+        AraeError: The recipe does not learn from examples, or they cannot be read.
     """
+    from arae_transfer.corpus.labelled import in_form
     from arae_transfer.parallel.examples import read_given_examples
     from arae_transfer.tasks import task_of
     from arae_transfer.training.data import TrainingData
 
     if not task_of(recipe).learns_from_parallel(recipe):
         raise AraeError(
-            f"the recipe {recipe.name} does not learn from pairs",
-            "leave --parallel out, or use a recipe that rewrites text in the joint schedule.",
+            f"the recipe {recipe.name} does not learn from example rewrites",
+            "leave --examples out, or use a recipe that rewrites text in the joint schedule.",
         )
     assert isinstance(data, TrainingData)
-    return replace(data, pairs=tuple(read_given_examples(values, list(data.train))))
+    found = read_given_examples(values, list(data.train))
+    if recipe.data.writing == "ordinary":
+        sentences = in_form([each.sentence for each in found], recipe.form)
+        rewrites = in_form([each.rewrite for each in found], recipe.form)
+        pairs = zip(found, sentences, rewrites, strict=True)
+        found = [replace(each, sentence=sentence, rewrite=rewrite) for each, sentence, rewrite in pairs]
+    return replace(data, pairs=tuple(found))
+
+
+def _with_ratings(recipe: Recipe, data: DataSource, files: list[Path]) -> DataSource:
+    """Return the data with the ratings of ``--ratings``, in the form of writing that the model reads.
+
+    Raises:
+        AraeError: The recipe has no quality estimator, or they cannot be read.
+    """
+    from arae_transfer.corpus.labelled import in_form
+    from arae_transfer.quality.ratings import read_ratings
+    from arae_transfer.training.data import TrainingData
+
+    if recipe.quality.layers == 0:
+        raise AraeError(
+            f"the recipe {recipe.name} has no quality estimator that could learn from ratings",
+            "leave --ratings out, or set quality.layers in a recipe of the task editing.",
+        )
+    assert isinstance(data, TrainingData)
+    found = [rating for file in files for rating in read_ratings(file, list(data.train))]
+    if recipe.data.writing == "ordinary":
+        sources = in_form([each.source for each in found], recipe.form)
+        rewrites = in_form([each.rewrite for each in found], recipe.form)
+        rated = zip(found, sources, rewrites, strict=True)
+        found = [replace(each, source=source, rewrite=rewrite) for each, source, rewrite in rated]
+    return replace(data, ratings=tuple(found))
 
 
 def _print_recipes() -> None:
@@ -353,9 +400,9 @@ def _refuse_keys_without_effect(recipe: Recipe, settings: list[str], initial: Ru
     for key in sorted(set_keys(settings)):
         what, source = taken.get(key), str(initial.root)
         if (given_pairs or inherited) and key.startswith(mined) and key not in learned:
-            what, source = "the pairs", "--parallel" if given_pairs else source
+            what, source = "the examples", "--examples" if given_pairs else source
         if what is not None:
             raise AraeError(
                 f"--set {key} has no effect: {what} of {source} {'are' if what.endswith('s') else 'is'} used",
-                f"leave {key} out, or leave {'--parallel' if source == '--parallel' else '--from'} out to begin anew.",
+                f"leave {key} out, or leave {'--examples' if source == '--examples' else '--from'} out to begin anew.",
             )

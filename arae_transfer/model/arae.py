@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from arae_transfer.model.code_space import Critic, Generator, StyleScorer
 from arae_transfer.model.decoder import Decoder
 from arae_transfer.model.encoder import Encoder
+from arae_transfer.model.quality import QualityEstimator
 from arae_transfer.model.superposition import Superposition
 from arae_transfer.recipe import Model, Recipe
 from arae_transfer.tasks import task_of
@@ -35,12 +36,14 @@ class Autoencoder:
         decoders: Codes back, one for each class that the task writes.
         superposition: What binds the vectors of a code, where it superposes them.
         initialized: Whether the weights are as they should start, so that ``training.initialization`` is not applied.
+        quality: What tells good rewrites from bad ones, where the recipe has such.
     """
 
     encoder: Encoder
     decoders: Sequence[nn.Module]
     superposition: Superposition | None = None
     initialized: bool = False
+    quality: QualityEstimator | None = None
 
 
 def text_autoencoder(model: Model, decoders: int, vocabulary_size: int, maximum_vectors: int) -> Autoencoder:
@@ -68,6 +71,7 @@ class ARAE(nn.Module):
         critic: Codes to scores.
         classifier: Codes to classes; the encoder learns to fool it, or in a classification to help it.
         scorer: Sentences to classes; weighs pairs in the cycle and judges rewrites in validation, teaches no other.
+        quality: Source and rewrite to how likely a reader accepts it; None: the recipe has no quality estimator.
     """
 
     def __init__(self, recipe: Recipe, classes: tuple[str, ...], vocabulary_size: int) -> None:
@@ -85,6 +89,7 @@ class ARAE(nn.Module):
         self.critic = Critic(model, recipe.adversary, self.maximum_vectors)
         self.classifier = task.build_classifier(recipe, classes, self.maximum_vectors)
         self.scorer = StyleScorer(vocabulary_size, len(classes))
+        self.quality = autoencoder.quality
         if not autoencoder.initialized:
             self._initialize(recipe.training.initialization)
         if autoencoder.superposition is not None:

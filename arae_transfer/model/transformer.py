@@ -81,6 +81,33 @@ class TransformerEncoder(nn.Module):
         for module in (self.embedding, self.embedding_norm, *self.layers[: self.frozen_layers]):
             module.requires_grad_(False)
 
+    @torch.no_grad()
+    def frozen_states(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the states above the layers that do not learn, without drop-out.
+
+        Args:
+            tokens: (batch, time) ids, padded at the right.
+            lengths: (batch,) numbers of real ids, each at least 1.
+
+        Returns:
+            The states (batch, time, size) and their mask (batch, time), true at real positions.
+        """
+        learning = self.training
+        self.eval()
+        mask, states, padding = self._embed(tokens, lengths)
+        for layer in self.layers[: self.frozen_layers]:
+            states = layer(states, padding)
+        self.train(learning)
+        return states, mask
+
+    def _embed(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mask, the first layer's input and its padding."""
+        places = torch.arange(tokens.size(1), device=tokens.device)
+        mask = places < lengths[:, None]  # (batch, time)
+        states = self.embedding_norm(self.embedding(tokens) + self.positions[: tokens.size(1)])
+        padding = torch.zeros_like(mask, dtype=states.dtype).masked_fill(~mask, -1e9)[:, None, None, :]
+        return mask, self.dropout(states), padding  # states: (batch, time, size)
+
     def forward(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encode a batch.
 
@@ -92,11 +119,7 @@ class TransformerEncoder(nn.Module):
             The code (batch, time, code_size), each real vector of unit norm, and its mask (batch, time), true at real
             vectors.
         """
-        places = torch.arange(tokens.size(1), device=tokens.device)
-        mask = places < lengths[:, None]  # (batch, time)
-        states = self.embedding_norm(self.embedding(tokens) + self.positions[: tokens.size(1)])
-        states = self.dropout(states)  # (batch, time, size)
-        padding = torch.zeros_like(mask, dtype=states.dtype).masked_fill(~mask, -1e9)[:, None, None, :]
+        mask, states, padding = self._embed(tokens, lengths)
         for layer in self.layers:
             states = layer(states, padding)
         code = functional.normalize(states.float(), dim=2)

@@ -72,20 +72,20 @@ def read_given_examples(values: Iterable[str], classes: Sequence[str]) -> list[P
         name = max((known for known in directions if value.startswith(f"{known}=")), key=len, default=None)
         if name is None:
             raise AraeError(
-                f"--parallel {value}: there is no such file, and no direction that begins so",
-                f"write --parallel FILE or --parallel NAME=FILE; NAME is one of: {', '.join(list(directions)[:6])}.",
+                f"--examples {value}: there is no such file, and no direction that begins so",
+                f"write --examples FILE or --examples NAME=FILE; NAME is one of: {', '.join(list(directions)[:6])}.",
             )
         pairs += _read_two_columns(expanded(value[len(name) + 1 :]), *directions[name])
     unknown = sorted({label for pair in pairs for label in (pair.label, pair.rewrite_label)} - set(classes))
     if unknown:
         raise AraeError(
-            f"--parallel has pairs of the class {unknown[0]!r}, the data has {', '.join(classes)}",
-            "give pairs of the classes of the data.",
+            f"--examples has rewrites of the class {unknown[0]!r}, the data has {', '.join(classes)}",
+            "give examples of the classes of the data.",
         )
     useful = [pair for pair in pairs if _teaches(pair)]
     if not useful:
         raise AraeError(
-            "--parallel gives no pair of two different texts", "each line is a sentence, a tab, its rewrite."
+            "--examples gives no rewrite that differs from its sentence", "each line is a sentence, a tab, its rewrite."
         )
     return useful
 

@@ -57,6 +57,12 @@ class EditingTask(RewritingTask):
                 f"{source}: model.frozen_layers = {model.frozen_layers} of {model.encoder_layers} layers",
                 "freeze at most model.encoder_layers.",
             )
+        if recipe.quality.layers > model.encoder_layers - model.frozen_layers:
+            raise AraeError(
+                f"{source}: quality.layers = {recipe.quality.layers} above {model.frozen_layers} frozen layers of "
+                f"{model.encoder_layers}",
+                "set quality.layers to at most the number of layers that learn.",
+            )
 
     def prepare(self, recipe: Recipe, data: DataSource, setting: RunSetting) -> PreparedData:
         """Tokenize the lines and the examples."""
@@ -72,14 +78,20 @@ class EditingTask(RewritingTask):
         """Build a Transformer encoder and an edit decoder for each class."""
         from arae_transfer.model.arae import Autoencoder
         from arae_transfer.model.edit_decoder import EditDecoder, EditNetwork
+        from arae_transfer.model.quality import QualityEstimator
         from arae_transfer.model.transformer import TransformerEncoder
 
         model = recipe.model
         encoder = TransformerEncoder(vocabulary_size, model, maximum_vectors)
         network = EditNetwork(vocabulary_size, model, encoder.embedding)
         encoder.freeze()
+        quality = None
+        if recipe.quality.layers > 0:
+            quality = QualityEstimator(encoder, recipe.quality, len(classes), model.dropout)
         # It is called as an LSTM encoder is; what only that has is asked for by other tasks.
-        return Autoencoder(cast("Encoder", encoder), [EditDecoder(network, model) for _ in classes], initialized=True)
+        return Autoencoder(
+            cast("Encoder", encoder), [EditDecoder(network, model) for _ in classes], initialized=True, quality=quality
+        )
 
     def export(self, request: ExportRequest) -> list[str]:
         """Write graphs that edit."""

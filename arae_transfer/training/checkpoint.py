@@ -168,7 +168,7 @@ def _digest(path: Path) -> str:
 
 def _run_digests(layout: RunLayout) -> dict[str, str]:
     """Return the hashes of the files of a run without which its weights mean nothing."""
-    found = {path.name: _digest(path) for path in (layout.tokenizer, layout.pairs) if path.is_file()}
+    found = {path.name: _digest(path) for path in (layout.tokenizer, layout.pairs, layout.ratings) if path.is_file()}
     if layout.recipe.is_file():
         found[layout.recipe.name] = recipe_checksum(layout.recipe.read_text("utf-8"))
     return found
@@ -185,7 +185,7 @@ def verify_run(layout: RunLayout, state: State) -> None:
     except (OSError, UnicodeDecodeError) as error:
         failure = error if isinstance(error, OSError) else OSError("it is no UTF-8 text")
         raise explain_read_failure(layout.root, failure) from error
-    for name in (layout.tokenizer.name, layout.pairs.name, layout.recipe.name):
+    for name in (layout.tokenizer.name, layout.pairs.name, layout.ratings.name, layout.recipe.name):
         if name in state.files and state.files[name] != found.get(name):
             what = "is missing" if name not in found else "is damaged, or was changed since the checkpoint was saved"
             raise AraeError(

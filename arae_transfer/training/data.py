@@ -22,6 +22,7 @@ from arae_transfer.model.arae import ARAE
 from arae_transfer.parallel.examples import ParallelExample, read_parallel, write_parallel
 from arae_transfer.parallel.mining import MiningOptions, mine_parallel
 from arae_transfer.parallel.self_training import SelfTrainingGenerator
+from arae_transfer.quality.ratings import Rating, read_ratings, write_ratings
 from arae_transfer.recipe import InputNoise, Recipe
 from arae_transfer.tasks.task import RunSetting, StepContext
 from arae_transfer.tokenizer import Tokenizer
@@ -53,12 +54,14 @@ class TrainingData:
         valid: Held-out lines.
         sources: What ``--data`` named, so that a run can be continued without saying it again.
         pairs: Sentences with a rewrite that somebody gave, in the place of those that would be searched.
+        ratings: Rewrites with what readers thought of them.
     """
 
     train: LabelledLines
     valid: LabelledLines
     sources: tuple[str, ...] = ()
     pairs: tuple[ParallelExample, ...] = ()
+    ratings: tuple[Rating, ...] = ()
 
 
 def fingerprint(sentences: Mapping[str, TokenizedSentences]) -> str:
@@ -108,6 +111,7 @@ class PreparedText:
         # The sentences that pairs are searched for; without pairs nothing keeps them.
         self._lines: LabelledLines = data.train if recipe.parallel.sentences > 0 else {}
         self._given_pairs = data.pairs
+        self._given_ratings = data.ratings
         self._parallel: dict[str, ParallelSentences] = {}
         self._parallel_schedule: BatchSchedule | None = None
         self.style = None
@@ -140,16 +144,29 @@ class PreparedText:
             AraeError: The run has other pairs already, or one of them cannot be written.
         """
         self.tokenizer.save(self._layout.tokenizer)
+        self._save_ratings()
         if not self._given_pairs:
             return
         if self._layout.pairs.is_file():
             if read_parallel(self._layout.pairs) != list(self._given_pairs):
                 raise AraeError(
-                    f"the run has other pairs than those of --parallel, in {self._layout.pairs}",
-                    "leave --parallel out to go on with its own, or begin another run with --name.",
+                    f"the run has other examples than those of --examples, in {self._layout.pairs}",
+                    "leave --examples out to go on with its own, or begin another run with --name.",
                 )
             return
         write_parallel(self._layout.pairs, self._given_pairs)
+
+    def _save_ratings(self) -> None:
+        if not self._given_ratings:
+            return
+        path = self._layout.ratings
+        if not path.is_file():
+            write_ratings(path, self._given_ratings)
+        elif read_ratings(path, self.classes) != list(self._given_ratings):
+            raise AraeError(
+                f"the run has other ratings than those of --ratings, in {path}",
+                "leave --ratings out to go on with its own, or begin another run with --name.",
+            )
 
     def validate(self, model: ARAE, device: torch.device) -> ValidationReport | None:
         """Score a model on the held-out sentences, all processes together; the leading one alone gets the report."""
@@ -238,7 +255,7 @@ class PreparedText:
         if poor:
             raise AraeError(
                 f"no rewrite to or from {', '.join(poor)} was found or given",
-                "set parallel.sentences=0, or raise it; --parallel gives rewrites.",
+                "set parallel.sentences=0, or raise it; --examples gives rewrites.",
             )
         self._reporter.message(f"{len(pairs):,} sentences with a rewrite, in {self._layout.pairs}")
         self._parallel_schedule = BatchSchedule(

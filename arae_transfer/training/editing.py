@@ -24,11 +24,13 @@ from arae_transfer.model.edit_search import edit_greedily
 from arae_transfer.model.pretrained import load_pretrained
 from arae_transfer.model.transformer import TransformerEncoder
 from arae_transfer.parallel.examples import ParallelExample
+from arae_transfer.quality.ratings import read_ratings
 from arae_transfer.recipe import Recipe
 from arae_transfer.tasks.task import RunSetting, StepContext
 from arae_transfer.tokenizer import END_ID
 from arae_transfer.training.data import PreparedText, TrainingData
 from arae_transfer.training.networks import Metrics, Networks
+from arae_transfer.training.quality import EstimatorScores, QualityLessons
 from arae_transfer.training.validation import (
     Probe,
     ValidationPart,
@@ -92,6 +94,7 @@ class PreparedEdits(PreparedText):
         self._examples: dict[str, EditExamples] = {}
         self._held_out: dict[str, EditExamples] = {}
         self._example_schedule: BatchSchedule | None = None
+        self._quality: QualityLessons | None = None
 
     def initialize(self, model: ARAE) -> None:
         """Start the encoder and the output layer from pretrained weights, where the recipe names some."""
@@ -107,6 +110,8 @@ class PreparedEdits(PreparedText):
             table = model.encoder.embedding.weight
             # Of about the size that PyTorch starts a layer with.
             decoder.network.output.weight.copy_(table / (table.std() * table.size(1) ** 0.5))
+        if model.quality is not None:
+            model.quality.start_from(encoder)
 
     def prepare_parallel(self, model: ARAE) -> None:
         """Take the run's parallel examples, or mine some, and find the edits in them."""
@@ -136,6 +141,13 @@ class PreparedEdits(PreparedText):
             recipe.training.batch_size,
             recipe.training.seed + 1,
         )
+        if recipe.quality.layers > 0:
+            known, held = (
+                {name: (each.sources, each.edits) for name, each in part.items()}
+                for part in (self._examples, self._held_out)
+            )
+            ratings = read_ratings(self._layout.ratings, self.classes) if self._layout.ratings.is_file() else []
+            self._quality = QualityLessons(recipe, self.tokenizer, self.classes, known, held, ratings)
 
     def _edit_examples(self, pairs: Sequence[ParallelExample]) -> dict[str, EditExamples]:
         """Return for each class what its decoder learns of pairs: both directions, and to leave what is so already."""
@@ -165,6 +177,10 @@ class PreparedEdits(PreparedText):
     def step(self, networks: Networks, context: StepContext) -> Metrics:
         """Move encoder and decoders once, and the style scorer as often as the recipe says."""
         generator, step = context.generator, context.step
+        if self._quality is not None and generator.random() < self.recipe.quality.share:
+            loss = self._quality.loss(networks.model, generator, context.device)
+            networks.update_quality(loss)
+            return {"quality": float(loss.detach())}
         learns = self._example_schedule is not None and generator.random() >= self.recipe.editing.denoising
         batch = self._example_batch(step, context.device) if learns else self._damaged_batch(step, generator, context)
         loss = self._loss(networks.model, batch)
@@ -253,6 +269,11 @@ class PreparedEdits(PreparedText):
         """Score rewrites of held-out sentences, and the likelihood of held-out examples."""
         was_training = model.training
         model.eval()
+        estimated = self._quality.validate(model, device) if self._quality is not None else EstimatorScores(None, None)
+        if self._quality is not None and self.recipe.quality.share == 1:
+            model.train(was_training)
+            scores = estimated.by_name()
+            return ValidationReport({"score": scores.get("rated", scores.get("corrupted", 0.0)), **scores}, [])
         part = ValidationPart()
         for index, corpus in enumerate(self.valid.values()):
             for chosen in length_batches(corpus, min(self.recipe.validation.sentences, len(corpus))):
@@ -272,6 +293,7 @@ class PreparedEdits(PreparedText):
         if actions:
             # What people would write is a better judge of a rewrite than a scorer that looks for words.
             scores["score"] = 100.0 * float(np.exp(-total / actions))
+        scores |= estimated.by_name()
         return ValidationReport(scores, report.probes)
 
     def _rewrite_others(

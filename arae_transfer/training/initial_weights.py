@@ -26,8 +26,11 @@ def take_initial_weights(model: ARAE, recipe: Recipe, start: InitialWeights, rep
         return
     loaded = load_run(start.initial, start.checkpoint)
     _require_classes(model, start.initial, loaded.classes)
+    weights = loaded.model.state_dict()
+    if model.quality is not None and loaded.model.quality is None:
+        weights |= {f"quality.{name}": tensor for name, tensor in model.quality.state_dict().items()}
     try:
-        model.load_state_dict(loaded.model.state_dict())
+        model.load_state_dict(weights)
     except RuntimeError as error:
         raise AraeError(
             f"the weights of {start.initial} do not fit the recipe's networks",

@@ -200,7 +200,7 @@ class Trainer:
             self.guard.observe(record["step"], record)  # what it has to say was said
 
     def _write_header(self) -> None:
-        # What the data are read by first: a run that has a recipe can be resumed, and then needs no --parallel again.
+        # What the data are read by first: a run that has a recipe can be resumed, and then needs no --examples again.
         self.data.save()
         write_text(self.layout.recipe, recipe_to_toml(self.recipe))
         environment: dict[str, Any] = {
@@ -299,8 +299,9 @@ class Trainer:
         self._seed_noise(step)
         model, rate = self.recipe.model, self._learning_rate(step)
         self.networks.code_noise = model.code_noise * model.code_noise_decay ** (step // CODE_NOISE_DECAY_STEPS)
-        for group in self.optimizers.autoencoder.param_groups:
-            group["lr"] = rate * group["share"]
+        for optimizer in self.optimizers.scheduled():
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["share"]
         return rate
 
     def _arithmetic(self) -> torch.autocast:

@@ -314,6 +314,11 @@ class Networks:
         self._update(loss, self.optimizers.scorer, "style scorer", "training.batch_size")
         return {"scorer_accuracy": float((logits.argmax(1) == batch.classes).float().mean())}
 
+    def update_quality(self, loss: Tensor) -> None:
+        """Move the quality estimator."""
+        assert self.optimizers.quality is not None
+        self._update(loss, self.optimizers.quality, "quality estimator", "training.learning_rate")
+
     @torch.no_grad()
     def rewrites(
         self, batch: Batch, sources: Tensor, source_lengths: Tensor, shift: int

@@ -21,6 +21,7 @@ class Optimizers:
     critic: torch.optim.Optimizer
     classifier: torch.optim.Optimizer
     scorer: torch.optim.Optimizer
+    quality: torch.optim.Optimizer | None = None
 
     @classmethod
     def build(cls, model: ARAE, recipe: Recipe) -> Optimizers:
@@ -42,17 +43,35 @@ class Optimizers:
             torch.optim.Adam(model.critic.parameters(), lr=adversary.learning_rate, betas=betas, fused=True),
             torch.optim.Adam(model.classifier.parameters(), lr=recipe.attribute.learning_rate, fused=True),
             torch.optim.Adam(model.scorer.parameters(), lr=1e-3, fused=True),
+            _quality_optimizer(model, recipe),
         )
+
+    def scheduled(self) -> list[torch.optim.Optimizer]:
+        """Return the optimizers whose rates follow ``training.learning_rate``, each group by its share of it."""
+        return [self.autoencoder, *([self.quality] if self.quality else [])]
 
     def by_name(self) -> dict[str, torch.optim.Optimizer]:
         """Return the optimizers under the names that checkpoints use."""
+        own = {} if self.quality is None else {"quality": self.quality}
         return {
             "autoencoder": self.autoencoder,
             "generator": self.generator,
             "critic": self.critic,
             "classifier": self.classifier,
             "scorer": self.scorer,
+            **own,
         }
+
+
+def _quality_optimizer(model: ARAE, recipe: Recipe) -> torch.optim.Optimizer | None:
+    """Return the optimizer of the quality estimator, whose layers learn as slowly as those of the encoder."""
+    if model.quality is None:
+        return None
+    layers = list(model.quality.layers.parameters())
+    own = {id(each) for each in layers}
+    others = [each for each in model.quality.parameters() if id(each) not in own]
+    groups = [{"params": layers, "share": recipe.editing.encoder_rate}, {"params": others, "share": 1.0}]
+    return torch.optim.AdamW(groups, lr=recipe.training.learning_rate, weight_decay=0.01, fused=True)
 
 
 def _learning_groups(model: ARAE, recipe: Recipe) -> list[dict[str, Any]]:

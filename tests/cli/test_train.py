@@ -578,7 +578,7 @@ def test_pairs_that_are_given_are_learned_from_and_kept(place: Path) -> None:
     rows = [("the food was cold .", "the food was warm ."), ("the tea was cold !", "the tea was lovely !")]
     (place / "given.tsv").write_text("".join(f"{one}\t{other}\n" for one, other in rows), "utf-8")
     (place / "back.tsv").write_text("the soup was warm .\tthe soup was cold .\nwarm\twarm\n\t\n", "utf-8")
-    run = succeed(train("--name", "one", *JOINT, "--parallel", GIVEN, "--parallel", "good-to-bad=back.tsv"))
+    run = succeed(train("--name", "one", *JOINT, "--examples", GIVEN, "--examples", "good-to-bad=back.tsv"))
     kept = RunLayout(run).pairs.read_text("utf-8").splitlines()
     # What would teach to copy, or nothing, is left out.
     assert kept[1:] == [
@@ -591,10 +591,10 @@ def test_pairs_that_are_given_are_learned_from_and_kept(place: Path) -> None:
     succeed(arae(str(run), "--resume", "--data", "data", "--quiet"))
     succeed(
         arae(
-            str(run), "--resume", "--data", "data", "--quiet", "--parallel", GIVEN, "--parallel", "good-to-bad=back.tsv"
+            str(run), "--resume", "--data", "data", "--quiet", "--examples", GIVEN, "--examples", "good-to-bad=back.tsv"
         )
     )
-    fail(arae(str(run), "--resume", "--data", "data", "--quiet", "--parallel", GIVEN), "other pairs", "--name")
+    fail(arae(str(run), "--resume", "--data", "data", "--quiet", "--examples", GIVEN), "other examples", "--name")
     assert RunLayout(run).pairs.read_text("utf-8").splitlines() == kept
     # The same pairs, as a run keeps them.
     again = succeed(train("--name", "two", *JOINT, "--pairs", str(RunLayout(run).pairs)))  # the old name
@@ -614,9 +614,9 @@ def test_pairs_that_are_given_are_learned_from_and_kept(place: Path) -> None:
 )
 def test_pairs_that_cannot_be_used_are_named(place: Path, value: str, content: str, words: tuple[str, ...]) -> None:
     (place / "given.tsv").write_text(content, "utf-8")
-    fail(train("--quiet", *JOINT, "--parallel", value), *words)
+    fail(train("--quiet", *JOINT, "--examples", value), *words)
 
 
 def test_a_schedule_without_pairs_refuses_them(place: Path) -> None:
     (place / "given.tsv").write_text("a\tb\n", "utf-8")
-    fail(train("--quiet", "--parallel", GIVEN), "does not learn from pairs")
+    fail(train("--quiet", "--examples", GIVEN), "does not learn from example rewrites")

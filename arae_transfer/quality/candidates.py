@@ -1,0 +1,48 @@
+"""A candidate rewrite as the quality estimator reads it: its tokens, and which of them are new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from arae_transfer.editing.edits import Edit
+from arae_transfer.tokenizer import END_ID
+
+SOURCE, KEPT, NEW, SEAM = range(4)
+"""The kinds of tokens: of the source; of the rewrite, kept; of the rewrite, new; kept, right before a deletion."""
+
+KINDS = 4
+
+
+class Candidate(NamedTuple):
+    """A rewrite, token by token.
+
+    Attributes:
+        tokens: Its ids, the end id included.
+        kinds: The kind of each.
+    """
+
+    tokens: list[int]
+    kinds: list[int]
+
+
+def read_candidate(source: Sequence[int], edits: Sequence[Edit]) -> Candidate:
+    """Return the rewrite that edits make of a source.
+
+    Args:
+        source: Token ids without the end id.
+        edits: In order, without overlap.
+    """
+    tokens: list[int] = []
+    kinds: list[int] = []
+    position = 0
+    for edit in edits:
+        tokens += [*source[position : edit.start], *edit.tokens]
+        kinds += [KEPT] * (edit.start - position)
+        if not edit.tokens and kinds:
+            kinds[-1] = SEAM
+        kinds += [NEW] * len(edit.tokens)
+        position = edit.stop
+    tokens += [*source[position:], END_ID]
+    kinds += [KEPT] * (len(source) - position + 1)
+    return Candidate(tokens, kinds)

@@ -1,0 +1,79 @@
+"""Readers' ratings of rewrites, as the quality estimator learns from them: tab-separated values with a header."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from arae_transfer.atomic import write_text
+from arae_transfer.errors import AraeError
+
+COLUMNS = ("class", "source", "rewrite", "overall")
+_LEAST, _GREATEST = 1.0, 5.0
+
+
+@dataclass(frozen=True)
+class Rating:
+    """What a reader thought of a rewrite.
+
+    Attributes:
+        label: The class that it was to have.
+        source: The sentence.
+        rewrite: The rewrite.
+        overall: From 1, useless, to 5, accepted as it is; 4 and more count as accepted.
+    """
+
+    label: str
+    source: str
+    rewrite: str
+    overall: float
+
+
+def acceptance(overall: float) -> float:
+    """Return how likely another reader accepts what one has rated so, in [0, 1]."""
+    if overall >= 4.0:
+        return 1.0 if overall >= 4.5 else 0.9
+    return 0.35 if overall >= 3.5 else 0.15 if overall >= 3.0 else 0.02
+
+
+def read_ratings(path: Path, classes: Sequence[str]) -> list[Rating]:
+    """Read ratings; further columns are passed over.
+
+    Raises:
+        AraeError: The file cannot be read, lacks a column, or names an unknown class or a rating outside of 1 to 5.
+    """
+    try:
+        lines = path.read_text("utf-8").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AraeError(f"cannot read the ratings {path}: {error}") from error
+    header = lines[0].split("\t")
+    missing = [name for name in COLUMNS if name not in header]
+    if missing:
+        raise AraeError(
+            f"{path} has no column {missing[0]!r}",
+            f"its first line names the columns {', '.join(COLUMNS)} in any order.",
+        )
+    places = [header.index(name) for name in COLUMNS]
+    ratings = []
+    for number, line in enumerate(lines[1:], start=2):
+        cells = line.split("\t")
+        if len(cells) != len(header):
+            raise AraeError(f"{path}, line {number}: {len(cells)} columns where {len(header)} are named")
+        label, source, rewrite, overall = (cells[place] for place in places)
+        if label not in classes:
+            raise AraeError(f"{path}, line {number}: there is no class {label!r}", f"there are {', '.join(classes)}.")
+        try:
+            value = float(overall)
+        except ValueError:
+            value = 0.0
+        if not _LEAST <= value <= _GREATEST:
+            raise AraeError(f"{path}, line {number}: {overall!r} is no rating", "give a number from 1 to 5.")
+        ratings.append(Rating(label, source, rewrite, value))
+    return ratings
+
+
+def write_ratings(path: Path, ratings: Sequence[Rating]) -> None:
+    """Write ratings with a header."""
+    rows = [COLUMNS, *((each.label, each.source, each.rewrite, f"{each.overall:g}") for each in ratings)]
+    write_text(path, "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows))

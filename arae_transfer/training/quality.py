@@ -1,0 +1,197 @@
+"""What the quality estimator learns from: example rewrites, the same made worse, and readers' ratings."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from arae_transfer.corpus.batches import TokenizedSentences, with_end
+from arae_transfer.editing.edits import Edit, find_edits
+from arae_transfer.model.arae import ARAE
+from arae_transfer.model.transformer import TransformerEncoder
+from arae_transfer.quality.candidates import read_candidate
+from arae_transfer.quality.corruption import corrupt
+from arae_transfer.quality.ratings import Rating, acceptance
+from arae_transfer.recipe import Recipe
+from arae_transfer.tokenizer import Tokenizer
+
+# An example may be bad, and one made worse may be good by chance.
+_GOOD, _BAD = 0.97, 0.03
+# Rows are drawn from so many batches at once, so that those of a batch are of like length.
+_POOL = 6
+_HELD_OUT = 10
+_BATCH = 64
+
+
+class Judged(NamedTuple):
+    """A rewrite with how likely a reader accepts it.
+
+    Attributes:
+        source: The ids of the source, without the end id.
+        edits: The edits that make the rewrite of it.
+        target: The number of the class that it was to have.
+        accepted: In [0, 1].
+        weight: How much it counts.
+    """
+
+    source: Sequence[int]
+    edits: Sequence[Edit]
+    target: int
+    accepted: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class EstimatorScores:
+    """How well an estimator tells good rewrites from bad ones: the areas under its ROC curves.
+
+    Attributes:
+        corrupted: Held-out examples from the same made worse; None: there are none.
+        rated: Held-out rewrites that readers accept from those that they do not; None: there are none.
+    """
+
+    corrupted: float | None
+    rated: float | None
+
+    def by_name(self) -> dict[str, float]:
+        """Return the areas in percent that there are, by name."""
+        areas = {"corrupted": self.corrupted, "rated": self.rated}
+        return {name: 100.0 * area for name, area in areas.items() if area is not None}
+
+
+class QualityLessons:
+    """The batches of an estimator, and its validation."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        tokenizer: Tokenizer,
+        classes: Sequence[str],
+        examples: Mapping[str, tuple[TokenizedSentences, Sequence[Sequence[Edit]]]],
+        held_out: Mapping[str, tuple[TokenizedSentences, Sequence[Sequence[Edit]]]],
+        ratings: Sequence[Rating],
+    ) -> None:
+        """Take what an estimator learns from.
+
+        Args:
+            recipe: The recipe.
+            tokenizer: The tokenizer.
+            classes: The classes.
+            examples: The sources of each class's decoder, and the edits that make good rewrites of them.
+            held_out: The same for validation.
+            ratings: What readers thought of rewrites; those of a tenth of the sources are for validation.
+        """
+        self._recipe = recipe
+        self._begins = tokenizer.begins_word
+        self._good = list(_good_examples(examples))
+        self._words = [_written_words(self._good, target) for target in range(len(classes))]
+        rated = list(_rated(ratings, tokenizer, classes, recipe.quality.ratings_weight, recipe.data.maximum_tokens))
+        self._rated = [judged for judged, held in rated if not held]
+        generator = np.random.default_rng([recipe.training.seed, 13])
+        good = list(_good_examples(held_out))
+        self._held_corrupted = [*good, *filter(None, (self._worse(each, generator) for each in good))]
+        self._held_rated = [judged for judged, held in rated if held]
+
+    def loss(self, model: ARAE, generator: np.random.Generator, device: torch.device) -> Tensor:
+        """Return the loss of a batch that is drawn by chance: examples, the same made worse, and rated rewrites."""
+        size = self._recipe.training.batch_size
+        good = self._drawn(self._good, size, generator)
+        rows = [*good, *filter(None, (self._worse(each, generator) for each in good))]
+        rows += self._drawn(self._rated, size, generator)
+        logits = self._logits(model, rows, device)
+        wanted, weights = (
+            torch.tensor([getattr(row, name) for row in rows], device=device) for name in ("accepted", "weight")
+        )
+        losses = functional.binary_cross_entropy_with_logits(logits, wanted, weights, reduction="sum")
+        return losses / weights.sum()
+
+    @torch.no_grad()
+    def validate(self, model: ARAE, device: torch.device) -> EstimatorScores:
+        """Return how well the estimator tells good rewrites from bad ones; the model is in evaluation mode."""
+        areas = []
+        for rows in (self._held_corrupted, self._held_rated):
+            ordered = sorted(rows, key=lambda row: len(row.source))
+            batches = [ordered[start : start + _BATCH] for start in range(0, len(ordered), _BATCH)]
+            logits = [value for batch in batches for value in self._logits(model, batch, device).tolist()]
+            areas.append(area_under_curve(logits, [row.accepted > 0.5 for row in ordered]))
+        return EstimatorScores(*areas)
+
+    def _worse(self, row: Judged, generator: np.random.Generator) -> Judged | None:
+        edits = corrupt(row.source, row.edits, self._words[row.target], self._begins, generator)
+        return None if edits is None else row._replace(edits=edits, accepted=_BAD)
+
+    def _drawn(self, rows: Sequence[Judged], size: int, generator: np.random.Generator) -> list[Judged]:
+        """Return rows of like length."""
+        if not rows:
+            return []
+        pool = [rows[number] for number in generator.integers(0, len(rows), _POOL * size).tolist()]
+        pool.sort(key=lambda row: len(row.source))
+        start = int(generator.integers(0, len(pool) - size + 1))
+        return pool[start : start + size]
+
+    def _logits(self, model: ARAE, rows: Sequence[Judged], device: torch.device) -> Tensor:
+        """Return the logit of acceptance of each row."""
+        encoder = model.encoder
+        assert isinstance(encoder, TransformerEncoder)
+        assert model.quality is not None
+        candidates = [read_candidate(row.source, row.edits) for row in rows]
+        tokens, lengths = with_end(*TokenizedSentences.join([list(row.source) for row in rows]).padded(_all(rows)))
+        rewrites, rewrite_lengths = TokenizedSentences.join([each.tokens for each in candidates]).padded(_all(rows))
+        kinds, _ = TokenizedSentences.join([each.kinds for each in candidates]).padded(_all(rows))
+        source, mask = encoder.frozen_states(_tensor(tokens, device), _tensor(lengths, device))
+        states, _ = encoder.frozen_states(_tensor(rewrites, device), _tensor(rewrite_lengths, device))
+        target = torch.tensor([row.target for row in rows], device=device)
+        logits: Tensor = model.quality(source, mask, states, _tensor(kinds, device), target)
+        return logits
+
+
+def area_under_curve(scores: Sequence[float], positive: Sequence[bool]) -> float | None:
+    """Return the probability that a positive one scores more than a negative one; None where either lacks."""
+    values, wanted = np.asarray(scores), np.asarray(positive, dtype=np.bool_)
+    ups, downs = int(wanted.sum()), int((~wanted).sum())
+    if not ups or not downs:
+        return None
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    # The mean rank of those that score the same.
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return float((ranks[wanted].sum() - ups * (ups + 1) / 2) / (ups * downs))
+
+
+def _good_examples(examples: Mapping[str, tuple[TokenizedSentences, Sequence[Sequence[Edit]]]]) -> Iterator[Judged]:
+    for target, (sources, edits) in enumerate(examples.values()):
+        tokens, lengths = sources.padded(np.arange(len(edits)))
+        for row, length, own in zip(tokens, lengths.tolist(), edits, strict=True):
+            yield Judged(row[:length].tolist(), own, target, _GOOD, 1.0)
+
+
+def _written_words(rows: Sequence[Judged], target: int) -> list[tuple[int, ...]]:
+    return [edit.tokens for row in rows if row.target == target for edit in row.edits if edit.tokens]
+
+
+def _rated(
+    ratings: Sequence[Rating], tokenizer: Tokenizer, classes: Sequence[str], weight: float, most: int
+) -> Iterator[tuple[Judged, bool]]:
+    """Yield rated rewrites, and whether they are for validation: those of a source stand together."""
+    sources = tokenizer.encode_lines([rating.source for rating in ratings])
+    rewrites = tokenizer.encode_lines([rating.rewrite for rating in ratings])
+    for rating, source, rewrite in zip(ratings, sources, rewrites, strict=True):
+        if not source or max(len(source), len(rewrite)) + 1 > most:
+            continue
+        edits = find_edits(source, rewrite, tokenizer.begins_word)
+        held = zlib.crc32(rating.source.encode()) % _HELD_OUT == 0
+        yield Judged(source, edits, classes.index(rating.label), acceptance(rating.overall), weight), held
+
+
+def _all(rows: Sequence[Judged]) -> np.ndarray:
+    return np.arange(len(rows))
+
+
+def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(array).to(device)
