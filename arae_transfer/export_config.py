@@ -6,6 +6,7 @@ This module needs the standard library alone, so that listing models and complet
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +56,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     REWRITING: _WRITING,
     GENERATION: _WRITING,
     EDITING: (
-        *(*_HEAD, *_TEXT, "scorer", "language_models", "beam", "copy_above"),
+        *(*_HEAD, *_TEXT, "scorer", "language_models", "quality", "ranking", "beam", "copy_above"),
         *("tokenizer", "files", "variants", *_TAIL),
     ),
     CLASSIFICATION: (
@@ -86,6 +87,9 @@ class ExportConfig:
         scorer: The file name of the style scorer's graph; None: the export has none.
         language_models: The file name of each class's language model, by which candidates are ranked, too; None: the
             export has none.
+        quality: The file name of the quality estimator's graph; None: the export has none.
+        ranking: By what candidates are ranked where nobody says otherwise: the weight of each score, by its name; None:
+            as ``runtime.reranking.Ranking`` says.
         beam: The candidates that are searched for a line where nobody says how many; 1: it is rewritten greedily.
         copy_above: The probability that nothing is to change above which a model that edits leaves a line as it is,
             where nobody says another.
@@ -114,6 +118,8 @@ class ExportConfig:
     tokenizer: str = ""
     scorer: str | None = None
     language_models: Mapping[str, str] | None = None
+    quality: str | None = None
+    ranking: Mapping[str, float] | None = None
     beam: int = 1
     copy_above: float = COPY_ABOVE
     generator: Generator | None = None
@@ -218,6 +224,8 @@ class ExportConfig:
             language_models=None
             if language_models is None
             else {name: plain_name(as_table(language_models)[name]) for name in classes},
+            quality=optional_name(config.get("quality")),
+            ranking=_ranking(config.get("ranking")),
             beam=_beam(config, task),
             copy_above=_probability(config.get("copy_above", COPY_ABOVE)) if task == EDITING else COPY_ABOVE,
             generator=None if config.get("generator") is None else Generator.from_dict(config["generator"]),
@@ -239,7 +247,7 @@ class ExportConfig:
     @property
     def file_names(self) -> list[str]:
         """Return the names of all files that something is read from."""
-        named = [self.tokenizer, self.scorer or "", *(self.language_models or {}).values()]
+        named = [self.tokenizer, self.scorer or "", self.quality or "", *(self.language_models or {}).values()]
         named += [part.file for part in (self.classifier, self.generator) if part is not None]
         named += [name for variant in self.variants.values() for name in variant.file_names]
         return [name for name in named if name]
@@ -258,6 +266,8 @@ class ExportConfig:
             **self.main.files_to_dict(),
             "scorer": self.scorer,
             "language_models": None if self.language_models is None else dict(self.language_models),
+            "quality": self.quality,
+            "ranking": None if self.ranking is None else dict(self.ranking),
             "beam": self.beam,
             "copy_above": self.copy_above,
             "tokenizer": self.tokenizer,
@@ -319,6 +329,16 @@ def _beam(config: Mapping[str, Any], task: str) -> int:
     if not 1 <= beam <= MOST_CANDIDATES or (beam > 1 and not searches):
         raise ValueError(f"beam = {beam}")
     return beam
+
+
+def _ranking(value: object) -> dict[str, float] | None:
+    """Return the weights of scores by their names."""
+    if value is None:
+        return None
+    weights = {name: float(weight) for name, weight in as_table(value).items()}
+    if any(not 0 <= weight < math.inf for weight in weights.values()):
+        raise ValueError(f"ranking = {value!r}")
+    return weights
 
 
 def _probability(value: object) -> float:

@@ -168,6 +168,11 @@ class ExportLayout:
         return self.root / "generator.onnx"
 
     @property
+    def quality(self) -> Path:
+        """Return the path of the quality estimator's graph."""
+        return self.root / "quality.int8.onnx"
+
+    @property
     def scorer(self) -> Path:
         """Return the path of the style scorer's graph."""
         return self.root / "scorer.onnx"

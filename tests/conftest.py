@@ -226,7 +226,7 @@ def editor() -> Any:
     lines = [f"the {thing} was {word} and {other} ." for thing in things for word in words for other in words]
     tokenizer = Tokenizer.train(lines, 330, threads=1)
     sizes = {"code_size": 16, "embedding_size": 16, "hidden_size": 24, "inner_size": 20, "attention_heads": 2}
-    shape = {"encoder": "transformer", "code": "sequence", "encoder_layers": 2} | sizes
+    shape = {"encoder": "transformer", "code": "sequence", "encoder_layers": 2, "frozen_layers": 1} | sizes
     table = {
         "name": "editor",
         "task": "editing",
@@ -236,6 +236,7 @@ def editor() -> Any:
         "adversary": {"weight": 0.0},
         "attribute": {"weight": 0.0},
         "training": {"schedule": "joint"},
+        "quality": {"layers": 1},
     }
     recipe = recipe_from_table(table)
     torch.manual_seed(5)

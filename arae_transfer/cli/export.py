@@ -13,7 +13,7 @@ from arae_transfer.cli.command import report
 from arae_transfer.cli.options import QuietOption
 from arae_transfer.cli.status import status
 from arae_transfer.errors import AraeError
-from arae_transfer.export_config import MOST_CANDIDATES, ExportConfig
+from arae_transfer.export_config import EDITING, MOST_CANDIDATES, ExportConfig
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
 
 CARD = "Model card"
@@ -79,6 +79,14 @@ def export(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    quality: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Take the quality estimator of this run, for a model that edits; without this, the run's own.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     scores: Annotated[
         Path | None,
         typer.Option(
@@ -135,6 +143,8 @@ def export(
     folder = shown.absolute()
     check_destination(folder)
     several = beam is not None and beam > 1
+    if quality is not None and loaded.recipe.task != EDITING:
+        ctx.fail("--quality is for models that edit.")
     for wrong in task.unfit_export_options(
         loaded.recipe.name, beam=several, sentences=sentences is not None, scores=scores is not None
     ):
@@ -159,6 +169,7 @@ def export(
                 language or (),
                 notice,
                 progress,
+                load_run(quality) if quality is not None else None,
             )
         )
     if not quiet:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,32 +47,16 @@ def build_edit_encoder(
     """
     build = Builder(graph)
     size = encoder.embedding.embedding_dim
-    batch = graph.node("Shape", ["tokens"], "batch", start=0, end=1)
-    time = graph.node("Shape", ["tokens"], "time", start=1, end=2)
-    zero, one = build.number(0), build.number(1)
-    places = graph.node("Range", [zero, build.scalar(time, "time.scalar"), one], "places")  # (time,)
-    real = graph.node("Less", [places, build.column("lengths", "lengths.column")], "real")  # (batch, time)
-    graph.node("Cast", [real], "code_mask", to=TensorProto.FLOAT)
+    read = embed(build, encoder)
+    zero = build.number(0)
     begins = graph.constant("begins_word", np.array(begins_word), np.bool_)
-    first = graph.node("Equal", [places, zero], "first")
+    first = graph.node("Equal", [read.places, zero], "first")
     begun = graph.node("Or", [graph.node("Gather", [begins, "tokens"], "begins"), first], "begun")
-    graph.node("Cast", [graph.node("And", [begun, real], "begun.real")], "allowed", to=TensorProto.FLOAT)
-
-    embedded = graph.lookup("embedding", array(encoder.embedding.weight), "tokens", "embedded")
-    positions = array(encoder.positions)
-    # Batches are filled up to a multiple, which may be longer than any sentence.
-    filled = np.pad(positions, ((0, -len(positions) % TIMES), (0, 0)))
-    table = graph.constant("positions", filled, np.float32)
-    own = graph.node("Slice", [table, graph.constant("begin", [0]), time, graph.constant("axis.0", [0])], "own")
-    summed = graph.node("Add", [embedded, own], "embedded.summed")
-    normal = build.normalize(summed, "embedding_norm", encoder.embedding_norm, "embedded.normal")
-    states = build.reshape(normal, [-1, size], "layer.0")  # (batch x time, size)
-    absent = graph.node("Sub", ["code_mask", graph.constant("one.float", 1.0, np.float32)], "absent")
-    barred = graph.node("Mul", [absent, graph.constant("never", -NEVER, np.float32)], "barred")  # (batch, time)
-    padding = graph.node("Unsqueeze", [barred, graph.constant("axes.1.2", [1, 2])], "padding")
+    graph.node("Cast", [graph.node("And", [begun, read.real], "begun.real")], "allowed", to=TensorProto.FLOAT)
+    states, batch, time = read.states, *read.shape
     for number, layer in enumerate(encoder.layers):
         assert isinstance(layer, TransformerLayer)
-        states = _layer(build, layer, f"layer.{number}", states, padding, (batch, time), f"layer.{number + 1}")
+        states = append_layer(build, layer, f"layer.{number}", states, read.padding, read.shape, f"layer.{number + 1}")
     norm = graph.node("ReduceL2", [states], "norm", axes=[1], keepdims=1)
     least = graph.constant("norm.least", NORM_EPSILON, np.float32)
     unit = graph.node("Div", [states, graph.node("Max", [norm, least], "norm.safe")], "unit")
@@ -86,7 +71,65 @@ def build_edit_encoder(
     return make_model(graph.build("encoder", inputs, outputs), metadata, "Token ids to one vector each.")
 
 
-def _layer(
+class Embedded(NamedTuple):
+    """Names of values.
+
+    Attributes:
+        states: (batch x time, size) what the first layer reads.
+        padding: (batch, 1, 1, time) 0 at real positions and a large negative number at others.
+        real: (batch, time) which positions are real.
+        places: (time,) their numbers.
+        shape: The sizes batch and time, each [1].
+    """
+
+    states: str
+    padding: str
+    real: str
+    places: str
+    shape: tuple[str, str]
+
+
+def embed(build: Builder, encoder: TransformerEncoder, prefix: str = "") -> Embedded:
+    """Append what an encoder's first layer reads, of ``tokens`` and ``lengths``.
+
+    Args:
+        build: Builds the graph.
+        encoder: The encoder.
+        prefix: What the names of the inputs and of all values begin with.
+    """
+    graph = build.graph
+
+    def named(name: str) -> str:
+        return prefix + name
+
+    batch = graph.node("Shape", [named("tokens")], named("batch"), start=0, end=1)
+    time = graph.node("Shape", [named("tokens")], named("time"), start=1, end=2)
+    zero, one = build.number(0), build.number(1)
+    places = graph.node("Range", [zero, build.scalar(time, named("time.scalar")), one], named("places"))  # (time,)
+    column = build.column(named("lengths"), named("lengths.column"))
+    real = graph.node("Less", [places, column], named("real"))  # (batch, time)
+    mask = graph.node("Cast", [real], named("code_mask"), to=TensorProto.FLOAT)
+    embedded = graph.lookup("embedding", array(encoder.embedding.weight), named("tokens"), named("embedded"))
+    positions = array(encoder.positions)
+    # Batches are filled up to a multiple, which may be longer than any sentence.
+    filled = np.pad(positions, ((0, -len(positions) % TIMES), (0, 0)))
+    table = graph.constant("positions", filled, np.float32)
+    own = graph.node("Slice", [table, graph.constant("begin", [0]), time, graph.constant("axis.0", [0])], named("own"))
+    summed = graph.node("Add", [embedded, own], named("embedded.summed"))
+    normal = build.normalize(summed, "embedding_norm", encoder.embedding_norm, named("embedded.normal"))
+    states = build.reshape(normal, [-1, encoder.embedding.embedding_dim], named("layer.0"))  # (batch x time, size)
+    return Embedded(states, append_padding(build, mask, prefix), real, places, (batch, time))
+
+
+def append_padding(build: Builder, mask: str, prefix: str = "") -> str:
+    """Append what attention adds to its scores: (batch, time), 1 at real positions, to (batch, 1, 1, time)."""
+    graph = build.graph
+    absent = graph.node("Sub", [mask, graph.constant("one.float", 1.0, np.float32)], f"{prefix}absent")
+    barred = graph.node("Mul", [absent, graph.constant("never", -NEVER, np.float32)], f"{prefix}barred")
+    return graph.node("Unsqueeze", [barred, graph.constant("axes.1.2", [1, 2])], f"{prefix}padding")
+
+
+def append_layer(
     build: Builder,
     layer: TransformerLayer,
     name: str,
@@ -94,32 +137,45 @@ def _layer(
     padding: str,
     shape: tuple[str, str],
     out: str,
+    prefix: str = "",
 ) -> str:
-    """Append a layer of a Transformer: states (batch x time, size) to (batch x time, size)."""
+    """Append a layer of a Transformer: states (batch x time, size) to (batch x time, size).
+
+    Args:
+        build: Builds the graph.
+        layer: The layer.
+        name: What the names of its weights begin with.
+        states: What it reads.
+        padding: As in ``Embedded``.
+        shape: As in ``Embedded``.
+        out: The name of what it gives.
+        prefix: What the names of values begin with, so that a layer may stand in a graph twice.
+    """
     graph, heads = build.graph, layer.heads
     size = layer.attended.in_features
-    inputs = build.linear(states, f"{name}.inputs", layer.inputs, f"{name}.read")
-    split = build.reshape(inputs, [*shape, 3, heads, size // heads], f"{name}.heads")
-    turned = graph.node("Transpose", [split], f"{name}.turned", perm=[2, 0, 3, 1, 4])
-    parts = [f"{name}.{part}" for part in ("query", "key", "value")]
+    value = prefix + name
+    inputs = build.linear(states, f"{name}.inputs", layer.inputs, f"{value}.read")
+    split = build.reshape(inputs, [*shape, 3, heads, size // heads], f"{value}.heads")
+    turned = graph.node("Transpose", [split], f"{value}.turned", perm=[2, 0, 3, 1, 4])
+    parts = [f"{value}.{part}" for part in ("query", "key", "value")]
     graph.nodes("Split", [turned], [f"{part}.one" for part in parts], axis=0)
     axis = graph.constant("axis.0", [0])
     query, key, values = (graph.node("Squeeze", [f"{part}.one", axis], part) for part in parts)
     scale = graph.constant("heads.scale", 1 / math.sqrt(size // heads), np.float32)
-    scaled = graph.node("Mul", [query, scale], f"{name}.query.scaled")
-    keys = graph.node("Transpose", [key], f"{name}.key.turned", perm=[0, 1, 3, 2])
-    scores = graph.node("MatMul", [scaled, keys], f"{name}.scores")  # (batch, heads, time, time)
-    shares = graph.node("Softmax", [graph.node("Add", [scores, padding], f"{name}.real")], f"{name}.shares", axis=-1)
-    found = graph.node("MatMul", [shares, values], f"{name}.found")  # (batch, heads, time, size / heads)
-    joined = graph.node("Transpose", [found], f"{name}.found.turned", perm=[0, 2, 1, 3])
-    flat = build.reshape(joined, [-1, size], f"{name}.found.flat")
-    attended = build.linear(flat, f"{name}.attended", layer.attended, f"{name}.attended")
-    summed = graph.node("Add", [states, attended], f"{name}.sum")
-    middle = build.normalize(summed, f"{name}.attention_norm", layer.attention_norm, f"{name}.middle")
-    inner = build.gelu(build.linear(middle, f"{name}.inner", layer.inner, f"{name}.inner"), f"{name}.inner.active")
-    outer = build.linear(inner, f"{name}.outer", layer.outer, f"{name}.outer")
+    scaled = graph.node("Mul", [query, scale], f"{value}.query.scaled")
+    keys = graph.node("Transpose", [key], f"{value}.key.turned", perm=[0, 1, 3, 2])
+    scores = graph.node("MatMul", [scaled, keys], f"{value}.scores")  # (batch, heads, time, time)
+    shares = graph.node("Softmax", [graph.node("Add", [scores, padding], f"{value}.real")], f"{value}.shares", axis=-1)
+    found = graph.node("MatMul", [shares, values], f"{value}.found")  # (batch, heads, time, size / heads)
+    joined = graph.node("Transpose", [found], f"{value}.found.turned", perm=[0, 2, 1, 3])
+    flat = build.reshape(joined, [-1, size], f"{value}.found.flat")
+    attended = build.linear(flat, f"{name}.attended", layer.attended, f"{value}.attended")
+    summed = graph.node("Add", [states, attended], f"{value}.sum")
+    middle = build.normalize(summed, f"{name}.attention_norm", layer.attention_norm, f"{value}.middle")
+    inner = build.gelu(build.linear(middle, f"{name}.inner", layer.inner, f"{value}.inner"), f"{value}.inner.active")
+    outer = build.linear(inner, f"{name}.outer", layer.outer, f"{value}.outer")
     return build.normalize(
-        graph.node("Add", [middle, outer], f"{name}.last"), f"{name}.output_norm", layer.output_norm, out
+        graph.node("Add", [middle, outer], f"{value}.last"), f"{name}.output_norm", layer.output_norm, out
     )
 
 

@@ -10,8 +10,10 @@ from typing import Any, cast
 
 import numpy as np
 import onnx
+import torch
 
 import arae_transfer
+from arae_transfer.errors import AraeError
 from arae_transfer.export.agreement import Agreement, compare_answers
 from arae_transfer.export.calibration import move_int8_weights, share_weights
 from arae_transfer.export.card import EditingCard
@@ -31,6 +33,8 @@ from arae_transfer.export.folder import check_destination, portable_recipe, put_
 from arae_transfer.export.graph import IR_VERSION, OPSET, Graph, Storage
 from arae_transfer.export.hub_metadata import license_text
 from arae_transfer.export.parity import Parity, probe_rows
+from arae_transfer.export.quality_graph import build_quality_estimator
+from arae_transfer.export.quality_parity import compare_quality
 from arae_transfer.export.row_quantization import RowQuantizedGraph
 from arae_transfer.export.scorer_graph import export_scorer
 from arae_transfer.export.weights import round_weights_for_storage
@@ -42,6 +46,10 @@ from arae_transfer.packing import SUFFIX, pack
 from arae_transfer.recipe import Recipe
 from arae_transfer.tasks.task import ExportRequest
 from arae_transfer.tokenizer import SPECIAL_IDS, Tokenizer
+from arae_transfer.training.checkpoint import LoadedRun
+
+RANKING_BY_QUALITY = {"quality": 1.0, "fluency": 2.0}
+"""By what candidates are ranked where there is a quality estimator; see ``recipes/LOG.md``."""
 
 DEFAULT_BEAM = 4
 """Rewrites that are searched for a line by default; the best is the answer."""
@@ -91,6 +99,8 @@ def export_editor(request: ExportRequest, probe_lines: Sequence[str]) -> list[st
     from arae_transfer.training.lineage import trained_in_all
 
     loaded = request.loaded
+    if request.quality is not None:
+        take_estimator(loaded, request.quality)
     return export_edits(
         loaded.model,
         loaded.recipe,
@@ -106,6 +116,31 @@ def export_editor(request: ExportRequest, probe_lines: Sequence[str]) -> list[st
         beam=request.beam or DEFAULT_BEAM,
         progress=request.progress,
     ).describe()
+
+
+def take_estimator(loaded: LoadedRun, other: LoadedRun) -> None:
+    """Give a run the quality estimator of another one, which reads the same tokens and the same frozen layers.
+
+    Raises:
+        AraeError: The other run has none, or one that reads something else.
+    """
+    mine, theirs = loaded.model, other.model
+    if theirs.quality is None:
+        raise AraeError("the run of --quality has no quality estimator", "train one with quality.layers above 0.")
+    same = loaded.tokenizer.serialized == other.tokenizer.serialized and loaded.classes == other.classes
+    own, given = (_frozen_weights(model) for model in (mine, theirs))
+    if not same or own.keys() != given.keys() or not all(torch.equal(own[name], given[name]) for name in own):
+        raise AraeError(
+            "the quality estimator reads other tokens, classes or frozen layers than the model",
+            "train it with tokenizer.model, model.pretrained and model.frozen_layers of the model's run, or --from it.",
+        )
+    mine.quality = theirs.quality
+
+
+def _frozen_weights(model: ARAE) -> dict[str, torch.Tensor]:
+    """Return the weights of an encoder that do not learn."""
+    frozen = {name for name, each in model.encoder.named_parameters() if not each.requires_grad}
+    return {name: tensor for name, tensor in model.encoder.state_dict().items() if name in frozen}
 
 
 def export_edits(
@@ -180,6 +215,12 @@ def export_edits(
     contents = int8.contents if stored_as is None else fp32.contents | int8.contents
     contents[layout.scorer.name] = export_scorer(stored.scorer, metadata | {"part": "scorer"}, stored_as or "int8")
     contents[layout.tokenizer.name] = tokenizer.serialized
+    ranking, quality = None, {}
+    if int8.quality is not None:
+        progress("comparing the quality estimator with the model's")
+        quality = {"quality": compare_quality(trained, int8.quality[1], int8.weights, rows, unrounded)}
+        contents[int8.quality[0]] = int8.quality[1]
+        ranking = RANKING_BY_QUALITY
     variants = {INT8: int8.described(trained, "int8", agreement.to_table(), accepted=agreement.accepted)}
     if stored_as is not None:
         agreed = {"compared": parity.compared, "identical": round(parity.identical / parity.compared, 4)}
@@ -194,12 +235,14 @@ def export_edits(
         form=asdict(recipe.form),
         tokenizer=layout.tokenizer.name,
         scorer=layout.scorer.name,
+        quality=None if int8.quality is None else int8.quality[0],
+        ranking=ranking,
         beam=beam,
         arae_version=metadata["arae_version"],
         special_ids=SPECIAL_IDS,
         onnx={"opset": OPSET, "ir_version": IR_VERSION},
         sizes=sizes_of(stored, recipe) | {"attention_heads": recipe.model.attention_heads},
-        parity=parity.to_table(),
+        parity=parity.to_table() | quality,
         scores=dict(scores or {}),
         training=dict(training or {}),
         recipe=portable_recipe(recipe),
@@ -222,11 +265,13 @@ class _Files:
         encoder: The encoder.
         decoder: The decoder of all classes.
         weights: The weights that they share, if any.
+        quality: The quality estimator, in 8-bit integers alone, if the model has one.
     """
 
     encoder: tuple[str, bytes]
     decoder: tuple[str, bytes]
     weights: tuple[str, bytes] | None
+    quality: tuple[str, bytes] | None = None
 
     @classmethod
     def build(
@@ -245,15 +290,20 @@ class _Files:
         encoder = build_edit_encoder(read, begins_word.tolist(), {**metadata, "part": "encoder"}, empty())
         decoders = [edit_decoder(model, index) for index in range(len(model.classes))]
         decoder = build_edit_decoder(decoders, {**metadata, "part": "decoder"}, empty())
+        graphs = [encoder, decoder]
+        if int8 and model.quality is not None:
+            graphs.append(build_quality_estimator(model.quality, read, {**metadata, "part": "quality"}, empty()))
         shared = layout.weights_packed if int8 else layout.weights
         store = move_int8_weights if int8 else share_weights
-        content = store([encoder, decoder], shared.name)
+        content = store(graphs, shared.name)
         names = (layout.encoder_int8, layout.edit_decoder_int8) if int8 else (layout.encoder, layout.edit_decoder)
 
         def file(path: Path, graph: onnx.ModelProto) -> tuple[str, bytes]:
             return path.name, graph.SerializeToString()
 
-        return cls(file(names[0], encoder), file(names[1], decoder), (shared.name, content) if content else None)
+        quality = file(layout.quality, graphs[2]) if len(graphs) > 2 else None
+        weights = (shared.name, content) if content else None
+        return cls(file(names[0], encoder), file(names[1], decoder), weights, quality)
 
     @property
     def contents(self) -> dict[str, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ from arae_transfer.runtime.reranking import Ranking
 from arae_transfer.tokenizer import END_ID
 
 if TYPE_CHECKING:
+    from arae_transfer.editing.edits import Edit
     from arae_transfer.runtime.sessions import Sessions
 
 Float32 = npt.NDArray[np.float32]
@@ -48,9 +49,10 @@ class DecodingOptions:
         seed: What samples are drawn from, together with the line's own tokens: the same line has the same samples in
             every batch, order and run.
         n_best: How many hypotheses are told, the best first; None: all of them, without those that read alike.
-        ranking: By what hypotheses are ranked.
-        min_confidence: The least style score of the best hypothesis, a probability; a line (or sentence of a longer
-            one) that has none as good is left as it is.
+        ranking: By what hypotheses are ranked; None: as the model's export says.
+        min_confidence: The least confidence in the best hypothesis, a probability: that a reader accepts it, by the
+            model's quality estimator, or, where it has none, that it has the target class, by its style scorer. A line
+            (or sentence of a longer one) that has none as good is left as it is.
         source: ``"auto"`` finds the class of each line by the style scorer; None: it is not looked for.
         if_already: With ``source``, what happens to lines (or sentences of longer ones) that have the target class
             already: ``"keep"`` leaves them as they are, ``"rewrite"`` rewrites them all the same.
@@ -70,7 +72,7 @@ class DecodingOptions:
     temperature: float = 1.0
     seed: int = 0
     n_best: int | None = None
-    ranking: Ranking = field(default_factory=Ranking)
+    ranking: Ranking | None = None
     min_confidence: float = 0.0
     source: str | None = None
     if_already: str = "keep"
@@ -149,12 +151,14 @@ class Hypothesis:
         total: Their log-probability under the decoder, or that of the choices of one that edits.
         choices: The number of these choices; 0: tokens were written one by one.
         keep: The probability that nothing is to change, by a decoder that edits; None: by another one.
+        edits: What a decoder that edits changes; None: it was written by another one.
     """
 
     tokens: list[int]
     total: float
     choices: int = 0
     keep: float | None = None
+    edits: tuple[Edit, ...] | None = None
 
     @property
     def finished(self) -> bool:

@@ -156,8 +156,11 @@ def edit_hypotheses(
         keep = math.exp(own.copy)
         answers.append(
             [
-                *(Hypothesis(apply_edits(row, each.edits), each.total, each.choices, keep) for each in own.hypotheses),
-                Hypothesis(list(row), own.copy, 1, keep),
+                *(
+                    Hypothesis(apply_edits(row, each.edits), each.total, each.choices, keep, tuple(each.edits))
+                    for each in own.hypotheses
+                ),
+                Hypothesis(list(row), own.copy, 1, keep, ()),
             ]
         )
     return answers

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from arae_transfer.errors import AraeError, quoted
 from arae_transfer.export_config import (
@@ -21,6 +21,9 @@ from arae_transfer.export_config import (
     Variant,
 )
 from arae_transfer.layout import ExportLayout, find_model, hub_address, nearest
+
+if TYPE_CHECKING:
+    from arae_transfer.runtime.reranking import Ranking
 
 Kind = Literal["text", "image", "any"]
 
@@ -90,7 +93,7 @@ class ModelFolder:
     def _files_of(self, name: str) -> list[str]:
         """Return the files that one arithmetic needs, for every class and every option."""
         variant = self.variants[name]
-        files = [self.tokenizer, self.scorer, self.classifier, *(self.language_models or {}).values()]
+        files = [self.tokenizer, self.scorer, self.quality, self.classifier, *(self.language_models or {}).values()]
         files += [file for each in (variant, variant.source) if each is not None for file in each.file_names]
         return [file for file in files if file]
 
@@ -142,6 +145,18 @@ class ModelFolder:
     def scorer(self) -> str | None:
         """The file name of the style scorer's graph; None: the export has none."""
         return self.config.scorer
+
+    @property
+    def quality(self) -> str | None:
+        """The file name of the quality estimator's graph; None: the export has none."""
+        return self.config.quality
+
+    @property
+    def ranking(self) -> Ranking:
+        """By what hypotheses are ranked where nobody says otherwise."""
+        from arae_transfer.runtime.reranking import Ranking
+
+        return Ranking() if self.config.ranking is None else Ranking.of(self.config.ranking)
 
     @property
     def language_models(self) -> Mapping[str, str] | None:

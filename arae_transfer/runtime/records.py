@@ -47,4 +47,5 @@ def rewrite_record(rewrite: Rewrite, options: DecodingOptions, repaired: int | N
 def _scores_of(hypothesis: ScoredHypothesis) -> dict[str, Any]:
     names = ("score", "style", "fluency", "content", "language")
     numbers = {name: round(getattr(hypothesis, name), DECIMALS) for name in names}
-    return {"output": hypothesis.output, **numbers, "unfinished": hypothesis.unfinished}
+    quality = {} if hypothesis.quality is None else {"quality": round(hypothesis.quality, DECIMALS)}
+    return {"output": hypothesis.output, **numbers, **quality, "unfinished": hypothesis.unfinished}

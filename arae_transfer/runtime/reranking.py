@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -41,12 +41,20 @@ class Ranking:
         content: The weight of the agreement with the source, see ``agreement``.
         language: The weight of what the hypothesis loses as text of its class, see ``language_model_drop``; nothing
             where the export has no language models.
+        quality: The weight of the log-odds that a reader accepts the hypothesis, by the quality estimator; nothing
+            where the export has none.
     """
 
     style: float = 1.0
     fluency: float = 0.25
     content: float = 1.5
     language: float = 0.2
+    quality: float = 0.0
+
+    @classmethod
+    def of(cls, weights: Mapping[str, float]) -> Ranking:
+        """Return weights by their names; names that this version does not know count nothing."""
+        return cls(**{field.name: weights.get(field.name, 0.0) for field in fields(cls)})
 
     @classmethod
     def parse(cls, text: str) -> Ranking:
@@ -72,9 +80,10 @@ class Ranking:
             raise AraeError("candidates cannot be ranked by nothing", f"give a weight to one of {', '.join(names)}.")
         return cls(**weights)
 
-    def score(self, style: float, fluency: float, content: float, language: float) -> float:
-        """Return what a hypothesis is worth; ``style`` is a log-probability."""
-        return self.style * style + self.fluency * fluency + self.content * content + self.language * language
+    def score(self, style: float, fluency: float, content: float, language: float, quality: float = 0.0) -> float:
+        """Return what a hypothesis is worth; ``style`` is a log-probability, ``quality`` are log-odds."""
+        counted = self.style * style + self.fluency * fluency + self.content * content + self.language * language
+        return counted + self.quality * quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +102,7 @@ class ScoredHypothesis:
         faithful: Whether it keeps what must stay, such as numbers and quotations, and breaks no word. Those that do not
             rank behind all that do.
         keep: The probability that nothing of the line is to change, by a model that edits; None: by another one.
+        quality: The probability that a reader accepts it, by the quality estimator; None: the export has none.
     """
 
     output: str
@@ -104,22 +114,36 @@ class ScoredHypothesis:
     unfinished: bool
     faithful: bool = True
     keep: float | None = None
+    quality: float | None = None
+
+    @property
+    def confidence(self) -> float:
+        """How sure the model is that this is a good answer: ``quality``, or ``style`` where there is no estimator."""
+        return self.style if self.quality is None else self.quality
 
 
 class RankedText:
     """A hypothesis as the corpus writes it, with its scores; not yet written as its line was typed."""
 
-    __slots__ = ("content", "hypothesis", "language", "log_style", "score", "text")
+    __slots__ = ("content", "hypothesis", "language", "log_odds", "log_style", "score", "text")
 
     def __init__(
-        self, text: str, hypothesis: Hypothesis, log_style: float, content: float, language: float, ranking: Ranking
+        self,
+        text: str,
+        hypothesis: Hypothesis,
+        log_style: float,
+        content: float,
+        language: float,
+        log_odds: float | None,
+        ranking: Ranking,
     ) -> None:
         self.text = text
         self.hypothesis = hypothesis
         self.log_style = log_style
         self.content = content
         self.language = language
-        self.score = ranking.score(log_style, hypothesis.fluency, content, language)
+        self.log_odds = log_odds
+        self.score = ranking.score(log_style, hypothesis.fluency, content, language, log_odds or 0.0)
 
     def written(self, output: str, *, faithful: bool = True) -> ScoredHypothesis:
         """Return it with its text as its line was typed."""
@@ -133,6 +157,7 @@ class RankedText:
             unfinished=not self.hypothesis.finished,
             faithful=faithful,
             keep=self.hypothesis.keep,
+            quality=None if self.log_odds is None else 1 / (1 + math.exp(-self.log_odds)),
         )
 
 
@@ -171,11 +196,12 @@ def rerank(
     style = iter(scores[:, sessions.folder.classes.index(to)].tolist())
     numbers = [number for number, texts in enumerate(distinct) for _ in texts]
     drop = _language_model_drops(sessions, [ids for _, ids in sources], numbers, encoded, to)
+    odds = iter(_log_odds(sessions, [ids for _, ids in sources], distinct, to))
     ranked = []
     for (source, _), texts in zip(sources, distinct, strict=True):
         contents = agreement(source, list(texts))
         found_texts = [
-            RankedText(text, hypothesis, next(style), content, next(drop, 0.0), ranking)
+            RankedText(text, hypothesis, next(style), content, next(drop, 0.0), next(odds), ranking)
             for (text, hypothesis), content in zip(texts.items(), contents, strict=True)
         ]
         found_texts.sort(key=lambda each: -each.score)
@@ -202,6 +228,20 @@ def place_copies(
         sure = any((each.hypothesis.keep or 0.0) > copy_above for each in copies)
         placed.append([*copies, *others] if sure else [*others, *copies])
     return placed
+
+
+def _log_odds(
+    sessions: Sessions, sources: Sequence[Sequence[int]], distinct: Sequence[dict[str, Hypothesis]], to: str
+) -> list[float | None]:
+    """Return the log-odds that a reader accepts each text; None for all where there is no quality estimator."""
+    count = sum(map(len, distinct))
+    if sessions.folder.quality is None:
+        return [None] * count
+    from arae_transfer.runtime.quality import acceptance_log_odds
+
+    edits = [[hypothesis.edits or () for hypothesis in texts.values()] for texts in distinct]
+    target = sessions.folder.classes.index(to)
+    return list(acceptance_log_odds(sessions.run_quality, sources, edits, target))
 
 
 def _language_model_drops(
@@ -333,6 +373,7 @@ def join_hypotheses(
             language=mean(chosen, "language"),
             unfinished=any(each.unfinished for each in chosen if each),
             keep=probability_of_all([each.keep for each in chosen if each]),
+            quality=probability_of_all([each.quality for each in chosen if each]),
         )
         for _, chosen in best
     )

@@ -349,7 +349,7 @@ class Rewriter:
             if not best.faithful:
                 rewrites.append(Rewrite.left(sentence, to, Status.KEPT, candidates))
                 continue
-            if best.style < options.min_confidence:
+            if best.confidence < options.min_confidence:
                 rewrites.append(Rewrite.left(sentence, to, Status.UNSURE, candidates))
                 continue
             status = Status.UNCHANGED if best.output == sentence.source else Status.REWRITTEN
@@ -392,7 +392,7 @@ class Rewriter:
         """Return the ``n_best`` hypotheses for each sentence, the best first, written as it was typed."""
         found = decode_hypotheses(self._sessions, [sentence.ids for sentence in sentences], to, options)
         sources = [(sentence.text, sentence.ids) for sentence in sentences]
-        ranked = rerank(self._sessions, self._tokenizer, sources, found, to, options.ranking)
+        ranked = rerank(self._sessions, self._tokenizer, sources, found, to, options.ranking or self.folder.ranking)
         if self.folder.edits:
             least = self.folder.copy_above if options.copy_above is None else options.copy_above
             ranked = place_copies(ranked, [sentence.text for sentence in sentences], least)

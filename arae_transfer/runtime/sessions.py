@@ -154,6 +154,7 @@ class Sessions:
         self._contents: dict[str, bytes] = {}
         self._encoder: SessionPool | None = None
         self._decoders: dict[str, SessionPool] = {}
+        self._quality: SessionPool | None = None
         self._batches = 0
         self._others: dict[str, onnxruntime.InferenceSession] = {}
         self._language_models: dict[str, CompactLanguageModel] = {}
@@ -395,6 +396,23 @@ class Sessions:
         feed = {"tokens": bucket.fill_all(tokens), "mask": bucket.fill_all(mask)}
         scores: Float32 = self.run_file(self._scorer_file(), ["log_probabilities"], feed)[0]
         return bucket.own(scores)
+
+    def run_quality(self, feed: Mapping[str, Int64]) -> Float32:
+        """Run the quality estimator, see ``export.quality_graph``: the log-odds of each candidate, (rows,).
+
+        Raises:
+            AraeError: The model has none or is damaged, or onnxruntime fails.
+        """
+        assert self.folder.quality is not None
+        with self._others_lock:
+            pool = self._quality
+            if pool is None:
+                variant = self.folder.variants[INT8]
+                files = self._shared(*variant.encoder_weights)
+                pool = self._quality = self._open_first(self.folder.quality, files)
+        with pool.borrow(grow=self._batches > _SETTLED) as session:
+            found: Float32 = self.run_graph(session, ["log_odds"], dict(feed))[0]
+        return found
 
     def _rewrite(
         self,

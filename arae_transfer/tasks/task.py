@@ -158,6 +158,7 @@ class ExportRequest:
         languages: The language codes of the text, for the card.
         notice: Takes what a person should know, and what to do about it.
         progress: Is told what is being done.
+        quality: The run whose quality estimator the model gets; None: its own, if it has one.
     """
 
     run: Path
@@ -172,6 +173,7 @@ class ExportRequest:
     languages: Sequence[str]
     notice: Callable[[str, str], None]
     progress: Callable[[str], None]
+    quality: LoadedRun | None = None
 
 
 class Task(ABC):

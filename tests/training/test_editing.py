@@ -53,7 +53,6 @@ def table(**sections: dict[str, Any]) -> dict[str, Any]:
         "task": "editing",
         "data": {"maximum_tokens": 16},
         "tokenizer": {"vocabulary_size": 300},
-        "noise": {"drop": 0.1, "style_share": 1.0, "style_drop": 0.1, "style_replace": 0.6},
         "model": {
             "encoder": "transformer",
             "code": "sequence",
@@ -68,7 +67,7 @@ def table(**sections: dict[str, Any]) -> dict[str, Any]:
         },
         "adversary": {"weight": 0.0},
         "attribute": {"weight": 0.0},
-        "editing": {"denoising": 0.4, "unchanged": 0.1, "held_out": 0.1},
+        "editing": {"denoising": 0.4, "unchanged": 0.1, "held_out": 0.1, "plain_damage": 0.0},
         "training": {
             "sentences": 320,
             "batch_size": 8,

@@ -1,0 +1,122 @@
+"""The proof that an exported quality estimator judges as the trained one does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+
+from arae_transfer.editing.edits import Edit
+from arae_transfer.editing.search import FoundEdits
+from arae_transfer.errors import AraeError
+from arae_transfer.export.graph import Graph
+from arae_transfer.export.parity import open_graph
+from arae_transfer.export.quality_graph import build_quality_estimator
+from arae_transfer.model.arae import ARAE
+from arae_transfer.model.transformer import TransformerEncoder
+from arae_transfer.quality.candidates import read_candidate
+from arae_transfer.runtime.batching import pad
+from arae_transfer.runtime.quality import acceptance_log_odds
+
+GREATEST_DIFFERENCE = 1e-3
+"""Of the log-odds by a graph in fp32, which differ by the order of its sums alone."""
+
+GREATEST_SHIFT = 0.05
+"""Of the probability of acceptance by the 8-bit graph, in the mean."""
+
+_ROWS = 256
+
+Row = list[int]
+Float64 = npt.NDArray[np.float64]
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+
+
+def compare_quality(
+    model: ARAE,
+    graph: bytes,
+    weights: tuple[str, bytes] | None,
+    rows: Sequence[Row],
+    found: Mapping[str, list[FoundEdits]],
+) -> dict[str, float]:
+    """Compare what an estimator thinks of the greedy edits of some rows: by PyTorch, in fp32 and in 8 bits.
+
+    Args:
+        model: The model with its estimator, in evaluation mode on the CPU.
+        graph: The estimator's 8-bit graph.
+        weights: The file that holds weights of it.
+        rows: Ids with end ids.
+        found: The edits of each row to each class.
+
+    Returns:
+        What ``config.json`` says of it: the number of candidates, and by how much probabilities shift in the mean.
+
+    Raises:
+        AraeError: A graph judges otherwise.
+    """
+    encoder = _encoder(model)
+    assert model.quality is not None
+    whole = open_graph(build_quality_estimator(model.quality, encoder, {}, Graph()).SerializeToString())
+    small = open_graph(graph, weights)
+    shifts: list[float] = []
+    for target, name in enumerate(model.classes):
+        edits = [[each.hypotheses[0].edits] if each.hypotheses else [] for each in found[name]][:_ROWS]
+        own = rows[: len(edits)]
+        odds = [_log_odds(model, row, each, target) for row, each in zip(own, edits, strict=True)]
+        expected = np.array([value for each in odds for value in each])
+        answers = [np.array(acceptance_log_odds(runner(opened), own, edits, target)) for opened in (whole, small)]
+        difference = float(np.max(np.abs(answers[0] - expected), initial=0.0))
+        # Written so that what is not a number is refused.
+        if not difference <= GREATEST_DIFFERENCE:
+            raise AraeError(
+                f"the exported quality estimator's log-odds differ from the model's by up to {difference:.1g}",
+                "please report this, with the recipe.",
+            )
+        shifts += np.abs(_probabilities(answers[1]) - _probabilities(expected)).tolist()
+    shift = float(np.mean(shifts)) if shifts else 0.0
+    if not shift <= GREATEST_SHIFT:
+        raise AraeError(
+            f"the quality estimator's probabilities shift by {shift:.2f} in the mean when it is stored in 8 bits",
+            "train it longer, or set quality.layers=0.",
+        )
+    return {"compared": len(shifts), "shift": round(shift, 4)}
+
+
+def runner(session: onnxruntime.InferenceSession) -> Callable[[dict[str, Int64]], Float32]:
+    """Return what runs a graph."""
+
+    def run(feed: dict[str, Int64]) -> Float32:
+        found: Float32 = session.run(["log_odds"], feed)[0]
+        return found
+
+    return run
+
+
+@torch.no_grad()
+def _log_odds(model: ARAE, row: Row, edits: Sequence[Sequence[Edit]], target: int) -> list[float]:
+    """Return what the trained estimator thinks of candidates of a row."""
+    if not edits:
+        return []
+    encoder = _encoder(model)
+    assert model.quality is not None
+    candidates = [read_candidate(row[:-1], each) for each in edits]
+    tokens, lengths = (torch.from_numpy(array) for array in pad([each.tokens for each in candidates]))
+    kinds = torch.from_numpy(pad([each.kinds for each in candidates])[0])
+    source, source_lengths = (torch.from_numpy(array) for array in pad([row] * len(candidates)))
+    states, mask = encoder.frozen_states(source, source_lengths)
+    written, _ = encoder.frozen_states(tokens, lengths)
+    found: list[float] = model.quality(states, mask, written, kinds, torch.full((len(candidates),), target)).tolist()
+    return found
+
+
+def _encoder(model: ARAE) -> TransformerEncoder:
+    encoder: object = model.encoder
+    assert isinstance(encoder, TransformerEncoder)
+    return encoder
+
+
+def _probabilities(log_odds: Float64) -> Float64:
+    return 1 / (1 + np.exp(-log_odds))
