@@ -219,6 +219,7 @@ def editor() -> Any:
     import torch
 
     from arae_transfer.model.arae import ARAE
+    from arae_transfer.model.quality import QualityEstimator
     from arae_transfer.recipe import recipe_from_table
 
     words = ("cold", "warm", "rude", "friendly", "slow", "quick", "bad", "good", "awful", "lovely")
@@ -236,11 +237,10 @@ def editor() -> Any:
         "adversary": {"weight": 0.0},
         "attribute": {"weight": 0.0},
         "training": {"schedule": "joint"},
-        "quality": {"layers": 1},
     }
-    recipe = recipe_from_table(table)
+    recipe = recipe_from_table(table | {"quality": {"layers": 1}})
     torch.manual_seed(5)
-    model = ARAE(recipe, ("bad", "good"), tokenizer.vocabulary_size).eval()
+    model = ARAE(recipe_from_table(table), ("bad", "good"), tokenizer.vocabulary_size)
     with torch.no_grad():
         for parameter in model.autoencoder_parameters():
             # So wide that each line is edited in its own way.
@@ -249,7 +249,9 @@ def editor() -> Any:
         network.output.bias[: MINIMUM_VOCABULARY - 1] = -30.0  # single bytes rarely make a text
         network.output.bias[MINIMUM_VOCABULARY - 1 :] -= 5.0  # so that edits end after a few tokens
         network.finish.bias.fill_(-2.0)
-    return model, recipe, tokenizer
+    encoder: Any = model.encoder
+    model.quality = QualityEstimator(encoder, recipe.quality, 2, 0.1)
+    return model.eval(), recipe, tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -390,7 +390,8 @@ class _Step:
         inside = graph.node("Gather", [features, "inside_rows"], "features.inside", axis=0)
         bias = array(network.output.bias).copy()
         bias[: END_ID + 1] = NEVER
-        words = build.product(inside, "output", array(network.output.weight), bias, "output")
+        kept = np.flatnonzero(bias > NEVER / 2)
+        words = build.product(inside, "output", array(network.output.weight)[kept], bias[kept], "output")
         resume = graph.node("Gather", [found[1], "inside_rows"], "resume.inside", axis=0)
         sums = [
             graph.node("ReduceLogSumExp", [each], f"{name}.sum", axes=[1], keepdims=1)
@@ -398,6 +399,9 @@ class _Step:
         ]
         both = graph.node("Concat", sums, "inside.sums", axis=1)
         total = graph.node("ReduceLogSumExp", [both], "inside.total", axes=[1], keepdims=1)
-        graph.nodes("TopK", [words, "most_words"], ["words.best", "word_ids"], axis=1)
+        # Scorers ask for as many words as there are hypotheses, which may be more than decoders write.
+        most = graph.node("Min", ["most_words", graph.constant("words.kept", [len(kept)])], "words.most")
+        graph.nodes("TopK", [words, most], ["words.best", "words.places"], axis=1)
+        graph.node("Gather", [graph.constant("words.ids", kept), "words.places"], "word_ids")
         graph.node("Sub", ["words.best", total], "words")
         graph.node("Sub", [resume, total], "resume")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import onnx
 import torch
 
 import arae_transfer
+from arae_transfer.editing.edits import find_edits
 from arae_transfer.errors import AraeError
 from arae_transfer.export.agreement import Agreement, compare_answers
 from arae_transfer.export.calibration import move_int8_weights, share_weights
@@ -39,10 +41,12 @@ from arae_transfer.export.row_quantization import RowQuantizedGraph
 from arae_transfer.export.scorer_graph import export_scorer
 from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.export_config import EDITING, EDITING_VERSION, FORMAT, FP32, INT8, ExportConfig, Variant
-from arae_transfer.layout import ExportLayout
+from arae_transfer.layout import ExportLayout, RunLayout
 from arae_transfer.model.arae import ARAE
+from arae_transfer.model.edit_decoder import NEVER
 from arae_transfer.model.transformer import TransformerEncoder
 from arae_transfer.packing import SUFFIX, pack
+from arae_transfer.parallel.examples import ParallelExample, read_parallel
 from arae_transfer.recipe import Recipe
 from arae_transfer.tasks.task import ExportRequest
 from arae_transfer.tokenizer import SPECIAL_IDS, Tokenizer
@@ -50,6 +54,10 @@ from arae_transfer.training.checkpoint import LoadedRun
 
 RANKING_BY_QUALITY = {"quality": 1.0, "fluency": 2.0}
 """By what candidates are ranked where there is a quality estimator; see ``recipes/LOG.md``."""
+
+# A token that one example alone writes is mostly a name.
+_LEAST_WRITTEN = 2
+_FEWEST_WRITTEN = 1000
 
 DEFAULT_BEAM = 4
 """Rewrites that are searched for a line by default; the best is the answer."""
@@ -101,6 +109,9 @@ def export_editor(request: ExportRequest, probe_lines: Sequence[str]) -> list[st
     loaded = request.loaded
     if request.quality is not None:
         take_estimator(loaded, request.quality)
+    layout = RunLayout(request.run)
+    if layout.pairs.is_file():
+        restrict_output(loaded.model, written_tokens(read_parallel(layout.pairs), loaded.tokenizer))
     return export_edits(
         loaded.model,
         loaded.recipe,
@@ -116,6 +127,31 @@ def export_editor(request: ExportRequest, probe_lines: Sequence[str]) -> list[st
         beam=request.beam or DEFAULT_BEAM,
         progress=request.progress,
     ).describe()
+
+
+def written_tokens(examples: Sequence[ParallelExample], tokenizer: Tokenizer) -> list[int]:
+    """Return the tokens that the rewrites of several examples put in the place of others, in order.
+
+    What none of them writes a decoder has only seen as what a sentence was before it was damaged.
+    """
+    counts: Counter[int] = Counter()
+    sentences = tokenizer.encode_lines([example.sentence for example in examples])
+    rewrites = tokenizer.encode_lines([example.rewrite for example in examples])
+    for example, sentence, rewrite in zip(examples, sentences, rewrites, strict=True):
+        pairs = [(sentence, rewrite)] + ([(rewrite, sentence)] if example.kind == "rewrite" else [])
+        for before, after in pairs:
+            counts.update(token for edit in find_edits(before, after, tokenizer.begins_word) for token in edit.tokens)
+    return sorted(token for token, count in counts.items() if count >= _LEAST_WRITTEN)
+
+
+@torch.no_grad()
+def restrict_output(model: ARAE, tokens: Sequence[int]) -> None:
+    """Let decoders write some tokens alone; where these are few, they keep all."""
+    if len(tokens) < _FEWEST_WRITTEN:
+        return
+    barred = torch.ones(model.vocabulary_size, dtype=torch.bool)
+    barred[list(tokens)] = False
+    edit_decoder(model, 0).network.output.bias[barred] = NEVER
 
 
 def take_estimator(loaded: LoadedRun, other: LoadedRun) -> None:

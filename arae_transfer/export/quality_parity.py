@@ -59,15 +59,16 @@ def compare_quality(
     """
     encoder = _encoder(model)
     assert model.quality is not None
+    most = len(encoder.positions) - 1
     whole = open_graph(build_quality_estimator(model.quality, encoder, {}, Graph()).SerializeToString())
     small = open_graph(graph, weights)
     shifts: list[float] = []
     for target, name in enumerate(model.classes):
         edits = [[each.hypotheses[0].edits] if each.hypotheses else [] for each in found[name]][:_ROWS]
         own = rows[: len(edits)]
-        odds = [_log_odds(model, row, each, target) for row, each in zip(own, edits, strict=True)]
+        odds = [_log_odds(model, row, each, target, most) for row, each in zip(own, edits, strict=True)]
         expected = np.array([value for each in odds for value in each])
-        answers = [np.array(acceptance_log_odds(runner(opened), own, edits, target)) for opened in (whole, small)]
+        answers = [np.array(acceptance_log_odds(runner(opened), own, edits, target, most)) for opened in (whole, small)]
         difference = float(np.max(np.abs(answers[0] - expected), initial=0.0))
         # Written so that what is not a number is refused.
         if not difference <= GREATEST_DIFFERENCE:
@@ -96,13 +97,13 @@ def runner(session: onnxruntime.InferenceSession) -> Callable[[dict[str, Int64]]
 
 
 @torch.no_grad()
-def _log_odds(model: ARAE, row: Row, edits: Sequence[Sequence[Edit]], target: int) -> list[float]:
+def _log_odds(model: ARAE, row: Row, edits: Sequence[Sequence[Edit]], target: int, most: int) -> list[float]:
     """Return what the trained estimator thinks of candidates of a row."""
     if not edits:
         return []
     encoder = _encoder(model)
     assert model.quality is not None
-    candidates = [read_candidate(row[:-1], each) for each in edits]
+    candidates = [read_candidate(row[:-1], each, most) for each in edits]
     tokens, lengths = (torch.from_numpy(array) for array in pad([each.tokens for each in candidates]))
     kinds = torch.from_numpy(pad([each.kinds for each in candidates])[0])
     source, source_lengths = (torch.from_numpy(array) for array in pad([row] * len(candidates)))

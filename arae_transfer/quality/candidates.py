@@ -26,12 +26,13 @@ class Candidate(NamedTuple):
     kinds: list[int]
 
 
-def read_candidate(source: Sequence[int], edits: Sequence[Edit]) -> Candidate:
+def read_candidate(source: Sequence[int], edits: Sequence[Edit], most: int) -> Candidate:
     """Return the rewrite that edits make of a source.
 
     Args:
         source: Token ids without the end id.
         edits: In order, without overlap.
+        most: The tokens that are read at most, the end id included: a rewrite may be longer than any sentence.
     """
     tokens: list[int] = []
     kinds: list[int] = []
@@ -45,4 +46,4 @@ def read_candidate(source: Sequence[int], edits: Sequence[Edit]) -> Candidate:
         position = edit.stop
     tokens += [*source[position:], END_ID]
     kinds += [KEPT] * (len(source) - position + 1)
-    return Candidate(tokens, kinds)
+    return Candidate(tokens[:most], kinds[:most])

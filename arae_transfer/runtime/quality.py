@@ -24,6 +24,7 @@ def acceptance_log_odds(
     sources: Sequence[Sequence[int]],
     edits: Sequence[Sequence[Sequence[Edit]]],
     target: int,
+    most: int,
 ) -> list[float]:
     """Return the log-odds that a reader accepts each candidate, those of the first source first.
 
@@ -34,9 +35,10 @@ def acceptance_log_odds(
         sources: The ids of each line, with the end id.
         edits: The edits that make each candidate of each line.
         target: The number of the target class.
+        most: The tokens of a candidate that are read at most.
     """
     rows = [
-        (line, read_candidate(source[:-1], each))
+        (line, read_candidate(source[:-1], each, most))
         for line, (source, own) in enumerate(zip(sources, edits, strict=True))
         for each in own
     ]

@@ -241,7 +241,7 @@ def _log_odds(
 
     edits = [[hypothesis.edits or () for hypothesis in texts.values()] for texts in distinct]
     target = sessions.folder.classes.index(to)
-    return list(acceptance_log_odds(sessions.run_quality, sources, edits, target))
+    return list(acceptance_log_odds(sessions.run_quality, sources, edits, target, sessions.folder.maximum_tokens))
 
 
 def _language_model_drops(

@@ -141,7 +141,7 @@ class QualityLessons:
         encoder = model.encoder
         assert isinstance(encoder, TransformerEncoder)
         assert model.quality is not None
-        candidates = [read_candidate(row.source, row.edits) for row in rows]
+        candidates = [read_candidate(row.source, row.edits, self._recipe.data.maximum_tokens) for row in rows]
         tokens, lengths = with_end(*TokenizedSentences.join([list(row.source) for row in rows]).padded(_all(rows)))
         rewrites, rewrite_lengths = TokenizedSentences.join([each.tokens for each in candidates]).padded(_all(rows))
         kinds, _ = TokenizedSentences.join([each.kinds for each in candidates]).padded(_all(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import shutil
@@ -20,14 +21,16 @@ from arae_transfer.export import edit_graphs, editing
 from arae_transfer.export.agreement import compare_answers
 from arae_transfer.export.edit_graphs import build_edit_encoder
 from arae_transfer.export.edit_parity import EditGraphs, edits_of
-from arae_transfer.export.editing import _Files, export_edits
+from arae_transfer.export.editing import _Files, export_edits, written_tokens
 from arae_transfer.export.graph import Graph
 from arae_transfer.export.parity import probe_rows
+from arae_transfer.export.quality_parity import compare_quality
 from arae_transfer.export.row_quantization import RowQuantizedGraph
 from arae_transfer.export_config import COPY_ABOVE, EDITING_VERSION, ExportConfig
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.model.edit_decoder import NEVER, EditDecoder, EditInputs
+from arae_transfer.parallel.examples import ParallelExample
 from arae_transfer.runtime.batching import pad
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.rewriter import Rewriter
@@ -132,7 +135,7 @@ def test_an_export_says_what_it_is(exported_editor: Path) -> None:
     assert set(config.variants) == {"fp32", "int8"}
     assert set(config.files) == {
         *("encoder.onnx", "decoder.onnx", "encoder.int8.onnx", "decoder.int8.onnx", "weights.int8.7bit"),
-        *("scorer.onnx", "tokenizer.model"),
+        *("scorer.onnx", "quality.int8.onnx", "tokenizer.model"),
     }
     assert config.parity["different"] == 0
     assert config.parity["identical"] + config.parity["near_ties"] == config.parity["compared"] > 500
@@ -153,7 +156,8 @@ def test_8_bit_graphs_may_stand_alone(editor: Any, tmp_path: Path, monkeypatch: 
     )
     exported = export_edits(model, recipe, tokenizer, tmp_path / "small", name="small")
     assert set(exported.sizes) == {
-        *("encoder.int8.onnx", "decoder.int8.onnx", "weights.int8.7bit", "scorer.onnx", "tokenizer.model"),
+        *("encoder.int8.onnx", "decoder.int8.onnx", "weights.int8.7bit", "scorer.onnx", "quality.int8.onnx"),
+        "tokenizer.model",
     }
     folder = ModelFolder.find(tmp_path / "small")
     assert Sessions(folder).variant == "int8"
@@ -222,3 +226,45 @@ def test_edits_leave_the_end_id_where_it_is(editor: Any, rows: list[list[int]], 
             written = apply_edits(row, each.edits)
             assert written[-1] == END_ID
             assert END_ID not in written[:-1]
+
+
+def test_the_estimator_in_8_bits_shifts_probabilities_little(exported_editor: Path) -> None:
+    config = ExportConfig.read(ExportLayout(exported_editor).config)
+    assert config.parity["quality"]["compared"] > 100
+    assert config.parity["quality"]["shift"] < 0.05
+
+
+def test_an_estimator_that_judges_otherwise_is_not_exported(editor: Any, rows: list[list[int]], tmp_path: Path) -> None:
+    model, _, tokenizer = editor
+    begins = np.array(tokenizer.begins_word)
+    files = _Files.build(model, begins, {}, RowQuantizedGraph, ExportLayout(tmp_path), int8=True)
+    assert files.quality is not None
+    other = copy.deepcopy(model)
+    other.quality.outer.bias.data += 2.0
+    found = edits_of(model, rows, begins)
+    assert compare_quality(model, files.quality[1], files.weights, rows, found)["shift"] < 0.05
+    with pytest.raises(AraeError, match="8 bits"):
+        compare_quality(other, files.quality[1], files.weights, rows, found)
+
+
+def test_decoders_write_only_what_examples_do(editor: Any, rows: list[list[int]], tmp_path: Path) -> None:
+    model, recipe, tokenizer = editor
+    words = [number for number, begins in enumerate(tokenizer.begins_word) if begins and number > END_ID]
+    own = copy.deepcopy(model)
+    own.decoders[0].network.output.bias.data[:] = NEVER
+    own.decoders[0].network.output.bias.data[words] = 0.0
+    files = _Files.build(own, np.array(tokenizer.begins_word), {}, Graph, ExportLayout(tmp_path), int8=False)
+    for target in range(2):
+        for found in files.open(recipe.model.hidden_size).search(rows, target, 3):
+            assert {token for each in found.hypotheses for edit in each.edits for token in edit.tokens} <= {*words}
+
+
+def test_written_tokens_are_those_of_several_examples(editor: Any) -> None:
+    _, _, tokenizer = editor
+    rewrite = ParallelExample("bad", "the food was cold .", "good", "the food was warm .")
+    neutral = ParallelExample("bad", "the soup was slow .", "good", "the soup was quick .", "neutral")
+    (cold, warm, quick) = (tokenizer.encode(word) for word in ("cold", "warm", "quick"))
+    found = written_tokens([rewrite, rewrite, neutral, neutral], tokenizer)
+    assert {*cold, *warm, *quick} <= {*found}
+    assert not {*tokenizer.encode("slow")} & {*found}
+    assert written_tokens([rewrite], tokenizer) == []

@@ -23,13 +23,18 @@ EDITS = [Edit(1, 3, (15, 21)), Edit(4, 5, ()), Edit(6, 6, (16,))]
 
 
 def test_a_candidate_tells_new_tokens_and_seams() -> None:
-    found = read_candidate(SOURCE, EDITS)
+    found = read_candidate(SOURCE, EDITS, 20)
     assert found.tokens == [*apply_edits(SOURCE, EDITS), END_ID]
     assert found.kinds == [KEPT, NEW, NEW, SEAM, KEPT, NEW, KEPT]
 
 
+def test_a_long_candidate_is_read_in_part() -> None:
+    whole = read_candidate(SOURCE, EDITS, 20)
+    assert read_candidate(SOURCE, EDITS, 4) == (whole.tokens[:4], whole.kinds[:4])
+
+
 def test_a_copy_is_kept_whole() -> None:
-    assert read_candidate(SOURCE, []).kinds == [KEPT] * (len(SOURCE) + 1)
+    assert read_candidate(SOURCE, [], 20).kinds == [KEPT] * (len(SOURCE) + 1)
 
 
 @given(st.integers(0, 10_000))
