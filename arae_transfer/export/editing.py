@@ -52,7 +52,7 @@ from arae_transfer.tasks.task import ExportRequest
 from arae_transfer.tokenizer import SPECIAL_IDS, Tokenizer
 from arae_transfer.training.checkpoint import LoadedRun
 
-RANKING_BY_QUALITY = {"quality": 1.0, "fluency": 2.0}
+RANKING_BY_QUALITY = {"quality": 1.0, "fluency": 1.5}
 """By what candidates are ranked where there is a quality estimator; see ``recipes/LOG.md``."""
 
 # A token that one example alone writes is mostly a name.
