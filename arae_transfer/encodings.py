@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterable, Iterator
 
 from arae_transfer.errors import AraeError
 
@@ -41,6 +42,27 @@ def check_encoding(name: str) -> str:
 def utf16_of_mark(begin: bytes) -> str | None:
     """Return the encoding that a byte order mark at the beginning of some bytes names: one of UTF-16, or None."""
     return _MARKS.get(begin[:2])
+
+
+def utf8_of_utf16(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """Yield the UTF-16 text of blocks, without its mark, as UTF-8.
+
+    What is no UTF-16 becomes bytes that are no UTF-8 either, so that who reads them repairs and counts them.
+
+    Args:
+        blocks: The bytes after the mark.
+        encoding: What ``utf16_of_mark`` found.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+    for block in blocks:
+        if text := decoder.decode(block):
+            yield text.encode("utf-8", "surrogatepass")
+    try:
+        rest = decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        rest = b"\xff"  # half of a unit
+    if rest:
+        yield rest
 
 
 def refuse_unmarked_utf16(begin: bytes, name: str) -> None:

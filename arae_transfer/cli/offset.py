@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,10 +13,12 @@ import typer
 
 from arae_transfer.cli.command import report
 from arae_transfer.cli.lines import STANDARD_INPUT, json_line, progress_bar, quick_start, sources_of
+from arae_transfer.cli.messages import repaired_bytes
 from arae_transfer.cli.options import (
     INPUT_AND_OUTPUT,
     MODEL,
     DeviceOption,
+    EncodingOption,
     FormOption,
     ModelOption,
     OutputOption,
@@ -25,11 +27,13 @@ from arae_transfer.cli.options import (
     complete_class,
     typed_text,
 )
+from arae_transfer.encodings import UTF_8, check_encoding
 from arae_transfer.errors import AraeError
 from arae_transfer.runtime.model_folder import ModelFolder
 
 if TYPE_CHECKING:
     from arae_transfer.paper.offsets import HasProperty
+    from arae_transfer.runtime.stream import Line, Source
 
 GROUPS = "Groups of sentences"
 # Of a group so small the mean is mostly chance.
@@ -103,6 +107,7 @@ def offset(
     ] = None,
     model: ModelOption = None,
     form: FormOption = "auto",
+    encoding: EncodingOption = UTF_8,
     output: OutputOption = None,
     json_lines: Annotated[
         bool,
@@ -137,6 +142,7 @@ def offset(
         ctx.fail("'--corpus' is for --word.")
     if not 0 < strongest < math.inf:
         ctx.fail("Invalid value for '--strongest': it must be above 0, and finite.")
+    reading = _Reading(check_encoding(encoding))
     folder = ModelFolder.find(model)
     if to is None and len(folder.classes) > 1:
         ctx.fail(f"Missing option '--to' / '-t'. Classes of {folder.name}: {', '.join(folder.classes)}.")
@@ -149,14 +155,13 @@ def offset(
         from arae_transfer.runtime.code_space import CodeSpace
         from arae_transfer.runtime.preparation import make_normalizer, one_line
         from arae_transfer.runtime.sessions import Sessions
-        from arae_transfer.runtime.stream import LineReader
 
         space = CodeSpace(Sessions(folder, device, threads))
     normalizer = make_normalizer(folder, form)
     strengths = [strongest * (place + 1) / steps for place in range(steps)]
 
     def pool_of(path: Path) -> Pool:
-        return encoded_pool(space, [normalizer.normalize(line)[0] for line in _read_lines(path)])
+        return encoded_pool(space, [normalizer.normalize(line)[0] for line in reading.all_of(path)])
 
     def make(wanted: Pool, other: Pool, has: HasProperty | None, name: str) -> Offset:
         if min(len(wanted.lines), len(other.lines)) < FEW and not quiet:
@@ -194,7 +199,7 @@ def offset(
 
     with open_answers(output) as write:
         if measure:
-            for chunk in LineReader(sources).chunks(_LINES_PER_CHUNK) if files else ():
+            for chunk in reading.chunks(sources) if files else ():
                 lines += [normalizer.normalize(line.text)[0] for line in chunk]
             rows = []
             for name, (each, with_count, without_count) in offsets.items():
@@ -202,11 +207,12 @@ def offset(
                 rows.append({"word": name, "with": with_count, "without": without_count, **asdict(found)})
             text = "".join(map(json_line, rows)) if json_lines else _table(rows)
             write(text.encode())
+            reading.say_what_was_repaired(quiet=quiet)
             return
         ((moved, _, _),) = offsets.values()
         matched = total = 0
         with progress_bar(files or [STANDARD_INPUT], output, quiet=quiet) as advance:
-            for chunk in LineReader(sources).chunks(_LINES_PER_CHUNK):
+            for chunk in reading.chunks(sources):
                 typed = [normalizer.normalize(line.text) for line in chunk]
                 answers = moved.apply([text for text, _ in typed])
                 for line, (_, surface), answer in zip(chunk, typed, answers, strict=True):
@@ -221,6 +227,7 @@ def offset(
                     write((json_line(record) if json_lines else f"{record['output']}\n").encode())
                     matched, total = matched + answer.match, total + bool(line.text.strip())
                 advance(sum(line.size for line in chunk))
+    reading.say_what_was_repaired(quiet=quiet)
     if total > matched and not quiet:
         report(f"{total - matched:,} of {total:,} lines have not got the property")
 
@@ -243,11 +250,35 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _read_lines(path: Path) -> list[str]:
-    try:
-        lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise AraeError(f"cannot read {path}: {error}") from error
-    if not lines:
-        raise AraeError(f"{path} is empty", "give sentences, one a line.")
-    return lines
+class _Reading:
+    """Reads lines in an encoding, and counts those with bytes that it does not have."""
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
+        self._repaired = 0
+
+    def chunks(self, sources: Sequence[Source]) -> Iterator[list[Line]]:
+        """Yield the lines of sources, those of each chunk together."""
+        from arae_transfer.runtime.stream import LineReader
+
+        for chunk in LineReader(sources, self._encoding).chunks(_LINES_PER_CHUNK):
+            self._repaired += sum(line.repaired > 0 for line in chunk)
+            yield chunk
+
+    def all_of(self, path: Path) -> list[str]:
+        """Return the lines of a file, those without text left out.
+
+        Raises:
+            AraeError: It cannot be read, or it has no line.
+        """
+        from arae_transfer.runtime.stream import Source
+
+        lines = [line.text for chunk in self.chunks([Source.from_path(path)]) for line in chunk if line.text.strip()]
+        if not lines:
+            raise AraeError(f"{path} is empty", "give sentences, one a line.")
+        return lines
+
+    def say_what_was_repaired(self, *, quiet: bool) -> None:
+        """Report on lines with bytes that the encoding does not have."""
+        if self._repaired and not quiet:
+            report(f"{self._repaired:,} line{'s' if self._repaired > 1 else ''} {repaired_bytes(self._encoding)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import stat
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from arae_transfer.corpus.report import Reason, Tally
-from arae_transfer.encodings import UTF_8, refuse_unmarked_utf16
+from arae_transfer.encodings import UTF_8, refuse_unmarked_utf16, utf8_of_utf16, utf16_of_mark
 from arae_transfer.errors import AraeError, quoted
 
 BLOCK_BYTES = 1 << 20
@@ -157,13 +158,8 @@ class TextFile:
     def _blocks(self, chunks: Iterator[bytes]) -> Iterator[Block]:
         rest = b""
         dropping = False
-        at_start = True
         self._line = 1
-        for chunk in chunks:
-            if at_start:
-                self._refuse_known_formats(chunk)
-                chunk = chunk.removeprefix(_BYTE_ORDER_MARK)
-                at_start = False
+        for chunk in self._without_mark(chunks):
             if dropping:
                 _, found, chunk = chunk.partition(b"\n")
                 if not found:
@@ -182,6 +178,15 @@ class TextFile:
                 rest = b""
         if rest:
             yield Block(rest, self._line)
+
+    def _without_mark(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield text without a byte order mark; text whose mark says UTF-16 comes as UTF-8."""
+        first = next(chunks, b"")
+        marked = utf16_of_mark(first) if self.encoding == UTF_8 else None
+        if marked is not None:
+            return utf8_of_utf16(itertools.chain((first[2:],), chunks), marked)
+        self._refuse_known_formats(first)
+        return itertools.chain((first.removeprefix(_BYTE_ORDER_MARK),), chunks)
 
     def decode(self, block: Block) -> list[str]:
         """Return the lines of a block as text, one entry for each line, in order.

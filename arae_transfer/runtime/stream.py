@@ -7,7 +7,6 @@ that is named.
 
 from __future__ import annotations
 
-import codecs
 import os
 import select
 import threading
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from arae_transfer.encodings import UTF_8, refuse_unmarked_utf16, utf16_of_mark
+from arae_transfer.encodings import UTF_8, refuse_unmarked_utf16, utf8_of_utf16, utf16_of_mark
 from arae_transfer.errors import AraeError
 
 BLOCK_SIZE = 1 << 16
@@ -192,24 +191,20 @@ def _blocks(stream: BlockReader, name: str, encoding: str) -> Iterator[bytes]:
     if encoding == UTF_8 and begin in (b"\xff", b"\xfe"):
         begin += _read_block(stream)
     marked = utf16_of_mark(begin) if encoding == UTF_8 else None
-    if marked is None:
-        if encoding == UTF_8:
-            refuse_unmarked_utf16(begin, name)
-        block = begin
-        while block:
-            yield block
-            block = _read_block(stream)
+    if marked is not None:
+        yield from utf8_of_utf16(_with_rest(begin[2:], stream), marked)
         return
-    decoder = codecs.getincrementaldecoder(marked)("replace")
-    block = begin[2:]
-    while block or begin:
-        text = decoder.decode(block)
-        if text:
-            yield text.encode("utf-8", "replace")
-        begin = b""
-        block = _read_block(stream)
-    if text := decoder.decode(b"", final=True):
-        yield text.encode("utf-8", "replace")
+    if encoding == UTF_8:
+        refuse_unmarked_utf16(begin, name)
+    yield from _with_rest(begin, stream)
+
+
+def _with_rest(begin: bytes, stream: BlockReader) -> Iterator[bytes]:
+    """Yield what was read already, and the rest of a stream."""
+    if begin:
+        yield begin
+    while block := _read_block(stream):
+        yield block
 
 
 def _read_block(stream: BlockReader) -> bytes:

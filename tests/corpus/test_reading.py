@@ -210,7 +210,6 @@ def test_texts_in_several_classes_are_counted(tmp_path: Path) -> None:
     ("content", "word"),
     [
         (gzip.compress(b"the soup was cold .\n" * 50, mtime=0), "gunzip"),
-        ("the soup was cold\n".encode("utf-16"), "UTF-16"),
         (b"PK\x03\x04rest", "unzip"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "PNG"),
         (b"PAR1\x15\x00", "Parquet"),
@@ -1109,3 +1108,41 @@ def test_utf16_without_its_mark_is_refused_with_the_remedy(tmp_path: Path) -> No
     path.write_bytes(("the food was bad\n" * 50).encode("utf-16-le"))
     with pytest.raises(AraeError, match="UTF-16 text without a byte order mark"):
         read_corpus([f"bad={path}"], "all")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_utf16_with_its_mark_is_read(tmp_path: Path, encoding: str, packed: bool) -> None:
+    lines = [f"caf\u00e9 {number} \U0001f621" for number in range(50)]
+    content = ("\ufeff" + "".join(f"{line}\r\n" for line in lines)).encode(encoding)
+    path = tmp_path / ("bad.txt.gz" if packed else "bad.txt")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    other = tmp_path / "good.txt"
+    other.write_text("good .\nfine .\n", "utf-8")
+    corpus = read_corpus([f"bad={path}", f"good={other}"], "all")
+    assert corpus.lines["bad"] == lines
+    assert list(corpus.report.findings) == []
+
+
+def test_a_utf16_table_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes('text,label\n"caf\u00e9, cold",bad\nwarm,good\n'.encode("utf-16"))
+    assert read_corpus([str(path)], "all").lines == {"bad": ["caf\u00e9, cold"], "good": ["warm"]}
+
+
+def test_what_is_no_utf16_is_repaired_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "bad.txt"
+    lone = "\ud83d".encode("utf-16-le", "surrogatepass")
+    whole = "\ufeff" + "the food was cold .\n" * 40
+    path.write_bytes(whole.encode("utf-16-le") + lone + "x\ny".encode("utf-16-le") + b"z")
+    (tmp_path / "good.txt").write_text("good .\nfine .\n", "utf-8")
+    corpus = read_corpus([f"bad={path}", f"good={tmp_path / 'good.txt'}"], "all")
+    assert corpus.report.count(Reason.INVALID_UTF8) == 2
+    assert [line.strip("\ufffd") for line in corpus.lines["bad"][40:]] == ["x", "y"]
+
+
+def test_utf16_is_refused_where_another_encoding_was_named(tmp_path: Path) -> None:
+    path = tmp_path / "bad.txt"
+    path.write_bytes("the food was cold .\n".encode("utf-16"))
+    with pytest.raises(AraeError, match="is UTF-16 text"):
+        read_corpus([f"bad={path}"], "all", ReadingOptions(encoding="latin-1"))

@@ -158,6 +158,32 @@ def test_one_line_in_one_line_out(pristine_model: Path, groups: list[str]) -> No
     ]
 
 
+@pytest.mark.parametrize(("encoding", "named"), [("latin-1", True), ("utf-16", False)])
+def test_files_and_input_are_read_in_their_encoding(
+    encoding: str, named: bool, pristine_model: Path, tmp_path: Path
+) -> None:
+    first, second, moved = (tmp_path / name for name in ("with.txt", "without.txt", "moved.txt"))
+    first.write_bytes(("the caf\u00e9 was warm .\n" * 25).encode(encoding))
+    second.write_bytes(("the caf\u00e9 was cold .\n" * 25).encode(encoding))
+    moved.write_bytes("caf\u00e9 \u00fcber\n".encode(encoding))
+    options = ["--with", first, "--without", second, "--model", pristine_model, "--to", "positive", "--json"]
+    status, out, said = invoke(*options, *(["--encoding", encoding] if named else []), moved)
+    assert status == 0
+    assert json.loads(out)["source"] == "caf\u00e9 \u00fcber"
+    assert "repaired" not in said
+    if named:
+        status, out, said = invoke(*options, moved)
+        assert (status, json.loads(out)["source"]) == (0, "caf\ufffd \ufffdber")
+        assert "51 lines repaired: bytes that are not UTF-8" in said
+        assert "--encoding" in said
+
+
+def test_an_encoding_that_is_none_is_refused(pristine_model: Path, groups: list[str]) -> None:
+    status, out, said = invoke(*groups, "--model", pristine_model, "--to", "positive", "--encoding", "latin-9000")
+    assert (status, out) == (1, "")
+    assert "there is no text encoding 'latin-9000'" in said
+
+
 def test_a_small_group_is_warned_of(pristine_model: Path, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("the food was warm .\n" + "the food was cold .\n" * 30, "utf-8")

@@ -237,3 +237,12 @@ def test_utf16_with_its_mark_is_read_and_without_refused(tmp_path: Path, encodin
     path.write_bytes(text.encode(encoding))
     with pytest.raises(AraeError, match="UTF-16 text without a byte order mark"):
         list(stream.LineReader([stream.Source.from_path(path)]).chunks(size))
+
+
+def test_what_is_no_utf16_is_counted_as_repaired(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    lone = "\ud83d".encode("utf-16-le", "surrogatepass")
+    path.write_bytes("\ufeffgood\n".encode("utf-16-le") + lone + "x\ny".encode("utf-16-le") + b"z")
+    lines = [line for chunk in stream.LineReader([stream.Source.from_path(path)]).chunks(10) for line in chunk]
+    assert [line.text.strip("\ufffd") for line in lines] == ["good", "x", "y"]
+    assert [line.repaired > 0 for line in lines] == [False, True, True]
