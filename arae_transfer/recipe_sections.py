@@ -328,6 +328,12 @@ class Training:
         5_000_000, "The number of training sentences (or images) seen in all, classes together.", minimum=1
     )
     batch_size: int = setting(64, "The sentences (or images) of each class in a step.", minimum=1)
+    tokens_at_once: int = setting(
+        16_384,
+        "The most tokens, padding included, that encoder and decoders take at once; of a longer batch the gradients of "
+        "several parts are added up, which needs less memory.",
+        minimum=1,
+    )
     schedule: Literal["alternating", "joint"] = setting(
         "alternating",
         "One update per network and batch, as the paper's algorithms state it, "

@@ -151,6 +151,7 @@ SET_BY = {
     "parallel.maximum_words": "whoever mines in less memory",
     "parallel.minimum_word_count": "whoever mines a small corpus",
     "tokenizer.model": "whoever has a SentencePiece model",
+    "training.tokens_at_once": "whoever trains in less memory",
     "validation.checkpoint_minutes": "whoever trains where power fails",
 }
 

@@ -33,6 +33,7 @@ class EditingTask(RewritingTask):
             ("labels.sentence_pairs", recipe.labels.sentence_pairs, "false"),
             ("model.code", model.code != "sequence", '"sequence"'),
             ("model.encoder", model.encoder != "transformer", '"transformer"'),
+            ("training.tokens_at_once", recipe.training.tokens_at_once != 16_384, "16384"),
             ("training.schedule", recipe.training.schedule != "joint", '"joint"'),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,8 +35,9 @@ class Batch:
             stands for the whole vocabulary.
         subset_offsets: (subset,) what is added to their scores in a reconstruction; None adds nothing.
         weights: (rows,) how much each row counts; None stands for equal weights.
-        token_shares: For each class, how much a mean over this process's tokens counts in a mean over the processes;
-            None where there is one process.
+        token_shares: For each class, how much a mean over the tokens here counts in the mean over those of all
+            processes and parts; None where they are all there are.
+        row_share: The same for a mean over the rows here.
     """
 
     tokens: Tensor
@@ -47,11 +49,67 @@ class Batch:
     subset_offsets: Tensor | None = None
     weights: Tensor | None = None
     token_shares: tuple[float, ...] | None = None
+    row_share: float = 1.0
+
+    @property
+    def positions(self) -> int:
+        """The number of positions, padding included, of the longer of what is read and what is written."""
+        return max(self.tokens.numel(), self.noised_tokens.numel())
+
+    def parts(self, most: int) -> list[BatchPart]:
+        """Divide the rows of each class, so that no part has more positions than some, or no part can be smaller.
+
+        The shares of the parts' losses add up to the losses of the batch. Widths stay, so that batches of several
+        processes have as many parts, each of as many rows.
+
+        Args:
+            most: The most positions of a part, padding included.
+        """
+        number = int(self.classes[-1]) + 1
+        rows = self.tokens.size(0) // number
+        many = min(rows, math.ceil(self.positions / most))
+        if many <= 1:
+            return [BatchPart(self, torch.arange(len(self.lengths), device=self.lengths.device))]
+        whole = self.lengths.view(number, rows).sum(1)  # (classes,)
+        starts = torch.arange(number, device=self.lengths.device)[:, None] * rows
+        parts = []
+        for chosen in torch.arange(rows, device=self.lengths.device).tensor_split(many):
+            places = (starts + chosen).reshape(-1)  # (rows of the part,)
+            tokens = self.lengths[places].view(number, -1).sum(1) / whole
+            shares = tokens.tolist()
+            if self.token_shares is not None:
+                shares = [own * part for own, part in zip(self.token_shares, shares, strict=True)]
+            part = replace(
+                self,
+                tokens=self.tokens[places],
+                lengths=self.lengths[places],
+                noised_tokens=self.noised_tokens[places],
+                noised_lengths=self.noised_lengths[places],
+                classes=self.classes[places],
+                weights=None if self.weights is None else self.weights[places],
+                token_shares=tuple(shares),
+                row_share=self.row_share * len(chosen) / rows,
+            )
+            parts.append(BatchPart(part, places))
+        return parts
 
     def rows_of(self, index: int) -> slice:
         """Return the rows of a class; rows stand class by class."""
         rows = self.tokens.size(0) // (int(self.classes[-1]) + 1)
         return slice(index * rows, (index + 1) * rows)
+
+
+@dataclass(frozen=True)
+class BatchPart:
+    """Some rows of each class of a batch.
+
+    Attributes:
+        batch: The rows.
+        places: (rows,) where they stand in the whole batch.
+    """
+
+    batch: Batch
+    places: Tensor
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ from arae_transfer.tasks import task_of
 from arae_transfer.tokenizer import END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training import losses
 from arae_transfer.training.batch import Batch, LabelledBatch
+from arae_transfer.training.code_statistics import code_statistics
 from arae_transfer.training.early_gradients import take_gradients
 from arae_transfer.training.optimizers import Optimizers
 from arae_transfer.training.processes import ALONE, Processes
@@ -53,6 +55,7 @@ class Networks:
     Attributes:
         code_noise: The standard deviation of the noise on the code at the current step.
         rewriting: The model that rewrites for the cycle (the moving average where there is one).
+        tokens_at_once: The most positions of a batch that encoder and decoders take at once.
         noise: The source of noise on codes, for the generator and for the penalty; None: the device's default one.
         processes: The processes that train the model.
     """
@@ -69,12 +72,15 @@ class Networks:
         self.recipe = recipe
         self.optimizers = optimizers
         self.device = device
+        # Pixels are read by perceptrons, which keep far less of each than an LSTM does of a token.
+        self.tokens_at_once = recipe.training.tokens_at_once if recipe.data.kind == "text" else sys.maxsize
         self.code_noise = recipe.model.code_noise
         self.rewriting = model
         self.noise: torch.Generator | None = None
         self.processes = processes
         self._learns_style = task_of(recipe).learns_style
         self._autoencoder_parameters = [each for each in model.autoencoder_parameters() if each.requires_grad]
+        self._collected = False
 
     # --- encoder and decoders ---------------------------------------------------------------------------------
 
@@ -193,15 +199,24 @@ class Networks:
         self.model.scorer.train()
         return style / number, torch.cat(entropies)
 
-    def update_autoencoder(self, loss: Tensor) -> float:
-        """Step encoder and decoders; return the gradient norm before clipping."""
+    def collect_gradients(self, loss: Tensor) -> Tensor:
+        """Add a loss's gradients to those of the next update of encoder and decoders, and return its value alone."""
         if not torch.isfinite(loss):
             raise TrainingDiverged(
                 "the loss of the encoder and decoders is no longer a number",
                 "lower training.learning_rate or adversary.weight; the last good checkpoint is kept.",
             )
-        self.optimizers.autoencoder.zero_grad(set_to_none=True)
+        if not self._collected:
+            self.optimizers.autoencoder.zero_grad(set_to_none=True)
+            self._collected = True
         self._backward(loss)
+        return loss.detach()
+
+    def update_autoencoder(self, loss: Tensor) -> float:
+        """Step encoder and decoders by a loss and what was collected; return the gradient norm before clipping."""
+        if loss.requires_grad or not self._collected:
+            self.collect_gradients(loss)
+        self._collected = False
         self.processes.average_gradients(self._autoencoder_parameters)
         gradients = gradient_values(self._autoencoder_parameters)
         norm = float(nn.utils.get_total_norm(gradients))
@@ -388,13 +403,3 @@ class Networks:
         size = (rows * self.processes.size, *shape)
         drawn = draw(size, device=self.device, dtype=dtype, generator=self.noise)
         return drawn[self._own_rows(rows)]
-
-
-@torch.no_grad()
-def code_statistics(name: str, code: Tensor, mask: Tensor) -> Metrics:
-    """Return the mean L2 norm and the summed variance over dimensions of code vectors (paper, Figure 2)."""
-    vectors = code[mask].float()  # (real vectors, size)
-    return {
-        f"{name}_norm": float(vectors.norm(dim=1).mean()),
-        f"{name}_variance": float(vectors.var(dim=0).sum()) if len(vectors) > 1 else 0.0,
-    }

@@ -7,11 +7,14 @@ their terms.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from arae_transfer.corpus.batches import with_end
 from arae_transfer.corpus.style_tokens import StyleTokens
@@ -19,8 +22,10 @@ from arae_transfer.recipe import InputNoise
 from arae_transfer.tasks.task import StepContext
 from arae_transfer.tokenizer import END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training.batch import Batch, LabelledBatch
+from arae_transfer.training.batch_parts import Code, Encode, Terms, sum_parts
+from arae_transfer.training.code_statistics import code_statistics
 from arae_transfer.training.input_noise import add_input_noise
-from arae_transfer.training.networks import Metrics, Networks, code_statistics
+from arae_transfer.training.networks import Metrics, Networks
 
 # Draws a further batch, for the networks that take fresh ones.
 DrawBatch = Callable[[], Batch]
@@ -70,19 +75,23 @@ def alternating_step(networks: Networks, batch: Batch, draw: DrawBatch, *, scori
     1 in three of five), and its gradient reaches the encoder from all classes (there, from class 1 alone).
     """
     recipe = networks.recipe
+
+    def encode(part: Batch) -> Code:
+        return networks.encode(part.tokens, part.lengths)
+
     # (1) Reconstruct.
-    code, mask = networks.encode(batch.noised_tokens, batch.noised_lengths)
-    loss = networks.reconstruct(networks.with_code_noise(code, mask), mask, batch)
-    metrics = {"reconstruction": float(loss.detach()), **code_statistics("real", code.detach(), mask)}
-    metrics["gradient_norm"] = networks.update_autoencoder(loss)
+    found = sum_parts(networks, batch, _encode_noised(networks), _reconstruction(networks, 1.0))
+    metrics = {**found.metrics, **code_statistics("real", found.code, found.mask)}
+    metrics["gradient_norm"] = networks.update_autoencoder(found.loss)
     if recipe.attribute.weight > 0:
         # (2b) The classifier learns the class from the code, then (3b) the encoder learns to hide it.
         # One encoding does for both, since the classifier's update leaves the encoder as it is.
-        code, mask = networks.encode(batch.tokens, batch.lengths)
-        metrics |= networks.update_classifier(code, mask, batch.classes)
-        confusion = networks.confusion_term(code, mask, batch.classes)
-        networks.update_autoencoder(recipe.attribute.weight * confusion)
-        metrics["confusion"] = float(confusion.detach())
+        def learn_class(code: Tensor, mask: Tensor) -> None:
+            metrics.update(networks.update_classifier(code, mask, batch.classes))
+
+        found = sum_parts(networks, batch, encode, _confusion(networks), before=learn_class)
+        networks.update_autoencoder(found.loss)
+        metrics |= found.metrics
     if recipe.adversary.weight > 0:
         # (2) The critic learns, on fresh batches.
         others = [draw() for _ in range(recipe.adversary.critic_updates)]
@@ -90,13 +99,58 @@ def alternating_step(networks: Networks, batch: Batch, draw: DrawBatch, *, scori
             codes = networks.encode_together(others)
         for code, mask in codes:
             metrics |= networks.update_critic(code, mask)
+
         # (3) Generator and encoder move towards each other.
-        [(code, mask)] = networks.encode_together([draw()])
-        metrics |= networks.update_generator(mask)
-        adversarial = networks.adversarial_term(code, mask)
-        networks.update_autoencoder(recipe.adversary.weight * adversarial)
-        metrics["adversarial"] = float(adversarial.detach())
+        def generate(_: Tensor, mask: Tensor) -> None:
+            metrics.update(networks.update_generator(mask))
+
+        found = sum_parts(
+            networks, draw(), lambda part: networks.encode_together([part])[0], _adversarial(networks), before=generate
+        )
+        networks.update_autoencoder(found.loss)
+        metrics |= found.metrics
     return metrics | networks.update_scorer(batch) if scoring else metrics
+
+
+def _encode_noised(networks: Networks) -> Encode:
+    return lambda part: networks.encode(part.noised_tokens, part.noised_lengths)
+
+
+def _reconstruction(networks: Networks, weight: float, name: str = "reconstruction") -> Terms:
+    """Return the term of a part's reconstruction; rows that count for less do so."""
+
+    def terms(part: Batch, code: Code) -> Iterator[tuple[str, float, Tensor]]:
+        if weight > 0:
+            yield name, weight, networks.reconstruct(networks.with_code_noise(*code), code[1], part, part.weights)
+
+    return terms
+
+
+def _confusion(networks: Networks) -> Terms:
+    """Return the term of the fooled classifier."""
+    weight = networks.recipe.attribute.weight
+
+    def terms(part: Batch, code: Code) -> Iterator[tuple[str, float, Tensor]]:
+        if weight > 0:
+            yield "confusion", weight, networks.confusion_term(*code, part.classes) * part.row_share
+
+    return terms
+
+
+def _adversarial(networks: Networks) -> Terms:
+    """Return the critic's term."""
+    weight = networks.recipe.adversary.weight
+
+    def terms(part: Batch, code: Code) -> Iterator[tuple[str, float, Tensor]]:
+        if weight > 0:
+            yield "adversarial", weight, networks.adversarial_term(*code) * part.row_share
+
+    return terms
+
+
+def _all_of(*several: Terms) -> Terms:
+    """Return the terms of all, one after the other."""
+    return lambda part, code: chain.from_iterable(terms(part, code) for terms in several)
 
 
 def classification_step(networks: Networks, examples: LabelledBatch, batch: Batch) -> Metrics:
@@ -115,23 +169,17 @@ def classification_step(networks: Networks, examples: LabelledBatch, batch: Batc
     loss = recipe.labels.weight * labels
     shaping = recipe.training.reconstruction > 0 or recipe.adversary.weight > 0
     if shaping:
-        code, mask = networks.encode(batch.noised_tokens, batch.noised_lengths)
-        metrics |= code_statistics("real", code.detach(), mask)
-    if recipe.training.reconstruction > 0:
-        reconstruction = networks.reconstruct(networks.with_code_noise(code, mask), mask, batch)
-        loss = loss + recipe.training.reconstruction * reconstruction
-        metrics["reconstruction"] = float(reconstruction.detach())
-    if recipe.adversary.weight > 0:
-        adversarial = networks.adversarial_term(code, mask)
-        loss = loss + recipe.adversary.weight * adversarial
-        metrics["adversarial"] = float(adversarial.detach())
+        terms = _all_of(_reconstruction(networks, recipe.training.reconstruction), _adversarial(networks))
+        found = sum_parts(networks, batch, _encode_noised(networks), terms)
+        loss = loss + found.loss
+        metrics |= found.metrics | code_statistics("real", found.code, found.mask)
     networks.optimizers.classifier.zero_grad(set_to_none=True)
     metrics["gradient_norm"] = networks.update_autoencoder(loss)
     networks.optimizers.classifier.step()
     if recipe.adversary.weight > 0:
         for _ in range(recipe.adversary.critic_updates):
-            metrics |= networks.update_critic(code, mask)
-        metrics |= networks.update_generator(mask)
+            metrics |= networks.update_critic(found.code, found.mask)
+        metrics |= networks.update_generator(found.mask)
     return metrics
 
 
@@ -157,31 +205,22 @@ def joint_step(
         scoring: Whether the style scorer learns too.
     """
     recipe = networks.recipe
-    code, mask = networks.encode(batch.noised_tokens, batch.noised_lengths)
-    metrics = code_statistics("real", code.detach(), mask)
-    loss = 0.0 * code.sum()  # where nothing else asks for anything, nothing changes
-    if recipe.training.reconstruction > 0:
-        reconstruction = networks.reconstruct(networks.with_code_noise(code, mask), mask, batch)
-        loss = recipe.training.reconstruction * reconstruction
-        metrics["reconstruction"] = float(reconstruction.detach())
-    if recipe.attribute.weight > 0:
-        confusion = networks.confusion_term(code, mask, batch.classes)
-        loss = loss + recipe.attribute.weight * confusion
-        metrics["confusion"] = float(confusion.detach())
-    if recipe.adversary.weight > 0:
-        adversarial = networks.adversarial_term(code, mask)
-        loss = loss + recipe.adversary.weight * adversarial
-        metrics["adversarial"] = float(adversarial.detach())
+    read = _encode_noised(networks)
+    terms = _all_of(
+        _reconstruction(networks, recipe.training.reconstruction), _confusion(networks), _adversarial(networks)
+    )
+    found = sum_parts(networks, batch, read, terms)
+    code, mask, loss = found.code, found.mask, found.loss
+    metrics = code_statistics("real", code, mask) | found.metrics
     # With or without a cycle: validation judges rewrites by the scorer.
     if scoring:
         metrics |= networks.update_scorer(batch)
     if parallel is not None:
-        read, read_mask = networks.encode(parallel.noised_tokens, parallel.noised_lengths)
-        pairs = networks.reconstruct(networks.with_code_noise(read, read_mask), read_mask, parallel, parallel.weights)
-        loss = loss + pairs
-        metrics["pairs"] = float(pairs.detach())
+        found = sum_parts(networks, parallel, read, _reconstruction(networks, 1.0, "pairs"))
+        loss = loss + found.loss
+        metrics |= found.metrics
     if cycling:
-        cycle, cycle_metrics = _cycle_term(networks, batch, style, generator)
+        cycle, cycle_metrics = _cycle_terms(networks, batch, style, generator)
         loss = loss + cycle
         metrics |= cycle_metrics
     metrics["gradient_norm"] = networks.update_autoencoder(loss)
@@ -194,16 +233,31 @@ def joint_step(
     return metrics
 
 
-def _cycle_term(
+def _cycle_terms(
     networks: Networks, batch: Batch, style: StyleTokens | None, generator: np.random.Generator
-) -> tuple[torch.Tensor, Metrics]:
+) -> tuple[Tensor, Metrics]:
+    """Return the cycle's loss on a batch and its figures, part by part; see ``sum_parts``."""
+    parts = batch.parts(networks.tokens_at_once)
+    shift = int(generator.integers(1, len(networks.model.classes)))  # the same in all processes
+    generator = networks.processes.own_randomness(generator)
+    if len(parts) == 1:
+        return _cycle_term(networks, batch, style, generator, shift)
+    total, metrics = torch.zeros((), device=networks.device), Counter[str]()
+    for part in parts:
+        loss, found = _cycle_term(networks, part.batch, style, generator, shift)
+        total = total + networks.collect_gradients(loss)
+        metrics.update(found)
+    return total, dict(metrics)
+
+
+def _cycle_term(
+    networks: Networks, batch: Batch, style: StyleTokens | None, generator: np.random.Generator, shift: int
+) -> tuple[Tensor, Metrics]:
     """Rewrite, encode the rewrite, and reconstruct the original with its own class's decoder.
 
     A pair counts as much as the scorer believes its rewrite: a rewrite that kept its style would teach copying.
     """
     recipe, number = networks.recipe, len(networks.model.classes)
-    shift = int(generator.integers(1, number))  # the same in all processes
-    generator = networks.processes.own_randomness(generator)
     wanted = (batch.classes + shift) % number
     sources, source_lengths = batch.tokens, batch.lengths
     if recipe.cycle.delete > 0:
@@ -219,8 +273,8 @@ def _cycle_term(
     same = (tokens[:, :time] == unpadded[:, :time]).all(1) & (lengths == batch.lengths - 1)
     metrics = {
         "cycle": float(cycle.detach()),
-        "rewrite_belief": float(belief.mean()),
-        "rewrite_copies": float(same.float().mean()),
+        "rewrite_belief": float(belief.mean()) * batch.row_share,
+        "rewrite_copies": float(same.float().mean()) * batch.row_share,
     }
     if recipe.cycle.teach > 0 or recipe.cycle.style > 0:
         targets, target_lengths = (
@@ -233,7 +287,8 @@ def _cycle_term(
         )
         # Only rewrites that the scorer accepts are taught, each as far as it does; one without a word teaches nothing.
         accepted = belief * (belief > 0.5) * ~same * (tokens[:, 0] != UNKNOWN_ID)
-        taught = (entropies * accepted).mean()
+        taught = (entropies * accepted).mean() * batch.row_share
+        verdict = verdict * batch.row_share
         loss = loss + recipe.cycle.teach * taught + recipe.cycle.style * verdict
         metrics |= {"taught": float(taught.detach()), "style_verdict": float(verdict.detach())}
     return loss, metrics
@@ -241,12 +296,12 @@ def _cycle_term(
 
 def _damage(
     networks: Networks,
-    tokens: torch.Tensor,
-    classes: torch.Tensor,
+    tokens: Tensor,
+    classes: Tensor,
     noise: InputNoise,
     style: StyleTokens | None,
     generator: np.random.Generator,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Damage sentences, given with or without end ids, and return them with end ids and their lengths."""
     plain = tokens.masked_fill(tokens == END_ID, PAD_ID).cpu().numpy()
     lengths = (plain != PAD_ID).sum(1)

@@ -18,6 +18,8 @@ from arae_transfer.training import losses
 from arae_transfer.training.processes import ALONE, Processes
 
 _BATCH = 128
+# Of longer sentences fewer are taken at once: each position has a logit of every token.
+_POSITIONS = 8192
 # Generated sentences for each held-out one: of fewer, a language model says more of their number than of the generator.
 GENERATED_PER_SENTENCE = 5
 
@@ -61,9 +63,17 @@ class ValidationReport:
 
 
 def length_batches(sentences: BatchSource, count: int) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    """Return the first ``count`` sentences in batches of about equal lengths."""
-    order = np.argsort(sentences.lengths_of(np.arange(count)), kind="stable")
-    return [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
+    """Return the first ``count`` sentences in batches of about equal lengths, which bound the memory of each."""
+    lengths = sentences.lengths_of(np.arange(count))
+    order = np.argsort(lengths, kind="stable")
+    batches = []
+    while len(order):
+        rows = min(_BATCH, len(order))
+        while rows > 1 and rows * int(lengths[order[rows - 1]]) > _POSITIONS:
+            rows = rows // 2
+        batches.append(order[:rows])
+        order = order[rows:]
+    return batches
 
 
 @dataclass

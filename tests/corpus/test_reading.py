@@ -1126,8 +1126,8 @@ def test_utf16_with_its_mark_is_read(tmp_path: Path, encoding: str, packed: bool
 
 def test_a_utf16_table_is_read(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
-    path.write_bytes('text,label\n"caf\u00e9, cold",bad\nwarm,good\n'.encode("utf-16"))
-    assert read_corpus([str(path)], "all").lines == {"bad": ["caf\u00e9, cold"], "good": ["warm"]}
+    path.write_bytes('text,label\n"caf\u00e9, cold",bad\nrude,bad\nwarm,good\nkind,good\n'.encode("utf-16"))
+    assert read_corpus([str(path)], "all").lines == {"bad": ["caf\u00e9, cold", "rude"], "good": ["warm", "kind"]}
 
 
 def test_what_is_no_utf16_is_repaired_and_counted(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,42 @@ def test_stacking_pads_to_the_longest() -> None:
     )
     assert tokens.tolist() == [[5, 6, PAD_ID], [7, 8, 9], [4, PAD_ID, PAD_ID]]
     assert lengths.tolist() == [2, 3, 1]
+
+
+# --- parts
+
+
+def test_a_short_batch_is_its_only_part() -> None:
+    batch = build()
+    [part] = batch.parts(batch.positions)
+    assert part.batch is batch
+    assert part.places.tolist() == list(range(12))
+
+
+@pytest.mark.parametrize("most", [1, 30, 60, 100])
+def test_parts_are_bounded_and_make_the_whole(most: int) -> None:
+    batch = replace(build(InputNoise(drop=0.2)), weights=torch.arange(12.0))
+    parts = batch.parts(most)
+    assert len(parts) > 1
+    assert sorted(torch.cat([part.places for part in parts]).tolist()) == list(range(12))
+    for part in parts:
+        own = part.batch
+        assert own.positions <= most or len(own.tokens) == 3, "a row of each class at least"
+        assert own.classes.tolist() == sorted(own.classes.tolist())
+        assert own.classes.bincount().tolist() == [len(own.tokens) // 3] * 3
+        for name in ("tokens", "lengths", "noised_tokens", "noised_lengths", "classes", "weights"):
+            assert torch.equal(getattr(own, name), getattr(batch, name)[part.places]), name
+    assert sum(part.batch.row_share for part in parts) == pytest.approx(1.0)
+    shares = np.array([part.batch.token_shares for part in parts])
+    assert shares.sum(0).tolist() == pytest.approx([1.0, 1.0, 1.0])
+    lengths = batch.lengths[parts[0].places].view(3, -1).sum(1) / batch.lengths.view(3, -1).sum(1)
+    assert shares[0].tolist() == pytest.approx(lengths.tolist())
+
+
+def test_parts_of_a_share_count_as_their_share_of_it() -> None:
+    batch = replace(build(), token_shares=(0.5, 1.0, 2.0))
+    shares = np.array([part.batch.token_shares for part in batch.parts(40)])
+    assert shares.sum(0).tolist() == pytest.approx([0.5, 1.0, 2.0])
 
 
 # --- token_subset

@@ -69,6 +69,7 @@ JOINT: dict[str, Any] = {
         "warmup": 0.2,
         "decay": "linear",
         "sampled_softmax": 100,
+        "tokens_at_once": 90,
         "label_smoothing": 0.05,
         "averaging": 0.9,
         "initialization": "scaled",

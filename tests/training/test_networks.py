@@ -14,8 +14,9 @@ from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe, recipe_from_table
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training.batch import Batch
+from arae_transfer.training.code_statistics import code_statistics
 from arae_transfer.training.losses import reconstruction_loss
-from arae_transfer.training.networks import Networks, TrainingDiverged, code_statistics
+from arae_transfer.training.networks import Networks, TrainingDiverged
 from arae_transfer.training.optimizers import Optimizers
 from arae_transfer.training.processor import runs_bf16
 

@@ -53,9 +53,10 @@ EQUAL: dict[str, dict[str, Any]] = {
         "training": PLAIN,
     },
     "cycle": {
-        "model": {"code": "sequence"},
+        "model": {"code": "sequence", "code_noise": 0.0},
         "cycle": {"weight": 1.0, "start": 0.0, "teach": 0.5, "style": 0.5},
-        "training": PLAIN,
+        # In parts, as many as each process has; noise would be drawn in another order.
+        "training": {**PLAIN, "tokens_at_once": 50},
     },
     "alternating": {"adversary": {"constraint": "gradient-penalty"}, "training": {"schedule": "alternating"}},
 }
@@ -63,7 +64,7 @@ RANDOM: dict[str, Any] = {
     "model": {"code": "sequence", "dropout": 0.2, "word_dropout": 0.1},
     "noise": {"drop": 0.2},
     "cycle": {"weight": 1.0, "start": 0.0, "delete": 0.5},
-    "training": JOINT,
+    "training": {**JOINT, "tokens_at_once": 50},
 }
 
 

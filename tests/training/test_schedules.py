@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -368,3 +369,82 @@ def test_a_small_class_fills_as_many_rows_as_a_large_one_in_every_batch() -> Non
     for tokens in encoded:
         owners = (tokens[:, 0] - 10) // 10
         assert len(set(owners.bincount(minlength=3).tolist())) == 1
+
+
+# --- batches in parts
+
+
+def uneven(networks: Networks, rows: int = ROWS) -> Batch:
+    """Return a batch of sentences of many lengths."""
+    generator = np.random.default_rng(3)
+    corpora = []
+    for index in range(len(CLASSES)):
+        sentences = [generator.integers(10 + 10 * index, 20 + 10 * index, 1 + row % 8).tolist() for row in range(40)]
+        corpora.append(TokenizedSentences.join(sentences))
+    chosen = [generator.integers(0, 40, rows) for _ in CLASSES]
+    return make_batch(corpora, chosen, networks.recipe.noise, None, generator, CPU)
+
+
+def moved_in(most: int, schedule: str) -> tuple[CountingNetworks, Metrics]:
+    """Return networks after a step in parts of so many positions, and its figures."""
+    cycle = {"weight": 1.0, "teach": 0.5, "style": 0.5} if schedule == "joint" else {}
+    networks = build(training={"schedule": schedule, "tokens_at_once": most}, cycle=cycle)
+    networks.noise = torch.Generator().manual_seed(5)
+    networks.model.scorer.dropout.p = 0.0
+    batch, others = uneven(networks), Draws(networks)
+    if schedule == "alternating":
+        return networks, alternating_step(networks, batch, others)
+    parallel = replace(others(), weights=torch.linspace(0.1, 2.0, 3 * ROWS))
+    return networks, joint_step(networks, batch, None, np.random.default_rng(1), True, parallel)
+
+
+@pytest.mark.parametrize("schedule", ["joint", "alternating"])
+@pytest.mark.parametrize("most", [1, 60])
+def test_a_step_in_parts_is_the_step_of_the_whole_batch(schedule: str, most: int) -> None:
+    (whole, expected), (parts, found) = (moved_in(each, schedule) for each in (10_000, most))
+    assert len(uneven(parts).parts(most)) > 1
+    assert parts.moves == whole.moves
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+    start = build().model.autoencoder_parameters()
+    pairs = zip(whole.model.autoencoder_parameters(), parts.model.autoencoder_parameters(), start, strict=True)
+    moved = 0
+    for one, other, before in pairs:
+        torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-5)
+        moved += not torch.equal(one, before)
+    assert moved > 5
+
+
+def most_kept(networks: Networks, rows: int) -> int:
+    """Return the most bytes that a step keeps at once for the way back."""
+    kept = most = 0
+
+    class Box:
+        def __init__(self, tensor: Tensor) -> None:
+            self.tensor = tensor
+
+    def pack(tensor: Tensor) -> Box:
+        nonlocal kept, most
+        size, box = tensor.numel() * tensor.element_size(), Box(tensor)
+        weakref.finalize(box, release, size)
+        kept += size
+        most = max(most, kept)
+        return box
+
+    def release(size: int) -> None:
+        nonlocal kept
+        kept -= size
+
+    batch = uneven(networks, rows)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda box: box.tensor):
+        joint_step(networks, batch, None, np.random.default_rng(1), False, batch, scoring=False)
+    assert kept == 0
+    return most
+
+
+def test_memory_is_bounded_by_tokens_not_by_rows() -> None:
+    off = {"adversary": {"weight": 0.0}, "attribute": {"weight": 0.0}}
+    bounded = [most_kept(build(**off, training={"tokens_at_once": 200}), rows) for rows in (8, 64)]
+    assert bounded[1] < 1.3 * bounded[0]
+    assert most_kept(build(**off), 64) > 4 * bounded[1]

@@ -31,6 +31,7 @@ _TEXT_KEYS: dict[str, object] = {
     "cycle.weight": 0.0,
     "cycle.delete": 0.0,
     "training.sampled_softmax": 0,
+    "training.tokens_at_once": 16_384,
     "tokenizer.model": "",
     "training.initialization": "scaled",
 }
