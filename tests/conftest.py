@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -31,9 +32,22 @@ from arae_transfer.tokenizer import END_ID, MINIMUM_VOCABULARY, PAD_ID, SPECIAL_
 # send it to the commands that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Where a process per core runs tests, threads of each on all cores would only wait for one another.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where a process per core runs tests, each has a core of its own: what asks how many threads or processes it may have,
+# in these processes and in those that they start, would otherwise take all cores from the others.
+if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
+    cores = sorted(os.sched_getaffinity(0))
+    number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    os.sched_setaffinity(0, {cores[number % len(cores)]})
+
+# Tiny products are faster in one thread, and give the same bits on every machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_runtest_setup() -> None:
+    """Let torch, where it is loaded, use one thread again, whatever the test before chose."""
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)
+
 
 CLASSES = ("positive", "negative", "neutral tone", "endless")
 MAXIMUM_TOKENS = 24

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from arae_transfer.bench.released import ReleasedIteration, ReleasedProcess
 from arae_transfer.corpus.batches import TokenizedSentences
@@ -17,11 +20,16 @@ VOCABULARY = 60
 BATCH = 8
 
 
-def recipe() -> Recipe:
+def recipe(critic_updates: int = 5) -> Recipe:
     return recipe_from_table(
         {
             "model": {"code_size": 8, "embedding_size": 6, "hidden_size": 8},
-            "adversary": {"noise_size": 4, "generator_layers": [8, 8], "critic_layers": [8, 8], "critic_updates": 5},
+            "adversary": {
+                "noise_size": 4,
+                "generator_layers": [8, 8],
+                "critic_layers": [8, 8],
+                "critic_updates": critic_updates,
+            },
             "attribute": {"layers": [8, 8]},
             "training": {"batch_size": BATCH},
         }
@@ -36,34 +44,35 @@ def corpora() -> list[TokenizedSentences]:
     ]
 
 
-def test_an_iteration_makes_the_released_codes_updates(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[type] = []
-    encodings: list[int] = []
+def count(critic_updates: int) -> Counter[str]:
+    """Return how often an iteration moves its networks, by optimizer, and how often LSTMs read, by their input."""
+    found: Counter[str] = Counter()
 
-    def count_steps(kind: type[torch.optim.Optimizer]) -> None:
-        plain = kind.step
+    def note_read(module: nn.Module, *_: object) -> None:
+        if isinstance(module, nn.LSTM):
+            found[f"LSTM of {module.input_size}"] += 1
 
-        def step(own: torch.optim.Optimizer) -> None:
-            steps.append(type(own))
-            plain(own)
+    hooks = [
+        register_optimizer_step_post_hook(lambda optimizer, *_: found.update([type(optimizer).__name__])),
+        register_module_forward_hook(note_read),
+    ]
+    try:
+        ReleasedIteration(recipe(critic_updates), corpora(), VOCABULARY)()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
 
-        monkeypatch.setattr(kind, "step", step)
 
-    count_steps(torch.optim.SGD)
-    count_steps(torch.optim.Adam)
-    lstm = nn.LSTM.forward
-
-    def forward(own: nn.LSTM, *read: Any) -> Any:
-        encodings.append(own.input_size)
-        return lstm(own, *read)
-
-    monkeypatch.setattr(nn.LSTM, "forward", forward)
-    ReleasedIteration(recipe(), corpora(), VOCABULARY)()
-    assert steps.count(torch.optim.SGD) == 2 + 2 + 1
-    assert steps.count(torch.optim.Adam) == 2 + 5 + 1
+def test_an_iteration_makes_the_released_codes_updates() -> None:
+    found = count(critic_updates=5)
+    assert found["SGD"] == 2 + 2 + 1
+    assert found["Adam"] == 2 + 5 + 1
     # Reconstruction, classifier and encoder against it for each class; five for the critic, one against it.
-    assert encodings.count(6) == 6 + 5 + 1
-    assert encodings.count(6 + 8) == 2
+    assert found["LSTM of 6"] == 6 + 5 + 1
+    assert found["LSTM of 14"] == 2
+    # Each of the critic's updates is one move, on a code of its own.
+    assert found - count(critic_updates=2) == {"Adam": 3, "LSTM of 6": 3}
 
 
 def test_it_learns_to_reconstruct(monkeypatch: pytest.MonkeyPatch) -> None:

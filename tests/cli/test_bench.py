@@ -49,7 +49,7 @@ def test_the_machine_is_measured_at_the_decoders_products() -> None:
     assert len(decoder_shapes({**sizes, "decoder_layers": 1}, 6)) == 2
 
 
-def test_the_share_is_that_of_the_time_which_the_products_alone_would_take() -> None:
+def test_the_share_is_the_time_of_the_products_alone() -> None:
     report = TransferReport("small", "good", 10, 1, throughput={"fp32": {1: 50.0, 8: 100.0}})
     add_ceiling(report, {(10, 30): {"fp32": 3.0, "int8": 9.0}, (10, 10): {"fp32": 1.0, "int8": 1.0}}, 1e7)
     # 300 and 100 of 400 weights, at a rate of 3 and of 1.

@@ -11,12 +11,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from arae_transfer.cli import app
@@ -94,9 +92,8 @@ def fail(done: Done, *words: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in a folder that holds a recipe and a corpus of two classes."""
-    before = torch.get_num_threads()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "recipe.toml").write_text(RECIPE, "utf-8")
@@ -107,8 +104,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ]
         (tmp_path / "data" / f"train.{label}.txt").write_text("".join(f"{line}\n" for line in lines), "utf-8")
         (tmp_path / "data" / f"valid.{label}.txt").write_text(f"the place was {word} .\n" * 3, "utf-8")
-    yield tmp_path
-    torch.set_num_threads(before)
+    return tmp_path
 
 
 # --- a run
@@ -143,7 +139,7 @@ def test_a_run_without_a_name_is_named_after_the_time() -> None:
     assert re.fullmatch(r"\d{8}-\d{6}", run.name)
 
 
-def test_a_training_that_was_killed_before_its_recipe_was_written_can_be_begun_again() -> None:
+def test_a_run_killed_before_its_recipe_was_written_can_begin_again() -> None:
     run = Path("runs/shop/one")
     run.mkdir(parents=True)
     for name in (".lock", "tokenizer.model", ".recipe.toml.abc.part"):

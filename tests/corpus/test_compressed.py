@@ -81,7 +81,7 @@ def test_what_is_no_gzip_data_says_so(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("cut", [8, 40, 5000])
-def test_a_file_that_was_cut_off_is_refused_and_never_read_as_whole(tmp_path: Path, cut: int) -> None:
+def test_a_truncated_file_is_refused(tmp_path: Path, cut: int) -> None:
     text = "".join(f"sentence {number} of many .\n" for number in range(200_000)).encode()
     path = pack(tmp_path / "bad.gz", text)
     path.write_bytes(path.read_bytes()[:-cut])

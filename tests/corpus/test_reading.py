@@ -356,7 +356,7 @@ def test_data_values_hold_in_any_folder_once_absolute(tmp_path: Path, monkeypatc
     assert read_all(absolute[:3]).lines == inside.lines == {"a": ["x", "a"], "b": ["y", "good .", "fine ."]}
 
 
-def test_a_text_file_without_class_is_refused_with_the_way_to_write_it(tmp_path: Path) -> None:
+def test_a_text_file_without_class_is_refused_with_a_remedy(tmp_path: Path) -> None:
     two_files(tmp_path, "a\n")
     assert f"--data CLASS={tmp_path}/neg.txt" in str(refusal([f"{tmp_path}/neg.txt"]).hint)
 
@@ -624,7 +624,7 @@ def test_near_duplicates_of_held_out_lines_leave_the_training_data(tmp_path: Pat
     assert list(read_corpus([str(tmp_path)], "valid").lines[label]) == held_out
 
 
-def test_near_duplicates_of_lines_that_are_held_out_of_train_leave_it_too(tmp_path: Path) -> None:
+def test_near_duplicates_of_held_out_lines_leave_train_too(tmp_path: Path) -> None:
     texts = {label: sentences(label, 200) for label in ("bad", "good")}
     twice = {label: [*own, *(f"{line[:-2].upper()}!" for line in own)] for label, own in texts.items()}
     data = class_files(tmp_path, **twice)
@@ -644,7 +644,7 @@ def test_a_class_of_nothing_but_near_duplicates_says_so(tmp_path: Path) -> None:
     assert "data.keep_near_duplicates=true" in str(error.hint)
 
 
-def test_held_out_parts_do_not_depend_on_the_order_of_lines_and_files(tmp_path: Path) -> None:
+def test_held_out_parts_do_not_depend_on_order(tmp_path: Path) -> None:
     texts = {"bad": sentences("bad", 500), "good": sentences("good", 500)}
     first = parts_of(class_files(tmp_path / "1", **texts))
     shuffled = {label: random.Random(1).sample(lines, len(lines)) for label, lines in texts.items()}
@@ -883,7 +883,7 @@ def test_a_label_column_with_a_value_per_row_is_refused(tmp_path: Path) -> None:
     assert "more than 1,000 different values" in error.message
 
 
-def test_a_missing_label_in_the_first_objects_is_skipped_but_a_missing_column_is_refused(
+def test_a_missing_label_is_skipped_but_a_missing_column_is_refused(
     tmp_path: Path,
 ) -> None:
     unlabelled = '{"text": "x"}\n'
@@ -904,7 +904,7 @@ POLARITY = (
 
 
 @pytest.mark.parametrize("settings", [["data.text_column=2"], ["data.text_column=2", "data.label_column=1"]])
-def test_a_csv_without_a_header_is_read_by_numbers_and_loses_no_row(tmp_path: Path, settings: list[str]) -> None:
+def test_a_csv_without_a_header_is_read_by_column_numbers(tmp_path: Path, settings: list[str]) -> None:
     path = write(tmp_path / "train.csv", POLARITY)
     corpus = read_corpus([str(path)], "all", ReadingOptions.of(recipe_from_table({}, settings)))
     assert {label: len(lines) for label, lines in corpus.lines.items()} == {"1": 2, "2": 2}

@@ -147,7 +147,7 @@ def test_rows_without_the_column_are_counted_and_named() -> None:
     assert tally.first == {"too few columns": 1, "quotes or line ends that cannot be understood": 3}
 
 
-def test_a_column_that_is_not_there_is_an_error_that_lists_those_that_are() -> None:
+def test_a_missing_column_is_an_error_that_lists_the_others() -> None:
     with pytest.raises(AraeError, match=r"no column 'x'.*id, note"):
         _answer("csv:x", "id;note\n1;2\n", {})
     with pytest.raises(AraeError, match="twice"):

@@ -13,7 +13,7 @@ def _numbers(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random(shape)
 
 
-def test_the_first_sum_is_over_all_and_each_resampling_has_as_many_lines() -> None:
+def test_each_resampling_has_as_many_lines_as_the_sample() -> None:
     statistics = {"lines": np.ones(50), "flat": _numbers(50), "deep": _numbers(50, 2, 3)}
     sums = sum_statistics(statistics, 20, (1,))
     assert {name: values.shape for name, values in sums.items()} == {"lines": (21,), "flat": (21,), "deep": (21, 2, 3)}

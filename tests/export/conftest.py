@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -57,15 +57,6 @@ def random_model(recipe: Recipe, classes: tuple[str, ...], vocabulary_size: int,
             lacking.append(logits[:, :, END_ID + 1 :].amax(2).flatten())
         model.decoder(0).output.bias[END_ID] = torch.cat(lacking).quantile(1 / 6)
     return model
-
-
-@pytest.fixture(autouse=True, scope="package")
-def one_thread() -> Iterator[None]:
-    """Tiny products are faster in one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

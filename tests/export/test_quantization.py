@@ -77,7 +77,7 @@ def steps_of(graph: onnx.GraphProto) -> list[onnx.GraphProto]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_each_value_is_brought_to_8_bits_once_and_states_are_carried_so(case: str) -> None:
+def test_each_value_is_quantized_once_and_states_stay_quantized(case: str) -> None:
     graphs = build_quantized(make(case, "fp32"), ROWS, MAXIMUM_LENGTH, {})
     for graph in (graphs.encoder, *graphs.decoders.values(), *graphs.candidates.values()):
         steps = steps_of(graph.graph)

@@ -18,7 +18,7 @@ from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import recipe_from_table
 from arae_transfer.runtime.decoding import DecodingOptions
 from arae_transfer.runtime.reranking import only_appends
-from arae_transfer.runtime.rewriter import LEAST_STYLE, SECOND_BEAM, Rewriter
+from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.tokenizer import Tokenizer
 from tests.descriptions import as_exported
 
@@ -64,19 +64,14 @@ def answers(rewriter: Rewriter, lines: list[str], options: DecodingOptions, batc
 
 def test_the_best_other_candidate_that_has_the_class_takes_its_place(rewriter: Rewriter, lines: list[str]) -> None:
     kept, searched = answers(rewriter, lines, KEEP), answers(rewriter, lines, DecodingOptions())
-    beams = list(
-        rewriter.rewrites(lines, "good", form="corpus", options=DecodingOptions(beam=SECOND_BEAM, source="auto"))
-    )
-    beams_of_all = rewriter.rewrites(lines, "good", form="corpus", options=DecodingOptions(beam=SECOND_BEAM))
+    beams = list(rewriter.rewrites(lines, "good", form="corpus", options=DecodingOptions(beam=6, source="auto")))
+    beams_of_all = rewriter.rewrites(lines, "good", form="corpus", options=DecodingOptions(beam=6))
     exchanged = already = hopeless = 0
     for line, one, other, beam, every in zip(lines, kept, searched, beams, beams_of_all, strict=True):
         fitting = [
             each.output
             for each in every.candidates
-            if each.style > LEAST_STYLE
-            and not each.unfinished
-            and each.output != line
-            and not only_appends(line, each.output)
+            if each.style > 0.5 and not each.unfinished and each.output != line and not only_appends(line, each.output)
         ]
         if one != line:
             assert other == one

@@ -51,7 +51,7 @@ def replacements(source: int, target: int, phrase: str) -> list[str]:
     return [" ".join(WORDS[word] for word in replacement.words) for replacement in found]
 
 
-def test_a_word_of_style_is_replaced_by_the_one_that_stands_in_its_place() -> None:
+def test_a_style_word_is_replaced_by_its_counterpart() -> None:
     for thing in THINGS:
         assert replacements(0, 1, STYLES["bad"][thing])[0] == STYLES["good"][thing]
         assert replacements(1, 0, STYLES["good"][thing])[0] == STYLES["bad"][thing]

@@ -102,7 +102,7 @@ def test_what_a_model_cannot_read_is_refused(choice: RewriteScorer) -> None:
     assert prefer(choice, sentence, ("the soup was great .", -50.0, -50.0)) == "the soup was great ."
 
 
-def test_the_same_praise_twice_has_a_price_unless_the_sentence_says_a_thing_twice(choice: RewriteScorer) -> None:
+def test_repeated_words_cost_unless_the_source_repeats_too(choice: RewriteScorer) -> None:
     once, twice = "the soup was great and the room lovely .", "the soup was great and the room great ."
     assert prefer(choice, "the soup was awful and the room slow .", (twice, -2.0, -2.0), (once, -3.0, -3.0)) == once
     assert prefer(choice, "the great soup and the great room .", (twice, -2.0, -2.0), (once, -3.0, -3.0)) == twice

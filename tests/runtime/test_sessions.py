@@ -43,7 +43,7 @@ def test_without_a_gpu_auto_is_the_processor_and_says_nothing(
 
 
 @pytest.mark.skipif(sessions._gpu_visible(), reason="there is a GPU")
-def test_with_a_gpu_that_cannot_be_used_auto_falls_back_and_says_so(
+def test_auto_falls_back_from_an_unusable_gpu_and_says_so(
     pristine_model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sessions, "_gpu_visible", lambda: True)
@@ -162,7 +162,7 @@ def test_a_graph_with_other_inputs_is_an_error(small_model: Path) -> None:
         list(Rewriter.load(small_model, device="cpu").transfer(["the food"], "positive"))
 
 
-def test_a_model_of_one_variant_runs_in_it_and_says_so_when_asked_for_another(pristine_model: Path) -> None:
+def test_a_model_of_one_variant_refuses_the_other(pristine_model: Path) -> None:
     assert Rewriter.load(pristine_model, device="cpu").variant == "fp32"
     with pytest.raises(AraeError, match="has no int8 variant"):
         Rewriter.load(pristine_model, device="cpu", variant="int8")

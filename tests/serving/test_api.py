@@ -231,7 +231,7 @@ def test_lists_and_single_texts_meet_the_limits_alike(pristine_model: Path, serv
         assert (told["characters"], told["body_bytes"], told["queue_lines"]) == (20, 500, 3)
 
 
-def test_a_client_that_asks_first_need_not_send_a_body_that_is_too_large(small: Any) -> None:
+def test_a_client_that_asks_first_sends_no_body_too_large(small: Any) -> None:
     with socket.create_connection(("127.0.0.1", small.port), timeout=20) as connection:
         head = "POST /v1/rewrite HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         connection.sendall(f"{head}Content-Length: 99999999\r\nExpect: 100-continue\r\n\r\n".encode())

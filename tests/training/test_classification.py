@@ -20,30 +20,10 @@ from arae_transfer.training.classification import (
     tokenize_examples,
 )
 from arae_transfer.training.loop import Trainer
-from arae_transfer.training.validation import ValidationReport
+from tests.training.listener import Listener
 
 CLASSES = ("bad", "good")
 WORDS = {"bad": ("cold", "rude", "slow"), "good": ("warm", "kind", "quick")}
-
-
-class Silent:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.said.append(text)
-
-    def tokenizing(self, done: int, total: int, rate: float) -> None:
-        pass
-
-    def search(self, done: int, total: int, what: str = "") -> None:
-        pass
-
-    def progress(self, progress: object) -> None:
-        pass
-
-    def validation(self, step: int, report: ValidationReport, best: bool) -> None:
-        pass
 
 
 def recipe(*settings: str) -> Recipe:
@@ -80,7 +60,7 @@ def data(pairs: bool = False) -> LabelledData:
 
 def trainer(run: Path, *settings: str, pairs: bool = False, resume: bool = False) -> Trainer:
     labels = f"labels.sentence_pairs={'true' if pairs else 'false'}"
-    return Trainer(recipe(labels, *settings), data(pairs), run, Silent(), device="cpu", resume=resume)
+    return Trainer(recipe(labels, *settings), data(pairs), run, Listener(), device="cpu", resume=resume)
 
 
 def examples_of(own: Trainer) -> PreparedExamples:
@@ -131,9 +111,9 @@ def test_only_chosen_labels_are_read(tmp_path: Path) -> None:
         )
         assert rows.tolist() == examples_of(own).chosen.tolist()
         assert times.tolist() == [4, 4, 4, 4]
-    assert isinstance(own.reporter, Silent)
-    assert "4 of 30 labels are used" in own.reporter.said
-    assert "3 training pairs have no gold label and are left out" in own.reporter.said
+    assert isinstance(own.reporter, Listener)
+    assert "4 of 30 labels are used" in own.reporter.messages
+    assert "3 training pairs have no gold label and are left out" in own.reporter.messages
 
 
 def test_a_continued_run_ends_with_the_same_weights(tmp_path: Path) -> None:

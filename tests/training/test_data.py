@@ -16,8 +16,7 @@ from arae_transfer.recipe import recipe_from_table
 from arae_transfer.tokenizer import Tokenizer
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.loop import Trainer
-from arae_transfer.training.reporter import Progress
-from arae_transfer.training.validation import ValidationReport
+from tests.training.listener import Listener
 
 RECIPE: dict[str, Any] = {
     "name": "small",
@@ -30,28 +29,6 @@ RECIPE: dict[str, Any] = {
     "training": {"schedule": "joint", "sentences": 48, "batch_size": 4, "sampled_softmax": 100},
     "validation": {"every": 24, "sentences": 4, "probes": 1},
 }
-
-
-class Listener:
-    def __init__(self) -> None:
-        self.tokenized: list[tuple[int, int]] = []
-        self.messages: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
-
-    def tokenizing(self, done: int, total: int, rate: float) -> None:
-        assert rate > 0
-        self.tokenized.append((done, total))
-
-    def search(self, done: int, total: int, what: str = "") -> None:
-        pass
-
-    def progress(self, progress: Progress) -> None:
-        pass
-
-    def validation(self, step: int, report: ValidationReport, best: bool) -> None:
-        pass
 
 
 @pytest.fixture

@@ -21,30 +21,10 @@ from arae_transfer.training.checkpoint import load_run, model_tensors
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.editing import PreparedEdits
 from arae_transfer.training.loop import Trainer
-from arae_transfer.training.validation import ValidationReport
+from tests.training.listener import Listener
 
 WORDS = {"bad": ("cold", "rude", "slow", "awful"), "good": ("warm", "kind", "quick", "lovely")}
 THINGS = ("food", "soup", "staff", "room", "place", "music")
-
-
-class Silent:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.said.append(text)
-
-    def tokenizing(self, done: int, total: int, rate: float) -> None:
-        pass
-
-    def search(self, done: int, total: int, what: str = "") -> None:
-        pass
-
-    def progress(self, progress: object) -> None:
-        pass
-
-    def validation(self, step: int, report: ValidationReport, best: bool) -> None:
-        pass
 
 
 def table(**sections: dict[str, Any]) -> dict[str, Any]:
@@ -99,7 +79,7 @@ def data(examples: bool = True) -> TrainingData:
 
 
 def trainer(run: Path, recipe: Recipe, *, resume: bool = False, examples: bool = True) -> Trainer:
-    return Trainer(recipe, data(examples), run, Silent(), device="cpu", resume=resume)
+    return Trainer(recipe, data(examples), run, Listener(), device="cpu", resume=resume)
 
 
 def logged(run: Path, kind: str, name: str) -> list[float]:

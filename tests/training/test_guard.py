@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +16,7 @@ from arae_transfer.training.data import TrainingData
 from arae_transfer.training.diagnostics import code_diagnostics, optimizer_statistics
 from arae_transfer.training.guard import CollapseGuard
 from arae_transfer.training.loop import Trainer
-from arae_transfer.training.reporter import Progress
-from arae_transfer.training.validation import ValidationReport
+from tests.training.listener import Listener, interrupt_after
 
 STEPS = 80
 SMALL: dict[str, Any] = {
@@ -69,38 +65,8 @@ def recipe(*tables: dict[str, Any]) -> Recipe:
     return recipe_from_table(merged)
 
 
-class Listener:
-    def __init__(self, interrupt_after: int = 0) -> None:
-        self.messages: list[str] = []
-        self._interrupt_after = interrupt_after
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
-
-    def tokenizing(self, done: int, total: int, rate: float) -> None:
-        pass
-
-    def search(self, done: int, total: int, what: str = "") -> None:
-        pass
-
-    def progress(self, progress: Progress) -> None:
-        if progress.step == self._interrupt_after:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    def validation(self, step: int, report: ValidationReport, best: bool) -> None:
-        pass
-
-    @property
-    def warnings(self) -> list[str]:
-        return [text for text in self.messages if text.startswith("step ")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def warnings(listener: Listener) -> list[str]:
+    return [text for text in listener.messages if text.startswith("step ")]
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +83,7 @@ def train(
 ) -> list[str]:
     listener = listener or Listener()
     Trainer(chosen, data, run, listener, device="cpu", resume=resume).train()
-    return listener.warnings
+    return warnings(listener)
 
 
 def test_a_healthy_training_is_left_in_peace(tmp_path: Path, data: TrainingData) -> None:
@@ -195,10 +161,10 @@ def test_a_resumed_run_neither_repeats_nor_forgets(tmp_path: Path, data: Trainin
     assert len(whole) == 1
     step = int(whole[0].removeprefix("step ").partition(":")[0])
     # After the first of the two signs: the second comes in the next sitting.
-    early = train(tmp_path / "early", chosen, data, Listener(step - 10))
+    early = train(tmp_path / "early", chosen, data, interrupt_after(step - 10))
     assert early == []
     assert train(tmp_path / "early", chosen, data, resume=True) == whole
-    assert train(tmp_path / "late", chosen, data, Listener(step)) == whole
+    assert train(tmp_path / "late", chosen, data, interrupt_after(step)) == whole
     assert train(tmp_path / "late", chosen, data, resume=True) == []
 
 

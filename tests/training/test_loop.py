@@ -9,9 +9,9 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from arae_transfer.training.loop import Outcome, Trainer
 from arae_transfer.training.networks import Networks, TrainingDiverged
 from arae_transfer.training.processor import runs_bf16
 from arae_transfer.training.reporter import Progress
-from arae_transfer.training.validation import ValidationReport
+from tests.training.listener import Listener, interrupt_after
 
 STEPS = 14
 VALIDATE_EVERY = 5
@@ -118,45 +118,6 @@ def corpus(count: int = 60) -> TrainingData:
     )
 
 
-@dataclass
-class Listener:
-    """A reporter that notes what it is told, and may act when a step is done.
-
-    Attributes:
-        after: What to do after a step.
-    """
-
-    after: Callable[[int], None] = lambda step: None
-    steps: list[int] = field(default_factory=list)
-    messages: list[str] = field(default_factory=list)
-    tokenized: list[tuple[int, int]] = field(default_factory=list)
-    searches: list[tuple[int, int, str]] = field(default_factory=list)
-    validations: list[tuple[int, ValidationReport, bool]] = field(default_factory=list)
-    lines: list[Progress] = field(default_factory=list)
-
-    def message(self, text: str) -> None:
-        self.messages.append(text)
-
-    def tokenizing(self, done: int, total: int, rate: float) -> None:
-        self.tokenized.append((done, total))
-
-    def search(self, done: int, total: int, what: str = "rewrites searched") -> None:
-        self.searches.append((done, total, what))
-
-    def progress(self, progress: Progress) -> None:
-        self.steps.append(progress.step)
-        self.lines.append(progress)
-        self.after(progress.step)
-
-    def validation(self, step: int, report: ValidationReport, best: bool) -> None:
-        self.validations.append((step, report, best))
-
-
-def interrupt_after(*steps: int) -> Listener:
-    """Return a reporter that sends this process a real Ctrl-C after given steps."""
-    return Listener(lambda step: os.kill(os.getpid(), signal.SIGINT) if step in steps else None)
-
-
 def train(
     run: Path,
     chosen: Recipe,
@@ -199,14 +160,6 @@ def assert_whole_records(run: Path, steps: int = STEPS) -> None:
     assert kinds == sorted(kinds, key=lambda each: (each[0], order.index(each[1])))
     samples = RunLayout(run).samples.read_text("utf-8").splitlines()
     assert [line for line in samples if line.startswith("step ")] == [f"step {step}" for step in validations]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -309,21 +262,22 @@ def test_the_code_noise_shrinks_every_hundred_steps(tmp_path: Path) -> None:
 
 
 def test_the_average_follows_the_weights(tmp_path: Path) -> None:
-    trainer = Trainer(recipe("joint"), corpus(), tmp_path / "run", Listener(), device="cpu")
+    """It follows fast while it is young, then as slowly as the recipe says: from the fourth step on, here."""
+    averaging, name = 0.3, "encoder.embedding.weight"
+    expected: list[torch.Tensor] = []
+
+    def follow(step: int) -> None:
+        decay = min(averaging, step / (9 + step))
+        expected[0] = decay * expected[0] + (1 - decay) * trainer.model.get_parameter(name).detach()
+
+    chosen = recipe("joint", {"training": {"averaging": averaging}})
+    trainer = Trainer(chosen, corpus(), tmp_path / "run", Listener(follow), device="cpu")
     assert trainer.average is not None
     assert trainer.networks.rewriting is trainer.average
-    name = "encoder.embedding.weight"
-    before = trainer.average.get_parameter(name).clone()
-    trainer.state.step = 1_000  # an old average: its decay is the recipe's
-    trainer._step(10)
-    after, weights = trainer.average.get_parameter(name), trainer.model.get_parameter(name).detach()
-    torch.testing.assert_close(after, 0.9 * before + 0.1 * weights, rtol=1e-5, atol=1e-7)
-    assert not torch.equal(after, before)
-    old = after.clone()
-    trainer.state.step = 0  # a young one follows fast: (1 + 0) / (10 + 0)
-    trainer._step(11)
-    newest = trainer.model.get_parameter(name).detach()
-    torch.testing.assert_close(trainer.average.get_parameter(name), 0.1 * old + 0.9 * newest, rtol=1e-5, atol=1e-7)
+    expected.append(trainer.average.get_parameter(name).clone())
+    trainer.train()
+    torch.testing.assert_close(trainer.average.get_parameter(name), expected[0], rtol=1e-5, atol=1e-7)
+    assert not torch.equal(expected[0], trainer.model.get_parameter(name))
 
 
 # --- pairs
@@ -644,7 +598,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @every_schedule
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(variant: str, tmp_path: Path) -> None:
+def test_a_run_killed_many_times_ends_with_the_same_bits(variant: str, tmp_path: Path) -> None:
     """Real processes, killed without warning at random moments, often in the middle of saving."""
     kills, steps = 20, 100
     chosen = recipe(
@@ -905,9 +859,12 @@ def test_a_device_that_is_not_there_is_refused(wish: str) -> None:
         choose_device(wish)
 
 
-def test_auto_is_a_gpu_if_there_is_one() -> None:
+@pytest.mark.parametrize(("gpus", "device"), [(0, "cpu"), (1, "cuda")])
+def test_auto_is_a_gpu_if_there_is_one(monkeypatch: pytest.MonkeyPatch, gpus: int, device: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert choose_device("auto").type == device
     assert choose_device("cpu").type == "cpu"
-    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def test_precision_is_full_on_a_cpu_unless_asked() -> None:
@@ -969,7 +926,8 @@ def test_threads_are_as_asked() -> None:
         use_threads(3)
         assert torch.get_num_threads() == 3
         use_threads(None)
-        assert torch.get_num_threads() == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else True
+        own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        assert torch.get_num_threads() == own
     finally:
         torch.set_num_threads(before)
 

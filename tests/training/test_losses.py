@@ -96,7 +96,7 @@ def test_with_three_classes_confusion_wants_all_others_evenly() -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
-def test_confusion_is_least_where_the_true_class_is_excluded_and_the_others_are_even(classes: int) -> None:
+def test_confusion_is_least_where_only_the_other_classes_are_likely(classes: int) -> None:
     logits = torch.zeros(1, classes)
     logits[0, 1] = -50.0
     least = float(classifier_confusion_loss(logits, torch.tensor([1])))

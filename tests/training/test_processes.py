@@ -196,7 +196,7 @@ def test_two_processes_have_the_losses_of_one(runs: Path, tmp_path: Path, name: 
     assert RunLayout(runs / name).samples.read_bytes() == RunLayout(tmp_path / name).samples.read_bytes()
 
 
-def test_a_signal_to_one_process_stops_all_and_the_run_goes_on_to_the_same_bits(runs: Path) -> None:
+def test_a_run_stopped_by_a_signal_to_one_process_resumes_exactly(runs: Path) -> None:
     whole, parts = tensors(runs / "whole"), tensors(runs / "parts")
     assert [name for name in whole if not torch.equal(whole[name], parts[name])] == []
     assert records(runs / "whole") == records(runs / "parts")
@@ -266,7 +266,7 @@ def test_what_processes_draw_for_themselves_differs() -> None:
     assert ALONE.own_randomness(generator) is generator
 
 
-def test_the_parts_of_a_batch_make_the_whole_and_weigh_as_their_tokens() -> None:
+def test_the_parts_of_a_batch_weigh_as_their_tokens() -> None:
     sentences = [TokenizedSentences.join([[5 + row] * (1 + 3 * row) for row in range(4)]) for _ in range(2)]
     chosen = [np.arange(4), np.arange(4)[::-1].copy()]
     cpu = torch.device("cpu")

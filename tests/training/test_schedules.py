@@ -340,7 +340,7 @@ def test_copies_are_counted() -> None:
     assert found["rewrite_copies"] == 1.0
 
 
-def test_a_small_class_fills_as_many_rows_as_a_large_one_in_every_batch() -> None:
+def test_each_batch_holds_as_many_rows_of_a_small_class() -> None:
     """Both the batches that are reconstructed and those that generator and critic draw."""
 
     class Watching(CountingNetworks):
