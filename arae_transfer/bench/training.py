@@ -34,8 +34,8 @@ _WARM_UP_STEPS, _WARM_UP_SECONDS, _LEAST_WARM_UP_STEPS = 40, 10.0, 2
 AUTOENCODER = "encoder and decoders"
 # A step after another's work finds neither its data in the caches nor its threads awake, as no step of a training does.
 _STEPS_A_TURN = 5
-_MATRIX = 1024
-_MATRIX_ON_GPU = 8192
+MATRIX_SIZE = 1024
+MATRIX_SIZE_ON_GPU = 8192
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class TrainingSpeed:
 
 def matrix_product_rate(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float | None:
     """Return the operations per second of the best of several square matrix products; None where it cannot."""
-    size = _MATRIX_ON_GPU if device.type == "cuda" else _MATRIX
+    size = MATRIX_SIZE_ON_GPU if device.type == "cuda" else MATRIX_SIZE
     try:
         left = torch.randn(size, size, device=device).to(dtype)
         result = left @ left

@@ -47,7 +47,9 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def train(corpus: Path, *more: str) -> str:
     settings = [word for setting in TINY for word in ("--set", setting)]
-    status, _, said = invoke("train", "rewriting", "--data", str(corpus), "--device", "cpu", *settings, *more)
+    status, _, said = invoke(
+        "train", "rewriting", "--data", str(corpus), "--device", "cpu", "--threads", "1", *settings, *more
+    )
     assert status == 0, said
     return said
 
@@ -73,7 +75,7 @@ def test_a_run_its_export_and_its_card_have_the_users_name(corpus: Path) -> None
 def test_the_printed_command_names_no_export_that_is_there(corpus: Path) -> None:
     for taken in ("detox", "detox-2"):
         (corpus.parent / "exported" / taken).mkdir(parents=True)
-    said = train(corpus, "--name", "detox")
+    said = train(corpus, "--name", "detox", "--set", "parallel.sentences=0")
     export, use = (shlex.split(line) for line in said.splitlines()[-2:])
     assert export[-1] == "exported/detox-3"
     assert use[use.index("--model") + 1] == "exported/detox-3"

@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -519,6 +521,18 @@ def test_an_interrupted_run_saves_and_says_how_to_continue() -> None:
     assert steps == sorted(set(steps))
 
 
+@contextmanager
+def every_core() -> Iterator[None]:
+    """Let processes that are started use all cores, where this one may use a single one."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    yield
+    os.sched_setaffinity(0, own)
+
+
 def _living_members(group: int) -> list[str]:
     """Return the processes of a group that have not ended."""
     listed = subprocess.run(["ps", "-e", "-o", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
@@ -529,16 +543,18 @@ def _living_members(group: int) -> list[str]:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs process groups")
 def test_ctrl_c_ends_the_search_for_pairs_and_its_processes() -> None:
     """A terminal sends it to the whole group; nobody answers with a traceback, and nobody is left."""
-    settings = ("--set", "parallel.sentences=16_000")
+    command = [sys.executable, "-m", "arae_transfer", "train", "quickstart", "--name", "one", "--device", "cpu"]
+    command += ["--set", "parallel.sentences=16_000", "--set", "parallel.known_sentences=500"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "arae_transfer", "train", "quickstart", "--name", "one", "--device", "cpu", *settings],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        start_new_session=True,
-    )
+    with every_core():  # a process each
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
     assert process.stderr is not None
     said = []
     for line in process.stderr:

@@ -73,6 +73,13 @@ def train(folder: Path, recipe: Recipe = RECIPE, beginning: int = 0) -> tuple[li
     return found, now
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any], list[str]]:
+    """Return the folder of all systems, what became of them, and which were trained."""
+    folder = tmp_path_factory.mktemp("systems")
+    return folder, *train(folder)
+
+
 def test_the_systems_differ_in_critic_and_classifier_alone() -> None:
     plain, weak, strong = (system.recipe(RECIPE, 7, Path("t")) for system in make_systems([0.5, 5]))
     assert keys(plain) - keys(weak) == {("adversary.weight", "0.0"), ("attribute.weight", "0.0")}
@@ -80,15 +87,15 @@ def test_the_systems_differ_in_critic_and_classifier_alone() -> None:
     assert weak.training.seed == 7
 
 
-def test_each_system_is_trained_once_and_kept(tmp_path: Path) -> None:
-    first, now = train(tmp_path)
+def test_each_system_is_trained_once_and_kept(trained: tuple[Path, list[Any], list[str]]) -> None:
+    folder, first, now = trained
     assert now == ["autoencoder-7", "arae-0.5-7", "arae-5-7"]
     assert [(each.sentences, each.beginning, each.epochs) for each in first] == [(16, 0, 0.13)] * 3
-    again, now = train(tmp_path)
+    again, now = train(folder)
     assert (again, now) == (first, [])
     assert len({(RunLayout(Path(each.run)).tokenizer).read_bytes() for each in first}) == 1
     with pytest.raises(AraeError, match="by another recipe"):
-        train(tmp_path, replace(RECIPE, training=replace(RECIPE.training, learning_rate=0.5)))
+        train(folder, replace(RECIPE, training=replace(RECIPE.training, learning_rate=0.5)))
 
 
 def test_the_systems_of_a_seed_go_on_from_one_beginning(tmp_path: Path) -> None:
@@ -124,8 +131,8 @@ def test_an_interrupted_training_gives_no_table(tmp_path: Path) -> None:
     assert [each.sentences for each in trained] == [16] * 3
 
 
-def test_all_rewrites_are_measured_and_kept(tmp_path: Path) -> None:
-    trainings, _ = train(tmp_path)
+def test_all_rewrites_are_measured_and_kept(trained: tuple[Path, list[Any], list[str]], tmp_path: Path) -> None:
+    _, trainings, _ = trained
     source = LabelledText("made test", SENTENCES["test"])
     judges = LabelledText("made train", make_sentences(4, train_lines=200, held_out_lines=1)["train"])
     table = measure_trainings(trainings, source, judges, tmp_path, options=EvaluationOptions(resamples=20))
