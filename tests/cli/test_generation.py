@@ -187,7 +187,7 @@ def test_keys_that_generation_would_ignore_are_refused(key: str, corpus: Path) -
 def test_several_classes_are_not_one_kind_of_text(corpus: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.txt"
     other.write_text("".join(f"{line.strip()} indeed\n" for line in corpus.open(encoding="utf-8")), "utf-8")
-    data = ["--data", f"a={corpus}", "--data", f"b={other}", "--runs", tmp_path / "runs"]
+    data = ["--data", f"a={corpus}", "--data", f"b={other}", "--runs", tmp_path / "runs", "--threads", 1]
     status, _, said = invoke("train", "snli-generation", *data)
     assert status == 1
     assert "the data have the classes a, b" in said

@@ -18,6 +18,7 @@ from arae_transfer.layout import RunLayout, recipes_directory
 from arae_transfer.paper.images.picture import grid
 
 SIDE = 8
+MACHINE = ("--device", "cpu", "--threads", 1, "-q")
 SETTINGS = [
     f"image.height={SIDE}",
     f"image.width={SIDE}",
@@ -65,7 +66,7 @@ def arae(*arguments: str | Path | int) -> Result:
 def train(runs: Path, name: str, data: list[str], *settings: str) -> Path:
     sets = [word for setting in [*SETTINGS, *settings] for word in ("--set", setting)]
     sources = [word for source in data for word in ("--data", source)]
-    done = arae("train", "mnist", "--runs", runs, "--name", name, *sources, "--device", "cpu", "-q", *sets)
+    done = arae("train", "mnist", "--runs", runs, "--name", name, *sources, *MACHINE, *sets)
     assert done.exit_code == 0, done.stderr
     return Path(done.stdout.strip())
 
@@ -129,9 +130,9 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
 
     monkeypatch.setattr(Trainer, "_validate", stop)
     sets = [word for setting in [*SETTINGS, *settings] for word in ("--set", setting)]
-    done = arae("train", "mnist", "--runs", tmp_path, "--name", "cut", "--data", data, "--device", "cpu", "-q", *sets)
+    done = arae("train", "mnist", "--runs", tmp_path, "--name", "cut", "--data", data, *MACHINE, *sets)
     assert done.exit_code == 130
-    done = arae("train", tmp_path / "mnist" / "cut", "--resume", "--device", "cpu", "-q")
+    done = arae("train", tmp_path / "mnist" / "cut", "--resume", *MACHINE)
     assert done.exit_code == 0, done.stderr
     for name in ("model.safetensors", "average.safetensors", "optimizers.safetensors"):
         first, second = (RunLayout(tmp_path / "mnist" / each).checkpoint(12) / name for each in ("whole", "cut"))
