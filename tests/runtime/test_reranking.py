@@ -12,7 +12,14 @@ import pytest
 import arae_transfer
 from arae_transfer.errors import AraeError
 from arae_transfer.runtime.decoding import GREEDY, DecodingOptions, uniform_numbers
-from arae_transfer.runtime.reranking import Ranking, ScoredHypothesis, agreement, join_hypotheses, only_appends
+from arae_transfer.runtime.reranking import (
+    Ranking,
+    ScoredHypothesis,
+    agreement,
+    join_hypotheses,
+    language_model_drop,
+    only_appends,
+)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +81,11 @@ def test_agreement_is_of_words_kept_more_than_of_words_added() -> None:
     assert agreement("the food was cold", ["the food was"]) < agreement("the food was", ["the food was cold"])
     assert agreement("", ["", "a"]) == [1.0, 0.0]
     assert agreement("a", []) == []
+
+
+def test_being_likelier_than_the_source_is_no_merit() -> None:
+    assert language_model_drop(-9.0, -5.0, 4) == -1.0
+    assert language_model_drop(-5.0, -9.0, 4) == language_model_drop(-5.0, -5.0, 4) == 0.0
 
 
 def test_numbers_depend_on_the_line_alone() -> None:

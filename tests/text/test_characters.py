@@ -35,6 +35,11 @@ LINES = [
     ("the łódź pub was bad", "the pub was bad", "the pub was great", "the łódź pub was great"),
     ("bad → never again", "bad never again", "great", "great → "),
     ("so 😡 bad 😡 here", "so bad here", "", "😡 😡"),
+    ("ужас bad", "bad", "great", "ужас great"),
+    # escapes are read as characters, unless the line has characters of the kind that stand for them
+    ("bad &amp; sad", "bad & sad", "good & glad", "good &amp; glad"),
+    ("bad &amp; sad \ue000", "bad sad", "good sad", "good &amp; sad \ue000"),
+    ("bad &#127; food", "bad food", "good food", "good &#127; food"),
     (
         "Bad http://t.co/aB1, ask me@Home.org!",
         "bad , ask !",
@@ -96,6 +101,9 @@ def test_what_stands_behind_the_end_of_what_was_read_is_forgotten(form: TextForm
     assert [each.surface for each in surface.carried] == ["😡", "🍕", "🍷"]
     left = normalizer.forget_after(surface, "the soup was bad but")
     assert [each.surface for each in left.carried] == ["😡", "🍕"]
+    # What stands right behind the last word that was read is behind it.
+    last = normalizer.forget_after(surface, "the soup was bad")
+    assert [each.surface for each in last.carried] == ["😡"]
     assert normalizer.forget_after(surface, text) == surface
     assert "🍷" not in normalizer.restore("the soup was good but", left)
 

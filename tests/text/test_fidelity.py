@@ -16,7 +16,7 @@ from arae_transfer.runtime.decoding import DecodingOptions
 from arae_transfer.runtime.rewrite import Status
 from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.text.fidelity import is_balanced, keeps_form
-from arae_transfer.text.protected import Protector
+from arae_transfer.text.protected import Protector, Span
 from tests.text.properties import broken_properties
 from tests.text.strategies import lines
 
@@ -118,13 +118,35 @@ def test_the_command_says_what_it_kept_and_refuses_what_it_cannot_read(tmp_path:
         ("so (bad) here", "so good) here", False),
         ("see http://a.b/c now", "see now", False),
         ("wasn&apos;t bad", "wasn&apos;t good", True),
+        ("so \tbad ", "so \tgood ", True),
+        ("so \tbad ", "so \tgood", False),
+        ("\tso bad", "so good", False),
+        ("so \tvery bad", "so very good", False),
     ],
 )
 def test_what_must_stay_is_told(source: str, answer: str, keeps: bool) -> None:
     assert keeps_form(source, answer, Protector()) is keeps
 
 
+@pytest.mark.parametrize(
+    ("line", "spans"),
+    [
+        ('a 20" tv', [Span(2, 5, number=True)]),
+        # The marks are those of quotations.
+        ('it was "over 20" here', []),
+        ('it was 20" bad"', []),
+        ("see http://a.b/c or #1a", [Span(4, 16), Span(20, 23)]),
+    ],
+)
+def test_inches_are_told_from_quotations(line: str, spans: list[Span]) -> None:
+    assert Protector().find(line) == spans
+
+
+def test_of_two_terms_the_longer_one_stays_whole() -> None:
+    assert Protector(words=["Bad", "Bad Wolf"]).find("the Bad Wolf") == [Span(4, 12)]
+
+
 def test_marks_balance() -> None:
     assert is_balanced(["(", "[", "]", ")", '"', '"', "``", "''", "“", "”"])
-    for wrong in (["("], [")", "("], ["(", "[", ")", "]"], ['"'], ["``"], ["“"], ["«"]):
+    for wrong in (["("], [")", "("], ["(", "[", ")", "]"], ['"'], ["``"], ["``", "``"], ["“"], ["«"]):
         assert not is_balanced(wrong)

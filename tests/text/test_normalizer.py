@@ -105,6 +105,7 @@ ANSWERS = [
     # whole lines in capitals
     ("THE FOOD WAS COLD!", "the food was n't cold , i loved it !", "THE FOOD WASN'T COLD, I LOVED IT!"),
     ("The Worst Place In Town", "the best place of all , i ca n't wait", "The Best Place Of All, I Can't Wait"),
+    ("The Worst Place Ever", "the best place ever found", "The Best Place Ever Found"),
     ("OK!", "great !", "Great!"),
     # a normalizer without capitals, marks or both
     ("the food was cold", "i love the warm food .", "i love the warm food"),
@@ -131,6 +132,8 @@ ANSWERS = [
     ("We left.", "prices : ( low )", "Prices: (low)"),
     ("We left.", "they said `` good '' and `` nice . ''", 'They said "good" and "nice."'),
     ("We left.", "a '' good '' one ''", 'A "good" one"'),
+    # inches are no quotation
+    ("We left.", "a _num_ '' tv and `` good '' sound .", 'A X" tv and "good" sound.'),
     ("We left.", "good ... .", "Good."),
     ("Waited for ages!!!", "they were great !", "They were great!!!"),
     ("It’s “bad”…", "i ca n't say `` good '' ... .", "I can’t say “good”…"),
@@ -138,6 +141,7 @@ ANSWERS = [
     ("We paid $12 at 7:30pm.", "at _num_ pm we got _num_ free .", "At 7:30pm we got 12 free."),
     ("We paid $12 at 7:30pm.", "we paid $ _num_ .", "We paid $12."),
     ("We paid £12 and 3 left.", "we loved it for $ _num_ .", "We loved it for £12."),
+    ("We left.", "it was the _num_ 's best .", "It was the X's best."),
     ("We paid $12.", "we waited _num_ minutes for _num_ % of $ _num_ .", "We waited X minutes for X% of $12."),
     # a line that has blanks before its marks, capitals notwithstanding
     ("The food was n't good .", "i loved it , `` really '' !", "I loved it , `` really '' ."),
@@ -219,6 +223,13 @@ def test_a_repeated_line_is_as_typed_in_every_form(line: str) -> None:
 def test_an_answer_is_written_as_the_line_was(line: str, answer: str, written: str) -> None:
     normalizer = Normalizer(REVIEWS)
     assert normalizer.restore(answer, normalizer.normalize(line)[1]) == written
+
+
+def test_a_period_after_dots_is_typed_where_there_are_four() -> None:
+    normalizer = Normalizer(REVIEWS)
+    for line, dots in (("We waited...", ("...", "")), ("We waited....", ("...", ".")), ("We waited…", ("…", ""))):
+        text, surface = normalizer.normalize(line)
+        assert (text, surface.surfaces[2:]) == ("we waited ... .", dots)
 
 
 def test_the_choice_decides_for_every_line() -> None:

@@ -31,6 +31,8 @@ def rewriter(pristine_model: Path) -> Rewriter:
         ("wait ... what ? ok", ["wait ... what ?", "ok"]),
         ("so... we left. Fine... We stayed", ["so... we left.", "Fine...", "We stayed"]),
         ("Dr. Smith came at 5 p.m. on time, e.g. today, for $3.50 at J. Smith's", None),
+        ("My wife and I. We left", ["My wife and I.", "We left"]),
+        ("We tried plan B. It failed", None),
         ("visit www.example.com or call 1.800.555", None),
         ("<li>Cold.</li> <li>Rude!</li>", ["<li>Cold.</li>", "<li>Rude!</li>"]),
         ("It was cold.<br>We left.<BR /> \tBad", ["It was cold.", "We left.", "Bad"]),
@@ -81,6 +83,9 @@ def test_pieces_joined_are_the_line(seed: int) -> None:
 def test_a_text_is_cut_between_clauses_near_its_middle() -> None:
     cut = split_in_two("it was cold and we were tired, so we left before the meal")
     assert cut is not None and cut.texts == ("it was cold and we were tired,", "so we left before the meal")
+    # A clause far from the middle is no better than a word in it.
+    cut = split_in_two("so, one two three four five six seven eight")
+    assert cut is not None and cut.texts == ("so, one two three four", "five six seven eight")
     cut = split_in_two("one two three four")
     assert cut is not None and cut.texts == ("one two", "three four")
     assert split_in_two("unbreakable") is None
