@@ -32,7 +32,7 @@ def load(
     protect: Iterable[str] = (),
     glossary: Iterable[str] = (),
 ) -> Rewriter:
-    """Load an exported model, ready to rewrite; onnxruntime alone is imported, and only now.
+    """Load an exported model for rewriting; imports only onnxruntime.
 
     onnxruntime's telemetry is off, unless the program imports onnxruntime before this package: then it decides itself
     (``ORT_DISABLE_TELEMETRY=1``).
@@ -59,7 +59,7 @@ def load(
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 -- the type of what is asked for
-    """Look up what is rarely asked for only then: importing it costs start-up time."""
+    """Import rarely used names on first use, for a faster start."""
     if name == "Choice":
         import warnings
 

@@ -1,4 +1,4 @@
-"""Files that are complete or absent: written under a temporary name, synchronised, then renamed."""
+"""Write files atomically: under a temporary name, synchronised, then renamed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from arae_transfer.errors import AraeError, quoted
 
 
 def explain_write_failure(path: Path, error: OSError) -> AraeError:
-    """Turn an operating-system failure while writing into an error that a user can act on."""
+    """Return a failure of the operating system to write as an error that a user can fix."""
     reason = error.strerror or str(error)
-    return AraeError(f"cannot write {path}: {reason}", "choose another place, or free space and check the permissions.")
+    return AraeError(
+        f"cannot write {path}: {reason}", "choose another place, free some space, or check the permissions."
+    )
 
 
 def explain_read_failure(path: Path, error: OSError) -> AraeError:
-    """Turn an operating-system failure while reading into an error that a user can act on."""
+    """Return a failure of the operating system to read as an error that a user can fix."""
     if isinstance(error, PermissionError):
         return AraeError(
-            f"may not read {path}: {error.strerror or error}",
-            f"the file is there; whoever owns it can share it: chmod -R u+rwX,go+rX {quoted(path.parent)}",
+            f"no permission to read {path}: {error.strerror or error}",
+            f"the file exists; ask its owner to run: chmod -R u+rwX,go+rX {quoted(path.parent)}",
         )
     if isinstance(error, FileNotFoundError):
         return AraeError(f"{path} is missing", "give another folder, or restore the file from a copy.")
@@ -31,7 +33,7 @@ def explain_read_failure(path: Path, error: OSError) -> AraeError:
 
 
 def follow_umask(path: Path) -> None:
-    """Give a file or folder that a library made for its owner alone the permissions that the user's umask asks for."""
+    """Apply the user's umask to a file or folder that a library created as private."""
     umask = os.umask(0)
     os.umask(umask)
     path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
@@ -55,7 +57,7 @@ def synchronise_file(path: Path) -> None:
 
 @contextmanager
 def open_atomically(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a file for writing that appears under its name only when the block ends without an exception.
+    """Open a file for writing that appears under its name only if the block succeeds.
 
     Args:
         path: The final name. Its folder is created when missing.
@@ -102,7 +104,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Append UTF-8 text to a file, with nothing left in a buffer that a kill would lose.
+    """Append UTF-8 text to a file, without a buffer that a killed process would lose.
 
     Raises:
         AraeError: The file cannot be written (no space, no permission).
@@ -117,7 +119,7 @@ def append_text(path: Path, text: str) -> None:
 
 
 def replace_directory(staged: Path, final: Path) -> None:
-    """Put a finished directory under its final name, replacing an older one of that name.
+    """Move a finished directory to its final name, in place of an older one.
 
     Both must lie on one file system. A reader sees the old directory or the new one; only between the two renames
     does the name not exist.

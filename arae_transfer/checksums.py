@@ -1,4 +1,4 @@
-"""Checksums of descriptions: what no parser notices when a bit of it is lost."""
+"""Checksums of JSON descriptions, to detect changes that parsers accept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FREE_KEYS = {"": ("name", "description", "data_source"), "[training]": ("senten
 
 
 def checksum_of(description: Mapping[str, Any]) -> str:
-    """Return the CRC-32 of a description as JSON, without the checksum that it may hold itself."""
+    """Return the CRC-32 of a description as JSON, without its own checksum."""
     own = {key: value for key, value in description.items() if key != CHECKSUM}
     return f"{zlib.crc32(json.dumps(own, sort_keys=True).encode()):08x}"
 

@@ -1,4 +1,4 @@
-"""How characters are encoded: what reads corpora and what reads lines share this."""
+"""Text encodings, shared by readers of corpora and of lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOSTLY, _HARDLY = 0.5, 0.05
 
 
 def check_encoding(name: str) -> str:
-    """Return the name that Python has for an encoding.
+    """Return Python's name of an encoding.
 
     Args:
         name: What the user called it, such as ``latin-1``, ``cp1252`` or ``shift_jis``.
@@ -40,7 +40,7 @@ def check_encoding(name: str) -> str:
 
 
 def utf16_of_mark(begin: bytes) -> str | None:
-    """Return the encoding that a byte order mark at the beginning of some bytes names: one of UTF-16, or None."""
+    """Return the UTF-16 encoding of the byte order mark at the start of some bytes, or None."""
     return _MARKS.get(begin[:2])
 
 
@@ -66,7 +66,7 @@ def utf8_of_utf16(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def refuse_unmarked_utf16(begin: bytes, name: str) -> None:
-    """Refuse bytes that have NULs in every second place.
+    """Raise an error for bytes with NULs at every second position.
 
     Args:
         begin: The first bytes of a text.

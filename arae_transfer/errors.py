@@ -1,17 +1,17 @@
-"""The one exception for what a user can fix, the one warning for what they should change soon, and quoted words."""
+"""The exception for errors that a user can fix, the warning for deprecations, and shell quoting."""
 
 from __future__ import annotations
 
 
 def quoted(word: object) -> str:
-    """Return a word as a shell reads it, for commands that are printed to be copied."""
+    """Return a word quoted for a shell, for printed commands."""
     import shlex  # here, because most commands print none
 
     return shlex.quote(str(word))
 
 
 class AraeError(Exception):
-    """A failure that the user can fix.
+    """An error that the user can fix.
 
     The command line prints it as one or two lines on standard error and exits with status 1; any other exception
     is a bug and shows its traceback.
@@ -31,7 +31,7 @@ class AraeError(Exception):
 
 
 class AraeNotice(FutureWarning):
-    """Something that still works and will not in the next version, such as the old name of a key.
+    """A deprecated feature that stops working in the next version, such as the old name of a key.
 
     The command line prints it as one line on standard error.
     """

@@ -1,4 +1,4 @@
-"""What an export's ``config.json`` says: one description for the exporters that write it and everything that reads it.
+"""The description of an export, ``config.json``: one dataclass for exporters and all readers.
 
 This module needs the standard library alone, so that listing models and completing class names costs nothing.
 """
@@ -25,20 +25,20 @@ from arae_transfer.export_parts import Variant as Variant
 from arae_transfer.export_parts import as_table, as_text, optional_name, plain_name
 
 COPY_ABOVE = 0.9
-"""The probability that nothing is to change above which a model that edits leaves a line as it is, by default.
+"""Default of ``--copy-above``, the probability above which a model that edits keeps a line unchanged.
 
-It is high because who asks for a rewrite mostly wants one.
+It is high because users mostly want a rewrite.
 """
 
 FORMAT = "arae-export"
 # Variants were added without a new version: a reader that knows nothing of them still finds the fp32 graphs.
 FORMAT_VERSION = 1
-"""The version of all exports but those of models that edit."""
+"""Format version of all exports except models that edit."""
 EDITING_VERSION = 2
-"""The version of those, which earlier readers do not know: it lets them say that they have to be upgraded."""
+"""Format version of models that edit; earlier versions of arae report that they need an upgrade."""
 NEWEST_VERSION = EDITING_VERSION
 MOST_CANDIDATES = 64
-"""Candidates of a line: the best are among far fewer."""
+"""Maximum number of candidates per line; far fewer suffice."""
 
 REWRITING, CLASSIFICATION, GENERATION, IMAGE = "rewriting", "classification", "generation", "image"
 EDITING = "editing"
@@ -72,7 +72,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What an export is.
+    """The description of an export.
 
     Attributes:
         name: The model's name.
@@ -137,17 +137,17 @@ class ExportConfig:
 
     @property
     def fp32(self) -> Variant:
-        """The graphs in fp32."""
+        """Graphs in fp32."""
         return self.variants[FP32]
 
     @property
     def main(self) -> Variant:
-        """The graphs in fp32, or, where there are none, the first others."""
+        """Graphs in fp32, or the first others if there are none."""
         return self.variants.get(FP32) or next(iter(self.variants.values()))
 
     @property
     def format_version(self) -> int:
-        """The version of its ``config.json``."""
+        """Format version of ``config.json``."""
         return EDITING_VERSION if self.task == EDITING else FORMAT_VERSION
 
     @classmethod
@@ -171,19 +171,19 @@ class ExportConfig:
             raise _damaged(path, "is not valid JSON") from error
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             raise AraeError(
-                f'{path} does not describe an exported model: it lacks "format": "{FORMAT}"',
-                "give the folder that `arae export` wrote.",
+                f'{path} is not the description of an exported model: it lacks "format": "{FORMAT}"',
+                "give a folder that `arae export` wrote.",
             )
         version = config.get("format_version")
         if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-            raise _damaged(path, f"lacks a sensible format_version: {version!r}")
+            raise _damaged(path, f"has an invalid format_version: {version!r}")
         if version > NEWEST_VERSION:
             raise AraeError(
                 f"{path} has format version {version}; this arae reads up to {NEWEST_VERSION}",
                 "upgrade arae: pip install --upgrade arae-transfer",
             )
         if CHECKSUM in config and config[CHECKSUM] != checksum_of(config):
-            raise _damaged(path, "is not as it was exported: its checksum is another one")
+            raise _damaged(path, "was changed after the export: its checksum differs")
         try:
             return cls.from_dict(config)
         except KeyError as error:
@@ -193,7 +193,7 @@ class ExportConfig:
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> ExportConfig:
-        """Check and convert a parsed ``config.json``; what only people read of it may be missing.
+        """Validate and convert a parsed ``config.json``; informational entries may be missing.
 
         Raises:
             KeyError: A key is missing.
@@ -246,7 +246,7 @@ class ExportConfig:
 
     @property
     def file_names(self) -> list[str]:
-        """Return the names of all files that something is read from."""
+        """Return the names of all files that readers use."""
         named = [self.tokenizer, self.scorer or "", self.quality or "", *(self.language_models or {}).values()]
         named += [part.file for part in (self.classifier, self.generator) if part is not None]
         named += [name for variant in self.variants.values() for name in variant.file_names]
@@ -285,7 +285,7 @@ class ExportConfig:
         return {key: everything[key] for key in keys}
 
     def to_json(self) -> bytes:
-        """Return the file ``config.json``: the description and its checksum."""
+        """Return ``config.json`` as text, with its checksum."""
         table = self.to_dict()
         return (json.dumps({**table, CHECKSUM: checksum_of(table)}, indent=2, ensure_ascii=False) + "\n").encode()
 
@@ -303,7 +303,7 @@ def _task(config: Mapping[str, Any]) -> str:
 
 
 def _variants(config: Mapping[str, Any], classes: tuple[str, ...], task: str) -> dict[str, Variant]:
-    """Return the graphs in each precision, in the order of the file; other names are those of a later arae."""
+    """Return the graphs in each precision, in the order of the file; unknown precisions are from a later arae."""
     tables = as_table(config.get("variants", {}))
     if task == EDITING:
         whole = {
@@ -323,7 +323,7 @@ def _variants(config: Mapping[str, Any], classes: tuple[str, ...], task: str) ->
 
 
 def _beam(config: Mapping[str, Any], task: str) -> int:
-    """Return the beam that an export asks for, which needs graphs that search and a scorer."""
+    """Return the default beam, which needs a beam search graph and a scorer."""
     beam = int(config.get("beam", 1))
     searches = config.get("scorer") and (task == EDITING or config.get("candidates"))
     if not 1 <= beam <= MOST_CANDIDATES or (beam > 1 and not searches):
@@ -343,7 +343,7 @@ def _ranking(value: object) -> dict[str, float] | None:
 
 def _probability(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{value!r} is no probability")
+        raise ValueError(f"{value!r} is not a probability")
     return float(value)
 
 

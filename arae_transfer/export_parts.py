@@ -1,4 +1,4 @@
-"""The parts of an export's description: files, graphs in each precision, generator, classifier, images.
+"""Parts of an export's description: files, graphs in each precision, generator, classifier, images.
 
 This module needs the standard library alone; see ``export_config``.
 """
@@ -14,7 +14,7 @@ FP32, FP16, INT8 = "fp32", "fp16", "int8"
 
 @dataclass(frozen=True)
 class FileRecord:
-    """What a file must be, byte for byte.
+    """Size and checksum of a file.
 
     Attributes:
         sha256: The hexadecimal digest.
@@ -27,7 +27,7 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Variant:
-    """The graphs of a model in one precision.
+    """Graphs of a model in one precision.
 
     Attributes:
         encoder: The file name of the encoder's graph.
@@ -53,16 +53,16 @@ class Variant:
 
     @property
     def encoder_weights(self) -> list[str]:
-        """Return the names of the files besides its own that the encoder reads weights in."""
+        """Names of the weight files that the encoder reads besides its own."""
         return self._weights + ([self.source.encoder] if self.source else [])
 
     def decoder_weights(self, class_name: str, *, searching: bool = False) -> list[str]:
-        """Return those of a class's decoder, or of its graph of candidates."""
+        """Return the names of the weight files of a class's decoder or beam search graph."""
         return self._weights + ([(self.source or self).decoders[class_name]] if self.source or searching else [])
 
     @property
     def file_names(self) -> list[str]:
-        """Return the names of all its files."""
+        """Return the names of all files."""
         names = [self.encoder, *self.decoders.values(), *(self.candidates or {}).values()]
         return [*names, *self._weights]
 
@@ -71,7 +71,7 @@ class Variant:
         return [] if self.weights is None else [self.weights]
 
     def files_to_dict(self) -> dict[str, Any]:
-        """Return the names of its files as ``config.json`` has them."""
+        """Return the names of the files, as in ``config.json``."""
         return {
             "encoder": self.encoder,
             "decoders": dict(self.decoders),
@@ -80,7 +80,7 @@ class Variant:
         }
 
     def to_dict(self, precision: str, *, whole: bool = False) -> dict[str, Any]:
-        """Return what ``config.json`` has under ``variants``; the files of fp32 stand outside, unless all is wanted."""
+        """Return the entry under ``variants`` in ``config.json``, with the files of fp32 only if ``whole``."""
         table: dict[str, Any] = {"arithmetic": precision, "weights": self.storage}
         if precision != FP32 or whole:
             table |= self.files_to_dict()
@@ -100,7 +100,7 @@ class Variant:
         fp32: Variant | None = None,
         described: Mapping[str, Any] | None = None,
     ) -> Variant:
-        """Check and convert a variant.
+        """Validate and convert a variant.
 
         Args:
             table: Where its files stand.
@@ -133,7 +133,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Generator:
-    """The graph from noise to codes.
+    """Graph from noise to codes.
 
     Attributes:
         file: Its file.
@@ -149,7 +149,7 @@ class Generator:
 
     @classmethod
     def from_dict(cls, value: object) -> Generator:
-        """Check and convert it.
+        """Validate and convert a generator.
 
         Raises:
             KeyError, TypeError, ValueError: A key is missing, or a value makes no sense.
@@ -162,7 +162,7 @@ class Generator:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as ``config.json`` has it."""
+        """Return the entry in ``config.json``."""
         return {
             "file": self.file,
             "noise_size": self.noise_size,
@@ -173,7 +173,7 @@ class Generator:
 
 @dataclass(frozen=True)
 class Classifier:
-    """The graph from codes to probabilities of classes.
+    """Graph from codes to class probabilities.
 
     Attributes:
         file: Its file.
@@ -186,7 +186,7 @@ class Classifier:
 
 @dataclass(frozen=True)
 class ImageShape:
-    """What the images of an image model are like.
+    """Shape of the images of an image model.
 
     Attributes:
         height: In pixels.
@@ -200,7 +200,7 @@ class ImageShape:
 
     @classmethod
     def from_dict(cls, value: object) -> ImageShape:
-        """Check and convert it.
+        """Validate and convert an image shape.
 
         Raises:
             KeyError, TypeError, ValueError: A key is missing, or a value makes no sense.
@@ -213,14 +213,14 @@ class ImageShape:
 
 
 def as_text(value: object) -> str:
-    """Return a text, refusing an empty one and everything else."""
+    """Return a text, or raise an error for an empty text or another type."""
     if not isinstance(value, str) or not value:
         raise TypeError(f"{value!r} is not a text")
     return value
 
 
 def as_table(value: object) -> dict[str, Any]:
-    """Return a table, refusing everything else."""
+    """Return a table, or raise an error for another type."""
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is not a table")
     return value
@@ -232,7 +232,7 @@ def optional_name(value: object) -> str | None:
 
 
 def plain_name(value: object) -> str:
-    """Return a file name, refusing any that leads out of the model's folder.
+    """Return a file name, or raise an error for a path out of the model's folder.
 
     Raises:
         TypeError, ValueError: It is none.

@@ -1,4 +1,4 @@
-"""The one place that spells file names: those of runs and exported models, and where models and recipes lie."""
+"""File names of runs and exported models, and the folders of models and recipes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RunLayout:
 
     @property
     def lock(self) -> Path:
-        """Return the path of the file by which the process that trains the run keeps others away."""
+        """Return the path of the file that locks the run for one training process."""
         return self.root / ".lock"
 
     @property
@@ -67,21 +67,21 @@ class RunLayout:
 
     @property
     def sample_pictures(self) -> Path:
-        """Return the folder of the pictures that validations of an image model make."""
+        """Return the folder of the pictures from validations of an image model."""
         return self.root / "samples"
 
     def sample_picture(self, step: int) -> Path:
-        """Return the path of the picture of a step: held-out images, their reconstructions, generated ones."""
+        """Return the path of the picture of a step: held-out images, reconstructions, generated images."""
         return self.sample_pictures / f"{step:08d}.png"
 
     @property
     def tensorboard(self) -> Path:
-        """Return the folder of the metrics as TensorBoard reads them."""
+        """Return the folder of the metrics for TensorBoard."""
         return self.root / "tensorboard"
 
     @property
     def pairs(self) -> Path:
-        """Return the path of the rewrites that were searched before training."""
+        """Return the path of the parallel examples."""
         return self.root / "pairs.tsv"
 
     @property
@@ -96,7 +96,7 @@ class RunLayout:
 
     @property
     def diagnosis(self) -> Path:
-        """Return the folder that a diagnosis of the run is written to."""
+        """Return the folder of the run's diagnosis."""
         return self.root / "diagnosis"
 
     @property
@@ -137,11 +137,11 @@ class CorpusCacheLayout:
         return self.root / "contents.json"
 
     def ids(self, index: int) -> Path:
-        """Return the path of the token ids of a class, one sentence after the other."""
+        """Return the path of the token ids of a class, concatenated."""
         return self.root / f"{index}.ids.npy"
 
     def starts(self, index: int) -> Path:
-        """Return the path of the places at which the sentences of a class begin."""
+        """Return the path of the start positions of a class's sentences."""
         return self.root / f"{index}.starts.npy"
 
 
@@ -164,7 +164,7 @@ class ExportLayout:
 
     @property
     def generator(self) -> Path:
-        """Return the path of the generator's graph, which models without an adversary lack."""
+        """Return the path of the generator's graph, which models without an adversary do not have."""
         return self.root / "generator.onnx"
 
     @property
@@ -179,7 +179,7 @@ class ExportLayout:
 
     @property
     def classifier(self) -> Path:
-        """Return the path of the classifier of codes, which models that classify have in the place of decoders."""
+        """Return the path of the classifier of codes, which classification models have instead of decoders."""
         return self.root / "classifier.onnx"
 
     @property
@@ -189,7 +189,7 @@ class ExportLayout:
 
     @property
     def config(self) -> Path:
-        """Return the path of the description that all readers start from."""
+        """Return the path of the model's description."""
         return self.root / self.CONFIG
 
     @property
@@ -199,7 +199,7 @@ class ExportLayout:
 
     @property
     def license(self) -> Path:
-        """Return the path of the terms of the model, as text."""
+        """Return the path of the model's licence, as text."""
         return self.root / "LICENSE"
 
     @property
@@ -209,7 +209,7 @@ class ExportLayout:
 
     @property
     def encoder_fp16(self) -> Path:
-        """Return the path of the encoder's graph in fp16 arithmetic."""
+        """Return the path of the encoder's graph in fp16."""
         return self.root / "encoder.fp16.onnx"
 
     @property
@@ -234,11 +234,11 @@ class ExportLayout:
 
     @property
     def edit_decoder_int8(self) -> Path:
-        """Return the path of the same in 8-bit integers."""
+        """Return the path of the edit decoder in 8-bit integers."""
         return self.root / "decoder.int8.onnx"
 
     def decoder(self, class_name: str) -> Path:
-        """Return the path of a class's decoder; what a file name cannot hold is percent-encoded."""
+        """Return the path of a class's decoder; characters that a file name cannot have are percent-encoded."""
         return self._of_class("decoder", class_name)
 
     def decoder_int8(self, class_name: str) -> Path:
@@ -246,19 +246,19 @@ class ExportLayout:
         return self.decoder(class_name).with_suffix(".int8.onnx")
 
     def decoder_fp16(self, class_name: str) -> Path:
-        """Return the path of a class's decoder in fp16 arithmetic."""
+        """Return the path of a class's decoder in fp16."""
         return self.decoder(class_name).with_suffix(".fp16.onnx")
 
     def candidates(self, class_name: str) -> Path:
-        """Return the path of the graph that writes several candidates of a class."""
+        """Return the path of the beam search graph of a class."""
         return self._of_class("candidates", class_name)
 
     def candidates_int8(self, class_name: str) -> Path:
-        """Return the path of the graph of candidates in 8-bit integers."""
+        """Return the path of the beam search graph in 8-bit integers."""
         return self.candidates(class_name).with_suffix(".int8.onnx")
 
     def candidates_fp16(self, class_name: str) -> Path:
-        """Return the path of the graph of candidates in fp16 arithmetic."""
+        """Return the path of the beam search graph in fp16."""
         return self.candidates(class_name).with_suffix(".fp16.onnx")
 
     def language_model(self, class_name: str) -> Path:
@@ -273,18 +273,18 @@ class ExportLayout:
 
 
 def _beside_the_package(folder: str) -> Path | None:
-    """Return a folder of the checkout that this package is installed from in editable mode, or None."""
+    """Return a folder of the checkout, if this package is installed from one in editable mode, or None."""
     checkout = PACKAGE.parent
     return checkout / folder if (checkout / "pyproject.toml").is_file() else None
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """Return a path with the home folder in place of ``~``; where nobody has that home, as it was written."""
+    """Return a path with ``~`` expanded, or unchanged if there is no such home folder."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 -- Path's own raises there
 
 
 def split_checkpoint(wish: str) -> tuple[Path, WhichCheckpoint]:
-    """Return the run and the checkpoint that ``RUN:best`` or ``RUN:latest`` names; any other text is a path alone."""
+    """Return the run and the checkpoint of ``RUN:best`` or ``RUN:latest``; any other text is only a path."""
     name, _, which = wish.rpartition(":")
     if name and not expanded(wish).exists():
         if which == "latest":
@@ -295,7 +295,7 @@ def split_checkpoint(wish: str) -> tuple[Path, WhichCheckpoint]:
 
 
 def cache_directory() -> Path:
-    """Return the folder of what can be made again: ``ARAE_CACHE``, or ``arae`` in the user's folder for such things.
+    """Return the cache folder: ``ARAE_CACHE``, or ``arae`` in the user's cache folder.
 
     Raises:
         AraeError: The user has no folder.
@@ -310,7 +310,7 @@ def cache_directory() -> Path:
         parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     folder = expanded(parent)
     if folder.parts[:1] == ("~",):
-        raise AraeError("there is no home folder to keep the corpus's tokens in", f"set {CACHE_VARIABLE} to a folder.")
+        raise AraeError("there is no home folder to cache the corpus's tokens in", f"set {CACHE_VARIABLE} to a folder.")
     return folder / "arae"
 
 
@@ -320,7 +320,7 @@ def corpus_cache_directory() -> Path:
 
 
 def model_directories() -> list[Path]:
-    """Return the folders that are searched for exported models, first match first."""
+    """Return the folders to search for exported models, in order."""
     checkout = _beside_the_package("exported")
     candidates = [Path("exported"), *([checkout] if checkout else []), PACKAGE / "exported"]
     distinct: dict[Path, Path] = {}
@@ -330,7 +330,7 @@ def model_directories() -> list[Path]:
 
 
 def list_models() -> dict[str, Path]:
-    """Return every exported model that can be named, with its folder, sorted by name."""
+    """Return all exported models that have a name, with their folders, sorted by name."""
     found: dict[str, Path] = {}
     for directory in model_directories():
         for config in _glob(directory, f"*/{ExportLayout.CONFIG}"):
@@ -350,7 +350,7 @@ def find_model(wish: str | os.PathLike[str] | None = None) -> Path:
     """
     variable = os.environ.get(MODEL_VARIABLE) if wish is None else None
     text = os.fspath(wish) if wish is not None else variable or DEFAULT_MODEL
-    origin = f" ({MODEL_VARIABLE} says so)" if variable else ""
+    origin = f" (from {MODEL_VARIABLE})" if variable else ""
     separators = [separator for separator in (os.sep, os.altsep) if separator]
     models = list_models()
     if text in models and not isinstance(wish, Path):
@@ -363,15 +363,15 @@ def find_model(wish: str | os.PathLike[str] | None = None) -> Path:
     if path.is_dir():
         raise AraeError(
             f"{path} is not an exported model: it has no {ExportLayout.CONFIG}",
-            f"export a run into it with `arae export`, or choose: {_names(models)}.",
+            f"export a run into it with `arae export`, or choose another: {_names(models)}.",
         )
     if any(separator in text for separator in separators):
         raise AraeError(f"there is no model at {path}{origin}", f"give another path, or a name: {_names(models)}.")
-    raise AraeError(f"there is no model called {text!r}{origin}", _suggest(text, models, "models", "a path"))
+    raise AraeError(f"there is no model named {text!r}{origin}", _suggest(text, models, "models", "a path"))
 
 
 def hub_address(wish: str | os.PathLike[str] | None = None) -> str | None:
-    """Return the address on the Hub that a model's name is, or None where it is a name or a path.
+    """Return the Hub address in a model's name, or None for a name or a path.
 
     Args:
         wish: As ``find_model`` takes it. Only the prefix leads to the Hub: ``owner/name`` alone is a path.
@@ -381,7 +381,7 @@ def hub_address(wish: str | os.PathLike[str] | None = None) -> str | None:
 
 
 def recipes_directory() -> Path:
-    """Return the folder of the recipes: beside the package in a checkout, inside it when installed."""
+    """Return the folder of the recipes: in the checkout, or inside the installed package."""
     checkout = _beside_the_package("recipes")
     return checkout if checkout is not None else PACKAGE / "recipes"
 
@@ -397,7 +397,7 @@ def list_recipes() -> dict[str, Path]:
 
 
 def find_recipe(wish: str | os.PathLike[str]) -> Path:
-    """Return the path of a recipe, given its name, its file, or a folder that holds ``recipe.toml``.
+    """Return the path of a recipe, from its name, its file, or a folder with ``recipe.toml``.
 
     Raises:
         AraeError: There is no such recipe; the hint lists those that exist.
@@ -411,18 +411,18 @@ def find_recipe(wish: str | os.PathLike[str]) -> Path:
         return path / f"{DEFAULT_RECIPE_VARIANT}.toml"
     if text in recipes:
         return recipes[text]
-    raise AraeError(f"there is no recipe called {text!r}", _suggest(text, recipes, "recipes", "a file"))
+    raise AraeError(f"there is no recipe named {text!r}", _suggest(text, recipes, "recipes", "a file"))
 
 
 def nearest(text: str, names: Iterable[str]) -> str | None:
-    """Return the name most like a text, whatever the case, or None when none is alike."""
+    """Return the most similar name, ignoring case, or None."""
     by_folded = {name.casefold(): name for name in names}
     matches = difflib.get_close_matches(text.casefold(), by_folded, n=1)
     return by_folded[matches[0]] if matches else None
 
 
 def _glob(directory: Path, pattern: str) -> list[Path]:
-    """Return what matches, sorted; a folder that is missing or unreadable holds nothing."""
+    """Return the sorted matches, or an empty list for a missing or unreadable folder."""
     try:
         return sorted(directory.glob(pattern))
     except OSError:

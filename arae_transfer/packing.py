@@ -1,15 +1,15 @@
-"""Eight weights of seven bits in seven bytes, and back: quantized weights use no more (see ``export.quantization``)."""
+"""Pack eight 7-bit weights into seven bytes, as quantized weights have 7 bits (see ``export.quantization``)."""
 
 from __future__ import annotations
 
 import numpy as np
 
 SUFFIX = ".7bit"
-"""How the names of files end whose content is packed."""
+"""Suffix of the names of packed files."""
 
 
 def pack(weights: bytes) -> bytes:
-    """Return whole numbers from -64 to 63, a byte each, in seven eighths of their size.
+    """Pack integers from -64 to 63, one per byte, into seven eighths of their size.
 
     Args:
         weights: The numbers; as many as a multiple of 8.
@@ -19,7 +19,7 @@ def pack(weights: bytes) -> bytes:
     """
     numbers = np.frombuffer(weights, dtype=np.int8)
     if len(numbers) % 8 or (len(numbers) and (numbers.min() < -64 or numbers.max() > 63)):
-        raise ValueError("weights have more than 7 bits, or their number is no multiple of 8")
+        raise ValueError("weights have more than 7 bits, or their number is not a multiple of 8")
     # The bits of the last eighth lie in the highest bits of the others.
     planes = numbers.view(np.uint8).reshape(8, -1) & 0x7F
     bits = (planes[7] >> np.arange(7, dtype=np.uint8)[:, np.newaxis]) & 1
@@ -28,7 +28,7 @@ def pack(weights: bytes) -> bytes:
 
 
 def unpack(packed: bytes) -> bytes:
-    """Return what ``pack`` was given.
+    """Unpack the output of ``pack``.
 
     Raises:
         ValueError: It is not as long as what ``pack`` returns.

@@ -1,4 +1,4 @@
-"""Recipes: everything that decides a training run, as frozen dataclasses that read and write TOML.
+"""Recipes: all settings of a training run, as frozen dataclasses that read and write TOML.
 
 Precedence: the defaults below < the recipe file < ``--set section.key=value``. The resolved recipe is written into the
 run and travels into the export. Each field is documented once, here; help texts, written files and error messages all
@@ -46,7 +46,7 @@ from arae_transfer.text import TextFormat
 
 @dataclass(frozen=True)
 class RemovedKey:
-    """A recipe key of the last version that this one no longer has.
+    """A recipe key of the previous version that no longer exists.
 
     Attributes:
         off: The value with which the key changed nothing; recipes that set it mean what they meant.
@@ -78,16 +78,17 @@ RENAMED_KEYS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """A complete recipe. Each field is a section of the TOML file."""
+    """A complete recipe; each field is a section of the TOML file."""
 
-    name: str = setting("custom", "The name of the recipe, of its runs and of its export.")
-    description: str = setting("", "What the recipe is for, in a sentence.")
-    data_source: str = setting("", "Where the data come from and under which terms; goes into the model card.")
+    name: str = setting("custom", "The name of the recipe, its runs and its export.")
+    description: str = setting("", "A sentence about the purpose of the recipe.")
+    data_source: str = setting("", "The source and the terms of the data, for the model card.")
     task: Literal["rewriting", "editing", "classification", "generation"] = setting(
         "rewriting",
-        "What is learned: decoders of every class that rewrite (the paper, Section 4), decoders that edit spans of "
-        "the source and keep the rest, one classifier of the code beside one decoder (the paper's semi-supervision), "
-        "or one kind of text, which the generator writes anew (the paper's language model).",
+        "What to train. rewriting: one decoder per class (the paper, Section 4); editing: decoders that edit "
+        "spans of the source and keep the rest; classification: one decoder and a classifier of the code (the "
+        "paper's semi-supervision); generation: a generator of new sentences of one class (the paper's "
+        "language model).",
     )
     data: Data = field(default_factory=Data)
     image: Image = field(default_factory=Image)
@@ -130,7 +131,8 @@ def load_recipe(path: Path, overrides: typing.Sequence[str] = (), *, recorded: b
         table = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise AraeError(
-            f"{path} is not a TOML file: {error}", "give a recipe's name or its .toml; text to learn from is --data's."
+            f"{path} is not a TOML file: {error}",
+            "give the name or the .toml file of a recipe; --data takes the training text.",
         ) from error
     folder = path.absolute().parent.name
     table.setdefault("name", folder if path.stem == "recipe" else "-".join(filter(None, (folder, path.stem))))
@@ -158,7 +160,7 @@ def recipe_from_table(
         model.code != "single" and model.shared_embeddings and model.attended_size == model.embedding_size
     ):
         raise AraeError(
-            f"{source}: model.residual = true adds embeddings to code vectors, which are not alike here",
+            f"{source}: model.residual = true adds embeddings to code vectors, and their sizes differ here",
             'set model.code="sequence", model.shared_embeddings=true and one size for both, or '
             'model.code="superposed", or model.residual=false.',
         )
@@ -167,7 +169,7 @@ def recipe_from_table(
         for key, value in (("parallel.sentences", recipe.parallel.sentences), ("cycle.weight", recipe.cycle.weight)):
             if value:
                 raise AraeError(
-                    f"{source}: {key} = {value:g} has no place in the schedule {recipe.training.schedule!r}",
+                    f"{source}: {key} = {value:g} has no effect in the schedule {recipe.training.schedule!r}",
                     f"set training.schedule=joint, or {key}=0.",
                 )
     task_of(recipe).check(recipe, source)
@@ -175,7 +177,7 @@ def recipe_from_table(
 
 
 def set_keys(settings: typing.Iterable[str]) -> set[str]:
-    """Return the keys that ``section.key=value`` settings set, old names under their new ones."""
+    """Return the keys that ``section.key=value`` settings set, with renamed keys translated."""
     given = {setting.partition("=")[0].strip() for setting in settings}
     return {RENAMED_KEYS.get(key, key) for key in given}
 
@@ -187,7 +189,7 @@ def recipe_to_table(recipe: Recipe) -> dict[str, Any]:
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
-    """Write a recipe as TOML, every key with its documentation."""
+    """Return a recipe as TOML, with the documentation of every key."""
     top: list[str] = []
     sections: list[str] = []
     for item in dataclasses.fields(recipe):
@@ -204,7 +206,7 @@ def recipe_to_toml(recipe: Recipe) -> str:
 
 
 def recipe_keys() -> dict[str, tuple[str, Any]]:
-    """Return every ``section.key`` with its documentation and its default."""
+    """Return every ``section.key`` with its documentation and default."""
     keys: dict[str, tuple[str, Any]] = {}
     default = Recipe()
     for item in dataclasses.fields(default):
@@ -234,7 +236,7 @@ def _toml_value(value: object) -> str:
 
 
 def _translate_old_keys(table: dict[str, Any], source: str, *, recorded: bool) -> None:
-    """Rename the keys of the last version and drop those that are gone, with a notice of one line each.
+    """Translate renamed keys of the previous version and drop removed ones, with a notice for each.
 
     Raises:
         AraeError: A removed key described another network.
@@ -255,7 +257,7 @@ def _translate_old_keys(table: dict[str, Any], source: str, *, recorded: bool) -
 
 
 def _current_key(key: str, value: object, source: str, *, recorded: bool = False) -> str | None:
-    """Return what a key is called in this version, with a notice where that is new; None: it is gone.
+    """Return the current name of a key, or None for a removed key; report the change.
 
     Raises:
         AraeError: It is gone, and its value described another network.
@@ -281,7 +283,7 @@ def _apply_override(table: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     key = key.strip()
     if not separator or not key:
-        raise AraeError(f"--set {override!r} is not of the form section.key=value")
+        raise AraeError(f"--set {override!r} does not have the form section.key=value")
     if key not in recipe_keys() and key not in RENAMED_KEYS and key not in REMOVED_KEYS:
         raise _unknown_key(key, list(recipe_keys()), "--set")
     try:
@@ -335,14 +337,14 @@ def _build(kind: type[Any], table: dict[str, Any], prefix: str, source: str) -> 
 
 
 def _check_names(value: object, key: str, documentation: str, source: str) -> dict[str, str]:
-    """Return a mapping of names to names, written as a table of TOML or as an object of JSON."""
+    """Return a mapping of names to names from a TOML table or a JSON object."""
     if isinstance(value, str):
         try:
             value = json.loads(value) if value.strip() else {}
         except ValueError as error:
-            raise AraeError(f"{source}: {key} = {value!r} is no JSON object: {error}", documentation) from error
+            raise AraeError(f"{source}: {key} = {value!r} is not a JSON object: {error}", documentation) from error
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value.values()):
-        raise AraeError(f"{source}: {key} = {value!r} must map labels to names of classes", documentation)
+        raise AraeError(f"{source}: {key} = {value!r} must map labels to class names", documentation)
     return {str(label): name for label, name in value.items()}
 
 
@@ -368,7 +370,7 @@ def _check(value: object, hint: object, key: str, item: dataclasses.Field[Any], 
             raise AraeError(f"{source}: {key} = {value!r} must be a list of {wanted}", documentation)
         least = 1 if element is int else 0
         if any(not isinstance(entry, str) and not least <= entry < math.inf for entry in value):
-            raise AraeError(f"{source}: {key} = {value!r} must hold positive numbers", documentation)
+            raise AraeError(f"{source}: {key} = {value!r} must contain positive numbers", documentation)
         return tuple(value)
     if origin is collections.abc.Mapping:
         return _check_names(value, key, documentation, source)

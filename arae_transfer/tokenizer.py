@@ -1,4 +1,4 @@
-"""Lines to ids and back: a SentencePiece model with byte fall-back, so that no character is unknown."""
+"""Tokenize lines with SentencePiece and byte fallback, so that no character is unknown."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _WITHOUT_TEXT = frozenset((PAD_ID, UNKNOWN_ID, BEGIN_ID))
 
 
 class Tokenizer:
-    """A SentencePiece tokenizer with the special ids that every model here uses.
+    """A SentencePiece tokenizer with the special ids of all models.
 
     Policy for unknown text: a character outside the vocabulary becomes its UTF-8 bytes, one piece each, so the
     unknown id is never produced and every valid string without NUL survives ``decode(encode(line))``, up to blanks at
@@ -71,7 +71,7 @@ class Tokenizer:
         self._bytes = frozenset(range(first, first + 256))
         if not self._processor.is_byte(first):
             raise AraeError(
-                "the tokenizer has no byte pieces, so it cannot write every character",
+                "the tokenizer has no byte tokens, so it cannot write every character",
                 "train it with --byte_fallback=true, or let `arae train` make one.",
             )
 
@@ -98,7 +98,7 @@ class Tokenizer:
     def train(
         cls, lines: Iterable[str], vocabulary_size: int, *, whole: Sequence[str] = (), threads: int = 2
     ) -> Tokenizer:
-        """Train a byte-pair-encoding model with byte fall-back on lines.
+        """Train a byte-pair-encoding model with byte fallback on lines.
 
         A corpus too small for the wished vocabulary gets the largest that it can fill.
 
@@ -113,7 +113,8 @@ class Tokenizer:
         """
         if vocabulary_size < MINIMUM_VOCABULARY:
             raise AraeError(
-                f"tokenizer.vocabulary_size = {vocabulary_size} is too small: 4 special and 256 byte pieces come first",
+                f"tokenizer.vocabulary_size = {vocabulary_size} is too small: it includes 4 special and 256 "
+                "byte tokens",
                 f"use at least {MINIMUM_VOCABULARY + 100}.",
             )
         sentences = list(lines)
@@ -165,24 +166,24 @@ class Tokenizer:
 
     @cached_property
     def pieces(self) -> list[str]:
-        """The pieces, in the order of their ids; one that begins a word begins with U+2581."""
+        """Tokens in the order of their ids; one that starts a word starts with U+2581."""
         found: list[str] = self._processor.id_to_piece(list(range(self.vocabulary_size)))
         return found
 
     @cached_property
     def begins_word(self) -> list[bool]:
-        """Whether each piece begins a word; the end id does, so that a sentence's end is where a word could begin."""
+        """Whether each token starts a word; the end id does, because it ends the last word."""
         return [piece.startswith(_BLANK) or number == END_ID for number, piece in enumerate(self.pieces)]
 
     @cached_property
     def characters(self) -> frozenset[str]:
-        """The characters that have a piece of their own, but for the blank; all others become bytes."""
+        """Characters that have a token of their own, except the space; all others become bytes."""
         pieces = map(self._processor.id_to_piece, range(self.vocabulary_size))
         return frozenset(piece for piece in pieces if len(piece) == 1) - {_BLANK}
 
     @cached_property
     def _reads_words(self) -> bool:
-        """Whether the ids of a line are those of its words, between blanks, and its text is its pieces' one by one.
+        """Whether lines can be encoded word by word and decoded token by token.
 
         So it is with byte-pair encoding that neither changes characters nor makes pieces across blanks, as ``train``
         makes it. Pieces chosen by likelihood may part where a line's sums are rounded.
@@ -207,20 +208,20 @@ class Tokenizer:
         )
 
     def ends_word(self, following: int) -> bool:
-        """Say whether a word is at its end before an id: the end id, or a piece that begins another word."""
+        """Return whether a word ends before an id: the end id, or a token that starts another word."""
         return following == END_ID or str(self._processor.id_to_piece(following)).startswith(_BLANK)
 
     def count_bytes(self, ids: Sequence[int]) -> int:
-        """Count the ids of a line that are bytes of characters outside the vocabulary."""
+        """Return how many ids of a line are bytes of characters outside the vocabulary."""
         return 0 if self._bytes.isdisjoint(ids) else sum(number in self._bytes for number in ids)
 
     def encode(self, line: str) -> list[int]:
-        """Return the piece ids of a line, without begin and end ids."""
+        """Return the token ids of a line, without begin and end ids."""
         ids: list[int] = self._processor.encode(line)
         return ids
 
     def encode_lines(self, lines: Sequence[str], threads: int | None = None) -> list[list[int]]:
-        """Return the piece ids of lines, which threads share where there are many; None: one for each processor.
+        """Return the token ids of lines, with several threads for many lines; None: one per CPU.
 
         SentencePiece's threads begin and end with the call, one thread too: a few lines wait longer for them than they
         take, and very much longer where the processors have other work. Of very many lines the words are remembered, a
@@ -236,7 +237,7 @@ class Tokenizer:
         return ids
 
     def _encode_words(self, lines: Sequence[str]) -> list[list[int]]:
-        """Return the ids of lines word by word; a line that holds what would not be one word is encoded whole."""
+        """Return the ids of lines word by word, or of the whole line if splitting it is not exact."""
         find = self._words.__getitem__
         rows: list[list[int] | None] = []
         for line in lines:
@@ -249,7 +250,7 @@ class Tokenizer:
         return [next(found) if row is None else row for row in rows]
 
     def _encode_new_words(self, lines: Sequence[str]) -> list[list[int]]:
-        """Return the ids of lines that have new words, and remember these."""
+        """Return the ids of lines with new words, and cache these words."""
         words = [line.split(" ") for line in lines]
         every = set().union(*words)
         known = self._words
@@ -267,12 +268,12 @@ class Tokenizer:
         ]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of piece ids; special ids are left out and reading stops at the end id."""
+        """Return the text of token ids up to the end id, without special ids."""
         text: str = self._processor.decode(_text_ids(list(map(int, ids))))
         return text
 
     def decode_rows(self, rows: Iterable[list[int]]) -> list[str]:
-        """Return the text of each row of piece ids, as ``decode`` does."""
+        """Return the text of each row of token ids, as ``decode`` does."""
         read = [_text_ids(row) for row in rows]
         self._lines += len(read)
         # Row by row, because SentencePiece would begin a thread for them, see encode_lines.
@@ -281,7 +282,7 @@ class Tokenizer:
 
     @cached_property
     def _pieces(self) -> list[str | None]:
-        """The text of each piece; None: it is a byte, or has none."""
+        """Text of each token, or None for bytes and special tokens."""
         every = list(range(self.vocabulary_size))
         sorts = (self._processor.is_byte, self._processor.is_control, self._processor.is_unknown)
         without = [any(flags) for flags in zip(*(sort(every) for sort in sorts), strict=True)]
@@ -289,7 +290,7 @@ class Tokenizer:
         return [None if none else piece for piece, none in zip(pieces, without, strict=True)]
 
     def _join_pieces(self, ids: Sequence[int]) -> str:
-        """Return the text of piece ids that have text, where it is their pieces' one by one."""
+        """Return the text of token ids if it is the concatenation of their tokens."""
         try:
             joined = "".join(map(self._pieces.__getitem__, ids))  # type: ignore[arg-type]
         except TypeError:  # bytes, which make up characters only together

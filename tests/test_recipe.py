@@ -281,7 +281,7 @@ def test_a_key_like_no_other_lists_all() -> None:
         ("adversary.critic_layers", [128, "a"], "must be a list of numbers"),
         ("adversary.critic_layers", [128, True], "must be a list of numbers"),
         ("adversary.critic_layers", [128, 2.0], "must be a list of numbers"),
-        ("adversary.critic_layers", [128, 0], "must hold positive numbers"),
+        ("adversary.critic_layers", [128, 0], "must contain positive numbers"),
         ("data.classes", "negative", "must be a list of strings"),
         ("data.classes", [1], "must be a list of strings"),
         ("training.optimizer", "adm", "is none of 'sgd', 'adam'; the nearest is 'adam'"),
@@ -312,7 +312,7 @@ def test_a_section_must_be_a_section() -> None:
 
 @pytest.mark.parametrize("setting", ["model.code_size", "=3", ""])
 def test_a_setting_needs_a_key_and_a_value(setting: str) -> None:
-    assert "is not of the form section.key=value" in refusal(setting).message
+    assert "does not have the form section.key=value" in refusal(setting).message
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_an_error_names_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("setting", ["parallel.sentences=10", "cycle.weight=1.0"])
 def test_what_the_alternating_schedule_does_not_know_is_refused(setting: str) -> None:
     key = setting.partition("=")[0]
-    with pytest.raises(AraeError, match=f"{key} = .* has no place in the schedule 'alternating'"):
+    with pytest.raises(AraeError, match=f"{key} = .* has no effect in the schedule 'alternating'"):
         recipe_from_table({}, [setting])
     recipe_from_table({}, [setting, "training.schedule=joint"])
 

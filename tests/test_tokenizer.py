@@ -253,7 +253,7 @@ def test_other_special_ids_are_refused(tmp_path: Path) -> None:
 def test_a_model_that_has_unknown_characters_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.model"
     path.write_bytes(other_model(vocab_size=80, pad_id=0, unk_id=1, bos_id=2, eos_id=3))
-    with pytest.raises(AraeError, match="no byte pieces"):
+    with pytest.raises(AraeError, match="no byte tokens"):
         Tokenizer.load(path)
 
 

@@ -1,4 +1,4 @@
-"""Many rows: tables rewritten in parts by several processes, and a class for other people's pipelines."""
+"""Batch rewriting: tables in parts by several processes, and a class for pipelines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job: what is done to which rows, and the parts in which it is done. All of it can be pickled."""
+"""A picklable job: what to do with which rows, and in which parts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OUTPUT_SUFFIXES: dict[Kind, str] = {"parquet": ".parquet", "jsonl": ".jsonl", "c
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows that are rewritten together into one file.
+    """Rows that go into one output file.
 
     Attributes:
         number: Its place among all parts, from 0.
@@ -53,7 +53,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is done to every row.
+    """Options for every row.
 
     Attributes:
         inputs: The files, in order.
@@ -96,11 +96,11 @@ class Job:
     keep_errors: bool = True
 
     def file_of(self, part: Part) -> Path:
-        """Return the file that a part is written to."""
+        """Return the output file of a part."""
         return self.output / f"part-{part.number:05d}{OUTPUT_SUFFIXES[self.kind]}"
 
     def describe(self) -> dict[str, Any]:
-        """Return all that decides over the rows and bytes of the output, as JSON holds it.
+        """Return all that determines the rows and bytes of the output, as JSON data.
 
         Neither the engine nor the number of workers is among it, because they do not.
         """

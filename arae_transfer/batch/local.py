@@ -1,4 +1,4 @@
-"""The local engine: worker processes of this machine, to which parts are handed one by one."""
+"""Local engine: worker processes on this machine, which receive parts one by one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from arae_transfer.batch.worker import Outcome, serve
 from arae_transfer.errors import AraeError
 
 TRIES = 2
-"""How often a part is begun whose worker dies, before the job is given up."""
+"""Maximum number of attempts at a part whose worker dies."""
 
 Warn = Callable[[str, str], None]
 
@@ -27,7 +27,7 @@ class _Worker(NamedTuple):
 
 
 def run_locally(job: Job, parts: Sequence[Part], workers: int, warn: Warn) -> Iterator[tuple[Part, Outcome]]:
-    """Yield parts as they are done, with what became of them.
+    """Yield finished parts with their outcomes.
 
     Args:
         job: The job.
@@ -64,9 +64,9 @@ def run_locally(job: Job, parts: Sequence[Part], workers: int, warn: Warn) -> It
                     if tries[part.number] >= TRIES:
                         raise AraeError(
                             f"the worker of part {part.number} {how}, {TRIES} times",
-                            "if memory is short, use fewer --workers or --rows-per-part; go on with --resume.",
+                            "if memory is short, use fewer --workers or --rows-per-part; continue with --resume.",
                         ) from None
-                    warn(f"the worker of part {part.number} {how}", "the part is begun again by another one.")
+                    warn(f"the worker of part {part.number} {how}", "another worker starts the part again.")
                     waiting.appendleft(part)
                     hand_out(_start(job, started))
                 else:
@@ -88,7 +88,7 @@ def _start(job: Job, started: list[_Worker]) -> _Worker:
 
 @contextmanager
 def _ending() -> Iterator[list[_Worker]]:
-    """Collect workers, and end those that are left whatever happens."""
+    """Wait for the workers, and terminate those that remain."""
     started: list[_Worker] = []
     done = False
     try:

@@ -1,4 +1,4 @@
-"""The plan of a job: which files are read, and where they are cut into parts."""
+"""Plan of a job: input files, and their division into parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def find_inputs(names: Sequence[str]) -> tuple[tuple[str, ...], Kind]:
-    """Return the files of a job, folders replaced by the tables in them, and what they are.
+    """Return the files of a job, with the tables in folders, and their kind.
 
     Raises:
         AraeError: There is no such file, or they are of several kinds, or of none that is known.
@@ -33,19 +33,19 @@ def find_inputs(names: Sequence[str]) -> tuple[tuple[str, ...], Kind]:
     kinds: dict[Kind, str] = {}
     for name in files:
         if Path(name).suffix.lower() not in SUFFIXES:
-            raise AraeError(f"{name} is no table that is known", f"give files that end in {', '.join(SUFFIXES)}.")
+            raise AraeError(f"{name} is not a table of a known kind", f"give files that end in {', '.join(SUFFIXES)}.")
         if not Path(name).is_file():
-            raise AraeError(f"cannot read {name}: there is no such file")
+            raise AraeError(f"there is no file {name}")
         kinds.setdefault(SUFFIXES[Path(name).suffix.lower()], name)
     if not kinds:
         raise AraeError(f"there is no table in {names[0]}", f"give files that end in {', '.join(SUFFIXES)}.")
     if len(kinds) > 1:
-        raise AraeError(f"{' and '.join(kinds.values())} are tables of several kinds", "rewrite them one by one.")
+        raise AraeError(f"{' and '.join(kinds.values())} are tables of different kinds", "rewrite them separately.")
     return tuple(files), next(iter(kinds))
 
 
 def cut_into_parts(names: Sequence[str], kind: Kind, rows_per_part: int, batch: RewriteBatch) -> list[Part]:
-    """Return the parts of a job, which are the same whenever it is cut.
+    """Return the parts of a job, deterministically.
 
     Args:
         names: The files, in order.
@@ -73,7 +73,7 @@ _Cut = tuple[str, int, int, int, int, int]
 
 
 def _cut_parquet(name: str, rows_per_part: int, batch: RewriteBatch) -> Iterator[_Cut]:
-    """Cut a Parquet table at row groups, and larger ones inside."""
+    """Divide a Parquet table at row groups, and large groups inside."""
     with ParquetTable(Path(name)) as table:
         batch.check(table.names)
         table.require_text(batch.column)
@@ -125,7 +125,7 @@ def _cut_csv(name: str, rows_per_part: int, batch: RewriteBatch) -> Iterator[_Cu
 
 
 def open_table(name: str) -> IO[bytes]:
-    """Open a table of text behind its byte order mark.
+    """Open a text table after its byte order mark.
 
     Raises:
         AraeError: It cannot be read, or is UTF-16.
@@ -143,13 +143,13 @@ def open_table(name: str) -> IO[bytes]:
 
 
 def decoded(file: IO[bytes]) -> Iterator[str]:
-    """Yield the lines of a file; bytes that are no UTF-8 come as lone surrogates."""
+    """Yield the lines of a file, with bytes that are not UTF-8 as lone surrogates."""
     for line in file:
         yield line.decode("utf-8", "surrogateescape")
 
 
 class CsvHeader:
-    """The first row of a table, and what it says.
+    """First row of a table.
 
     Attributes:
         raw: The row as it stands; empty where the table has no header.
@@ -165,7 +165,7 @@ class CsvHeader:
 
 
 def read_header(name: str, file: IO[bytes], batch: RewriteBatch) -> CsvHeader:
-    """Read the header of a table; what follows it is left to read.
+    """Read the header of a table, and leave the rest unread.
 
     Raises:
         AraeError: The table has not the columns that it needs.

@@ -1,4 +1,4 @@
-"""The Ray engine: actors of a cluster, to which parts are handed one by one. Only names of files travel."""
+"""Ray engine: actors on a cluster, which receive file names of parts one by one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "12
 def run_by_ray(
     job: Job, parts: Sequence[Part], workers: int, address: str | None, warn: Warn
 ) -> Iterator[tuple[Part, Outcome]]:
-    """Yield parts as they are done, with what became of them.
+    """Yield finished parts with their outcomes.
 
     Args:
         job: The job.
@@ -74,9 +74,9 @@ def _run(ray: Any, job: Job, parts: Sequence[Part], workers: int, warn: Warn) ->
             reason = str(error).partition("\n")[0]
             if tries[part.number] >= TRIES:
                 raise AraeError(
-                    f"the worker of part {part.number} died {TRIES} times: {reason}", "go on with --resume."
+                    f"the worker of part {part.number} died {TRIES} times: {reason}", "continue with --resume."
                 ) from error
-            warn(f"the worker of part {part.number} died: {reason}", "the part is begun again by another one.")
+            warn(f"the worker of part {part.number} died: {reason}", "another worker starts the part again.")
             waiting.appendleft(part)
             hand_out(actor.remote(job))
         else:

@@ -1,4 +1,4 @@
-"""`RewriteBatch`: a batch of rows in, the same batch with the rewrites as new columns out.
+"""`RewriteBatch`: rewrite a column of a batch of rows, and add the rewrites as new columns.
 
 Ray, Spark, Daft, Dask and ``datasets`` hand batches to a function or a class like this one, each in its own kind of
 table. None of them is imported here, nor are pyarrow and pandas unless a batch of theirs comes in.
@@ -26,7 +26,7 @@ ERROR = "arae_error"
 SOURCE_CLASS = "arae_source_class"
 CONFIDENCE = "arae_confidence"
 DECIMALS = 4
-"""Of confidences: those of a line differ by less in batches of other sizes."""
+"""Decimals of confidences: different batch sizes change a line's confidence by less."""
 
 FAILED = "error"
 
@@ -35,7 +35,7 @@ _LINE_BREAK = re.compile(r"(\r\n|\r|\n)")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is known of one row.
+    """Result for one row.
 
     Attributes:
         rewrite: The answer; None: the row has no text.
@@ -61,14 +61,14 @@ def _shared_rewriter(
     protect: tuple[str, ...],
     glossary: tuple[str, ...],
 ) -> Rewriter:
-    """Return the one rewriter of this process: schedulers may unpickle what uses it for each batch."""
+    """Return this process's only rewriter, because schedulers may unpickle its users for each batch."""
     from arae_transfer.runtime.rewriter import Rewriter
 
     return Rewriter.load(model, device=device, threads=threads, variant=variant, protect=protect, glossary=glossary)
 
 
 class RewriteBatch:
-    """Rewrites a column of a batch; all other columns, the order and the kind of the batch stay.
+    """Rewrites a column of a batch; other columns, the order and the kind of the batch stay.
 
     A batch is a dict of lists or of NumPy arrays, a ``pyarrow.Table`` or ``RecordBatch``, or a ``pandas.DataFrame``.
     It comes back with the columns ``rewrite`` (a string, or null), ``arae_status`` (see ``Row``) and ``arae_error``
@@ -96,7 +96,7 @@ class RewriteBatch:
         options: DecodingOptions | None = None,
         **further: Any,  # noqa: ANN401 -- the fields of DecodingOptions, which has their types
     ) -> None:
-        """Check the options; the model is loaded with the first batch.
+        """Check the options; the first batch loads the model.
 
         Args:
             model: A name, a path or ``hf://owner/name``; None: the environment variable ``ARAE_MODEL``, else the
@@ -135,12 +135,12 @@ class RewriteBatch:
 
     @property
     def rewriter(self) -> Rewriter:
-        """Return the rewriter, which is loaded when it is first asked for."""
+        """Rewriter, loaded on first use."""
         return _shared_rewriter(*self._load)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names of the columns that come in addition."""
+        """Names of the new columns."""
         further = (SOURCE_CLASS,) * self._source_class + (CONFIDENCE,) * self._confidence
         return (self.rewrite_column, STATUS, ERROR, *further)
 
@@ -161,30 +161,32 @@ class RewriteBatch:
         raise TypeError(f"a batch is a dict, a pyarrow table or a pandas data frame, not {type(batch).__name__}")
 
     def check(self, names: Sequence[str]) -> None:
-        """Refuse a table that has not the text's column, or has one of those that come in addition.
+        """Raise an error for a table without the text column, or with one of the new columns.
 
         Raises:
             AraeError: As said.
         """
         if self.column not in names:
             raise AraeError(
-                f"there is no column {self.column!r}; the columns are: {', '.join(names)}", "name the one of the text."
+                f"there is no column {self.column!r}; the columns are: {', '.join(names)}", "name the text column."
             )
         self.check_new(names)
 
     def check_new(self, names: Sequence[str]) -> None:
-        """Refuse a table that has one of the columns that come in addition.
+        """Raise an error for a table with one of the new columns.
 
         Raises:
             AraeError: As said.
         """
         clash = [name for name in self.names if name in names]
         if clash:
-            hint = "call the rewrites otherwise." if clash == [self.rewrite_column] else "rename or drop it."
-            raise AraeError(f"the table has a column {clash[0]!r} already", hint)
+            hint = (
+                "give the column of rewrites another name." if clash == [self.rewrite_column] else "rename or drop it."
+            )
+            raise AraeError(f"the table already has a column {clash[0]!r}", hint)
 
     def rewrite_values(self, values: Sequence[object]) -> list[Row]:
-        """Return what becomes of texts; what is no string becomes an error."""
+        """Rewrite texts; values that are not strings become errors."""
         lines = [_LINE_BREAK.split(value) if isinstance(value, str) else [] for value in values]
         texts = [line for each in lines for line in each[::2]]
         rewriter = self.rewriter
@@ -206,7 +208,7 @@ class RewriteBatch:
         ]
 
     def _row(self, rewrites: Sequence[Rewrite], breaks: Sequence[str]) -> Row:
-        """Return what became of a text of one or more lines, which keeps its line breaks."""
+        """Rewrite a text of one or more lines, and keep its line breaks."""
         output = "".join(chain.from_iterable(zip((each.output for each in rewrites), [*breaks, ""], strict=True)))
         statuses = [str(each.status) for each in rewrites]
         status = (
@@ -218,7 +220,7 @@ class RewriteBatch:
         return Row(output, status, None, longest.source_class if self._source_class else None, confidence)
 
     def columns(self, rows: Sequence[Row]) -> dict[str, list[Any]]:
-        """Return the columns that come in addition."""
+        """Return the new columns."""
         found: dict[str, list[Any]] = {
             self.rewrite_column: [row.rewrite for row in rows],
             STATUS: [row.status for row in rows],
@@ -252,7 +254,7 @@ class RewriteBatch:
         return batch
 
     def arrow_fields(self) -> list[Any]:
-        """Return the fields of the columns that come in addition, as pyarrow describes them."""
+        """Return the fields of the new columns for pyarrow."""
         import pyarrow
 
         return [
@@ -272,7 +274,7 @@ class RewriteBatch:
         return batch.assign(**series)
 
     def partitions(self, batches: Iterator[Any]) -> Iterator[Any]:
-        """Rewrite batches one by one, as Spark's ``mapInArrow`` and ``mapInPandas`` give them."""
+        """Rewrite batches one by one, for Spark's ``mapInArrow`` and ``mapInPandas``."""
         return map(self, batches)
 
 
@@ -282,7 +284,7 @@ def _bad_row(value: object) -> Row:
 
 
 def arrow_texts(column: Any) -> list[object]:  # noqa: ANN401 -- pyarrow has no type hints
-    """Return the values of a pyarrow column; strings that are not UTF-8, which Parquet allows, come as bytes."""
+    """Return the values of a pyarrow column; strings that are not UTF-8, which Parquet allows, are bytes."""
     import pyarrow
 
     try:

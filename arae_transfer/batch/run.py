@@ -1,4 +1,4 @@
-"""A job from its plan to its manifest: what is done already is not done again, and the manifest comes last.
+"""Run a job from plan to manifest: skip finished parts, and write the manifest last.
 
 While a job runs, its folder holds finished parts and ``_arae/``: the job's description, a report for each finished
 part, and a lock. When all parts are done, the manifest takes the place of that, so that ``_manifest.json`` means that
@@ -25,14 +25,14 @@ from arae_transfer.batch.worker import Outcome, batch_of
 from arae_transfer.errors import AraeError
 
 MANIFEST = "_manifest.json"
-"""Like all names that begin so, readers of folders of Parquet, Spark's among them, pass it by."""
+"""Readers of Parquet folders, including Spark, skip names with this prefix."""
 
 STATE = "_arae"
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Who does the work.
+    """An engine and its options.
 
     Attributes:
         name: ``"local"`` or ``"ray"``.
@@ -48,7 +48,7 @@ class Engine:
 def run_job(
     job: Job, engine: Engine, *, resume: bool, warn: Warn, progress: Callable[[int, int], None]
 ) -> Counter[str]:
-    """Do a job, or what is left of it.
+    """Run a job, or the rest of it.
 
     Args:
         job: The job.
@@ -114,7 +114,7 @@ def _statuses(reports: Sequence[dict[str, Any]]) -> Counter[str]:
 
 
 def _is_done(manifest: Path, description: dict[str, Any], *, resume: bool) -> bool:
-    """Say whether a folder holds this job, complete.
+    """Return whether a folder has this job, complete.
 
     Raises:
         AraeError: It holds another one, or this one and nobody wants to resume it.
@@ -127,11 +127,11 @@ def _is_done(manifest: Path, description: dict[str, Any], *, resume: bool) -> bo
         content = {}
     if resume and isinstance(content, dict) and description.items() <= content.items():
         return True
-    raise AraeError(f"{manifest.parent} holds a finished job already", "choose another folder, or delete that one.")
+    raise AraeError(f"{manifest.parent} has a finished job", "choose another folder, or delete it.")
 
 
 def _claim(output: Path, state: Path, description: dict[str, Any], *, resume: bool) -> None:
-    """Take a folder for a job.
+    """Prepare a folder for a job.
 
     Raises:
         AraeError: It holds something else.
@@ -140,11 +140,11 @@ def _claim(output: Path, state: Path, description: dict[str, Any], *, resume: bo
     path = state / "job.json"
     if path.exists():
         if not resume:
-            raise AraeError(f"{output} holds an unfinished job", "go on with --resume, or choose another folder.")
+            raise AraeError(f"{output} has an unfinished job", "continue with --resume, or choose another folder.")
         if path.read_text("utf-8") != wanted:
             what = _difference(path.read_text("utf-8"), description)
             raise AraeError(
-                f"{output} holds the parts of another job: {what} differs", "choose another folder, or delete that one."
+                f"{output} has the parts of another job (different: {what})", "choose another folder, or delete it."
             )
         return
     with suppress(FileNotFoundError, NotADirectoryError):
@@ -154,7 +154,7 @@ def _claim(output: Path, state: Path, description: dict[str, Any], *, resume: bo
 
 
 def _difference(text: str, description: dict[str, Any]) -> str:
-    """Return in what two jobs differ."""
+    """Return the difference between two jobs."""
     try:
         other = json.loads(text)
     except ValueError:
@@ -168,7 +168,7 @@ def _report_path(state: Path, part: Part) -> Path:
 
 
 def _finished(job: Job, state: Path, part: Part) -> dict[str, Any] | None:
-    """Return the report of a part that an earlier run finished, or None."""
+    """Return the report of a part from an earlier run, or None."""
     try:
         report = json.loads(_report_path(state, part).read_text("utf-8"))
         size = job.file_of(part).stat().st_size
@@ -178,14 +178,14 @@ def _finished(job: Job, state: Path, part: Part) -> dict[str, Any] | None:
 
 
 def _sweep(output: Path) -> None:
-    """Remove what killed workers had begun to write."""
+    """Remove unfinished files of killed workers."""
     for left in output.glob(".part-*.part"):
         left.unlink(missing_ok=True)
 
 
 @contextmanager
 def _locked(state: Path) -> Iterator[None]:
-    """Keep other runs out of a folder, where the platform can.
+    """Lock a folder against other runs, if the platform can.
 
     Raises:
         AraeError: Another run is in it.

@@ -1,4 +1,4 @@
-"""One part of a job: its rows are read, rewritten, and written as a file that is complete or absent."""
+"""Read, rewrite and atomically write one part of a job."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from arae_transfer.errors import AraeError
 
 ROWS_AT_ONCE = 1024
 _MOST_HELD = 32 << 20
-"""Bytes of rows that wait to be one row group of a Parquet table."""
+"""Maximum bytes of rows to collect for a row group of a Parquet table."""
 
-NO_JSON = "the line is no JSON"
-NO_OBJECT = "the line is no JSON object"
+NO_JSON = "the line is not JSON"
+NO_OBJECT = "the line is not a JSON object"
 
 Problem = str
 
@@ -75,7 +75,7 @@ def _count(job: Job, part: Part, number: int, rows: Sequence[Row], counts: Count
     for offset, row in enumerate(rows):
         if row.status == FAILED:
             raise AraeError(
-                f"{part.path}: row {number + offset:,}: {row.error}", "mend it, or keep such rows: --on-error keep."
+                f"{part.path}: row {number + offset:,}: {row.error}", "correct it, or keep such rows: --on-error keep."
             )
 
 
@@ -113,7 +113,7 @@ def _write_parquet(job: Job, part: Part, batch: RewriteBatch, file: IO[bytes], c
 
 
 class _Text:
-    """How rows of one kind of text are read and written.
+    """Reader and writer of rows in one text format.
 
     Attributes:
         head: What a file begins with.
@@ -122,15 +122,15 @@ class _Text:
     head = ""
 
     def rows(self, lines: Iterator[str]) -> Iterator[str]:
-        """Yield rows as they stand; blank ones are none."""
+        """Yield rows as they are, without blank ones."""
         return (line for line in lines if not line.isspace())
 
     def text_of(self, row: str) -> tuple[str | None, Problem | None]:
-        """Return the text of a row, or what is wrong with it."""
+        """Return the text of a row, or its error."""
         raise NotImplementedError
 
     def render(self, row: str, columns: dict[str, Any]) -> str:
-        """Return a row with more columns; what cannot be read as a row is kept whole, where a reader looks for text."""
+        """Return a row with more columns; an unreadable row is kept whole in the text column."""
         raise NotImplementedError
 
 
@@ -152,7 +152,7 @@ class _JsonLines(_Text):
             raise AraeError(f"{self._name}: {error.message}", error.hint) from error
         places = find_strings(row, self._batch.column)
         if not places:
-            return None, f"there is no string {self._batch.column!r}"
+            return None, f"the column {self._batch.column!r} is missing or is not a string"
         start, end = places[0]
         return json.loads(row[start - 1 : end + 1]), None
 
@@ -199,7 +199,7 @@ class _Csv(_Text):
         return (record for record in records(lines, self._separator) if not record.isspace())
 
     def _values(self, row: str) -> list[str] | None:
-        """Return the fields of a row, or None where it cannot be read as one."""
+        """Return the fields of a row, or None for an unreadable one."""
         found = find_fields(row, self._separator)
         try:
             values = next(csv.reader([row], delimiter=self._separator), [])
@@ -210,9 +210,9 @@ class _Csv(_Text):
     def text_of(self, row: str) -> tuple[str | None, Problem | None]:
         values = self._values(row)
         if values is None:
-            return None, "quotes or line ends cannot be understood"
+            return None, "unreadable quotes or line ends"
         if len(values) > self._width:
-            return None, f"{len(values)} columns where there are {self._width}"
+            return None, f"{len(values)} columns instead of {self._width}"
         if self._place >= len(values):
             return None, f"{len(values)} of {self._width} columns"
         return values[self._place], None
@@ -229,7 +229,7 @@ class _Csv(_Text):
 
 
 def readable(text: str) -> str:
-    """Return text with replacement characters for bytes that are no UTF-8."""
+    """Return text with replacement characters for bytes that are not UTF-8."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -265,7 +265,7 @@ def _write_text(job: Job, part: Part, batch: RewriteBatch, file: IO[bytes], coun
 
 
 class _Limited:
-    """The lines of a file up to a number of bytes."""
+    """Lines of a file up to a number of bytes."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file = file

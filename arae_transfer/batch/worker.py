@@ -1,4 +1,4 @@
-"""A worker: loads the model once, then rewrites one part after the other."""
+"""Worker: load the model once, then rewrite part after part."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from arae_transfer.errors import AraeError
 
 
 class Outcome(NamedTuple):
-    """What became of a part.
+    """Outcome of a part.
 
     Attributes:
         report: What the manifest says of it; None: it failed.
@@ -30,14 +30,14 @@ class Outcome(NamedTuple):
 
 
 class PartWorker:
-    """Rewrites parts of a job; Ray makes an actor of it, the local engine a process."""
+    """Rewrites parts of a job, as a Ray actor or in a local process."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._batch = batch_of(job)
 
     def rewrite(self, part: Part) -> Outcome:
-        """Rewrite a part; what the user can fix is told, every other failure is raised."""
+        """Rewrite a part; return errors that the user can fix, and raise others."""
         try:
             return Outcome(write_part(self._job, part, self._batch))
         except AraeError as error:
@@ -45,7 +45,7 @@ class PartWorker:
 
 
 def batch_of(job: Job) -> RewriteBatch:
-    """Return what rewrites the rows of a job.
+    """Return the rewriter of a job's rows.
 
     Raises:
         AraeError: The model or an option of the job cannot be used.
@@ -68,7 +68,7 @@ def batch_of(job: Job) -> RewriteBatch:
 
 
 def serve(job: Job, connection: Connection) -> None:
-    """Rewrite the parts that come through a connection until nobody sends any more: the life of a local worker."""
+    """Rewrite the parts from a connection until it is closed: the main loop of a local worker."""
     # Ctrl-C comes to all processes of a terminal; the one that hands out the parts decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -84,7 +84,7 @@ def serve(job: Job, connection: Connection) -> None:
 
 
 def _die_with_parent() -> None:
-    """End this process with the one that started it, even where that was killed; a part begun is left to a resume."""
+    """End this process when its parent dies, even by a kill; a started part is left to a resume."""
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -1,1 +1,1 @@
-"""Measurements of speed on the machine at hand, each beside what the machine can do at best."""
+"""Benchmarks on this machine, beside its peak performance."""

@@ -1,4 +1,4 @@
-"""The machine's own rate of matrix products, as onnxruntime reaches it on one product alone. Needs onnx."""
+"""Peak rate of matrix products on this machine in onnxruntime. Needs onnx."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SECONDS = 0.5
 
 
 def product_rates(rows: int, inputs: int, outputs: int, threads: int) -> dict[str, float]:
-    """Return 10^9 operations a second of (rows, inputs) x (inputs, outputs), in fp32 and in int8, measured by turns."""
+    """Return 10^9 operations per second of (rows, inputs) x (inputs, outputs), in fp32 and int8."""
     generator = np.random.default_rng(0)
     floats = generator.normal(size=(inputs, outputs)).astype(np.float32)
     whole = generator.integers(-63, 64, size=(inputs, outputs)).astype(np.int8)

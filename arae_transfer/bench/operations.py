@@ -1,4 +1,4 @@
-"""How many operations a training step needs, counted from the sizes of the networks.
+"""Number of operations of a training step, computed from the sizes of the networks.
 
 Only matrix products count, a multiplication and an addition as two operations, and only at real positions: what is
 spent on padding is no use. A backward pass costs twice its forward pass; where a network is only passed through, its
@@ -40,7 +40,7 @@ class NetworkOperations:
 
 
 def _lstm(read: int, hidden: int) -> float:
-    """Four gates, each of the input and of the state before."""
+    """Return the operations of four gates, each of the input and of the previous state."""
     return 2.0 * 4 * hidden * (read + hidden)
 
 
@@ -92,7 +92,7 @@ def count_networks(recipe: Recipe, vocabulary: int, classes: int, length: float)
 
 
 def count_sentence(recipe: Recipe, vocabulary: int, classes: int, length: float) -> dict[str, float]:
-    """Return the operations per training sentence by network; the cycle of a joint recipe is not in them.
+    """Return the operations per training sentence by network, without the cycle of a joint recipe.
 
     Args:
         recipe: The sizes and the schedule.

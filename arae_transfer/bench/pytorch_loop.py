@@ -1,4 +1,4 @@
-"""The plain PyTorch way to rewrite lines with a run's weights, to compare the exported graphs with. Needs torch."""
+"""Plain PyTorch rewriting with a run's weights, as a baseline for exported graphs. Needs torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from arae_transfer.training.checkpoint import load_run
 
 
 def pytorch_loop(run: Path, to: str, threads: int) -> Rewrite:
-    """Load the best checkpoint of a run and return a function that rewrites lines to a class in batches of a size.
+    """Load the best checkpoint of a run, and return a function that rewrites lines to a class in batches.
 
     Lines are taken to be in the form of the corpus, are sorted by length as the runtime does, and are decoded back to
     text; fp32, one token a turn.

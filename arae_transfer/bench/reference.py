@@ -1,4 +1,4 @@
-"""A step of training as the paper's algorithm is usually written down: what ``arae bench train`` compares with.
+"""Plain implementation of a training step of the paper's algorithm, the baseline of ``arae bench train``.
 
 It moves the same networks by the same losses as ``alternating_step`` (Zhao et al. 2018, Algorithm 2; the schedule of
 the authors' released code with this project's repairs), without anything that only serves speed:
@@ -28,7 +28,7 @@ from arae_transfer.training.optimizers import Optimizers
 
 
 def reference_optimizers(model: ARAE, recipe: Recipe) -> Optimizers:
-    """Return optimizers of the same kinds and rates as ``Optimizers.build``, in their plain form."""
+    """Return optimizers like those of ``Optimizers.build``, in plain PyTorch."""
     optimizers = Optimizers.build(model, recipe)
     for optimizer in optimizers.by_name().values():
         for group in optimizer.param_groups:
@@ -37,7 +37,7 @@ def reference_optimizers(model: ARAE, recipe: Recipe) -> Optimizers:
 
 
 def _padded_reconstruction(networks: Networks, code: Tensor, mask: Tensor, batch: Batch) -> Tensor:
-    """Decode with each class's decoder, padding and all: mean loss over tokens and classes."""
+    """Decode with each class's decoder, including padding, and return the mean loss over tokens and classes."""
     total = code.new_zeros(())
     for index in range(len(networks.model.classes)):
         rows, decoder = batch.rows_of(index), networks.model.decoder(index)
@@ -55,7 +55,7 @@ def _padded_reconstruction(networks: Networks, code: Tensor, mask: Tensor, batch
 
 
 def reference_step(networks: Networks, batch: Batch, draw: Callable[[], Batch]) -> Metrics:
-    """Move every network once, the critic ``critic_updates`` times; see ``alternating_step``.
+    """Update every network once, the critic ``critic_updates`` times; see ``alternating_step``.
 
     Args:
         networks: The networks.

@@ -1,4 +1,4 @@
-"""An iteration of the authors' released code, pass by pass: what its users wait for.
+"""An iteration of the authors' released code, pass by pass, as a baseline.
 
 The passes of ``yelp/train.py`` (https://github.com/jakezhaojb/ARAE, 2018) in today's PyTorch, at a recipe's sizes and
 without this project's repairs. Only the time counts; nothing is learnt from it:
@@ -38,7 +38,7 @@ _PENALTY = 0.1
 
 
 def _perceptron(sizes: Sequence[int], activation: nn.Module, *, normalise_first: bool) -> nn.Sequential:
-    """Linear layers with batch normalisation and activation between them; the last layer is bare."""
+    """Linear layers with batch normalisation and activation; the last layer has neither."""
     layers: list[nn.Module] = []
     for number, (before, after) in enumerate(pairwise(sizes[:-1])):
         layers.append(nn.Linear(before, after))
@@ -50,7 +50,7 @@ def _perceptron(sizes: Sequence[int], activation: nn.Module, *, normalise_first:
 
 
 class _Autoencoder(nn.Module):
-    """The shared encoder, a decoder per class, and the one output layer."""
+    """The shared encoder, a decoder per class, and the shared output layer."""
 
     def __init__(self, recipe: Recipe, classes: int, vocabulary: int) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class _Autoencoder(nn.Module):
 
 
 class ReleasedIteration:
-    """The networks of the released code, and its iteration over one batch of each class.
+    """Networks of the released code, and its iteration over one batch of each class.
 
     Args:
         recipe: The sizes, the batch size and the critic's updates; the code is the encoder's last state.
@@ -107,7 +107,7 @@ class ReleasedIteration:
         }
 
     def __call__(self) -> None:
-        """Do one iteration."""
+        """Run one iteration."""
         batches = [self._draw(index) for index in range(len(self._sentences))]
         for index, batch in enumerate(batches):
             self._reconstruct(index, *batch)
@@ -125,7 +125,7 @@ class ReleasedIteration:
         self._move_autoencoder(-_CRITIC_INTO_ENCODER * self._critic(code).mean())
 
     def _draw(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what the decoder reads, what it produces (both (batch, time)) and (batch,) lengths, falling."""
+        """Return the decoder's input and target (both (batch, time)) and (batch,) lengths, descending."""
         corpus = self._sentences[index]
         chosen = self._random.integers(0, len(corpus), self._recipe.training.batch_size)
         tokens, lengths = with_end(*corpus.padded(chosen))
@@ -178,7 +178,7 @@ class ReleasedIteration:
 
 
 class ReleasedProcess:
-    """The released code in a process of its own: what a training sets in its process would speed it up.
+    """The released code in a separate process, without the settings that speed up training here.
 
     A context manager; the process ends with it.
     """
@@ -199,7 +199,7 @@ class ReleasedProcess:
         self._process.join()
 
     def iterate(self) -> float:
-        """Do one iteration and return its seconds.
+        """Run one iteration and return its seconds.
 
         Raises:
             EOFError: The process failed; it has said why on standard error.

@@ -1,4 +1,4 @@
-"""Requests a second of `arae serve`: a real server in a process of its own, and clients that ask without a pause."""
+"""Throughput of `arae serve`: a real server process, and clients that send requests without pause."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 @dataclass(frozen=True)
 class Load:
-    """What some clients got from a server.
+    """Results of some clients.
 
     Attributes:
         cores: The processors that the server had.
@@ -52,7 +52,7 @@ class Load:
 
 @contextmanager
 def running_server(arguments: Sequence[str], cores: int | None = None) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Run ``arae serve`` on a free port of this machine, and end it.
+    """Run ``arae serve`` on a free local port, and stop it.
 
     Args:
         arguments: Its arguments.
@@ -95,14 +95,14 @@ def running_server(arguments: Sequence[str], cores: int | None = None) -> Iterat
 
 
 def request_bytes(path: str, body: object) -> bytes:
-    """Return a request as it is sent."""
+    """Return a request as bytes."""
     content = json.dumps(body).encode()
     lines = (f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json")
     return "\r\n".join((*lines, f"Content-Length: {len(content)}", "", "")).encode() + content
 
 
 async def read_response(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """Return the status and the body of a response that says its length."""
+    """Return the status and the body of a response with a Content-Length."""
     head = await reader.readuntil(b"\r\n\r\n")
     length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
     body = await reader.readexactly(int(length[1])) if length else b""
@@ -112,7 +112,7 @@ async def read_response(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 async def press(
     port: int, requests: Sequence[bytes], clients: int, seconds: float
 ) -> tuple[list[tuple[float, float]], int]:
-    """Let clients ask without a pause.
+    """Let clients send requests without pause.
 
     Returns:
         When each answer came and how long it took, in seconds, without those of the warm-up; and how many there were,
@@ -142,7 +142,7 @@ async def press(
 
 
 def processor_seconds(port: int) -> float | None:
-    """Return the processor time that a server has taken, None where its system does not tell."""
+    """Return the CPU time of a server, or None if its system does not report it."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=READY_SECONDS) as answer:
         found = re.search(rb"^process_cpu_seconds_total (\S+)$", answer.read(), re.MULTILINE)
     return float(found[1]) if found else None
@@ -156,7 +156,7 @@ def measure_serving(
     seconds: float,
     arguments: Sequence[str] = (),
 ) -> list[Load]:
-    """Measure a server that batches beside one that takes line by line, by turns.
+    """Measure a server with batching and one without, alternately.
 
     Args:
         texts: One for each request, in turn.
@@ -192,7 +192,7 @@ def measure_serving(
 
 
 def verdicts(loads: Sequence[Load]) -> list[tuple[str, float, float, bool]]:
-    """Return what was hoped for: for each the sentence, the number, its bar, and whether that is met.
+    """Return the targets: for each the sentence, the number, the target value, and whether it is met.
 
     They speak of the greatest number of clients, and of one, on the greatest number of processors.
     """
@@ -202,18 +202,18 @@ def verdicts(loads: Sequence[Load]) -> list[tuple[str, float, float, bool]]:
     answers: list[tuple[str, float, float, bool]] = []
     if crowd > 1:
         times = found[crowd, True].rate / found[crowd, False].rate
-        answers.append((f"{crowd} clients, requests/s batched over one by one", times, 3.0, times >= 3))
+        answers.append((f"{crowd} clients, requests/s with batching relative to without", times, 3.0, times >= 3))
     if (1, True) in found:
         kept = found[1, True].rate / found[1, False].rate
-        answers.append(("1 client, requests/s batched over one by one", kept, 0.95, kept >= 0.95))
+        answers.append(("1 client, requests/s with batching relative to without", kept, 0.95, kept >= 0.95))
         if crowd > 1:
             slower = found[crowd, True].percentile_95 / found[1, True].percentile_95
-            answers.append((f"p95 of {crowd} clients over that of 1", slower, 10.0, slower <= 10))
+            answers.append((f"p95 of {crowd} clients relative to that of 1", slower, 10.0, slower <= 10))
     return answers
 
 
 def to_table(loads: Sequence[Load]) -> list[dict[str, Any]]:
-    """Return measurements as JSON has them."""
+    """Return measurements as JSON data."""
     return [
         {name: round(value, 2) if isinstance(value, float) else value for name, value in asdict(load).items()}
         for load in loads

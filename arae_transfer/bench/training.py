@@ -1,4 +1,4 @@
-"""How fast a recipe trains here, where its time goes, and how far that is from what the machine can do."""
+"""Speed of training a recipe on this machine: time per network, and share of the peak performance."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MATRIX_SIZE_ON_GPU = 8192
 
 @dataclass(frozen=True)
 class TrainingSpeed:
-    """What was measured.
+    """Measured speed.
 
     Attributes:
         recipe: Its name.
@@ -85,7 +85,7 @@ class TrainingSpeed:
 
 
 def matrix_product_rate(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float | None:
-    """Return the operations per second of the best of several square matrix products; None where it cannot."""
+    """Return the operations per second of the fastest of several square matrix products, or None if unsupported."""
     size = MATRIX_SIZE_ON_GPU if device.type == "cuda" else MATRIX_SIZE
     try:
         left = torch.randn(size, size, device=device).to(dtype)
@@ -103,13 +103,13 @@ def matrix_product_rate(device: torch.device, dtype: torch.dtype, seconds: float
 
 
 def _finish(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device is idle."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 class _TimedNetworks(Networks):
-    """Networks that note how long each of them works.
+    """Networks that measure the time of each.
 
     What is encoded counts for the network that reads the code next, and an update of encoder and decoders for the
     network whose term it follows; a joint update follows them all and counts for encoder and decoders.
@@ -183,7 +183,7 @@ class _TimedNetworks(Networks):
 
 
 def _reference_runner(recipe: Recipe, trainer: Trainer) -> Callable[[int], None]:
-    """Return a function that does the reference's step of a number, on networks of its own."""
+    """Return a function that runs a reference step on networks of its own."""
     torch.manual_seed(recipe.training.seed)
     model = ARAE(recipe, trainer.classes, trainer.data.vocabulary_size).to(trainer.device)
     networks = Networks(model, recipe, reference_optimizers(model, recipe), trainer.device)
@@ -210,7 +210,7 @@ def _timed(device: torch.device, run: Callable[[int], object], step: int) -> flo
 
 
 def _warm_up(trainer: Trainer, run_reference: Callable[[int], None] | None) -> int:
-    """Train until steps are as fast as they get, or for some seconds, and return the number of the next step."""
+    """Train until steps reach full speed, or for some seconds, and return the next step."""
     end, step = time.perf_counter() + _WARM_UP_SECONDS, 0
     while step < _LEAST_WARM_UP_STEPS or (step < _WARM_UP_STEPS and time.perf_counter() < end):
         trainer._step(step)
@@ -235,7 +235,7 @@ def _network_times(trainer: Trainer, steps: Sequence[int]) -> dict[str, float]:
 def measure_training(
     recipe: Recipe, data: TrainingData, *, device: str = "auto", steps: int = 10, reference: bool = True
 ) -> TrainingSpeed:
-    """Train some steps of a recipe and measure them.
+    """Measure some training steps of a recipe.
 
     The steps of the recipe, of the reference and of the released code take turns, so that other work on the machine
     slows all alike, and medians are compared. A joint recipe is measured before its cycle begins unless ``cycle.start``

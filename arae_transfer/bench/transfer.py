@@ -1,4 +1,4 @@
-"""How fast a model rewrites: latency, throughput by batch size and arithmetic, all in one run and by turns."""
+"""Speed of rewriting: latency, and throughput by batch size and precision, measured alternately."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GREEDY = DecodingOptions(beam=1, if_unchanged="keep", faithful=False)
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds from one line to its answer, the model being ready."""
+    """Seconds from a line to its answer, with a ready model."""
 
     median: float
     percentile_99: float
@@ -30,7 +30,7 @@ class Latency:
 
 @dataclass
 class TransferReport:
-    """What a benchmark of rewriting found.
+    """Results of a benchmark of rewriting.
 
     Attributes:
         model: The model's name.
@@ -79,7 +79,7 @@ def measure_transfer(
     threads: int,
     pytorch: Rewrite | None = None,
 ) -> TransferReport:
-    """Measure rewriters on the same lines by turns, so that whatever else the machine does falls on all alike.
+    """Measure rewriters alternately on the same lines, so that other load affects all equally.
 
     Args:
         rewriters: A rewriter for each variant.
@@ -126,7 +126,7 @@ def measure_transfer(
 
 @dataclass(frozen=True)
 class _Way:
-    """A way to rewrite that is measured, and the parts of the report that its figures go into."""
+    """A measured way of rewriting, and its parts of the report."""
 
     variant: str
     rewrite: Rewrite
@@ -151,7 +151,7 @@ class _Way:
 def add_ceiling(
     report: TransferReport, rates: Mapping[tuple[int, int], Mapping[str, float]], operations_per_line: float
 ) -> None:
-    """Put the machine's own rates into a report, and the share of them that the best throughput reaches.
+    """Add the machine's peak rates to a report, and the share that the best throughput reaches.
 
     Args:
         report: The report.
@@ -168,7 +168,7 @@ def add_ceiling(
 
 
 def operations_per_line(sizes: Mapping[str, Any], tokens: float, choices: int) -> float:
-    """Return the operations of the matrix products of a line, encoder and decoder; two a weight.
+    """Return the operations of a line's matrix products in encoder and decoder; two per weight.
 
     Args:
         sizes: Those in the model's ``config.json``.

@@ -1,4 +1,4 @@
-"""The command line: one module per command, imported when its command is asked for."""
+"""The command line: one module per command, imported only when that command runs."""
 
 from __future__ import annotations
 
@@ -17,20 +17,24 @@ COMMANDS = (
     CommandSource("transfer", "transfer", "Rewrite text from one style to another, line by line.", USE),
     CommandSource("classify", "classify", "Label text line by line, with probabilities.", USE),
     CommandSource("serve", "serve", "Serve a model over HTTP, with a page to try it on.", USE),
-    CommandSource("sample", "sample", "Generate new sentences (or images) from noise.", USE),
+    CommandSource("sample", "sample", "Generate new sentences or images from noise.", USE),
     CommandSource("train", "train", "Train a model from a recipe and a corpus.", MAKE),
-    CommandSource("export", "export", "Export a trained model; it then needs no PyTorch.", MAKE),
+    CommandSource("export", "export", "Export a trained model, so that it runs without PyTorch.", MAKE),
     CommandSource("evaluate", "evaluate", "Measure style, content and fluency of rewrites.", MAKE),
-    CommandSource("study", "study", "Have people rate rewrites without knowing who wrote them.", MAKE),
-    CommandSource("corpus", "corpus", "Write the quickstart's small corpus to a folder.", MAKE),
+    CommandSource("study", "study", "Have people rate rewrites blindly, and sum up their ratings.", MAKE),
+    CommandSource("corpus", "corpus", "Write the small synthetic corpus of the quickstart.", MAKE),
     CommandSource("bench", "bench", "Measure the speed on this machine.", MAKE),
-    CommandSource("interpolate", "interpolate", "Write the sentences between two sentences.", LOOK),
-    CommandSource("offset", "offset", "Change a property by shifting codes (vector arithmetic).", LOOK),
-    CommandSource("diagnose", "diagnose", "Report what the codes of a trained run carry.", LOOK),
-    CommandSource("transfer-table", "transfer_table", "Compare style transfer by ARAE and an autoencoder.", REPEAT),
-    CommandSource("generation-table", "generation_table", "Compare generation by ARAE and a language model.", REPEAT),
+    CommandSource("interpolate", "interpolate", "Write the sentences on the path between two sentences.", LOOK),
+    CommandSource("offset", "offset", "Add a property to sentences by shifting their code vectors.", LOOK),
+    CommandSource("diagnose", "diagnose", "Analyse what the code vectors of a trained run encode.", LOOK),
     CommandSource(
-        "semi-supervised", "semi_supervised.semi_supervised", "Compare classifiers that learn from few labels.", REPEAT
+        "transfer-table", "transfer_table", "Compare style transfer by ARAE and by a plain autoencoder.", REPEAT
+    ),
+    CommandSource(
+        "generation-table", "generation_table", "Compare text generation by ARAE and by a language model.", REPEAT
+    ),
+    CommandSource(
+        "semi-supervised", "semi_supervised.semi_supervised", "Compare classifiers trained on few labels.", REPEAT
     ),
 )
 
@@ -62,4 +66,4 @@ def arae(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Hold the options of `arae` itself."""
+    """Declare the options of `arae` itself."""

@@ -1,4 +1,4 @@
-"""Where answers go: standard output, or a file that appears when it is complete."""
+"""Write answers to standard output, or to a file that appears when it is complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Write = Callable[[bytes], None]
 
 @contextmanager
 def open_answers(output: Path | None) -> Iterator[Write]:
-    """Open the place that answers go to and yield a function that writes bytes there, whole and at once.
+    """Open the output and yield a function that writes bytes to it at once.
 
     Args:
         output: A file; None: standard output. A file appears under its name only when the block ends without
@@ -68,7 +68,7 @@ def _writer(stream: IO[bytes], name: str) -> Write:
             raise
         except OSError as error:
             raise AraeError(
-                f"cannot write {name}: {error.strerror or error}", "free space, or write elsewhere."
+                f"cannot write {name}: {error.strerror or error}", "free some space, or write to another disk."
             ) from error
 
     return write

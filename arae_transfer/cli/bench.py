@@ -1,4 +1,4 @@
-"""`arae bench`: how fast it is here, beside what this machine can do; one subcommand for each thing measured."""
+"""`arae bench`: measure speed here, beside what this machine can do; one subcommand per measurement."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class _Bench(AraeGroup):
         CommandSource(
             "transfer",
             "bench.transfer",
-            "Measure rewriting on the CPU: latency of one line, lines a second by batch size and variant.",
+            "Measure rewriting on the CPU: latency of one line, and throughput by batch size and variant.",
         ),
         CommandSource("train", "bench_train.bench_train", "Measure how fast a recipe trains on this machine."),
         CommandSource(
             "serve",
             "bench_serve.bench_serve",
-            "Measure how many requests a second `arae serve` answers on this machine.",
+            "Measure how many requests per second `arae serve` answers on this machine.",
         ),
     )
 
@@ -46,7 +46,7 @@ bench = typer.Typer(
 
 @bench.callback()
 def _options() -> None:
-    """Make it a group, of which no command is declared here."""
+    """Make this a group; its commands are declared elsewhere."""
 
 
 SENTENCES = (
@@ -65,36 +65,42 @@ def transfer(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="MODEL", help="An exported model; without this, the shipped one.", envvar=MODEL_VARIABLE
+            metavar="MODEL",
+            help="Name or folder of an exported model. Default: the shipped model.",
+            envvar=MODEL_VARIABLE,
         ),
     ] = None,
     to: Annotated[
-        str | None, typer.Option("--to", "-t", metavar="CLASS", help="The class; without this, the model's last.")
+        str | None, typer.Option("--to", "-t", metavar="CLASS", help="Target class. Default: the model's last class.")
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Lines to rewrite; -: standard input; without this, a few sentences of its own."
+            metavar="FILE",
+            help="File of lines to rewrite; '-' reads standard input. Default: a few built-in sentences.",
         ),
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="The model's run, to measure the plain PyTorch loop beside it.")
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Folder of the model's training run, to measure the plain PyTorch loop as well."
+        ),
     ] = None,
     batch_size: Annotated[
-        list[str] | None, typer.Option(metavar="N", help="A batch size; repeatable; without this, 1, 16, 64 and 256.")
+        list[str] | None,
+        typer.Option(metavar="N", help="Batch size to measure; repeatable. Default: 1, 16, 64 and 256."),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="CPU threads; without this, all that this process may use.")
+        int | None, typer.Option(min=1, metavar="N", help="CPU threads. Default: all that this process may use.")
     ] = None,
-    lines: Annotated[int, typer.Option(min=1, metavar="N", help="How many lines a round takes.")] = 512,
+    lines: Annotated[int, typer.Option(min=1, metavar="N", help="Number of lines per round of measurement.")] = 512,
     json_report: Annotated[bool, typer.Option("--json", help="Write the report as JSON.")] = False,
 ) -> None:
-    """Measure rewriting on the CPU: latency of one line, lines a second by batch size and variant.
+    """Measure rewriting on the CPU: latency of one line, and throughput by batch size and variant.
 
-    All is measured in one run and by turns, so compare within a report, not between reports. Rows with the name of a
-    variant alone are greedy rewrites, which is what the PyTorch loop does and what the shares of the machine's rate
-    count; `arae transfer` takes the best of a beam where the model's export asks for one, or else searches where such a
-    rewrite is its source, as the rows "and search" do.
+    Measurements alternate within one run, so compare them within a report, not between reports. Rows with only a
+    variant's name use greedy decoding, like the PyTorch loop and the shares of the peak. `arae transfer` uses the
+    model's default beam, or searches after copies; the rows "and search" measure this.
     """
     sizes = _batch_sizes(batch_size)
     texts = read_lines(data)
@@ -124,9 +130,9 @@ def transfer(
         pytorch = pytorch_loop(run, class_name, threads)
     found = measure_transfer(rewriters, texts, class_name, sizes, threads, pytorch)
     if folder.edits:
-        report("the machine's own rate is not told: how much a model that edits computes depends on the line")
+        report("the machine's peak is not shown: the work of a model that edits depends on the line")
     elif find_spec("onnx") is None:
-        report("the machine's own rate needs onnx, which the base install leaves out")
+        report("the machine's peak is not shown: measuring it needs onnx, which the base install does not have")
     else:
         from arae_transfer.bench.ceiling import product_rates
 
@@ -147,12 +153,14 @@ def transfer(
 def _batch_sizes(wishes: list[str] | None) -> list[int]:
     sizes = [int(wish) if wish.isdecimal() else 0 for wish in wishes or ["1", "16", "64", "256"]]
     if min(sizes) < 1:
-        raise AraeError(f"a batch size is not a number from 1: {', '.join(wishes or [])}", "use --batch-size 64.")
+        raise AraeError(
+            f"every batch size must be a number from 1, not {', '.join(wishes or [])}", "use --batch-size 64."
+        )
     return sizes
 
 
 def read_lines(data: Path | None) -> list[str]:
-    """Return the lines of a file or of standard input that are not blank; without either, a few sentences.
+    """Return the lines of a file or of standard input that are not blank, or a few built-in sentences.
 
     Raises:
         AraeError: They cannot be read, or there are none.
@@ -165,7 +173,7 @@ def read_lines(data: Path | None) -> list[str]:
         raise AraeError(f"cannot read {data}: {error.strerror or error}") from error
     texts = [line for line in content.decode("utf-8", "replace").split("\n") if line.strip()]
     if not texts:
-        raise AraeError(f"{data} holds no line to rewrite")
+        raise AraeError(f"{data} has no line to rewrite")
     return texts
 
 
@@ -197,7 +205,9 @@ def _print_tables(found: TransferReport) -> None:
         console.print(f"{INT8}: {best[INT8] / best[FP32]:.1f} times {FP32}")
     for name, rate in found.ceiling.items():
         share = f"; the best batch size reaches {100 * found.share[name]:.0f} % of it" if name in found.share else ""
-        console.print(f"{name}: its products alone would do {rate:,.0f} billion operations a second here{share}")
+        console.print(
+            f"{name}: peak of its matrix products on this machine {rate:,.0f} billion operations a second{share}"
+        )
 
 
 def _sizes(found: TransferReport) -> list[int]:

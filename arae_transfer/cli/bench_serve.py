@@ -1,4 +1,4 @@
-"""`arae bench serve`: how many requests a second a server answers here."""
+"""`arae bench serve`: measure how many requests per second a server answers."""
 
 from __future__ import annotations
 
@@ -16,34 +16,39 @@ def bench_serve(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="MODEL", help="An exported model; without this, the shipped one.", envvar=MODEL_VARIABLE
+            metavar="MODEL",
+            help="Name or folder of an exported model. Default: the shipped model.",
+            envvar=MODEL_VARIABLE,
         ),
     ] = None,
     to: Annotated[
-        str | None, typer.Option("--to", "-t", metavar="CLASS", help="The class; without this, the model's last.")
+        str | None, typer.Option("--to", "-t", metavar="CLASS", help="Target class. Default: the model's last class.")
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Lines to rewrite; -: standard input; without this, a few of its own."),
+        typer.Option(
+            metavar="FILE",
+            help="File of lines to rewrite; '-' reads standard input. Default: a few built-in sentences.",
+        ),
     ] = None,
     clients: Annotated[
-        list[str] | None, typer.Option(metavar="N", help="Clients at once; repeatable; without this, 1, 8 and 32.")
+        list[str] | None,
+        typer.Option(metavar="N", help="Number of concurrent clients; repeatable. Default: 1, 8 and 32."),
     ] = None,
     cores: Annotated[
         list[str] | None,
-        typer.Option(metavar="N", help="Processors of the server; repeatable; without this, all that may be used."),
+        typer.Option(
+            metavar="N", help="Number of CPU cores for the server; repeatable. Default: all that this process may use."
+        ),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.5, metavar="S", help="How long each measurement lasts.")] = 5,
-    beam: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Candidates searched; without this, as the model asks for.")
-    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.5, metavar="S", help="Duration of each measurement, in seconds.")] = 5,
+    beam: Annotated[int | None, typer.Option(min=1, metavar="N", help="Beam width. Default: the model's own.")] = None,
     json_report: Annotated[bool, typer.Option("--json", help="Write the report as JSON.")] = False,
 ) -> None:
-    """Measure how many requests a second `arae serve` answers on this machine.
+    """Measure how many requests per second `arae serve` answers on this machine.
 
-    Two servers run by turns, one that rewrites together what waits together, and one that takes line by line. The
-    clients work on the same processors, so a server with a machine of its own does more. Compare within a report, not
-    between reports.
+    Two servers alternate: one with batching and one without. The clients use the same cores, so a server on a
+    machine of its own is faster. Compare within a report, not between reports.
     """
     from arae_transfer.cli.bench import read_lines
     from arae_transfer.cli.extras import require
@@ -60,7 +65,7 @@ def bench_serve(
     numbers = _numbers("--clients", clients, ["1", "8", "32"])
     processors = _numbers("--cores", cores, [str(default_threads())])
     if max(processors) > default_threads():
-        raise AraeError(f"this process may use {default_threads()} processors", "use fewer --cores.")
+        raise AraeError(f"this process may use only {default_threads()} cores", "give --cores a smaller number.")
     loads = measure_serving(
         read_lines(data), options, numbers, processors, seconds, ["--model", folder.address, "--device", "cpu"]
     )
@@ -75,7 +80,7 @@ def bench_serve(
     from rich.table import Table
 
     console = Console(markup=False)
-    table = Table(title=f"{folder.name}, to {options['to']}, a line a request")
+    table = Table(title=f"{folder.name}, to {options['to']}, one line per request")
     for column in ("cores", "clients", "lines", "requests/s", "p50 ms", "p95 ms", "processor ms"):
         table.add_column(column, justify="left" if column == "lines" else "right")
     for load in loads:
@@ -85,11 +90,11 @@ def bench_serve(
         table.add_row(str(load.cores), str(load.clients), how, *cells, cost)
     console.print(table)
     for what, found, bar, met in verdicts(loads):
-        console.print(f"{what}: {found:.2f} (hoped for: {bar:g}; {'met' if met else 'missed'})")
+        console.print(f"{what}: {found:.2f} (target: {bar:g}; {'met' if met else 'missed'})")
 
 
 def _numbers(option: str, given: list[str] | None, default: list[str]) -> list[int]:
     numbers = [int(wish) if wish.isdecimal() else 0 for wish in given or default]
     if min(numbers) < 1:
-        raise AraeError(f"{option} takes numbers from 1: {', '.join(given or [])}", f"use {option} {default[0]}.")
+        raise AraeError(f"{option} takes numbers from 1, not {', '.join(given or [])}", f"use {option} {default[0]}.")
     return numbers

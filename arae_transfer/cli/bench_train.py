@@ -1,4 +1,4 @@
-"""`arae bench train`: how fast a recipe trains on this machine, beside what the machine can do."""
+"""`arae bench train`: measure how fast a recipe trains, beside what the machine can do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT_RECIPE = "yelp-sentiment/paper"
 
 def bench_train(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A recipe's name or file; the paper's own by default.")
+        str, typer.Argument(metavar="RECIPE", help="Name or file of a recipe. Default: the paper's sentiment recipe.")
     ] = DEFAULT_RECIPE,
     data: Annotated[
         list[str] | None,
@@ -29,23 +29,24 @@ def bench_train(
             "--data",
             "-d",
             metavar="CLASS=FILE|FOLDER|TABLE",
-            help="What to train on; without this, the quickstart's corpus.",
+            help="Training data, as for `arae train`. Default: the quickstart's corpus.",
         ),
     ] = None,
     settings: SettingsOption = None,
-    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Steps to measure.")] = 10,
+    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Number of training steps to measure.")] = 10,
     reference: Annotated[
-        bool, typer.Option("--reference/--no-reference", help="Measure the plain reference step as well.")
+        bool,
+        typer.Option("--reference/--no-reference", help="Also measure a plain PyTorch implementation of the step."),
     ] = True,
     device: TrainingDeviceOption = "auto",
     threads: TrainingThreadsOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object instead of text.")] = False,
 ) -> None:
     """Measure how fast a recipe trains on this machine.
 
-    Sentences per second, where the time goes, and the share of the machine's own matrix-product rate that is reached;
-    and how many times as long a plain step takes that pads, draws at random and scores padding too, and an iteration
-    of the authors' released code.
+    The report shows sentences per second, the time per network, and the share of the peak of matrix products. It
+    compares with a plain step, which pads, samples at random and scores padding, and with the authors' released
+    code.
 
     \b
       arae bench train
@@ -58,7 +59,9 @@ def bench_train(
 
     resolved = load_recipe(find_recipe(recipe), settings or [])
     if not isinstance(task_of(resolved), TextTask):
-        raise AraeError(f"{resolved.name} is a recipe for images; the benchmark is of text", "give a recipe for text.")
+        raise AraeError(
+            f"the recipe {resolved.name} is for images; this benchmark is for text", "choose a recipe for text."
+        )
     require("torch", "safetensors", "sacrebleu", extra="train", command="arae bench train")
     from arae_transfer.bench.training import measure_training
     from arae_transfer.training.device import use_threads
@@ -87,7 +90,7 @@ def _lines(recipe: Recipe, data: list[str] | None) -> TrainingData:
 
 
 def describe(speed: TrainingSpeed) -> list[str]:
-    """Return what a person reads of a measurement."""
+    """Return a measurement as text."""
     operations = sum(speed.operations_per_sentence.values())
     bf16 = "cannot" if speed.bf16_rate is None else f"{speed.bf16_rate / 1e9:,.0f} GFLOP/s"
     lines = [
@@ -99,12 +102,13 @@ def describe(speed: TrainingSpeed) -> list[str]:
     for name, milliseconds in sorted(speed.network_milliseconds.items(), key=lambda entry: -entry[1]):
         lines.append(f"  {name:<30} {milliseconds:8.1f} ms  {100 * milliseconds / whole:3.0f} %")
     lines += [
-        f"needed: {operations / 1e6:,.1f} million operations a sentence, counted from the sizes, padding left out",
-        f"machine's matrix product: fp32 {speed.fp32_rate / 1e9:,.0f} GFLOP/s, bf16 {bf16}",
-        f"reached: {100 * speed.share_of_ceiling:.1f} % of the matrix product in {speed.precision}",
+        f"required: {operations / 1e6:,.1f} million operations per sentence, computed from the layer "
+        "sizes, without padding",
+        f"peak of matrix products on this machine: fp32 {speed.fp32_rate / 1e9:,.0f} GFLOP/s, bf16 {bf16}",
+        f"reached: {100 * speed.share_of_ceiling:.1f} % of the peak in {speed.precision}",
     ]
     if speed.reference_ratio is not None:
-        lines.append(f"a plain reference step takes {speed.reference_ratio:.2f} times as long")
+        lines.append(f"a plain PyTorch step takes {speed.reference_ratio:.2f} times as long")
     if speed.released_ratio is not None:
         lines.append(
             f"an iteration of the authors' released code takes {speed.released_ratio:.2f} times as long "

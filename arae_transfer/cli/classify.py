@@ -1,4 +1,4 @@
-"""`arae classify`: lines in, classes out."""
+"""`arae classify`: label each line with its class."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ def classify(
         list[str] | None,
         typer.Argument(
             metavar="FILE",
-            help="Text files, one sentence a line, or two with a tab between for a model of pairs; "
-            "none, or -: standard input.",
+            help=(
+                "Text files with one sentence per line, or with two sentences and a tab between them for a "
+                "model of sentence pairs. Default, or '-': standard input."
+            ),
             rich_help_panel=INPUT_AND_OUTPUT,
             show_default=False,
         ),
@@ -50,13 +52,13 @@ def classify(
     encoding: EncodingOption = UTF_8,
     output: OutputOption = None,
     tsv: Annotated[
-        bool, typer.Option("--tsv", help="Write class, tab, source.", rich_help_panel=INPUT_AND_OUTPUT)
+        bool, typer.Option("--tsv", help="Write class, tab and source on each line.", rich_help_panel=INPUT_AND_OUTPUT)
     ] = False,
     json_lines: Annotated[
         bool,
         typer.Option(
             "--json",
-            help="Write one JSON object a line: source, label, probabilities, truncated, incomplete, repaired.",
+            help="Write one JSON object per line: source, label, probabilities, truncated, incomplete, repaired.",
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = False,
@@ -64,8 +66,10 @@ def classify(
         str | None,
         typer.Option(
             metavar="CLASS",
-            help="Check instead: write only the lines that have this class, as FILE:LINE: CLASS PROBABILITY: TEXT, and "
-            "exit with status 1 if there are any. --tsv, --json or --output write every line as well.",
+            help=(
+                "Write only the lines of this class, as FILE:LINE: CLASS PROBABILITY: TEXT, and exit with "
+                "status 1 if there are any. With --tsv, --json or --output, write every line as well."
+            ),
             rich_help_panel=CHECK,
         ),
     ] = None,
@@ -75,7 +79,7 @@ def classify(
             min=0,
             max=1,
             metavar="P",
-            help="With --fail-on: let lines pass whose class is less probable than P.  [default: 0]",
+            help="With --fail-on: ignore lines whose class has a probability below P.  [default: 0]",
             rich_help_panel=CHECK,
         ),
     ] = None,
@@ -86,8 +90,8 @@ def classify(
 ) -> None:
     """Label text line by line, with probabilities.
 
-    One line in, one class out, in order, always; a blank line stays blank. A model of pairs reads two sentences with a
-    tab between.
+    One line in, one class out, in order; an empty line stays empty. A model of sentence pairs reads two sentences
+    with a tab between them.
 
     \b
       arae classify reviews.txt
@@ -144,13 +148,13 @@ def classify(
     if check is not None and check.found:
         raise AraeError(
             f"{check.found:,} of {lines:,} lines {'is' if check.found == 1 else 'are'} {check.label}",
-            "change them, or let more pass: a greater --min-confidence.",
+            "change these lines, or ignore more of them with a greater --min-confidence.",
         )
 
 
 @dataclass
 class Check:
-    """Looks for lines of a class that should not be there.
+    """Finds lines of a class that must not occur.
 
     Attributes:
         label: The class.
@@ -163,7 +167,7 @@ class Check:
     found: int = 0
 
     def find(self, name: str, before: int, verdicts: Sequence[Verdict]) -> list[str]:
-        """Return what is to be said of the lines that have the class.
+        """Return one message per line that has the class.
 
         Args:
             name: The file that they are of.
@@ -182,7 +186,7 @@ class Check:
 
 
 def _match_class(folder: ModelFolder, wish: str) -> str:
-    """Return the class that a user means: its name or the only one that begins so, in upper or lower case."""
+    """Return the class with this name, or the only one that begins with it, in upper or lower case."""
     folded = wish.casefold()
     for matches in (
         [name for name in folder.classes if name.casefold() == folded],
@@ -197,8 +201,8 @@ def _say_what_was_done(
     folder: ModelFolder, encoding: str, lines: int, truncated: int, incomplete: int, repaired: int
 ) -> None:
     for number, what in (
-        (incomplete, "left without a class: not two sentences with a tab between"),
-        (truncated, f"cut to {folder.maximum_tokens - 1} tokens, the most that {folder.name} reads"),
+        (incomplete, "left without a class: no tab between two sentences"),
+        (truncated, f"truncated to {folder.maximum_tokens - 1} tokens, the limit of {folder.name}"),
         (repaired, repaired_bytes(encoding)),
     ):
         if number:

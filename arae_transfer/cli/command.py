@@ -1,4 +1,4 @@
-"""How every command of `arae` behaves: its exit status, its error messages, its help, its speed at start."""
+"""Behaviour that all commands of `arae` share: exit status, error messages, help and fast start."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class CommandSource(NamedTuple):
-    """Where a command is declared, and all that the help of its group says of it.
+    """The module that declares a command, and its entry in the help of its group.
 
     Attributes:
         name: The command.
@@ -48,7 +48,7 @@ class CommandSource(NamedTuple):
     panel: str = "Commands"
 
     def load(self) -> Command:
-        """Import the module and declare the command."""
+        """Import the module and return its command."""
         module, _, attribute = self.place.partition(".")
         target = getattr(import_module(f"arae_transfer.cli.{module}"), attribute or module)
         app = target
@@ -61,7 +61,7 @@ class CommandSource(NamedTuple):
 
 
 class _LazyCommands(Mapping[str, "Command"]):
-    """The commands of a group by name, each loaded when it is first looked up."""
+    """The commands of a group by name, each imported when it is first looked up."""
 
     def __init__(self, sources: Iterable[CommandSource]) -> None:
         self._sources = {source.name: source for source in sources}
@@ -80,7 +80,7 @@ class _LazyCommands(Mapping[str, "Command"]):
 
 
 class AraeCommand(TyperCommand):
-    """A command whose help is plain text, its options grouped by their ``rich_help_panel``.
+    """A command whose help is plain text, with options grouped by ``rich_help_panel``.
 
     Plain, because drawing panels would take longer than everything else that `arae --help` does.
     """
@@ -90,18 +90,18 @@ class AraeCommand(TyperCommand):
         _write_panels(self.get_params(ctx), ctx, formatter)
 
     def collect_usage_pieces(self, ctx: Context) -> list[str]:
-        """Return the words of the usage line: arguments as they are called in the help, in brackets if optional."""
+        """Return the arguments for the usage line, in brackets if they are optional."""
         parameters = self.get_params(ctx)
         arguments = [each for each in parameters if each.param_type_name == "argument"]
         return ["[OPTIONS]", *map(_usage_of_argument, arguments)]
 
     def get_params(self, ctx: Context) -> list[Parameter]:
-        """Return the parameters, converting plain values the short way."""
+        """Return the parameters, with fast conversion of plain values."""
         return _convert_plainly(super().get_params(ctx))
 
 
 class AraeGroup(TyperGroup):
-    """A group of commands, which turns exceptions into messages and exit statuses.
+    """A group of commands that turns exceptions into messages and exit statuses.
 
     Attributes:
         sources: Where its commands are declared; a command is loaded when it is asked for. Empty: they are declared
@@ -116,7 +116,7 @@ class AraeGroup(TyperGroup):
             self.commands = cast("MutableMapping[str, Command]", _LazyCommands(self.sources))
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Write the commands and their summaries, loading none."""
+        """Write the commands and their summaries without importing any."""
         if not self.sources:
             super().format_commands(ctx, formatter)
             return
@@ -132,11 +132,11 @@ class AraeGroup(TyperGroup):
         _write_panels(self.get_params(ctx), ctx, formatter)
 
     def get_params(self, ctx: Context) -> list[Parameter]:
-        """Return the parameters, converting plain values the short way."""
+        """Return the parameters, with fast conversion of plain values."""
         return _convert_plainly(super().get_params(ctx))
 
     def main(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 -- as declared by Typer
-        """Run all; what is echoed where there is no room for it is a failure that the user can fix."""
+        """Run the command, and report a failure to write to standard output."""
         try:
             return super().main(*arguments, **options)
         except OSError as error:
@@ -147,7 +147,7 @@ class AraeGroup(TyperGroup):
             sys.exit(FAILURE)
 
     def invoke(self, ctx: Context) -> Any:  # noqa: ANN401 -- as declared by Typer
-        """Run the command; what the user can fix becomes one or two lines on standard error."""
+        """Run the command, and report errors that the user can fix on standard error."""
         try:
             result = super().invoke(ctx)
             _flush_standard_output()
@@ -165,7 +165,7 @@ class AraeGroup(TyperGroup):
             if error.filename is None:
                 raise
             _abandon_standard_output()
-            report(f"may not read {error.filename}", "whoever owns it can allow it: chmod -R u+rwX,go+rX FOLDER")
+            report(f"no permission to read {error.filename}", "ask its owner to run: chmod -R u+rwX,go+rX FOLDER")
             raise typer.Exit(FAILURE) from error
         except MemoryError as error:
             _abandon_standard_output()
@@ -178,7 +178,7 @@ _without_cleanup = False
 
 
 def exit_without_cleanup() -> None:
-    """Let the process end at once after the command has succeeded.
+    """End the process immediately after the command succeeds.
 
     Freeing what onnxruntime holds takes a twentieth of a short run. For commands that have written all their answers by
     then and leave no files, processes or threads to be ended.
@@ -188,12 +188,12 @@ def exit_without_cleanup() -> None:
 
 
 def exits_without_cleanup() -> bool:
-    """Say whether the command asked for that."""
+    """Return whether the command asked to end the process immediately."""
     return _without_cleanup
 
 
 def report(message: str, hint: str | None = None) -> None:
-    """Write a message for the user on standard error, and what to do about it on a second line."""
+    """Write a message on standard error, and its remedy on a second line."""
     if sys.stderr is None:
         return
     typer.echo(f"arae: {message}", err=True)
@@ -202,7 +202,7 @@ def report(message: str, hint: str | None = None) -> None:
 
 
 def _flush_standard_output() -> None:
-    """Write what `print` has kept back, while its failure can still be said.
+    """Flush standard output while a failure can still be reported.
 
     Raises:
         AraeError: It cannot be written.
@@ -219,11 +219,11 @@ def _flush_standard_output() -> None:
 
 
 def _unwritable(error: OSError) -> tuple[str, str]:
-    return f"cannot write standard output: {error.strerror or error}", "free space, or write elsewhere."
+    return f"cannot write standard output: {error.strerror or error}", "free some space, or write to another disk."
 
 
 def _abandon_standard_output() -> None:
-    """Point standard output at nothing, so that the interpreter's last flush does not fail a second time."""
+    """Redirect standard output to the null device, so that the interpreter's last flush does not fail as well."""
     try:
         descriptor = sys.stdout.fileno()
     except (AttributeError, OSError, ValueError):  # closed from the start, or replaced by an object in memory
@@ -234,7 +234,7 @@ def _abandon_standard_output() -> None:
 
 
 def _argument_name(parameter: Parameter) -> str:
-    """Return what the help calls an argument; Typer's own has its Python type behind it."""
+    """Return an argument's name in the help; Typer's own shows its Python type."""
     return parameter.metavar or (parameter.name or "").upper()
 
 
@@ -259,7 +259,7 @@ def _write_panels(parameters: Iterable[Parameter], ctx: Context, formatter: Help
 
 
 class _PlainValues:
-    """Converts the values of one parameter where that is trivial, and leaves every other case to Typer.
+    """Converts simple values of one parameter directly, and leaves all others to Typer.
 
     Typer converts by pydantic, whose import alone takes as long as Typer's own.
     """
@@ -287,7 +287,7 @@ class _PlainValues:
 
 
 def _convert_plainly(parameters: list[Parameter]) -> list[Parameter]:
-    """Spare Typer's conversion where nothing needs it; a Typer that has no such step is left alone."""
+    """Skip Typer's conversion of values that need none; leave versions of Typer without this step alone."""
     for parameter in parameters:
         descriptor = getattr(parameter, "type_descriptor", None)
         if descriptor is None or not hasattr(type(parameter), "get_runtime_param"):

@@ -1,4 +1,4 @@
-"""`arae corpus`: write the corpus that the project makes itself."""
+"""`arae corpus`: write the synthetic corpus of the quickstart."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import typer
 
 def corpus(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where to write SPLIT.CLASS.txt.", show_default=False)
+        Path, typer.Argument(metavar="FOLDER", help="Folder to write SPLIT.CLASS.txt into.", show_default=False)
     ],
-    seed: Annotated[int, typer.Option(metavar="N", help="Another seed gives other sentences.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed; another seed gives other sentences.")] = 0,
 ) -> None:
-    """Write the quickstart's small corpus to a folder.
+    """Write the small synthetic corpus of the quickstart.
 
-    Its folder goes to standard output.
+    Writes the folder's path to standard output.
 
     \b
       arae corpus sentences && head -3 sentences/train.negative.txt

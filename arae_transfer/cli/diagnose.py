@@ -1,4 +1,4 @@
-"""`arae diagnose`: what a run's code space is like, in numbers, plots and sentences."""
+"""`arae diagnose`: analyse a run's code space in numbers, plots and sentences."""
 
 from __future__ import annotations
 
@@ -30,14 +30,16 @@ _Lines = Mapping[str, Sequence[str]]
 
 def diagnose(
     ctx: typer.Context,
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.", show_default=False)],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run.", show_default=False)],
     baseline: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="A run of the same recipe without the adversary, to compare with."),
+        typer.Option(metavar="RUN", help="Run of the same recipe without the adversary, for comparison."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Where to write; without this, RUN/diagnosis."),
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="Folder to write the report into. Default: RUN/diagnosis."
+        ),
     ] = None,
     data: Annotated[
         list[str] | None,
@@ -45,24 +47,24 @@ def diagnose(
             "--data",
             "-d",
             metavar="CLASS=FILE|FOLDER|TABLE",
-            help="The run's data; without this, where the run says that they are; repeatable.",
+            help="The run's training data; repeatable. Default: where the run read them.",
         ),
     ] = None,
-    checkpoint: Annotated[str, typer.Option(metavar="best|latest", help="Which checkpoint.")] = "best",
+    checkpoint: Annotated[str, typer.Option(metavar="best|latest", help="Checkpoint to analyse.")] = "best",
     sentences: Annotated[
-        int, typer.Option(min=10, metavar="N", help="The most held-out sentences of each class.")
+        int, typer.Option(min=10, metavar="N", help="Maximum number of held-out sentences per class.")
     ] = 500,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="The seed of everything random.")] = 1,
-    plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Draw plots, or write numbers only.")] = True,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed.")] = 1,
+    plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Draw plots, or write only numbers.")] = True,
     threads: TrainingThreadsOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write the numbers to standard output too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Also write the numbers to standard output.")] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Report what the codes of a trained run carry.
+    """Analyse what the code vectors of a trained run encode.
 
-    Norm and variance of codes over training, codes of like sentences, reconstruction after swapped words, a probe for
-    the class, information in bits, a projection. README.md, diagnosis.json and the plots go to the folder; the
-    interpretation goes to standard output.
+    The report shows norm and variance of codes over training, codes of similar sentences, reconstruction after
+    swapped words, a linear probe for the class, information in bits, and a projection. README.md, diagnosis.json
+    and the plots go to the folder; the interpretation goes to standard output.
 
     \b
       arae diagnose runs/quickstart/first --baseline runs/quickstart/plain
@@ -89,7 +91,7 @@ def diagnose(
     other = Subject(baseline, load_run(baseline, which)) if baseline else None
     if baseline and other and other.loaded.recipe.adversary.weight > 0:
         raise AraeError(
-            f"the baseline {baseline} is no plain autoencoder: its adversary.weight is "
+            f"the baseline {baseline} is not a plain autoencoder: its adversary.weight is "
             f"{other.loaded.recipe.adversary.weight:g}",
             "give a run that was trained with --set adversary.weight=0.",
         )
@@ -98,7 +100,7 @@ def diagnose(
     commands = [] if baseline else _baseline_commands(run, sources)
     remark = ""
     if commands:
-        remark = "\n".join(["A plain autoencoder to compare with is trained by", "", "```", *commands, "```"])
+        remark = "\n".join(["To train a plain autoencoder for comparison:", "", "```", *commands, "```"])
 
     def progress(message: str) -> None:
         if not quiet and sys.stderr is not None and sys.stderr.isatty():
@@ -125,12 +127,12 @@ def diagnose(
             typer.echo(f"{TITLES[key]}\n  {text}")
     if not quiet:
         if commands:
-            report("there is no --baseline to compare with; to train one:", "\n      ".join(commands))
+            report("no --baseline to compare with; to train one:", "\n      ".join(commands))
         report(f"numbers{', plots' if pictures else ''} and report are in {folder}")
 
 
 def _initial_weights(run: Path) -> InitialWeights:
-    """Return what a run went on from; nothing where it does not say."""
+    """Return the weights that a run started from, or None if it does not name them."""
     from arae_transfer.training.checkpoint import InitialWeights, recorded_initial_weights
 
     try:
@@ -140,7 +142,7 @@ def _initial_weights(run: Path) -> InitialWeights:
 
 
 def _read(loaded: LoadedRun, sources: Sequence[str], run: Path) -> tuple[_Lines, _Lines]:
-    """Return the run's training sentences and its held-out ones.
+    """Return the run's training sentences and its held-out sentences.
 
     Raises:
         AraeError: They cannot be read, or nothing says where they are.
@@ -153,9 +155,9 @@ def _read(loaded: LoadedRun, sources: Sequence[str], run: Path) -> tuple[_Lines,
     except AraeError as error:
         if not sources:
             raise AraeError(
-                f"the run {run} does not say where its data are", "say it: --data, as for `arae train`."
+                f"the run {run} does not record where its data are", "name them with --data, as for `arae train`."
             ) from error
-        raise AraeError(f"the run's data cannot be read: {error.message}", "say where they are: --data.") from error
+        raise AraeError(f"cannot read the run's data: {error.message}", "name them with --data.") from error
     return _listed(training), _listed(held_out)
 
 
@@ -164,7 +166,7 @@ def _listed(lines: Mapping[str, Collection[str]]) -> _Lines:
 
 
 def _baseline_commands(run: Path, sources: Sequence[str]) -> list[str]:
-    """Return the commands that train the same without critic and classifier on the code, with the same tokenizer.
+    """Return the commands that train the same model without critic and classifier, with the same tokenizer.
 
     A run that went on from another one has a counterpart that goes on from the other's. There is none, and no command,
     where a run that this one descends from is gone, or where this one is plain itself.

@@ -1,4 +1,4 @@
-"""`arae evaluate`: how good rewrites are, beside the copied source and real text."""
+"""`arae evaluate`: score rewrites, beside the copied source and real text."""
 
 from __future__ import annotations
 
@@ -34,8 +34,10 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="MODEL",
-            help="An exported model's name or folder, a run (its best checkpoint; RUN:latest for the latest), or a "
-            "folder of rewrites CLASS-to-CLASS.txt; further ones are tested against the first.",
+            help=(
+                "Exported model, run, or folder of rewrites named CLASS-to-CLASS.txt. RUN means its best "
+                "checkpoint, RUN:latest its latest. Further systems are tested against the first."
+            ),
             show_default=False,
         ),
     ] = None,
@@ -43,7 +45,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="CLASS-to-CLASS=FILE",
-            help="Any system's rewrites, one for each line of the split; repeatable.",
+            help="File of any system's rewrites, one per line of the split; repeatable.",
             rich_help_panel=REWRITES,
         ),
     ] = None,
@@ -51,7 +53,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="MODEL|RUN|FOLDER",
-            help="A further model, run or folder of rewrites, tested against the first; repeatable.",
+            help="Further model, run or folder of rewrites, tested against the first; repeatable.",
             rich_help_panel=REWRITES,
         ),
     ] = None,
@@ -61,23 +63,28 @@ def evaluate(
             "--data",
             "-d",
             metavar="CLASS=FILE|FOLDER|TABLE",
-            help="A text file of one class, a folder of SPLIT.CLASS.txt, or a .tsv, .csv or .jsonl file; repeatable.",
+            help=(
+                "Test data: a text file of one class, a folder of SPLIT.CLASS.txt, or a .tsv, .csv or .jsonl "
+                "file; repeatable."
+            ),
             rich_help_panel=DATA,
         ),
     ] = None,
-    split: Annotated[
-        str, typer.Option(metavar="NAME", help="The split that is rewritten.", rich_help_panel=DATA)
-    ] = "test",
+    split: Annotated[str, typer.Option(metavar="NAME", help="Split to rewrite.", rich_help_panel=DATA)] = "test",
     limit: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Only the first N lines or images of a class.", rich_help_panel=DATA),
+        typer.Option(
+            min=1, metavar="N", help="Use only the first N lines or images of each class.", rich_help_panel=DATA
+        ),
     ] = None,
     references: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CLASS=FILE[,FILE...]|FOLDER",
-            help="Human rewrites of the lines of a class (CLASS-to-CLASS= with more than two classes), or a folder of "
-            "CLASS-to-CLASS.txt; repeatable.",
+            help=(
+                "Human rewrites of a class's lines (CLASS-to-CLASS=FILE for more than two classes), or a "
+                "folder of CLASS-to-CLASS.txt; repeatable."
+            ),
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -85,18 +92,24 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="CLASS=FILE|FOLDER|TABLE",
-            help="What the judges learn from; without this, --data's 'extra' split, or its train split; repeatable.",
+            help=(
+                "Training data of the classifiers that score style; repeatable. Default: the 'extra' split of "
+                "--data, or its train split."
+            ),
             rich_help_panel=DATA,
         ),
     ] = None,
     judge_split: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The split that the judges learn from.", rich_help_panel=DATA)
+        str | None, typer.Option(metavar="NAME", help="Split of the classifiers' training data.", rich_help_panel=DATA)
     ] = None,
     language_model_data: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CLASS=FILE|FOLDER|TABLE",
-            help="What the language model learns from; without this, what the judges learn from; repeatable.",
+            help=(
+                "Training data of the language model that scores fluency; repeatable. Default: the "
+                "classifiers' training data."
+            ),
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -104,8 +117,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The column of tables that holds the text; without this, the one that the model learned from, or "
-            "text.",
+            help="Table column that holds the text. Default: the model's, or 'text'.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -113,8 +125,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The column of tables that holds the class; without this, the one that the model learned from, or "
-            "label.",
+            help="Table column that holds the class. Default: the model's, or 'label'.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -122,7 +133,10 @@ def evaluate(
         str,
         typer.Option(
             metavar="none|13a|char",
-            help="What a word is, as sacrebleu names it: between blanks, punctuation split off, a character.",
+            help=(
+                "Tokenization for BLEU, by sacrebleu's names: none splits at spaces, 13a also at punctuation, "
+                "char into characters."
+            ),
             rich_help_panel=DATA,
         ),
     ] = "none",
@@ -132,18 +146,22 @@ def evaluate(
     save_outputs: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="Write the models' rewrites there, as CLASS-to-CLASS.txt.", rich_help_panel=OUTPUT
+            metavar="FOLDER",
+            help="Folder to write the models' rewrites into, as CLASS-to-CLASS.txt.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     curve: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Plot style against content there, a point for each system.", rich_help_panel=OUTPUT
+            metavar="FILE",
+            help="Image file for a plot of style against content, with one point per system.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     rule_sample: Annotated[
         int | None,
-        typer.Option(min=1, metavar="K", help="Show every K-th line and its rewrite.", rich_help_panel=OUTPUT),
+        typer.Option(min=1, metavar="K", help="Show every K-th line with its rewrites.", rich_help_panel=OUTPUT),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Write one JSON object instead of tables.", rich_help_panel=OUTPUT)
@@ -155,9 +173,9 @@ def evaluate(
 ) -> None:
     """Measure style, content and fluency of rewrites.
 
-    Two judges of style and a language model learn from real text, best from text that the model never saw. Beside
-    the rewrites stand the copied source, real text, and human rewrites where there are some. Models of images are
-    measured by reconstruction, and their samples by a judge that learns from the training images.
+    Two classifiers of style and a language model learn from real text, which the evaluated model should not have
+    seen. The report also scores the copied source, real text, and human rewrites if given. For models of images it
+    measures reconstruction, and scores samples with a classifier trained on the training images.
 
     \b
       arae evaluate yelp-sentiment --data yelp
@@ -204,7 +222,7 @@ def evaluate(
         }
         for option, given in unfit.items():
             if given:
-                ctx.fail(f"Option '{option}' has no place with a model of images.")
+                ctx.fail(f"Option '{option}' does not apply to models of images.")
         with status(quiet) as progress:
             from arae_transfer.paper.images.image_evaluation import evaluate_image_systems
 
@@ -212,7 +230,7 @@ def evaluate(
         typer.echo(_render_images(results, as_json=as_json, as_markdown=as_markdown), nl=False)
         return
     if save_outputs is not None and all(isinstance(system, Path) for system in found.values()):
-        ctx.fail("Option '--save-outputs' needs a model: what is read from files is there already.")
+        ctx.fail("Option '--save-outputs' needs a model; rewrites from files exist already.")
     request = EvaluationRequest(
         systems=found,
         outputs=outputs or (),
@@ -263,7 +281,7 @@ def _render_images(results: Mapping[str, Any], *, as_json: bool, as_markdown: bo
 
 
 def _render(results: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], *, as_markdown: bool) -> str:
-    """Return the answer for a person."""
+    """Return the report as text or Markdown."""
     from rich.console import Console
 
     from arae_transfer.evaluation.report import footnotes, make_tables, render_markdown
@@ -286,5 +304,5 @@ def _render(results: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], *,
 
 
 def _author(name: str, sample: Mapping[str, Any]) -> str:
-    """Return who wrote a rewrite, where several did."""
+    """Return the author of a rewrite, if there are several."""
     return f"   ({name})" if len(sample["rewrites"]) > 1 else ""

@@ -1,4 +1,4 @@
-"""`arae export`: a run in, a folder out that `arae transfer` can use."""
+"""`arae export`: turn a training run into a folder that `arae transfer` can use."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ def export(
     ctx: typer.Context,
     run: Annotated[
         Path,
-        typer.Argument(
-            metavar="RUN", help="The folder of a training run, or of an export, to build it anew.", show_default=False
-        ),
+        typer.Argument(metavar="RUN", help="Folder of a training run, or of an export to rebuild.", show_default=False),
     ],
     output: Annotated[
         Path | None,
@@ -34,19 +32,21 @@ def export(
             "--output",
             "-o",
             metavar="FOLDER",
-            help="The folder to write; its last part names the model; without this, exported/RECIPE.",
+            help="Folder to write; its last part names the model. Default: exported/RECIPE.",
             rich_help_panel=MODEL,
         ),
     ] = None,
     checkpoint: Annotated[
-        str, typer.Option(metavar="best|latest", help="Which checkpoint.", rich_help_panel=MODEL)
+        str, typer.Option(metavar="best|latest", help="Checkpoint to export.", rich_help_panel=MODEL)
     ] = "best",
     weights: Annotated[
         str | None,
         typer.Option(
             metavar="fp16|fp32",
-            help="How weights are stored; fp16 halves the files and adds graphs for GPUs that compute in fp16. A model "
-            "that edits is stored in int8 alone where nobody says.  [default: fp16]",
+            help=(
+                "Precision of the stored weights. fp16 halves the files and adds graphs for GPUs. A model that "
+                "edits is stored in int8 only, unless you set this.  [default: fp16]"
+            ),
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -56,8 +56,10 @@ def export(
             min=1,
             max=MOST_CANDIDATES,
             metavar="N",
-            help="How many candidates `arae transfer` searches for a line where nobody says; the best is the answer; "
-            "without this, 1.",
+            help=(
+                "Beam width that `arae transfer` uses by default with this model; it answers with the best "
+                "hypothesis. Default: 1."
+            ),
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -65,8 +67,10 @@ def export(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Sentences in the form of the corpus to check with; without this, the run's held-out ones. An export "
-            "has none.",
+            help=(
+                "Sentences in the corpus's form, to check the export with. Default: the run's held-out "
+                "sentences; an export has none."
+            ),
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -74,8 +78,10 @@ def export(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="More sentences in the form of the corpus, such as those of the training, whose rewrites tell which "
-            "tokens decoders write; without this, the run's. An export has none.",
+            help=(
+                "More sentences in the corpus's form, whose rewrites determine the vocabulary shortlist of "
+                "each decoder. Default: the run's training sentences; an export has none."
+            ),
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -89,22 +95,20 @@ def export(
     ] = None,
     scores: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="A report that `arae evaluate --json` wrote, for the card.", rich_help_panel=CARD
-        ),
+        typer.Option(metavar="FILE", help="Report of `arae evaluate --json` for the model card.", rich_help_panel=CARD),
     ] = None,
     language: Annotated[
         list[str] | None,
-        typer.Option(metavar="CODE", help="The language of the text, such as en; repeatable.", rich_help_panel=CARD),
+        typer.Option(metavar="CODE", help="Language of the text, such as en; repeatable.", rich_help_panel=CARD),
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Export a trained model; it then needs no PyTorch.
+    """Export a trained model, so that it runs without PyTorch.
 
-    The folder is written only after its files have been found to answer as the trained model does. Its path goes to
-    standard output, everything else to standard error.
+    Writes the folder after checking that its files give the outputs of the trained model. The path goes to standard
+    output, messages to standard error.
 
-    An export in the place of a run is built anew, as this version builds it, with the weights that it has.
+    Given an export instead of a run, rebuilds it with this version, from its own weights.
 
     \b
       arae export runs/quickstart/20260131-120000 -o exported/quickstart
@@ -129,11 +133,11 @@ def export(
         for name in ("checkpoint", "weights"):
             source = ctx.get_parameter_source(name)
             if source is not None and source.name == "COMMANDLINE":
-                ctx.fail(f"--{name} is for runs: an export is built anew with the weights that it has.")
+                ctx.fail(f"Option '--{name}' needs a run; rebuilding an export keeps its weights.")
         if output is None:
-            ctx.fail("--output says where the export goes when it is built anew.")
+            ctx.fail("Rebuilding an export needs --output, the folder to write.")
         if probes is None:
-            ctx.fail("an export holds no sentences to check with: give held-out ones in the corpus's form by --probes.")
+            ctx.fail("Rebuilding an export needs --probes, held-out sentences in the corpus's form.")
         _rebuild(run, output.absolute(), _read_lines(probes), further, beam, evaluation, language or (), quiet=quiet)
         typer.echo(output)
         return
@@ -188,7 +192,7 @@ def _rebuild(
     *,
     quiet: bool,
 ) -> None:
-    """Build an export anew."""
+    """Rebuild an export from its own weights."""
     from arae_transfer.export.rebuild import rebuild_export
 
     with status(quiet) as progress:
@@ -219,7 +223,9 @@ def _read_report(path: Path) -> str:
     except OSError as error:
         raise AraeError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
-        raise AraeError(f"{path} is no report of an evaluation", "give what `arae evaluate --json` wrote.") from error
+        raise AraeError(
+            f"{path} is not a report of an evaluation", "give the output of `arae evaluate --json`."
+        ) from error
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Saying which extra to install when a command needs more than the base install."""
+"""Check optional dependencies, and name the extra that installs them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def require(*modules: str, extra: str, command: str) -> None:
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise AraeError(
-            f"{command} needs {', '.join(missing)}, which the base install leaves out",
-            f"type: pip install 'arae-transfer[{extra}]'",
+            f"{command} needs {', '.join(missing)}, which the base install does not have",
+            f"run: pip install 'arae-transfer[{extra}]'",
         )

@@ -1,4 +1,4 @@
-"""`arae generation-table`: generated sentences beside those of simpler systems, trained, sampled and measured."""
+"""`arae generation-table`: train ARAE and simpler systems, sample from them and compare the samples."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ from arae_transfer.layout import find_recipe
 
 
 def generation_table(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="The recipe of a generation.")] = "snli-generation",
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="Name or file of a recipe whose task is generation.")
+    ] = "snli-generation",
     data: Annotated[
         list[str] | None,
         typer.Option(
             "--data",
             "-d",
             metavar="FILE|FOLDER|TABLE|unlabelled=FILE",
-            help="What to learn from and test on: a text file, a folder of SNLI's .jsonl files, ...; repeatable.",
+            help="Training and test data, such as a text file or a folder of SNLI's .jsonl files; repeatable.",
         ),
     ] = None,
     number: Annotated[
-        int, typer.Option("--number", "-n", min=100, metavar="N", help="How many samples of each system.")
+        int, typer.Option("--number", "-n", min=100, metavar="N", help="Number of samples per system.")
     ] = 100_000,
     further: Annotated[
         list[str] | None,
         typer.Option(
             "--samples",
             metavar="NAME=FILE",
-            help="Samples of another system, one a line, such as `arae sample` writes; repeatable.",
+            help="Samples of another system, one sentence per line, as `arae sample` writes them; repeatable.",
         ),
     ] = None,
     settings: SettingsOption = None,
@@ -42,18 +44,20 @@ def generation_table(
             "--output",
             "-o",
             metavar="FOLDER",
-            help="Where runs, samples and numbers go; what is there is gone on with.  "
-            "[default: runs/RECIPE-generation-table]",
+            help=(
+                "Folder for runs, samples and numbers; existing results are reused.  [default: "
+                "runs/RECIPE-generation-table]"
+            ),
         ),
     ] = None,
     device: TrainingDeviceOption = "auto",
     threads: TrainingThreadsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Compare generation by ARAE and a language model.
+    """Compare text generation by ARAE and by a language model.
 
-    The paper's experiment with its language model: forward and reverse perplexity beside the published rows. The table
-    goes to standard output, as Markdown. Stopped by Ctrl-C or killed, the same command goes on.
+    The paper's language-model experiment: forward and reverse perplexity, beside the published rows. The table goes
+    to standard output as Markdown. After an interruption, the same command continues.
 
     \b
       arae generation-table snli-generation --data snli_1.0
@@ -68,7 +72,9 @@ def generation_table(
     resolved = load_recipe(find_recipe(recipe), settings or [])
     task = task_of(resolved)
     if not isinstance(task, GenerationTask):
-        raise AraeError(f"the recipe {resolved.name} is no generation", 'its task must be "generation".')
+        raise AraeError(
+            f"the recipe {resolved.name} is not for generation", 'choose a recipe with task = "generation".'
+        )
     if resolved.adversary.weight == 0:
         raise AraeError(f"the recipe {resolved.name} trains no generator", "set adversary.weight above 0.")
     require("torch", "safetensors", "sacrebleu", extra="train", command="arae generation-table")
@@ -100,7 +106,7 @@ def generation_table(
     corpus = TrainingData(train, valid, tuple(absolute_source(source) for source in sources))
     runs = train_generators(resolved, corpus, folder, lambda name: make_reporter(quiet), device=device)
     if runs is None:
-        say("interrupted; the same command goes on")
+        say("interrupted; repeat the command to continue")
         raise typer.Exit(130)
     samples = sample_systems(runs, corpus, number, folder, say)
     say("measuring")
@@ -113,11 +119,11 @@ def generation_table(
 def _read_samples(text: str) -> tuple[str, list[str]]:
     name, _, path = text.partition("=")
     if not name or not path:
-        raise AraeError(f"--samples {text} names no file", "write --samples NAME=FILE.")
+        raise AraeError(f"--samples {text} does not name a file", "write --samples NAME=FILE.")
     try:
         lines = Path(path).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise AraeError(f"cannot read {path}: {error}") from error
     if not lines:
-        raise AraeError(f"{path} holds no samples", "give one sentence a line.")
+        raise AraeError(f"{path} has no samples", "write one sentence per line.")
     return name, lines

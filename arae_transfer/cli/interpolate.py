@@ -1,4 +1,4 @@
-"""`arae interpolate`: the sentences (or images) between two, on a path through the code space."""
+"""`arae interpolate`: decode points on a path between two sentences or images."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 def interpolate(
     ctx: typer.Context,
-    first: Annotated[str, typer.Argument(metavar="FIRST", help="A sentence, or an image.", show_default=False)],
-    second: Annotated[str, typer.Argument(metavar="SECOND", help="Another one.", show_default=False)],
+    first: Annotated[str, typer.Argument(metavar="FIRST", help="First sentence or image.", show_default=False)],
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="Second sentence or image.", show_default=False)],
     steps: Annotated[
         int,
         typer.Option(
@@ -36,7 +36,7 @@ def interpolate(
             min=2,
             max=1000,  # all are held in surface
             metavar="N",
-            help="How many sentences, those of both ends included.",
+            help="Number of sentences, including both ends.",
         ),
     ] = 7,
     to: Annotated[
@@ -45,30 +45,30 @@ def interpolate(
             "--to",
             "-t",
             metavar="CLASS",
-            help="The class whose decoder writes them; without this, every class's, each after the other.",
+            help="Class whose decoder writes the sentences. Default: each class in turn.",
             autocompletion=complete_class,
         ),
     ] = None,
     path: Annotated[
         str,
-        typer.Option(metavar="sphere|line", help="Along the sphere that codes lie on, or straight through it."),
+        typer.Option(metavar="sphere|line", help="Path: along the sphere of code vectors, or a straight line."),
     ] = "sphere",
     model: ModelOption = None,
     form: FormOption = "auto",
     output: OutputOption = None,
     json_lines: Annotated[
         bool,
-        typer.Option("--json", help="Write one JSON object a line: position, output, to, path, vectors, unfinished."),
+        typer.Option("--json", help="Write one JSON object per line: position, output, to, path, vectors, unfinished."),
     ] = False,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Write the sentences between two sentences.
+    """Write the sentences on the path between two sentences.
 
-    Each vector goes from the first code's to the second's along a great circle at even speed (sphere), or straight
-    (line), where vectors are shorter midway. Codes of different numbers of vectors are resampled at each step to a
-    number that goes evenly from the one to the other. Of one class, one sentence a line; of several, class, tab,
-    sentence. With a model of images the ends are FILE:NUMBER (an IDX file) or noise:SEED, and a PNG is written.
+    Each vector moves along a great circle at constant speed (sphere), or along a straight line (line), where
+    vectors are shorter midway. Codes with different numbers of vectors are resampled at each step. For one class,
+    writes one sentence per line; for several, class, tab and sentence. For a model of images, the ends are
+    FILE:NUMBER (an IDX file) or noise:SEED, and the output is a PNG.
 
     \b
       arae interpolate "the food was cold ." "we had a great time here ." --steps 5 --to positive
@@ -77,7 +77,7 @@ def interpolate(
     folder = ModelFolder.find(model, "any")
     if folder.image is not None:
         if json_lines:
-            ctx.fail("Option '--json' has no place with a model of images: it writes a picture.")
+            ctx.fail("Option '--json' does not apply to models of images, which write a picture.")
         from arae_transfer.paper.images.picture_commands import interpolate_picture
 
         interpolate_picture(folder, first, second, steps, to, path, output, device, threads)
@@ -86,7 +86,7 @@ def interpolate(
     classes = [folder.match_class(to)] if to is not None else list(folder.classes)
     for sentence in (first, second):
         if not sentence.strip():
-            raise AraeError("a blank sentence has no code", "give two sentences with words in them.")
+            raise AraeError("an empty sentence has no code vector", "give two sentences with words.")
 
     from arae_transfer.cli.answers import open_answers
     from arae_transfer.runtime.code_space import CodeSpace
@@ -95,7 +95,7 @@ def interpolate(
     from arae_transfer.runtime.sessions import Sessions
 
     if path not in PATHS:
-        raise AraeError(f"unknown path {path!r}", f"use {' or '.join(PATHS)}.")
+        raise AraeError(f"the path must be {' or '.join(PATHS)}, not {path!r}", f"use --path {PATHS[0]}.")
     space = CodeSpace(Sessions(folder, device, threads))
     texts, write_step = _forms(make_normalizer(folder, form), first, second, steps)
     with open_answers(output) as write:
@@ -118,7 +118,7 @@ def interpolate(
 def _forms(
     normalizer: Normalizer, first: str, second: str, steps: int
 ) -> tuple[tuple[str, str], Callable[[int, str], str]]:
-    """Return both sentences in the corpus's form, and what writes the sentence of a step as the nearer one is typed."""
+    """Return both sentences in the corpus's form, and a function that restores the typed form of the nearer one."""
     ends = [normalizer.normalize(text) for text in (first, second)]
 
     def write(place: int, text: str) -> str:

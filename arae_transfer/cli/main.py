@@ -17,7 +17,7 @@ _show_any_warning = warnings.showwarning
 
 
 def main() -> None:
-    """Run the command line, and end the process."""
+    """Run the command line and end the process."""
     try:
         run()
     except SystemExit as end:
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def run() -> None:
-    """Run the command line; the process is left to end as it does."""
+    """Run the command line without ending the process."""
     # Python would choose the encoding from the locale, and fail on text that the locale cannot write.
     # A file name that is no text in this locale leaves as the bytes that it is.
     for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
@@ -50,7 +50,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Write a notice of this program as one line, and every other warning as Python does."""
+    """Write a notice of this program as one line; leave other warnings to Python."""
     if isinstance(message, AraeNotice):
         report(str(message))
     else:

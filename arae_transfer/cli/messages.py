@@ -1,4 +1,4 @@
-"""What `arae transfer` says on standard error: what runs where, and what it changed, counted and said once."""
+"""Messages of `arae transfer` on standard error: model, device, and counts of what changed."""
 
 from __future__ import annotations
 
@@ -21,16 +21,13 @@ if TYPE_CHECKING:
 
 
 def repaired_bytes(encoding: str) -> str:
-    """Say what happened to bytes that are no text in an encoding, and how to read them."""
+    """Return the message about bytes that are not valid in an encoding."""
     name = "UTF-8" if encoding == UTF_8 else encoding
-    return (
-        f"repaired: bytes that are not {name} became \N{REPLACEMENT CHARACTER}; "
-        "--encoding names another encoding, such as latin-1"
-    )
+    return f"repaired: replaced bytes that are not {name} by �; --encoding names another encoding, such as latin-1"
 
 
 class Messages:
-    """Counts what happens to the lines of a run, and says what the user should know of it."""
+    """Counts what happened to the lines of a run, and reports it."""
 
     def __init__(
         self, folder: ModelFolder, encoding: str = UTF_8, *, quiet: bool, verbose: bool, unit: str = "line"
@@ -55,27 +52,30 @@ class Messages:
         self._classes: Counter[str] = Counter()
 
     def ready(self, rewriter: Rewriter, class_name: str, names: Sequence[str]) -> None:
-        """Say that the model is loaded, where it runs, and that a person should type now."""
+        """Report that the model is ready and where it runs; on a terminal, ask for input."""
         self._ready = time.perf_counter()
         if self._quiet:
             return
         if rewriter.fallback is not None:
             report(
                 f"{rewriter.fallback}; running on the CPU",
-                "--device cuda says what is missing; --device cpu ends this warning.",
+                "--device cuda shows what is missing; --device cpu ends this warning.",
             )
         if rewriter.variant == FP16 and rewriter.device.kind == "cpu":
-            report("a CPU computes fp16 in fp32, slower than fp32 itself", "--variant auto takes what is fast here.")
+            report(
+                "a CPU computes fp16 in fp32, slower than the variant fp32",
+                "--variant auto chooses the fastest variant here.",
+            )
         typed = "-" in names and sys.stdin is not None and sys.stdin.isatty()
         if self._verbose or typed:
             seconds = self._ready - self._started
             where = f"on {rewriter.device} in {rewriter.variant}"
             report(f"{self._folder.hub or self._folder.name}, to {class_name}, {where}, ready in {seconds:.1f} s")
         if typed:
-            report("reading from the terminal, one sentence a line; end with Ctrl-D")
+            report("type one sentence per line; end with Ctrl-D")
 
     def count(self, lines: Sequence[Line], rewrites: Sequence[Rewrite]) -> None:
-        """Add up what was changed in some lines; in sentences of a document, which come without lines."""
+        """Add the results of some lines, or of sentences of a document."""
         self._lines += len(rewrites)
         self._split += sum(rewrite.pieces > 1 for rewrite in rewrites)
         self._too_long += sum(rewrite.status == "too long" for rewrite in rewrites)
@@ -89,27 +89,27 @@ class Messages:
         self._classes.update(rewrite.source_class for rewrite in rewrites if rewrite.source_class is not None)
 
     def finished(self, class_name: str, options: DecodingOptions) -> None:
-        """Say what was changed, and with ``--verbose`` how fast it went."""
+        """Report what changed and, with ``--verbose``, the speed."""
         if self._quiet:
             return
         tokens = self._folder.maximum_tokens - 1
-        self._say(self._split, "rewritten piece by piece, cut at sentence ends or where too long")
+        self._say(self._split, "rewritten in parts, split at sentence ends or at the length limit")
         self._say(
             self._unfaithful,
-            "kept as they are, in whole or in part: no rewrite of them kept every number, quotation and word whole",
+            "left unchanged, in whole or in part: no rewrite kept every number, quotation and word whole",
         )
-        self._say(self._too_long, f"left as they are: longer than the {tokens} tokens that {self._folder.name} reads")
+        self._say(self._too_long, f"left unchanged: longer than the limit of {tokens} tokens of {self._folder.name}")
         self._say(
             self._unread, f"left unchanged, in whole or in part: {self._folder.name} knows too few of the characters"
         )
-        self._say(self._truncated, f"cut to {tokens} tokens, the most that {self._folder.name} reads")
+        self._say(self._truncated, f"truncated to {tokens} tokens, the limit of {self._folder.name}")
         self._say(self._repaired, repaired_bytes(self._encoding))
-        self._say(self._unfinished, "answered with a text that was stopped before its end")
+        self._say(self._unfinished, "answered with a text that was cut off before its end")
         if self._classes:
             report("found: " + ", ".join(f"{number:,} {name}" for name, number in self._classes.most_common()))
-        done = "left so" if options.if_already == "keep" else "rewritten all the same"
+        done = "left so" if options.if_already == "keep" else "rewritten anyway"
         self._say(self._already, f"already {class_name}, in whole or in part, and {done}")
-        least = f"no candidate was {options.min_confidence:g} sure to be {class_name}"
+        least = f"no candidate had a probability of {options.min_confidence:g} of being {class_name}"
         self._say(self._unsure, f"left unchanged, in whole or in part: {least}")
         if self._verbose:
             seconds = time.perf_counter() - self._ready

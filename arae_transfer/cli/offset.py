@@ -1,4 +1,4 @@
-"""`arae offset`: sentences given a property by moving their codes along the difference of two groups."""
+"""`arae offset`: give sentences a property by shifting their codes by the mean difference of two groups."""
 
 from __future__ import annotations
 
@@ -47,8 +47,10 @@ def offset(
         list[str] | None,
         typer.Argument(
             metavar="FILE",
-            help="Text files, one sentence a line; none, or -: standard input; with --measure, none: sentences of the "
-            "groups' own pool.",
+            help=(
+                "Text files, one sentence per line. Default, or '-': standard input; with --measure, sentences "
+                "of the groups."
+            ),
             rich_help_panel=INPUT_AND_OUTPUT,
             show_default=False,
         ),
@@ -59,40 +61,50 @@ def offset(
             "--word",
             "-w",
             metavar="WORD",
-            help="Move towards sentences that have this word; repeatable with --measure.",
+            help="Shift towards sentences with this word; repeatable with --measure.",
             rich_help_panel=GROUPS,
         ),
     ] = None,
     having: Annotated[
         Path | None,
-        typer.Option("--with", metavar="FILE", help="Sentences that have the property.", rich_help_panel=GROUPS),
+        typer.Option(
+            "--with", metavar="FILE", help="File of sentences that have the property.", rich_help_panel=GROUPS
+        ),
     ] = None,
     lacking: Annotated[
         Path | None,
-        typer.Option("--without", metavar="FILE", help="Sentences that have it not.", rich_help_panel=GROUPS),
+        typer.Option(
+            "--without", metavar="FILE", help="File of sentences that do not have the property.", rich_help_panel=GROUPS
+        ),
     ] = None,
     corpus: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Sentences to take those with and without the word from; without this, generated ones.",
+            help=("File of sentences to form the groups with and without the word from. Default: generated sentences."),
             rich_help_panel=GROUPS,
         ),
     ] = None,
     pool: Annotated[
         int,
-        typer.Option(min=100, metavar="N", help="How many sentences are generated for that.", rich_help_panel=GROUPS),
+        typer.Option(
+            min=100, metavar="N", help="Number of sentences to generate for the groups.", rich_help_panel=GROUPS
+        ),
     ] = 20_000,
     seed: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Another seed generates others.", rich_help_panel=GROUPS)
+        int, typer.Option(min=0, metavar="N", help="Random seed of the generated sentences.", rich_help_panel=GROUPS)
     ] = 0,
-    steps: Annotated[int, typer.Option(min=1, metavar="N", help="How many multiples of the offset are tried.")] = 10,
-    strongest: Annotated[float, typer.Option(metavar="X", help="The greatest multiple.")] = 5.0,
+    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Number of strengths to try.")] = 10,
+    strongest: Annotated[float, typer.Option(metavar="X", help="Greatest multiple of the offset.")] = 5.0,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Tell how often it works, and how much of a sentence it keeps.")
+        bool,
+        typer.Option("--measure", help="Measure how often the shift succeeds, and how much of each sentence it keeps."),
     ] = False,
     number: Annotated[
-        int, typer.Option("--number", "-n", min=1, metavar="N", help="With --measure: the most sentences moved.")
+        int,
+        typer.Option(
+            "--number", "-n", min=1, metavar="N", help="With --measure: maximum number of sentences to shift."
+        ),
     ] = 1000,
     to: Annotated[
         str | None,
@@ -100,7 +112,7 @@ def offset(
             "--to",
             "-t",
             metavar="CLASS",
-            help="The class whose decoder writes; not needed where there is one.",
+            help="Class whose decoder writes the sentences; not needed for a model of one class.",
             autocompletion=complete_class,
             rich_help_panel=MODEL,
         ),
@@ -113,8 +125,10 @@ def offset(
         bool,
         typer.Option(
             "--json",
-            help="Write one JSON object a line: source, output, match, strength, precision; with --measure: word, "
-            "with, without, sentences, match, precision, strength.",
+            help=(
+                "Write one JSON object per line: source, output, match, strength, precision; with --measure: "
+                "word, with, without, sentences, match, precision, strength."
+            ),
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = False,
@@ -122,11 +136,11 @@ def offset(
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Change a property by shifting codes (vector arithmetic).
+    """Add a property to sentences by shifting their code vectors.
 
-    One line in, one line out. The code is moved by growing multiples of the offset until the sentence has the word
-    (with --with and --without: until its code is nearer to the first group). match is the share of sentences for which
-    that succeeds, precision the share of an answer's words that stand in the sentence.
+    One line in, one line out. Shifts the code by growing multiples of the offset until the sentence has the word
+    (with --with and --without: until its code is closer to the first group). The match is the share of sentences
+    that succeed; the precision is the share of an output's words that occur in its source.
 
     \b
       echo "a man is sleeping ." | arae offset --model snli-generation --word walking
@@ -135,13 +149,13 @@ def offset(
     if bool(words) == (having is not None or lacking is not None) or (having is None) != (lacking is None):
         ctx.fail("Give either --word, or both --with and --without.")
     if words and len(words) > 1 and not measure:
-        ctx.fail("Several '--word' need --measure; without it each line has one answer.")
+        ctx.fail("Several '--word' options need --measure.")
     if having is not None and (measure and not files):
-        ctx.fail("'--measure' with --with and --without needs a FILE of sentences to move.")
+        ctx.fail("'--measure' with --with and --without needs a FILE of sentences to shift.")
     if corpus is not None and not words:
-        ctx.fail("'--corpus' is for --word.")
+        ctx.fail("Option '--corpus' needs --word.")
     if not 0 < strongest < math.inf:
-        ctx.fail("Invalid value for '--strongest': it must be above 0, and finite.")
+        ctx.fail("Invalid value for '--strongest': it must be a finite number above 0.")
     reading = _Reading(check_encoding(encoding))
     folder = ModelFolder.find(model)
     if to is None and len(folder.classes) > 1:
@@ -166,7 +180,7 @@ def offset(
     def make(wanted: Pool, other: Pool, has: HasProperty | None, name: str) -> Offset:
         if min(len(wanted.lines), len(other.lines)) < FEW and not quiet:
             report(
-                f"{name}: the groups have {len(wanted.lines):,} and {len(other.lines):,} sentences, so that their "
+                f"{name}: the groups have only {len(wanted.lines):,} and {len(other.lines):,} sentences; their "
                 "difference is mostly chance"
             )
         return Offset(space, class_name, wanted, other, has, strengths)
@@ -175,7 +189,7 @@ def offset(
     lines: list[str] = []
     if words:
         if corpus is None and not quiet and sys.stderr is not None and sys.stderr.isatty():
-            report(f"generating {pool:,} sentences, to compare those with the word and those without")
+            report(f"generating {pool:,} sentences, with and without the word")
         own = pool_of(corpus) if corpus is not None else generated_pool(space, class_name, pool, seed)
         if measure and not files:
             # What is moved has no part in the means.
@@ -188,7 +202,7 @@ def offset(
             if not wanted.lines or not other.lines:
                 raise AraeError(
                     f"{'none' if not wanted.lines else 'all'} of {len(own.lines):,} sentences have the word {word!r}",
-                    "give --corpus FILE with sentences that have it, or another word.",
+                    "give --corpus FILE with and without it, or another word.",
                 )
             offsets[word] = (make(wanted, other, with_word(spelt), word), len(wanted.lines), len(other.lines))
     else:
@@ -229,7 +243,7 @@ def offset(
                 advance(sum(line.size for line in chunk))
     reading.say_what_was_repaired(quiet=quiet)
     if total > matched and not quiet:
-        report(f"{total - matched:,} of {total:,} lines have not got the property")
+        report(f"{total - matched:,} of {total:,} lines did not get the property")
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
@@ -251,14 +265,14 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 class _Reading:
-    """Reads lines in an encoding, and counts those with bytes that it does not have."""
+    """Reads lines in an encoding, and counts those with invalid bytes."""
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
         self._repaired = 0
 
     def chunks(self, sources: Sequence[Source]) -> Iterator[list[Line]]:
-        """Yield the lines of sources, those of each chunk together."""
+        """Yield the lines of sources in chunks."""
         from arae_transfer.runtime.stream import LineReader
 
         for chunk in LineReader(sources, self._encoding).chunks(_LINES_PER_CHUNK):
@@ -266,7 +280,7 @@ class _Reading:
             yield chunk
 
     def all_of(self, path: Path) -> list[str]:
-        """Return the lines of a file, those without text left out.
+        """Return the lines of a file that have text.
 
         Raises:
             AraeError: It cannot be read, or it has no line.
@@ -275,10 +289,10 @@ class _Reading:
 
         lines = [line.text for chunk in self.chunks([Source.from_path(path)]) for line in chunk if line.text.strip()]
         if not lines:
-            raise AraeError(f"{path} is empty", "give sentences, one a line.")
+            raise AraeError(f"{path} is empty", "write one sentence per line.")
         return lines
 
     def say_what_was_repaired(self, *, quiet: bool) -> None:
-        """Report on lines with bytes that the encoding does not have."""
+        """Report how many lines have invalid bytes."""
         if self._repaired and not quiet:
             report(f"{self._repaired:,} line{'s' if self._repaired > 1 else ''} {repaired_bytes(self._encoding)}")

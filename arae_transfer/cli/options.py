@@ -1,4 +1,4 @@
-"""Options that several commands have, each declared once, and what completes them in a shell."""
+"""Options that several commands share, and their completion in a shell."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MESSAGES = "Messages"
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """Return the names of models that begin so, for the shell."""
+    """Return the names of models with this prefix, for the shell."""
     return [name for name in list_models() if name.startswith(incomplete)]
 
 
 def complete_class(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return the classes of the wished model that begin so, for the shell."""
+    """Return the classes of the chosen model with this prefix, for the shell."""
     if hub_address(ctx.params.get("model")):
         return []  # pressing a key must not use the network
     try:
@@ -36,7 +36,7 @@ def complete_class(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def announce_downloads(ctx: typer.Context, model: str | list[str] | None) -> str | list[str] | None:
-    """Have downloads of models on the Hub said as this command says things, and not at all with ``--quiet``."""
+    """Report downloads of models from the Hub, unless ``--quiet`` is set."""
     wishes = model if isinstance(model, list) else [model]
     if any(hub_address(wish) for wish in wishes or [None]):
         from arae_transfer.runtime import hub
@@ -46,7 +46,7 @@ def announce_downloads(ctx: typer.Context, model: str | list[str] | None) -> str
 
 
 def typed_text(argument: str) -> str:
-    """Return text given as an argument, read as UTF-8 in any locale; bytes that are none become U+FFFD."""
+    """Return an argument as UTF-8 in any locale; invalid bytes become U+FFFD."""
     return os.fsencode(argument).decode("utf-8", errors="replace")
 
 
@@ -57,7 +57,10 @@ ModelOption = Annotated[
         "--model",
         "-m",
         metavar="NAME|PATH|hf://OWNER/NAME",
-        help="An exported model, or one on the Hugging Face Hub (@REVISION pins it); without this, the shipped one.",
+        help=(
+            "Name or folder of an exported model, or its address on the Hugging Face Hub (@REVISION pins it). "
+            "Default: the shipped model."
+        ),
         callback=announce_downloads,
         envvar=MODEL_VARIABLE,
         autocompletion=complete_model,
@@ -68,7 +71,7 @@ FormOption = Annotated[
     str,
     typer.Option(
         metavar="auto|ordinary|corpus",
-        help="How the lines are written: ordinary writing, or the form of the model's corpus.",
+        help="Form of the input: ordinary text, or the tokenized form of the model's corpus.",
         rich_help_panel=INPUT_AND_OUTPUT,
     ),
 ]
@@ -76,7 +79,7 @@ EncodingOption = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="How the characters of the input are encoded, such as latin-1; answers are UTF-8.",
+        help="Encoding of the input, such as latin-1. Answers are UTF-8.",
         rich_help_panel=INPUT_AND_OUTPUT,
     ),
 ]
@@ -86,7 +89,7 @@ OutputOption = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write here; the file appears when it is complete.",
+        help="Write to this file, which appears when it is complete.",
         rich_help_panel=INPUT_AND_OUTPUT,
     ),
 ]
@@ -94,7 +97,7 @@ DeviceOption = Annotated[
     str,
     typer.Option(
         metavar="auto|cpu|cuda[:N]",
-        help="Where to run; auto: a GPU that can be used, else the CPU.",
+        help="Device to run on; auto: a usable GPU, else the CPU.",
         rich_help_panel=SPEED,
     ),
 ]
@@ -103,7 +106,7 @@ ThreadsOption = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="CPU threads; without this, all that this process may use.",
+        help="CPU threads. Default: all that this process may use.",
         envvar="ARAE_THREADS",
         rich_help_panel=SPEED,
     ),
@@ -113,24 +116,30 @@ BatchSizeOption = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="The most lines decoded at once; it does not change them.",
+        help="Maximum number of lines per batch; it does not change the answers.",
         rich_help_panel=SPEED,
     ),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=MESSAGES)]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Write nothing but errors to standard error.", rich_help_panel=MESSAGES)
+]
 
 # Of commands that train.
 SettingsOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one key of the recipe; repeatable."),
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Set one key of the recipe; repeatable."),
 ]
 TrainingDeviceOption = Annotated[
     str,
     typer.Option(
-        metavar="auto|cpu|cuda[:N]", help="Where to train; auto: a GPU if there is one.", rich_help_panel=SPEED
+        metavar="auto|cpu|cuda[:N]",
+        help="Device to train on; auto: a GPU if there is one, else the CPU.",
+        rich_help_panel=SPEED,
     ),
 ]
 TrainingThreadsOption = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="CPU threads; without this, all that may be used.", rich_help_panel=SPEED),
+    typer.Option(
+        min=1, metavar="N", help="CPU threads. Default: all that this process may use.", rich_help_panel=SPEED
+    ),
 ]

@@ -1,4 +1,4 @@
-"""`arae train --devices N`: the same command in N processes, which end together."""
+"""`arae train --devices N`: run the command in N processes that end together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INTERRUPTED = 130
 
 
 def run_processes(number: int, command: Sequence[str]) -> int:
-    """Run a command in several processes that meet as torchrun's do, and return their exit status.
+    """Run a command in several processes that connect as torchrun's do, and return their exit status.
 
     The first signal that asks this process to stop is passed on to all of them, and so is the second. When one ends
     badly, the others are ended too.
@@ -70,7 +70,7 @@ def _passing_on(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
 
 
 def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> int:
-    """Wait for all; after the first that ends badly, for the others only so long."""
+    """Wait for all processes; after a failure, give the others limited time."""
     failed: tuple[int, int] | None = None
     deadline = float("inf")
     while True:
@@ -104,5 +104,5 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> int:
 
 
 def own_command() -> list[str]:
-    """Return the command that this process was started by."""
+    """Return the command that started this process."""
     return [sys.executable, "-m", "arae_transfer", *sys.argv[1:]]

@@ -1,4 +1,4 @@
-"""`arae sample`: sentences or pictures out of noise, by the generator and the decoder of a class."""
+"""`arae sample`: generate sentences or images from noise."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECONDS_BETWEEN_LINES = 10
 def sample(
     ctx: typer.Context,
     number: Annotated[
-        int, typer.Option("--number", "-n", min=1, metavar="N", help="How many sentences, or images.")
+        int, typer.Option("--number", "-n", min=1, metavar="N", help="Number of sentences or images.")
     ] = 10,
     to: Annotated[
         str | None,
@@ -40,26 +40,29 @@ def sample(
             "--to",
             "-t",
             metavar="CLASS",
-            help="The class whose decoder writes them, or the start of its name; not needed where there is one.",
+            help=(
+                "Class whose decoder writes the sentences, or the start of its name; not needed for a model of "
+                "one class."
+            ),
             autocompletion=complete_class,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Another seed gives other sentences.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed; another seed gives other sentences.")] = 0,
     model: ModelOption = None,
     output: OutputOption = None,
     json_lines: Annotated[
         bool,
-        typer.Option("--json", help="Write one JSON object a line: number, output, to, seed, vectors, unfinished."),
+        typer.Option("--json", help="Write one JSON object per line: number, output, to, seed, vectors, unfinished."),
     ] = False,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     batch_size: BatchSizeOption = 64,
     quiet: QuietOption = False,
 ) -> None:
-    """Generate new sentences (or images) from noise. Of images, write a PNG.
+    """Generate new sentences from noise; a model of images writes a PNG.
 
-    They are in the form of the model's corpus. The same seed gives the same sentences, and of more of them the same
-    first ones. A code of several vectors has as many as a sentence of the corpus has tokens, drawn from its lengths.
+    Sentences are in the form of the model's corpus. The same seed gives the same sentences, and a larger number
+    starts with them. The number of vectors in a code is drawn from the lengths of the corpus's sentences.
 
     \b
       arae sample -n 5 --to positive --seed 7
@@ -69,7 +72,7 @@ def sample(
     folder = ModelFolder.find(model, "any") if to is not None else _needs_no_class(model)
     if folder is not None and folder.image is not None:
         if json_lines:
-            ctx.fail("Option '--json' has no place with a model of images: it writes a picture.")
+            ctx.fail("Option '--json' does not apply to models of images, which write a picture.")
         from arae_transfer.paper.images.picture_commands import sample_picture
 
         sample_picture(folder, number, to, seed, output, device, threads)
@@ -107,7 +110,7 @@ def sample(
 
 @contextmanager
 def sampling_progress(number: int, output: Path | None, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Say on standard error how far it is, where it takes long: a bar on a terminal, elsewhere now and then a line."""
+    """Report progress of long runs: a bar on a terminal, elsewhere a line now and then."""
     shows_bar = sys.stderr is not None and sys.stderr.isatty() and (output is not None or not sys.stdout.isatty())
     if quiet or sys.stderr is None or (sys.stderr.isatty() and not shows_bar):
         yield lambda count: None
@@ -136,7 +139,7 @@ def sampling_progress(number: int, output: Path | None, *, quiet: bool) -> Itera
 
 
 def _needs_no_class(wish: str | None) -> ModelFolder | None:
-    """Return a model of images or of one kind of text; None for any other, which `--to` is asked for first."""
+    """Return a model of images or of one class, or None for a model that needs `--to`."""
     try:
         folder = ModelFolder.find(wish, "any")
     except AraeError:

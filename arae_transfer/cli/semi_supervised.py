@@ -1,4 +1,4 @@
-"""`arae semi-supervised`: three systems of one recipe with few labels, beside each other."""
+"""`arae semi-supervised`: compare three systems of one recipe that learn from few labels."""
 
 from __future__ import annotations
 
@@ -13,45 +13,53 @@ from arae_transfer.layout import find_recipe
 
 
 def semi_supervised(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe of a classification.", show_default=False)],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE", help="Name or file of a recipe whose task is classification.", show_default=False
+        ),
+    ],
     data: Annotated[
         list[str],
         typer.Option(
             "--data",
             "-d",
             metavar="FOLDER|CLASS=FILE|TABLE|unlabelled=FILE",
-            help="What to learn from and test on; pairs: a folder of SNLI's .jsonl files; repeatable.",
+            help="Training and test data; sentence pairs: a folder of SNLI's .jsonl files; repeatable.",
             show_default=False,
         ),
     ],
     labels: Annotated[
         list[str] | None,
-        typer.Option(metavar="SHARE|N", help="A share of the labels, or a number of them; repeatable."),
+        typer.Option(metavar="SHARE|N", help="Share of the labels to use, or a number of labels; repeatable."),
     ] = None,
     beginning: Annotated[
         int,
         typer.Option(
             min=0,
             metavar="N",
-            help="Autoencoder and ARAE see N sentences without labels first, once for all numbers of labels; "
-            "0: labels count from the start.",
+            help=(
+                "Train autoencoder and ARAE on N unlabelled sentences first, once for all numbers of labels; "
+                "0: use labels from the start."
+            ),
         ),
     ] = 0,
-    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="How many seeds.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Number of random seeds.")] = 3,
     settings: SettingsOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FOLDER", help="Where runs and results are kept; what is there is kept."
+            "--output", "-o", metavar="FOLDER", help="Folder for runs and results; existing results are reused."
         ),
     ] = None,
     device: TrainingDeviceOption = "auto",
     threads: TrainingThreadsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Compare classifiers that learn from few labels.
+    """Compare classifiers trained on few labels.
 
-    The paper's third experiment. The table goes to standard output; stopped and started again, it goes on.
+    The paper's third experiment. The table goes to standard output. After an interruption, the same command
+    continues.
 
     \b
       arae semi-supervised snli-classification --data snli_1.0 --labels 0.222 --labels 0.108 --labels 0.0525
@@ -64,7 +72,9 @@ def semi_supervised(
 
     resolved = load_recipe(find_recipe(recipe), settings or [])
     if not isinstance(task_of(resolved), ClassificationTask):
-        raise AraeError(f"the recipe {resolved.name} is no classification", 'its task must be "classification".')
+        raise AraeError(
+            f"the recipe {resolved.name} is not for classification", 'choose a recipe with task = "classification".'
+        )
     wishes = [_number_of_labels(text) for text in labels or ["0.222", "0.108", "0.0525"]]
     require("torch", "safetensors", "sacrebleu", "scipy", extra="train", command="arae semi-supervised")
     from arae_transfer.cli.training_reporter import make_reporter
@@ -110,5 +120,5 @@ def _number_of_labels(text: str) -> float:
     except ValueError:
         number = -1.0
     if not (0 < number <= 1 or (number > 1 and number == int(number))):
-        raise AraeError(f"--labels {text} is neither a share up to 1 nor a number", "use --labels 0.1 or --labels 100.")
+        raise AraeError(f"--labels takes a share up to 1 or a number, not {text}", "use --labels 0.1 or --labels 100.")
     return number

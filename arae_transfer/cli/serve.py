@@ -1,4 +1,4 @@
-"""`arae serve`: models behind HTTP."""
+"""`arae serve`: serve models over HTTP."""
 
 from __future__ import annotations
 
@@ -34,35 +34,46 @@ def serve(
             "--model",
             "-m",
             metavar="NAME|PATH|hf://OWNER/NAME",
-            help="An exported model, or one on the Hugging Face Hub; repeatable, the first one answers requests that "
-            "name none. Without this, $ARAE_MODEL, else the shipped one.",
+            help=(
+                "Name or folder of an exported model, or its address on the Hugging Face Hub; repeatable. The "
+                "first model answers requests that name none. Default: $ARAE_MODEL, else the shipped model."
+            ),
             callback=announce_downloads,
             autocompletion=complete_model,
             rich_help_panel=MODEL,
         ),
     ] = None,
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0: all networks.", rich_help_panel=ADDRESS)
+        str,
+        typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 is all networks.", rich_help_panel=ADDRESS),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="N", help="0: a free one.", rich_help_panel=ADDRESS)
+        int,
+        typer.Option(
+            min=0, max=65535, metavar="N", help="Port to listen on; 0 chooses a free one.", rich_help_panel=ADDRESS
+        ),
     ] = 8080,
     api_key_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Ask for keys; FILE has their hashes.", rich_help_panel=ADDRESS),
+        typer.Option(metavar="FILE", help="Require API keys; FILE holds their hashes.", rich_help_panel=ADDRESS),
     ] = None,
     hash_api_key: Annotated[
         bool,
         typer.Option(
             "--hash-api-key",
-            help="Do nothing but read a key (nothing: make a random one) and write its line for such a file.",
+            help=(
+                "Read a key, or make one from empty input, and write its line for the file of --api-key-file; "
+                "serve nothing."
+            ),
             rich_help_panel=ADDRESS,
         ),
     ] = False,
     cors_origin: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ORIGIN", help="A web page's origin that may call this server; repeatable.", rich_help_panel=ADDRESS
+            metavar="ORIGIN",
+            help="Origin of a web page that may call this server; repeatable.",
+            rich_help_panel=ADDRESS,
         ),
     ] = None,
     grace: Annotated[
@@ -70,7 +81,7 @@ def serve(
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="How long accepted requests are finished after SIGTERM.",
+            help="Seconds to finish accepted requests after SIGTERM.",
             rich_help_panel=ADDRESS,
         ),
     ] = 30,
@@ -78,7 +89,7 @@ def serve(
         str | None,
         typer.Option(
             metavar="CLASS",
-            help="The target class of /v2/check; without this, the model's last.",
+            help="Target class of /v2/check. Default: the model's last class.",
             rich_help_panel=CHECKING,
         ),
     ] = None,
@@ -88,58 +99,65 @@ def serve(
             min=0,
             max=1,
             metavar="P",
-            help="Mark sentences that have another class with at least this probability.",
+            help="Mark sentences that belong to another class with at least this probability.",
             rich_help_panel=CHECKING,
         ),
     ] = 0.8,
-    max_body: Annotated[int, typer.Option(min=1, metavar="N", help="Bytes of a body.", rich_help_panel=LIMITS)] = 1
-    << 20,
+    max_body: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Maximum size of a request body in bytes.", rich_help_panel=LIMITS)
+    ] = 1 << 20,
     max_texts: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Texts in a request.", rich_help_panel=LIMITS)
+        int, typer.Option(min=1, metavar="N", help="Maximum number of texts per request.", rich_help_panel=LIMITS)
     ] = 256,
     max_characters: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Characters of a text.", rich_help_panel=LIMITS)
+        int, typer.Option(min=1, metavar="N", help="Maximum number of characters per text.", rich_help_panel=LIMITS)
     ] = 10_000,
     max_lines: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Lines of all texts of a request.", rich_help_panel=LIMITS)
+        int, typer.Option(min=1, metavar="N", help="Maximum number of lines per request.", rich_help_panel=LIMITS)
     ] = 1024,
     max_candidates: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Candidates of a line.", rich_help_panel=LIMITS)
+        int, typer.Option(min=1, metavar="N", help="Maximum number of candidates per line.", rich_help_panel=LIMITS)
     ] = 16,
     max_queue: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Lines that wait, of all requests.", rich_help_panel=LIMITS)
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Maximum number of waiting lines over all requests.", rich_help_panel=LIMITS
+        ),
     ] = 4096,
     max_connections: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Requests that are answered at once.", rich_help_panel=LIMITS)
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Maximum number of requests answered at the same time.", rich_help_panel=LIMITS
+        ),
     ] = 1024,
     max_batch_lines: Annotated[
         int,
         typer.Option(
-            min=1, metavar="N", help="Lines that the model takes at once; 1: one by one.", rich_help_panel=SPEED
+            min=1, metavar="N", help="Maximum number of lines per batch; 1 disables batching.", rich_help_panel=SPEED
         ),
     ] = 128,
     max_batch_tokens: Annotated[
         int,
         typer.Option(
-            min=1, metavar="N", help="Tokens, times candidates, that it takes at once.", rich_help_panel=SPEED
+            min=1, metavar="N", help="Maximum number of tokens times candidates per batch.", rich_help_panel=SPEED
         ),
     ] = 8192,
     device: DeviceOption = "auto",
     variant: Annotated[
-        str, typer.Option(metavar="auto|fp32|fp16|int8", help="The arithmetic.", rich_help_panel=SPEED)
+        str, typer.Option(metavar="auto|fp32|fp16|int8", help="Precision of the model.", rich_help_panel=SPEED)
     ] = "auto",
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
     verbose: Annotated[
         bool,
-        typer.Option("--verbose", "-v", help="A line for each request: route, status, time.", rich_help_panel=MESSAGES),
+        typer.Option("--verbose", "-v", help="Log each request: route, status, time.", rich_help_panel=MESSAGES),
     ] = False,
 ) -> None:
     """Serve a model over HTTP, with a page to try it on.
 
-    It answers with rewrites and classes, and marks sentences in editors. Requests that wait together are rewritten
-    together. SIGTERM or Ctrl-C finishes what was accepted; a second one stops at once. Nothing is stored, and no text,
-    key or address is logged.
+    Rewrites and classifies texts, and marks sentences in editors. Waiting requests are batched. SIGTERM or Ctrl-C
+    finishes accepted requests; a second one stops at once. The server stores nothing, and logs no text, key or
+    address.
 
     \b
       arae serve
@@ -180,13 +198,13 @@ def serve(
     if not quiet:
         report(f"serving {', '.join(service.engines)} at {address}; Ctrl-C stops")
         if keys is None and not (host.startswith("127.") or host in LOOPBACK):
-            report("whoever reaches this address may use it", "--api-key-file FILE asks for keys.")
+            report("anyone who reaches this address can use it", "--api-key-file FILE requires keys.")
 
     def ready() -> None:
         if not quiet:
             for engine in engines:
                 if engine.sessions.fallback is not None:
-                    report(f"{engine.sessions.fallback}; running on the CPU", "--device cuda says what is missing.")
+                    report(f"{engine.sessions.fallback}; running on the CPU", "--device cuda shows what is missing.")
             report("ready")
 
     run(Server(service, grace=grace, origins=cors_origin or (), ready=ready), bound, verbose=verbose)
@@ -194,18 +212,18 @@ def serve(
 
 
 def _hash_api_key() -> None:
-    """Read a key without showing it, and write its hash; a random key is shown, once, on standard error."""
+    """Read a key without showing it, and write its hash; show a random key once, on standard error."""
     from getpass import getpass
 
     from arae_transfer.serving.keys import make_key
 
     if sys.stdin is not None and sys.stdin.isatty():
-        typed = getpass("Key (nothing: a random one): ")
+        typed = getpass("Key (empty for a random one): ")
     else:
         typed = sys.stdin.readline().rstrip("\r\n") if sys.stdin is not None else ""
     key, line = make_key(typed)
     if not typed:
-        report(f"the key, which is shown this once: {key}")
+        report(f"the key, shown only this once: {key}")
     typer.echo(line)
 
 
@@ -213,6 +231,6 @@ def _check_origin(origin: str) -> None:
     scheme, separator, rest = origin.partition("://")
     if not (scheme and separator and rest) or "/" in rest or "*" in origin:
         raise AraeError(
-            f"{origin!r} is no origin of a web page",
-            "write scheme and host, such as https://example.org, without a path.",
+            f"{origin!r} is not the origin of a web page",
+            "write scheme and host without a path, such as https://example.org.",
         )

@@ -1,4 +1,4 @@
-"""What is being done, shown while it is, where a person looks on."""
+"""Show the current activity on a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def status(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Show the message that was said last, on standard error if that is a terminal, until all is done."""
+    """Show the last message on standard error, if that is a terminal, until the work is done."""
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield lambda message: None
         return

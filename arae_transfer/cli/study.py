@@ -1,4 +1,4 @@
-"""`arae study`: blind reader studies, made and tallied."""
+"""`arae study`: make blind reader studies and sum them up."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class _Study(AraeGroup):
         CommandSource(
             "make", "study.make", "Write blind sheets on which readers rate the rewrites of several systems."
         ),
-        CommandSource("tally", "study.tally", "Sum up what readers rated: acceptance, paired tests, agreement."),
+        CommandSource("tally", "study.tally", "Sum up readers' ratings: acceptance, paired tests, agreement."),
     )
 
 
 study = typer.Typer(
     name="study",
     cls=_Study,
-    help="Have people rate rewrites without knowing who wrote them.",
+    help="Have people rate rewrites blindly, and sum up their ratings.",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
@@ -37,53 +37,61 @@ study = typer.Typer(
 
 @study.callback()
 def _options() -> None:
-    """Make it a group, of which no command is declared here."""
+    """Make this a group; its commands are declared elsewhere."""
 
 
 def make(
-    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="The folder to write, which must be new or empty.")],
+    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder to write; it must be new or empty.")],
     systems: Annotated[
         list[str],
         typer.Argument(
             metavar="SYSTEM",
-            help="[NAME=]MODEL, an exported model, which rewrites now; [NAME=]FOLDER with a file PART.txt for each "
-            "part; [NAME=]FILE where there is one part; NAME@PART=FILE. Files have a line for each source.",
+            help=(
+                "System to rate. [NAME=]MODEL is an exported model, which rewrites now. [NAME=]FOLDER has a "
+                "file PART.txt of rewrites per part. [NAME=]FILE holds the rewrites of the only part, "
+                "NAME@PART=FILE those of one part. Files have one rewrite per source line."
+            ),
         ),
     ],
     sources: Annotated[
         list[str] | None,
         typer.Option(
             metavar="[GROUP/][CLASS-to-]CLASS=FILE",
-            help="A part of the study: sentences, one a line, to be rewritten to a class; repeatable. GROUP is their "
-            "corpus or domain, for the report.",
+            help=(
+                "Part of the study: a file of sentences, one per line, and the class to rewrite them to; "
+                "repeatable. GROUP names their corpus or domain in the report."
+            ),
             rich_help_panel=SHEETS,
         ),
     ] = None,
     items: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Sources drawn from each part.", rich_help_panel=SHEETS)
+        int, typer.Option(min=1, metavar="N", help="Number of sources to draw from each part.", rich_help_panel=SHEETS)
     ] = 40,
     sheets: Annotated[
-        int, typer.Option(min=1, metavar="K", help="Sheets that the sources are dealt out to.", rich_help_panel=SHEETS)
+        int,
+        typer.Option(
+            min=1, metavar="K", help="Number of sheets to distribute the sources over.", rich_help_panel=SHEETS
+        ),
     ] = 1,
     shared: Annotated[
         int,
         typer.Option(
             min=0,
             metavar="N",
-            help="Sources that stand in every sheet, to measure how far readers agree.",
+            help="Number of sources on every sheet, to measure agreement between readers.",
             rich_help_panel=SHEETS,
         ),
     ] = 0,
     seed: Annotated[
         int,
         typer.Option(
-            min=0, metavar="S", help="Another seed draws other sources, in another order.", rich_help_panel=SHEETS
+            min=0, metavar="S", help="Random seed for the choice and order of sources.", rich_help_panel=SHEETS
         ),
     ] = 1,
     copy: Annotated[
         bool,
         typer.Option(
-            "--copy/--no-copy", help="Have the copied source rated, too, as a measure.", rich_help_panel=SYSTEMS
+            "--copy/--no-copy", help="Also have the copied source rated, as a baseline.", rich_help_panel=SYSTEMS
         ),
     ] = True,
     device: DeviceOption = "auto",
@@ -92,9 +100,9 @@ def make(
 ) -> None:
     """Write blind sheets on which readers rate the rewrites of several systems.
 
-    A reader gets STUDY/sheets/sheet-N.html, one page that needs no network, or sheet-N.txt with ratings-N.tsv and
-    GUIDE.md. STUDY/key.json tells who wrote what; no reader may see it. Put a good rewrite by a person among the
-    systems, so that the study can be compared with others.
+    Each reader gets STUDY/sheets/sheet-N.html, an offline page, or sheet-N.txt with ratings-N.tsv and GUIDE.md.
+    STUDY/key.json maps candidates to systems; readers must not see it. Include a good human rewrite as a system, so
+    that studies can be compared.
 
     \b
       arae study make first yelp-sentiment human=by-hand/ --sources negative-to-positive=test.negative.txt
@@ -102,8 +110,8 @@ def make(
     """
     if not sources:
         raise AraeError(
-            "there is nothing to rewrite: --sources is missing",
-            "write --sources CLASS=FILE, the class to rewrite to and a file of sentences, one a line.",
+            "--sources is missing",
+            "write --sources CLASS=FILE: the target class, and a file of one sentence per line.",
         )
     from arae_transfer.cli.status import status
     from arae_transfer.studies.drawing import make_study
@@ -130,44 +138,50 @@ def make(
     for part in read:
         drawn = sum(item.part == part.part for item in made.items.values())
         if drawn < items:
-            report(f"{part.path} has {drawn:,} different sentences, fewer than {items:,}")
+            report(f"{part.path} has only {drawn:,} different sentences, fewer than {items:,}")
     layout = StudyLayout(folder)
     report(f"{len(made.items):,} sources, {made.candidates:,} candidates, {sheets} sheet{'s' * (sheets != 1)}")
-    report(f"readers get {layout.sheets}; their ratings go to {layout.ratings}; then: arae study tally {folder}")
+    report(
+        f"give readers {layout.sheets}; collect their ratings in {layout.ratings}; then run: arae study tally {folder}"
+    )
 
 
 def tally(
-    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="The folder that `arae study make` wrote.")],
+    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder that `arae study make` wrote.")],
     ratings: Annotated[
         list[Path] | None,
         typer.Argument(
             metavar="RATINGS",
-            help="Readers' .tsv files, or folders of them; without this, those in STUDY/ratings.",
+            help="Readers' .tsv files, or folders of them. Default: those in STUDY/ratings.",
             show_default=False,
         ),
     ] = None,
     base: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The system that the others are tested against; without this, the first."),
+        typer.Option(metavar="NAME", help="System to test the others against. Default: the first."),
     ] = None,
     scores: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=FILE",
-            help="An automatic score, whose correlation with the ratings is wanted: item, letter and score a line, or "
-            "a score for each candidate of STUDY/candidates.tsv; repeatable.",
+            help=(
+                "Automatic score to correlate with the ratings: lines of item, letter and score, or one score "
+                "per candidate of STUDY/candidates.tsv; repeatable."
+            ),
         ),
     ] = None,
     table: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the rated candidates with their systems and mean ratings there."),
+        typer.Option(
+            metavar="FILE", help="File to write the rated candidates to, with their systems and mean ratings."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object instead of tables.")] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Sum up what readers rated: acceptance, paired tests, agreement.
+    """Sum up readers' ratings: acceptance, paired tests, agreement.
 
-    A candidate that several systems wrote counts for each of them; where several readers rated it, their mean counts.
+    A candidate of several systems counts for each of them. Several readers' ratings of a candidate are averaged.
 
     \b
       arae study tally first

@@ -1,4 +1,4 @@
-"""`arae train`: a recipe and a corpus in, a run out."""
+"""`arae train`: train a model from a recipe and a corpus."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def train(
         str | None,
         typer.Argument(
             metavar="RECIPE",
-            help="A recipe's name or file, or the folder of a run to continue; none: list the recipes.",
+            help="Name or file of a recipe, or folder of a run to continue. Without it: list the recipes.",
             show_default=False,
         ),
     ] = None,
@@ -43,7 +43,10 @@ def train(
             "--data",
             "-d",
             metavar="CLASS=FILE|FOLDER|TABLE",
-            help="A text file of one class, a folder of SPLIT.CLASS.txt, a .csv, .tsv, .jsonl or .parquet; repeatable.",
+            help=(
+                "Training data: a text file of one class, a folder of SPLIT.CLASS.txt, or a .csv, .tsv, .jsonl "
+                "or .parquet file; repeatable."
+            ),
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -51,37 +54,39 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="How the files of --data are encoded, such as latin-1; without this, UTF-8 (data.encoding).",
+            help="Encoding of the --data files, such as latin-1. Default: UTF-8 (data.encoding).",
             rich_help_panel=DATA,
         ),
     ] = None,
     settings: SettingsOption = None,
     list_keys: Annotated[
         bool,
-        typer.Option("--list-keys", help="List every key of a recipe with its default.", rich_help_panel=RUN),
+        typer.Option("--list-keys", help="List every key of the recipe with its default.", rich_help_panel=RUN),
     ] = False,
-    runs: Annotated[Path, typer.Option(metavar="FOLDER", help="Where runs are kept.", rich_help_panel=RUN)] = Path(
-        "runs"
-    ),
+    runs: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder that holds the runs.", rich_help_panel=RUN)
+    ] = Path("runs"),
     name: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The run's name, and with the recipe rewriting the model's; without this, the time.",
+            help="Name of the run and, with the recipe rewriting, of the model. Default: the time.",
             rich_help_panel=RUN,
         ),
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Continue the newest run of the recipe, or the run given.", rich_help_panel=RUN),
+        typer.Option("--resume", help="Continue the newest run of the recipe, or the given run.", rich_help_panel=RUN),
     ] = False,
     begin_from: Annotated[
         str | None,
         typer.Option(
             "--from",
             metavar="RUN[:latest]|MODEL",
-            help="Start from the best weights (RUN:latest: the latest), the tokenizer and the pairs of a run, or from "
-            "an exported model.",
+            help=(
+                "Start from the best weights, the tokenizer and the parallel examples of a run (RUN:latest: "
+                "its latest weights), or from an exported model."
+            ),
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -89,8 +94,8 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="[CLASS-to-CLASS=]FILE",
-            help="Learn from these example rewrites, not from mined ones: lines of a sentence, a tab and its rewrite, "
-            "as `arae transfer --tsv` writes them, or a table with the columns of a run's pairs.tsv; repeatable.",
+            help="File of parallel examples, used in place of mined ones: source, tab and rewrite on each line, as "
+            "`arae transfer --tsv` writes, or a table with the columns of a run's pairs.tsv; repeatable.",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -100,8 +105,8 @@ def train(
             metavar="FILE",
             exists=True,
             dir_okay=False,
-            help="Teach the quality estimator by these ratings: a table with the columns class, source, rewrite and "
-            "overall, 1 to 5, parted by tabs; repeatable.",
+            help="File of readers' ratings to train the quality estimator on: a tab-separated table with the columns "
+            "class, source, rewrite and overall (1 to 5); repeatable.",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -115,7 +120,7 @@ def train(
         typer.Option(
             min=1,
             metavar="N",
-            help="GPUs, or processes on a CPU, that share each batch; 1: this process alone.",
+            help="Number of GPUs, or of CPU processes, that share each batch. 1: this process only.",
             rich_help_panel=RUN,
         ),
     ] = 1,
@@ -123,8 +128,8 @@ def train(
 ) -> None:
     """Train a model from a recipe and a corpus.
 
-    Progress goes to standard error; the run's folder goes to standard output when it has ended. The first
-    Ctrl-C finishes the step, saves and says how to continue; the second leaves at once.
+    Progress goes to standard error, and finally the run's folder to standard output. The first Ctrl-C finishes the
+    step, saves the run and shows how to continue; the second stops at once.
 
     \b
       arae train rewriting --data FOLDER --name mine
@@ -138,13 +143,13 @@ def train(
         if resume:
             ctx.fail("--resume needs a recipe or the folder of a run.")
         if data or settings or name or begin_from:
-            ctx.fail("Missing argument 'RECIPE'. `arae train` alone lists them; quickstart learns from any classes.")
+            ctx.fail("Missing argument 'RECIPE'. `arae train` lists the recipes; rewriting learns from any classes.")
         _print_recipes()
         return
     if encoding is not None:
         settings = [*(settings or []), f"data.encoding={json.dumps(encoding)}"]
     if begin_from is not None and resume:
-        ctx.fail("--from begins a new run; --resume continues one.")
+        ctx.fail("--from starts a new run; --resume continues one.")
     initial: Path | None
     which: WhichCheckpoint
     initial, which = (None, "best") if begin_from is None else split_checkpoint(begin_from)
@@ -229,7 +234,7 @@ def train(
 
 
 def _free_export(name: str) -> Path:
-    """Return a folder for an export that none has yet."""
+    """Return a new folder for an export."""
     numbered = (Path("exported") / (f"{name}-{number}" if number > 1 else name) for number in itertools.count(1))
     return next(folder for folder in numbered if not folder.exists() and not folder.is_symlink())
 
@@ -247,7 +252,7 @@ def _with_examples(recipe: Recipe, data: DataSource, values: list[str]) -> DataS
 
     if not task_of(recipe).learns_from_parallel(recipe):
         raise AraeError(
-            f"the recipe {recipe.name} does not learn from example rewrites",
+            f"the recipe {recipe.name} does not learn from parallel examples",
             "leave --examples out, or use a recipe that rewrites text in the joint schedule.",
         )
     assert isinstance(data, TrainingData)
@@ -261,7 +266,7 @@ def _with_examples(recipe: Recipe, data: DataSource, values: list[str]) -> DataS
 
 
 def _with_ratings(recipe: Recipe, data: DataSource, files: list[Path]) -> DataSource:
-    """Return the data with the ratings of ``--ratings``, in the form of writing that the model reads.
+    """Return the data with the ratings of ``--ratings``, in the corpus's text format.
 
     Raises:
         AraeError: The recipe has no quality estimator, or they cannot be read.
@@ -272,7 +277,7 @@ def _with_ratings(recipe: Recipe, data: DataSource, files: list[Path]) -> DataSo
 
     if recipe.quality.layers == 0:
         raise AraeError(
-            f"the recipe {recipe.name} has no quality estimator that could learn from ratings",
+            f"the recipe {recipe.name} has no quality estimator",
             "leave --ratings out, or set quality.layers in a recipe of the task editing.",
         )
     assert isinstance(data, TrainingData)
@@ -305,7 +310,7 @@ def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, setting
     given = Path(recipe)
     if _is_run(given):
         if not resume:
-            raise AraeError(f"{given} is a run that exists", f"continue it with `arae train {quoted(given)} --resume`.")
+            raise AraeError(f"the run {given} exists", f"continue it with `arae train {quoted(given)} --resume`.")
         return given
     try:
         path = find_recipe(recipe)
@@ -314,7 +319,7 @@ def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, setting
             raise
         known = sorted((folder for folder in runs.glob("*/*") if _is_run(folder)), key=_last_change, reverse=True)
         raise AraeError(
-            f"there is neither a run nor a recipe {recipe!r} to continue",
+            f"there is neither a run nor a recipe named {recipe!r}",
             f"the newest runs in {runs}: {', '.join(map(str, known[:MOST_RUNS_NAMED])) or 'none'}.",
         ) from error
     parent = runs / _recipe_name(path, settings)
@@ -324,7 +329,7 @@ def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, setting
         if not started:
             raise AraeError(
                 f"there is no run {name} in {parent}" if name else f"there is no run in {parent}",
-                "start one without --resume, or give the run's folder in place of the recipe.",
+                "start one without --resume, or give the folder of a run.",
             )
         return started[-1]
     run = parent / (name or datetime.now().strftime("%Y%m%d-%H%M%S"))
@@ -336,14 +341,14 @@ def _choose_run(recipe: str, runs: Path, name: str | None, resume: bool, setting
 
 
 def _is_begun(folder: Path) -> bool:
-    """Say whether a folder holds no more than a training leaves that was killed before it could be continued."""
+    """Return whether a folder is from a training that was killed before its first checkpoint."""
     layout = RunLayout(folder)
     left = (layout.lock, layout.tokenizer)
     return folder.is_dir() and all(path in left or path.name.startswith(".") for path in folder.iterdir())
 
 
 def _is_run(folder: Path) -> bool:
-    """Say whether a training has written its recipe and its tokenizer here, with or without a checkpoint."""
+    """Return whether a folder holds a run's recipe and tokenizer, with or without a checkpoint."""
     layout = RunLayout(folder)
     return layout.recipe.is_file() and (layout.tokenizer.is_file() or layout.environment.is_file())
 
@@ -365,15 +370,15 @@ def _resolve_recipe(recipe: str, run: Path, resumed: bool, settings: list[str]) 
     if resumed:
         if settings:
             raise AraeError(
-                "--set cannot change a run that is continued: its recipe is part of it",
-                f"to train on with other keys, begin a run with --from {quoted(run)}",
+                "--set cannot change the recipe of a run that is continued",
+                f"start a new run with other keys: --from {quoted(run)}",
             )
         return load_recipe(RunLayout(run).recipe, _earlier_defaults(run), recorded=True)
     return load_recipe(find_recipe(recipe), settings)
 
 
 def _earlier_defaults(run: Path) -> list[str]:
-    """Return the keys that a run which does not name them yet was trained with, so that it is continued on its data."""
+    """Return the earlier defaults of keys that an old run does not record."""
     try:
         named = "keep_near_duplicates" in RunLayout(run).recipe.read_text("utf-8", errors="replace")
     except OSError:
@@ -382,7 +387,7 @@ def _earlier_defaults(run: Path) -> list[str]:
 
 
 def _refuse_keys_without_effect(recipe: Recipe, settings: list[str], initial: RunLayout, given_pairs: bool) -> None:
-    """Refuse keys of --set that a run which starts from another one does not read.
+    """Refuse keys of --set that have no effect on a run that starts from another.
 
     Raises:
         AraeError: There is such a key; the message says what takes its place.

@@ -1,4 +1,4 @@
-"""What a person sees of a training run, on standard error: a live view on a terminal, plain lines elsewhere."""
+"""Progress of a training run on standard error: a live view on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _duration(seconds: float) -> str:
 
 
 class PlainReporter:
-    """One line per interval, for logs and pipes."""
+    """Reports one line per interval, for logs and pipes."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
@@ -58,21 +58,21 @@ class PlainReporter:
             sys.stderr.flush()
 
     def message(self, text: str) -> None:
-        """Show a sentence."""
+        """Write a message."""
         self._say(text)
 
     def search(self, done: int, total: int, what: str = "rewrites searched") -> None:
-        """Show a line when the search begins, and after each tenth of it."""
+        """Write a line at the start and after each tenth."""
         if self._is_tenth(what, done, total):
             self._say(f"{what}: {done:,} of {total:,} sentences")
 
     def tokenizing(self, done: int, total: int, rate: float) -> None:
-        """Show a line after each tenth of it."""
+        """Write a line after each tenth."""
         if self._is_tenth("tokenizing", done, total):
             self._say(f"tokenized {done:,} of {total:,} sentences, {rate:,.0f} sentences/s")
 
     def _is_tenth(self, work: str, done: int, total: int) -> bool:
-        """Say whether work begins, or has done a further tenth."""
+        """Return whether work starts or completes another tenth."""
         tenths = 10 * done // max(total, 1)
         if done > 0 and tenths <= self._tenths.get(work, 0):
             return False
@@ -80,7 +80,7 @@ class PlainReporter:
         return True
 
     def progress(self, progress: Progress) -> None:
-        """Show a line of progress."""
+        """Write a line of progress."""
         figures = " ".join(f"{key}={progress.metrics[key]:.3f}" for key, _ in FIGURES if key in progress.metrics)
         self._say(
             f"step {progress.step:,}/{progress.steps:,} {progress.rate:.0f} sentences/s "
@@ -88,7 +88,7 @@ class PlainReporter:
         )
 
     def validation(self, step: int, report: ValidationReport, best: bool) -> None:
-        """Show scores and probe sentences."""
+        """Write scores and probe sentences."""
         figures = " ".join(f"{name}={value:.2f}" for name, value in report.scores.items())
         self._say(f"validation at step {step:,}: {figures}{' (best)' if best else ''}")
         for probe in report.probes:
@@ -97,11 +97,11 @@ class PlainReporter:
                 self._say(f"    ▸ {name}: {text}")
 
     def interrupted(self, outcome: Outcome, command: str) -> None:
-        """Say how to continue."""
+        """Write how to continue."""
         self._say(f"stopped at step {outcome.state.step:,}; continue with: {command}")
 
     def finished(self, outcome: Outcome, commands: Sequence[str]) -> None:
-        """Show the end of a run and what comes next."""
+        """Write the final scores and the next commands."""
         state = outcome.state
         self._say(
             f"finished {outcome.run} after {state.minutes:.1f} minutes; "
@@ -112,7 +112,7 @@ class PlainReporter:
 
 
 class LiveReporter(PlainReporter):
-    """A live view: a bar, every network's figures, the latest probe sentences."""
+    """Shows a progress bar, the figures of each network and the latest probe sentences."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(quiet=False)
@@ -149,7 +149,7 @@ class LiveReporter(PlainReporter):
         self._live.refresh()
 
     def validation(self, step: int, report: ValidationReport, best: bool) -> None:
-        """Update the probe sentences, and leave a line of scores above the view."""
+        """Update the probe sentences, and write a line of scores above the view."""
         self._report, self._report_step = report, step
         figures = " ".join(f"{name}={value:.2f}" for name, value in report.scores.items())
         self._say(f"validation at step {step:,}: {figures}{' (best)' if best else ''}")
@@ -200,7 +200,7 @@ class LiveReporter(PlainReporter):
         return Group(*parts)
 
     def finished(self, outcome: Outcome, commands: Sequence[str]) -> None:
-        """Show a table of scores and the commands that come next."""
+        """Show a table of scores and the next commands."""
         from rich.table import Table
 
         table = Table(title=str(outcome.run))

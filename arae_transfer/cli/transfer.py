@@ -1,4 +1,4 @@
-"""`arae transfer`: lines in, rewritten lines out."""
+"""`arae transfer`: rewrite lines, documents or tables."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ def transfer(
         list[str] | None,
         typer.Argument(
             metavar="FILE",
-            help="Text files, one sentence a line, or documents, see --format; none, or -: standard input.",
+            help=(
+                "Text files with one sentence per line, documents (see --format) or tables. Default, or '-': "
+                "standard input."
+            ),
             rich_help_panel=INPUT_AND_OUTPUT,
             show_default=False,
         ),
@@ -67,7 +70,7 @@ def transfer(
             "--to",
             "-t",
             metavar="CLASS",
-            help="The class to rewrite to, or the start of its name.",
+            help="Target class, or the start of its name.",
             autocompletion=complete_class,
             rich_help_panel=MODEL,
         ),
@@ -79,8 +82,10 @@ def transfer(
         str,
         typer.Option(
             metavar="split|keep|truncate",
-            help="Lines of several sentences, or too long for the model: rewrite piece by piece, leave as they are if "
-            "too long, or leave out what is too much.",
+            help=(
+                "How to treat long lines. split: rewrite each sentence, and split what the model cannot read "
+                "at once; keep: leave lines unchanged that are too long; truncate: drop the excess."
+            ),
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = "split",
@@ -88,8 +93,10 @@ def transfer(
         list[str] | None,
         typer.Option(
             metavar="REGEX",
-            help="What this regular expression matches stays as it is, such as 'JIRA-[0-9]+'; repeatable. Numbers, "
-            "addresses, tags, code and the like stay anyway.",
+            help=(
+                "Keep text that matches this regular expression, such as 'JIRA-[0-9]+'; repeatable. Numbers, "
+                "addresses, tags and code are always kept."
+            ),
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = None,
@@ -97,7 +104,7 @@ def transfer(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A text file of terms that stay as they are, such as names of products, one a line.",
+            help="Text file of terms to keep, such as product names, one per line.",
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = None,
@@ -106,8 +113,10 @@ def transfer(
         typer.Option(
             "--format",
             metavar="text|markdown|html|srt|csv:COLUMN|jsonl:FIELD",
-            help="Rewrite documents: their text alone changes, all other bytes stay. Without this the ending of a "
-            "file's name says it (.md, .html, .srt, .vtt; .csv, .tsv, .jsonl with --column); other input is lines.",
+            help=(
+                "Format of the documents: only their text is rewritten. Default: by the file extension (.md, "
+                ".html, .srt, .vtt; .csv, .tsv and .jsonl with --column), else lines of text."
+            ),
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = None,
@@ -115,7 +124,7 @@ def transfer(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Of tables: the column, field (a.b: b inside of a) or number of the column that holds the text.",
+            help="Column of a table that holds the text: its name, its number, or a field (a.b is b inside a).",
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = None,
@@ -125,22 +134,27 @@ def transfer(
             "--output",
             "-o",
             metavar="FILE|FOLDER/",
-            help="Write here; the file appears when it is complete. Documents go into a folder under their own names; "
-            "tables are rewritten there in parts, see below.",
+            help=(
+                "Write to this file, which appears when it is complete. Several documents, and tables in parts "
+                "(see below), need a folder."
+            ),
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = None,
     tsv: Annotated[
         bool,
-        typer.Option("--tsv", help="Write source, tab, answer.", rich_help_panel=INPUT_AND_OUTPUT),
+        typer.Option("--tsv", help="Write source, tab and answer on each line.", rich_help_panel=INPUT_AND_OUTPUT),
     ] = False,
     json_lines: Annotated[
         bool,
         typer.Option(
             "--json",
-            help="Write one JSON object a line: source, output, to, tokens, truncated, unfinished, status, pieces, "
-            "kept, unfaithful, unread, repaired; candidates with their scores, and unsure, where there are candidates; "
-            "from and already with --from; keep, the probability that nothing is to change, by a model that edits.",
+            help=(
+                "Write one JSON object per line. Fields: source, output, to, tokens, truncated, unfinished, "
+                "status, pieces, kept, unfaithful, unread, repaired; with a search, candidates with their "
+                "scores, and unsure; with --from, from and already; from a model that edits, keep, the "
+                "probability that the line needs no change."
+            ),
             rich_help_panel=INPUT_AND_OUTPUT,
         ),
     ] = False,
@@ -149,7 +163,7 @@ def transfer(
         typer.Option(
             min=1,
             metavar="N",
-            help="Search N candidates by beam search and answer with the best; 1 is the greedy rewrite.",
+            help="Search with a beam of N hypotheses and answer with the best one; 1 is greedy decoding.",
             rich_help_panel=CANDIDATES,
         ),
     ] = None,
@@ -158,7 +172,7 @@ def transfer(
         typer.Option(
             min=1,
             metavar="K",
-            help="Draw K candidates by chance instead, and answer with the best.",
+            help="Draw K random samples instead, and answer with the best one.",
             rich_help_panel=CANDIDATES,
         ),
     ] = None,
@@ -166,7 +180,7 @@ def transfer(
         float | None,
         typer.Option(
             metavar="T",
-            help="With --sample: below 1 nearer to the probable, above 1 farther from it.  [default: 1]",
+            help="Temperature of --sample: lower is closer to the most probable rewrite.  [default: 1]",
             rich_help_panel=CANDIDATES,
         ),
     ] = None,
@@ -175,7 +189,7 @@ def transfer(
         typer.Option(
             min=0,
             metavar="S",
-            help="With --sample: another seed draws other candidates; the same line has the same ones.  [default: 0]",
+            help="Random seed of --sample; samples depend only on the seed and the line.  [default: 0]",
             rich_help_panel=CANDIDATES,
         ),
     ] = None,
@@ -184,7 +198,7 @@ def transfer(
         typer.Option(
             min=1,
             metavar="K",
-            help="With --json: write the K best candidates of each line; without this, all.",
+            help="With --json: write the K best candidates of each line. Default: all.",
             rich_help_panel=CANDIDATES,
         ),
     ] = None,
@@ -192,8 +206,10 @@ def transfer(
         str | None,
         typer.Option(
             metavar="NAME=WEIGHT,...",
-            help="By what candidates are ranked: style, fluency, content, language; what is not named counts nothing."
-            f"  [default: {DEFAULT_RANKING}]",
+            help=(
+                "Weights of the scores that rank candidates: style, fluency, content, language; scores that "
+                f"you leave out count nothing.  [default: {DEFAULT_RANKING}]"
+            ),
             rich_help_panel=CANDIDATES,
         ),
     ] = None,
@@ -201,7 +217,7 @@ def transfer(
         float | None,
         typer.Option(
             metavar="P",
-            help="Leave a line unchanged where the style score of its best candidate, a probability, is below P.",
+            help="Leave a line unchanged if its best candidate has the target style with a probability below P.",
             rich_help_panel=CANDIDATES,
         ),
     ] = None,
@@ -210,7 +226,10 @@ def transfer(
         typer.Option(
             "--from",
             metavar="auto",
-            help="Find the class of each line, and leave those as they are that have the wished one already.",
+            help=(
+                "Class of the input; auto: classify each line, and leave lines unchanged that are in the "
+                "target class already."
+            ),
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -218,7 +237,10 @@ def transfer(
         str | None,
         typer.Option(
             metavar="keep|rewrite",
-            help="With --from auto: lines that have the wished class already.  [default: keep]",
+            help=(
+                "With --from auto: leave lines unchanged that are in the target class already, or rewrite "
+                "them.  [default: keep]"
+            ),
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -226,8 +248,10 @@ def transfer(
         str | None,
         typer.Option(
             metavar="search|keep",
-            help="Where the greedy rewrite would be the line itself: take the best other candidate of a small beam "
-            "that has the wished class, or keep the line. Means --beam 1.  [default: search, where the model can]",
+            help=(
+                "If greedy decoding copies the line: search a small beam for a hypothesis in the target class, "
+                "or keep the line. Implies --beam 1.  [default: search, if the model has a classifier]"
+            ),
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -235,7 +259,7 @@ def transfer(
         str | None,
         typer.Option(
             metavar="local|ray",
-            help="Who does the work: processes of this machine, or a Ray cluster.  [default: local]",
+            help="What runs the work: processes on this machine, or a Ray cluster.  [default: local]",
             rich_help_panel=PARTS,
         ),
     ] = None,
@@ -244,25 +268,25 @@ def transfer(
         typer.Option(
             min=1,
             metavar="N",
-            help="How many parts are worked on at once; without this, as many as there are processors for.",
+            help="Number of parts to rewrite at the same time. Default: as many as the CPU cores allow.",
             rich_help_panel=PARTS,
         ),
     ] = None,
     threads_per_worker: Annotated[
         int | None,
-        typer.Option(
-            min=1, metavar="N", help="CPU threads of each worker, as --threads.  [default: 1]", rich_help_panel=PARTS
-        ),
+        typer.Option(min=1, metavar="N", help="CPU threads per worker.  [default: 1]", rich_help_panel=PARTS),
     ] = None,
     rows_per_part: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="The most rows of a part.  [default: 100,000]", rich_help_panel=PARTS),
+        typer.Option(
+            min=1, metavar="N", help="Maximum number of rows per part.  [default: 100,000]", rich_help_panel=PARTS
+        ),
     ] = None,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Go on with the same job in the same folder: finished parts stay, the rest is done.",
+            help="Continue a job in the same folder: keep finished parts and rewrite the rest.",
             rich_help_panel=PARTS,
         ),
     ] = False,
@@ -270,8 +294,7 @@ def transfer(
         str | None,
         typer.Option(
             metavar="keep|fail",
-            help="Rows without a text: keep them, with what is wrong, and count them; or end the job at the first.  "
-            "[default: keep]",
+            help="Rows without a text: keep them and record the problem, or stop the job.  [default: keep]",
             rich_help_panel=PARTS,
         ),
     ] = None,
@@ -279,8 +302,10 @@ def transfer(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="With --engine ray: the cluster, such as auto or ray://HOST:10001; all its machines must see the "
-            "files. Without this, Ray is started here.",
+            help=(
+                "With --engine ray: address of the cluster, such as auto or ray://HOST:10001. All its machines "
+                "must see the files. Default: start Ray on this machine."
+            ),
             rich_help_panel=PARTS,
         ),
     ] = None,
@@ -288,8 +313,10 @@ def transfer(
         float | None,
         typer.Option(
             metavar="P",
-            help="With a model that edits: leave a line unchanged where the model finds, with a probability above P, "
-            "that nothing is to change.  [default: the model's own]",
+            help=(
+                "With a model that edits: leave a line unchanged if it needs no change with a probability "
+                "above P.  [default: the model's own]"
+            ),
             rich_help_panel=CANDIDATES,
         ),
     ] = None,
@@ -305,8 +332,10 @@ def transfer(
         str,
         typer.Option(
             metavar="auto|fp32|fp16|int8",
-            help="The arithmetic; auto: int8 on a CPU and fp16 on a GPU, if the export found its answers close enough, "
-            "else fp32.",
+            help=(
+                "Precision of the model; auto: int8 on a CPU, fp16 on a GPU, or fp32 if the export found that "
+                "too inaccurate."
+            ),
             rich_help_panel=SPEED,
         ),
     ] = "auto",
@@ -315,13 +344,13 @@ def transfer(
     quiet: QuietOption = False,
     verbose: Annotated[
         bool,
-        typer.Option("--verbose", "-v", help="Say what runs where, and how fast.", rich_help_panel=MESSAGES),
+        typer.Option("--verbose", "-v", help="Report the device and the speed.", rich_help_panel=MESSAGES),
     ] = False,
 ) -> None:
     """Rewrite text from one style to another, line by line.
 
-    One line in, one line out, in order, always; a blank line stays blank. Answers go to standard output,
-    everything else to standard error.
+    One line in, one line out, in order; an empty line stays empty. Rewrites go to standard output, messages to
+    standard error.
 
     \b
       echo "the food was cold" | arae transfer --to positive
@@ -329,8 +358,8 @@ def transfer(
       arae transfer --to positive README.md -o kind.md
       arae transfer --to positive reviews.csv --column text > kind.csv
 
-    A folder as output means many rows: Parquet, JSON Lines, CSV or text files are rewritten in parts by several
-    processes. All columns stay, and rewrite, arae_status and arae_error are added; _manifest.json is written last.
+    With a folder as output, several processes rewrite Parquet, JSON Lines, CSV or text files in parts. All columns
+    stay, and the columns rewrite, arae_status and arae_error are new; _manifest.json is written last.
 
     \b
       arae transfer --to positive reviews.parquet --column text -o kind/ --workers 8
@@ -403,13 +432,13 @@ def transfer(
     kind = _document(document, column, names) if document or column or files else None
     if kind is not None and (tsv or json_lines):
         ctx.fail(
-            f"Option '{'--tsv' if tsv else '--json'}' writes lines, which a document ({kind.name}) has no place for; "
-            "give lines by standard input."
+            f"Option '{'--tsv' if tsv else '--json'}' is for lines, not for documents ({kind.name}); give lines "
+            "on standard input."
         )
     if kind is not None and encoding != UTF_8:
         ctx.fail(
-            f"Option '--encoding' is for lines; a document ({kind.name}) comes back as it was written, "
-            "in UTF-8, or in UTF-16 with a byte order mark."
+            f"Option '--encoding' is for lines; documents ({kind.name}) are read and written as UTF-8, or as "
+            "UTF-16 with a byte order mark."
         )
     options = _decoding_options(
         beam, sample, temperature, seed, n_best, rerank, min_confidence, source, if_already, if_unchanged, copy_above
@@ -479,14 +508,14 @@ def transfer(
 
 
 def _are_tables(names: Sequence[str]) -> bool:
-    """Say whether inputs are tables, or folders of them, that can be rewritten in parts."""
+    """Return whether the inputs are tables, or folders of them, to rewrite in parts."""
     from arae_transfer.batch.job import SUFFIXES
 
     return all(Path(name).suffix.lower() in SUFFIXES or Path(name).is_dir() for name in names)
 
 
 def _document(document: str | None, column: str | None, names: Sequence[str]) -> FormatChoice | None:
-    """Return the format of the input, or None where it is lines of text.
+    """Return the format of the input documents, or None for lines of text.
 
     Raises:
         AraeError: There is no such format, or the names of the files do not say which it is.
@@ -497,7 +526,8 @@ def _document(document: str | None, column: str | None, names: Sequence[str]) ->
         return guess_format(names, column)
     if column is not None:
         raise AraeError(
-            "the column is named twice", f"use --format {document.partition(':')[0]}:{column}, or --column."
+            "both --format and --column name a column",
+            f"use --format {document.partition(':')[0]}:{column}, or --column.",
         )
     return FormatChoice.parse(document)
 
@@ -515,7 +545,7 @@ def _decoding_options(
     if_unchanged: str | None,
     copy_above: float | None,
 ) -> DecodingOptions:
-    """Return how answers are chosen; what was not said is as a options is without it.
+    """Return the decoding options, with defaults for those not given.
 
     Raises:
         AraeError: A value is out of range, or two do not go together.
@@ -543,7 +573,7 @@ def _decoding_options(
 
 
 def _read_glossary(path: Path | None) -> list[str]:
-    """Return the terms of a file, one a line; blank lines count for nothing.
+    """Return the terms of a file, one per line, without blank lines.
 
     Raises:
         AraeError: The file cannot be read.
@@ -554,7 +584,7 @@ def _read_glossary(path: Path | None) -> list[str]:
         return path.read_text("utf-8-sig").splitlines()
     except OSError as error:
         raise AraeError(
-            f"cannot read the glossary {path}: {error.strerror or error}", "name a text file of one term a line."
+            f"cannot read the glossary {path}: {error.strerror or error}", "give a text file with one term per line."
         ) from error
     except UnicodeDecodeError as error:
         raise AraeError(f"the glossary {path} is not UTF-8: {error.reason}", "save it as UTF-8 text.") from error
@@ -563,7 +593,7 @@ def _read_glossary(path: Path | None) -> list[str]:
 def _print_models() -> None:
     models = list_models()
     if not models:
-        raise AraeError("no exported models were found", "train and export one, or give --model PATH.")
+        raise AraeError("no exported models were found", "train and export a model, or give --model PATH.")
     for name, path in models.items():
         try:
             classes = ", ".join(ModelFolder.read(path).classes)

@@ -1,4 +1,4 @@
-"""`arae transfer` of many rows: tables in, a folder of parts out."""
+"""`arae transfer` of tables: read tables, write a folder of rewritten parts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ON_ERROR = ("keep", "fail")
 
 
 class BatchOptions(NamedTuple):
-    """The options of ``arae transfer`` that are for tables in parts; None: not given."""
+    """Options of ``arae transfer`` for tables in parts; None: not given."""
 
     engine: str | None
     workers: int | None
@@ -55,7 +55,7 @@ def transfer_batch(
     *,
     quiet: bool,
 ) -> None:
-    """Rewrite tables in parts, and say where they are.
+    """Rewrite tables in parts, and report the result.
 
     Raises:
         AraeError: As in ``run_job``; or the input or output is not said.
@@ -67,9 +67,9 @@ def transfer_batch(
     if options.address is not None and engine != "ray":
         ctx.fail("Option '--address' needs --engine ray.")
     if output is None:
-        ctx.fail("Rows in parts go into a folder: name it by -o FOLDER/.")
+        ctx.fail("Tables in parts need a folder: -o FOLDER/.")
     if list(names) == ["-"]:
-        ctx.fail("Rows in parts come from files: name them.")
+        ctx.fail("Tables in parts must be files; name them.")
     if engine == "ray":
         require("ray", extra="ray", command="arae transfer --engine ray")
     folder = ModelFolder.find(model)
@@ -79,7 +79,7 @@ def transfer_batch(
         require("pyarrow", extra="parquet", command="arae transfer of Parquet tables")
     destination = expanded(output).absolute()
     if destination.exists() and not destination.is_dir():
-        raise AraeError(f"{output} is a file", "name a folder, which is made if it does not exist.")
+        raise AraeError(f"{output} is a file", "choose a folder; it is created if it does not exist.")
     threads = options.threads_per_worker or 1
     job = Job(
         inputs=tuple(str(Path(name).absolute()) for name in inputs),
@@ -104,7 +104,7 @@ def transfer_batch(
                 job, Engine(engine, workers, options.address), resume=options.resume, warn=report, progress=progress
             )
         except KeyboardInterrupt:
-            report(f"interrupted; finished parts are in {output}", "go on with --resume.")
+            report(f"interrupted; finished parts are in {output}", "--resume continues the job.")
             raise
     if not quiet:
         _describe(totals)
@@ -117,12 +117,12 @@ def _describe(totals: Mapping[str, int]) -> None:
     report(f"{rows:,} {'row' if rows == 1 else 'rows'}: {found or 'none with a text'}")
     if totals[FAILED]:
         were = "has no text and was" if totals[FAILED] == 1 else "have no text and were"
-        report(f"{totals[FAILED]:,} of {rows:,} rows {were} kept; the column {ERROR} says what is wrong")
+        report(f"{totals[FAILED]:,} of {rows:,} rows {were} kept; the column {ERROR} gives the reason")
 
 
 @contextmanager
 def _stopping_on_sigterm() -> Iterator[None]:
-    """Take SIGTERM, by which batch systems end a job, as Ctrl-C: workers end, and nothing half-written stays."""
+    """Handle SIGTERM, by which batch systems end a job, as Ctrl-C: stop the workers cleanly."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -136,7 +136,7 @@ def _stopping_on_sigterm() -> Iterator[None]:
 
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar of the parts where a person looks on."""
+    """Show a progress bar of the parts on a terminal."""
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield lambda done, parts: None
         return

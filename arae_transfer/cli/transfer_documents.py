@@ -1,4 +1,4 @@
-"""`arae transfer` of documents: a document in, the same document out, with its text rewritten."""
+"""`arae transfer` of documents: rewrite their text and keep their structure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Advance = Callable[[int], None]
 
 
 def output_paths(names: Sequence[str], output: Path | None, *, folder: bool) -> list[Path | None]:
-    """Return where each document goes.
+    """Return the output path of each document.
 
     Raises:
         AraeError: Several documents would come out as one, or two under one name.
@@ -29,13 +29,14 @@ def output_paths(names: Sequence[str], output: Path | None, *, folder: bool) -> 
     if not folder:
         if len(names) > 1:
             raise AraeError(
-                f"{len(names)} documents do not make one", "write them into a folder: -o FOLDER/; each keeps its name."
+                f"{len(names)} documents cannot go into one file",
+                "write them into a folder: -o FOLDER/; each keeps its name.",
             )
         return [output]
     assert output is not None
     paths = [output / (Path(name).name if name != "-" else "standard-input") for name in names]
     if len(set(paths)) < len(paths):
-        raise AraeError(f"two documents of one name would go to {output}", "rename one of them.")
+        raise AraeError(f"several documents would go to {output}", "rename one of them.")
     return list(paths)
 
 
@@ -94,7 +95,7 @@ def _transfer_one(
 
 
 def _describe(name: str, tally: Tally) -> None:
-    """Say what was left as it is."""
+    """Report what was left unchanged."""
     for problem, number in tally.problems.most_common():
         were, first = ("was", "") if number == 1 else ("were", "the first: ")
         report(

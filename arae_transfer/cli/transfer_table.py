@@ -1,4 +1,4 @@
-"""`arae transfer-table`: a plain autoencoder beside adversarially regularized ones, trained, measured and tabulated."""
+"""`arae transfer-table`: train an autoencoder and ARAE models, and compare their rewrites in a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from arae_transfer.layout import find_recipe
 
 def transfer_table(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="The recipe of the adversarially regularized one.")
+        str, typer.Argument(metavar="RECIPE", help="Name or file of a recipe with an adversary.")
     ] = "yelp-sentiment/paper-short",
     data: Annotated[
         list[str] | None,
@@ -23,7 +23,10 @@ def transfer_table(
             "--data",
             "-d",
             metavar="FOLDER|TABLE",
-            help="A folder of SPLIT.CLASS.txt, or a table, with train, valid, test and, for the judges, extra.",
+            help=(
+                "Data: a folder of SPLIT.CLASS.txt, or a table, with the splits train, valid, test and, for "
+                "the classifiers that score style, extra."
+            ),
         ),
     ] = None,
     weights: Annotated[
@@ -32,8 +35,10 @@ def transfer_table(
             "--weight",
             min=0,
             metavar="X",
-            help="A weight of the classifier on the code (attribute.weight); repeatable. Without this, the recipe's "
-            "and ten times it.",
+            help=(
+                "Weight of the classifier on the code (attribute.weight); repeatable. Default: the recipe's "
+                "and ten times that."
+            ),
         ),
     ] = None,
     beginning: Annotated[
@@ -41,10 +46,10 @@ def transfer_table(
         typer.Option(
             min=0,
             metavar="N",
-            help="All go on from a plain autoencoder trained by N sentences first; 0: each starts anew.",
+            help="Start all systems from a plain autoencoder trained on N sentences; 0: train each from scratch.",
         ),
     ] = 0,
-    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="How many seeds.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Number of random seeds.")] = 1,
     settings: SettingsOption = None,
     output: Annotated[
         Path | None,
@@ -52,26 +57,31 @@ def transfer_table(
             "--output",
             "-o",
             metavar="FOLDER",
-            help="Where runs, rewrites and numbers go; what is there is gone on with.  "
-            "[default: runs/RECIPE-transfer-table]",
+            help=(
+                "Folder for runs, rewrites and numbers; existing results are reused.  [default: "
+                "runs/RECIPE-transfer-table]"
+            ),
         ),
     ] = None,
-    split: Annotated[str, typer.Option(metavar="NAME", help="The split that is rewritten.")] = "test",
+    split: Annotated[str, typer.Option(metavar="NAME", help="Split to rewrite.")] = "test",
     judge_split: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The split that judges and language model learn from; without this, extra, or train.",
+            help=(
+                "Training split of the classifiers and the language model that score rewrites. Default: extra, "
+                "or train."
+            ),
         ),
     ] = None,
     device: TrainingDeviceOption = "auto",
     threads: TrainingThreadsOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Compare style transfer by ARAE and an autoencoder.
+    """Compare style transfer by ARAE and by a plain autoencoder.
 
-    The paper's second experiment, beside its published rows. The table goes to standard output, as Markdown. Stopped
-    by Ctrl-C or killed, the same command goes on.
+    The paper's second experiment, beside the published rows. The table goes to standard output as Markdown. After
+    an interruption, the same command continues.
 
     \b
       arae transfer-table yelp-sentiment/paper-short --data yelp --beginning 1000000
@@ -87,17 +97,17 @@ def transfer_table(
     task = task_of(resolved)
     if not isinstance(task, RewritingTask):
         raise AraeError(
-            f"the recipe {resolved.name} does not rewrite text", "use a recipe like yelp-sentiment/paper-short."
+            f"the recipe {resolved.name} does not rewrite text", "choose a recipe such as yelp-sentiment/paper-short."
         )
     if resolved.adversary.weight == 0 or (not weights and resolved.attribute.weight == 0):
         raise AraeError(
-            f"the recipe {resolved.name} is that of a plain autoencoder: nothing to compare",
+            f"the recipe {resolved.name} trains a plain autoencoder, which leaves nothing to compare",
             "set adversary.weight and attribute.weight above 0.",
         )
     if resolved.parallel.sentences > 0 or resolved.cycle.weight > 0:
         raise AraeError(
-            f"the recipe {resolved.name} teaches rewriting by pairs or a cycle, which a plain autoencoder has not",
-            "use a recipe like yelp-sentiment/paper-short, or set parallel.sentences=0 and cycle.weight=0.",
+            f"the recipe {resolved.name} learns from parallel examples or cycles, which a plain autoencoder cannot",
+            "choose a recipe such as yelp-sentiment/paper-short, or set parallel.sentences=0 and cycle.weight=0.",
         )
     wishes = list(dict.fromkeys(weights or [resolved.attribute.weight, 10 * resolved.attribute.weight]))
     require("torch", "safetensors", "sacrebleu", "sklearn", extra="train", command="arae transfer-table")
@@ -136,7 +146,7 @@ def transfer_table(
         device=device,
     )
     if trainings is None:
-        say("interrupted; the same command goes on")
+        say("interrupted; repeat the command to continue")
         raise typer.Exit(130)
     table = measure_trainings(trainings, source, judge_text, folder, say)
     typer.echo(render(table), nl=False)

@@ -1,1 +1,1 @@
-"""Labelled text: reading what the user has, and a small corpus that the project makes itself."""
+"""Labelled text: reading the user's files, and a small synthetic corpus."""

@@ -1,4 +1,4 @@
-"""What a recipe for any corpus finds out about the corpus that it is given, and the keys that follow from it.
+"""Adapt a recipe for any corpus to the corpus that it is given.
 
 The recipe's own values are the most of each: they were found on a corpus of 440,000 short sentences. A smaller corpus
 has fewer words to learn, and is seen too often before they are reached.
@@ -40,7 +40,7 @@ _MOST_TOKENS = 80
 
 
 def find_writing(recipe: Recipe, data: Sequence[str]) -> Recipe:
-    """Return a recipe that says how its data are written, where it left that open.
+    """Return the recipe with the corpus's text format, where it leaves the format open.
 
     Args:
         recipe: The recipe.
@@ -99,15 +99,15 @@ def adapt(recipe: Recipe, lines: LabelledLines, name: str, given: Collection[str
     classes = ", ".join(f"{label} ({len(own):,} lines)" for label, own in lines.items())
     writing = "ordinary writing" if adapted.data.writing == "ordinary" else "the form of a corpus"
     return adapted, (
-        f"found {len(lines)} classes: {classes}; {writing}. "
-        f"Sized by it: a vocabulary of at most {adapted.tokenizer.vocabulary_size:,} pieces, lines of up to "
-        f"{adapted.data.maximum_tokens} tokens, rewrites searched for {adapted.parallel.sentences:,} lines, "
-        f"{adapted.training.sentences:,} sentences of training"
+        f"found {len(lines)} classes: {classes}; {writing}. Sizes for this corpus: a vocabulary of at most "
+        f"{adapted.tokenizer.vocabulary_size:,} tokens, lines of up to {adapted.data.maximum_tokens} tokens, "
+        f"{adapted.parallel.sentences:,} lines to mine rewrites for, training on {adapted.training.sentences:,} "
+        "sentences"
     )
 
 
 def _with(values: dict[str, object], recipe: Recipe) -> Recipe:
-    """Return a recipe with other values of some keys."""
+    """Return a recipe with changed values of some keys."""
     sections: dict[str, dict[str, object]] = {}
     top: dict[str, object] = {}
     for key, value in values.items():

@@ -26,15 +26,15 @@ _COUNTED_TOGETHER = 1 << 22
 
 
 class BatchSource(Protocol):
-    """What batches are made of: sentences as ids, or images as levels of their pixels."""
+    """Source of batches: sentences as token ids, or images as pixel levels."""
 
     def __len__(self) -> int: ...
 
     def lengths_of(self, indices: IntegerArray) -> IntegerArray:
-        """Return the numbers of ids of those of some numbers."""
+        """Return the numbers of tokens of the sentences with these indices."""
 
     def whole(self, indices: IntegerArray) -> tuple[IntegerArray, IntegerArray]:
-        """Return those of some numbers as the encoder reads them: (batch, time) ids and (batch,) lengths."""
+        """Return the sentences with these indices as the encoder reads them: (batch, time) ids and (batch,) lengths."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class TokenizedSentences:
 
     @classmethod
     def join(cls, sentences: Sequence[Sequence[int]]) -> TokenizedSentences:
-        """Put the ids of sentences one after the other."""
+        """Concatenate the ids of sentences."""
         starts = np.zeros(len(sentences) + 1, dtype=np.int64)
         np.cumsum([len(ids) for ids in sentences], out=starts[1:])
         flat = np.fromiter(chain.from_iterable(sentences), np.int32, int(starts[-1]))
@@ -64,7 +64,7 @@ class TokenizedSentences:
 
     @property
     def lengths(self) -> IntegerArray:
-        """The number of tokens of each sentence."""
+        """Number of tokens of each sentence."""
         return np.diff(self.starts)
 
     def lengths_of(self, indices: IntegerArray) -> IntegerArray:
@@ -72,7 +72,7 @@ class TokenizedSentences:
         return self.starts[indices + 1] - self.starts[indices]
 
     def token_counts(self, vocabulary_size: int) -> IntegerArray:
-        """Return how often each token stands here: (vocabulary,)."""
+        """Return how often each token occurs: (vocabulary,)."""
         counts = np.zeros(vocabulary_size, dtype=np.int64)
         # Block by block: counting makes eight bytes of each token.
         for start in range(0, len(self.ids), _COUNTED_TOGETHER):
@@ -104,7 +104,7 @@ def with_end(tokens: IntegerArray, lengths: IntegerArray) -> tuple[IntegerArray,
 
 
 class BatchSchedule:
-    """The batches of a training run, one of each class per step and all of about the same length.
+    """The batches of a training run: per step one batch of each class, with sentences of similar length.
 
     Sentences of each class come in a fresh random order per epoch of that class, so a small class is repeated more
     often and classes stay balanced. Pools of ``BATCHES_PER_POOL`` batches are sorted by length and cut, and the
@@ -122,8 +122,8 @@ class BatchSchedule:
         for name, corpus in sentences.items():
             if len(corpus) == 0:
                 raise AraeError(
-                    f"class {name!r} has no sentence that fits",
-                    "raise data.maximum_tokens, or give other data.",
+                    f"the class {name!r} has no sentence that is short enough",
+                    "raise data.maximum_tokens, or add shorter sentences.",
                 )
         self._sentences = list(sentences.values())
         self._batch_size = batch_size
@@ -153,7 +153,7 @@ class BatchSchedule:
         return [[members[cut] for members in by_class] for cut in cuts]
 
     def _stream(self, index: int, start: int, size: int) -> IntegerArray:
-        """Read ``size`` places of the endless concatenation of a class's shuffled epochs."""
+        """Read ``size`` positions of the endless concatenation of a class's shuffled epochs."""
         count = len(self._sentences[index])
         places = np.arange(start, start + size)
         epochs = places // count

@@ -1,4 +1,4 @@
-"""What all tables have in common: which columns matter, and what their cells mean."""
+"""Column names and cell values, alike in all table formats."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WHOLE_NUMBER = re.compile(r"([+-]?\d+)\.0+")
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that matter: by name; by number, from 1; or, in records, by a path such as ``review.body``."""
+    """Columns to read: by name; by number, from 1; or, in records, by a path such as ``review.body``."""
 
     text: str
     label: str
@@ -44,12 +44,12 @@ class Row(NamedTuple):
 
 
 def present(text: str | None) -> str | None:
-    """Return a text, or None where a program wrote that there is none."""
+    """Return a text, or None for a cell that a program left empty."""
     return None if text is None or text.strip() in MISSING else text
 
 
 def name_of(value: object) -> str | None:
-    """Return a label or split as a string, the same however a file stores it: 1, 1.0 and "1.0" are one class.
+    """Return a label or split as a string, the same in every file format: 1, 1.0 and "1.0" are one class.
 
     Raises:
         TypeError: It is no string, integer or boolean.
@@ -72,18 +72,18 @@ def name_of(value: object) -> str | None:
 
 
 def is_number(column: str) -> bool:
-    """Say whether a column is named by its number."""
+    """Return whether a column is given by its number."""
     return column.isascii() and column.isdigit()
 
 
 def is_name(column: str, names: Sequence[str]) -> bool:
-    """Say whether a column is one of these by its name; a number is a place, unless the names count their places."""
+    """Return whether a column has this name; a number is an index, unless the names of all columns are numbers."""
     counted = list(names) == [str(place) for place in range(len(names))]
     return column in names and (counted or not is_number(column))
 
 
 def place_of(column: str, names: Sequence[str]) -> int | None:
-    """Return where a column stands, from 0: by its name, else by its number; None where it is not there."""
+    """Return the index of a column, from 0, by its name or else its number; None if it does not exist."""
     if is_name(column, names):
         return names.index(column)
     if is_number(column) and 1 <= int(column) <= len(names):
@@ -92,7 +92,7 @@ def place_of(column: str, names: Sequence[str]) -> int | None:
 
 
 def missing_column(file: TextFile, column: str, role: str, names: list[str]) -> AraeError:
-    """Return the error for a column that is not there, which lists those that are."""
+    """Return the error for a missing column, with the existing columns."""
     shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
     hint = f"set data.{role}_column to one of them{nearest(column, names)}"
     if len(names) == 1:
@@ -103,7 +103,7 @@ def missing_column(file: TextFile, column: str, role: str, names: list[str]) -> 
 
 
 def no_header(file: TextFile, rows: Sequence[Sequence[str]]) -> AraeError:
-    """Return the error for a table whose first row is data, which says which numbers its columns seem to have."""
+    """Return the error for a table without a header line, with the likely column numbers."""
     columns = list(zip(*(row for row in rows if len(row) == len(rows[0])), strict=True))
     text = max(range(len(columns)), key=lambda place: sum(map(len, columns[place])))
     label = min((place for place in range(len(columns)) if place != text), key=lambda place: len(set(columns[place])))
@@ -114,11 +114,11 @@ def no_header(file: TextFile, rows: Sequence[Sequence[str]]) -> AraeError:
 
 
 def text_inside(file: TextFile, number: int, column: str, paths: Sequence[str]) -> AraeError:
-    """Return the error for a text column that holds objects, which names the texts inside them."""
+    """Return the error for a text column that holds objects, with the names of the texts inside them."""
     shown = ", ".join(f"{column}.{path}" for path in paths[:20])
     return AraeError(
         f"{file.path}:{number}: {column!r} is an object, not a string",
-        f"name a text inside it: --set data.text_column={quoted(f'{column}.{paths[0]}')} (there are: {shown})"
+        f"choose a text inside it: --set data.text_column={quoted(f'{column}.{paths[0]}')} (it has: {shown})"
         if paths
         else "every text must be a JSON string.",
     )

@@ -1,4 +1,4 @@
-"""A small grammar whose sentences have a class: it writes sentences, and it knows every right rewrite of one.
+"""A small grammar that writes sentences of a class and knows every correct rewrite of each.
 
 A grammar is a set of named symbols and a list of sentence patterns. A pattern is text with symbol names in
 braces, ``the {dish} {dish.is} .``. There are two kinds of symbols:
@@ -25,7 +25,7 @@ Alternatives = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Parse:
-    """One way to read a sentence.
+    """One parse of a sentence.
 
     Attributes:
         label: The class of all its style symbols, or None when they are of several classes.
@@ -59,14 +59,14 @@ class Grammar:
         self.pattern_of_symbol = cache(self._pattern_of_symbol)
 
     def write(self, label: str, generator: random.Random) -> str:
-        """Return a random sentence of a class: every choice is uniform.
+        """Return a random sentence of a class; every choice is uniform.
 
         Only ``generator.random()`` is used, the one method whose sequence Python promises to keep.
         """
         return self._expand(_pick(self.sentences, generator), label, generator)
 
     def write_with_content(self, skeleton: Sequence[str], label: str, generator: random.Random) -> str:
-        """Return a random sentence of a class that has the content of a parsed sentence."""
+        """Return a random sentence of a class with the content of a parsed sentence."""
         return "".join(
             self._expand(f"{{{piece}}}", label, generator) if index % 2 else piece
             for index, piece in enumerate(skeleton)
@@ -82,7 +82,7 @@ class Grammar:
         return "".join(pieces)
 
     def _pattern_of_symbol(self, symbol: str, label: str | None) -> str:
-        """Return the regular expression of a symbol in a class (None: in any class)."""
+        """Return the regular expression of a symbol in a class, or in any class (None)."""
         if symbol in self.content:
             alternatives: Sequence[str] = self.content[symbol]
             return _either(self._regular_expression(text, label) for text in alternatives)
@@ -97,7 +97,7 @@ class Grammar:
 
     @cached_property
     def _readers(self) -> list[tuple[re.Pattern[str], list[str]]]:
-        """One regular expression for each sentence pattern, a group for each style symbol, and their names."""
+        """One regular expression per sentence pattern, with a group per style symbol, and the symbols' names."""
         readers = []
         for pattern in self.sentences:
             expression = ""
@@ -113,7 +113,7 @@ class Grammar:
         return readers
 
     def parse(self, sentence: str) -> list[Parse]:
-        """Return every way to read a sentence; none when it is no sentence of this grammar.
+        """Return every parse of a sentence; none if the grammar does not produce it.
 
         Sentences with style symbols of different classes are read as well; their parse has no class.
         """
@@ -136,7 +136,7 @@ class Grammar:
         return parses
 
     def rewrites(self, skeleton: Sequence[str], label: str) -> re.Pattern[str]:
-        """Return the expression that the sentences of a class with this content match (with ``fullmatch``)."""
+        """Return the regular expression of all sentences of a class with this content (use ``fullmatch``)."""
         return re.compile(
             "".join(
                 self.pattern_of_symbol(piece, label) if index % 2 else re.escape(piece)
@@ -151,7 +151,7 @@ def _either(expressions: Iterable[str]) -> str:
 
 @cache
 def _split(pattern: str) -> tuple[tuple[str, str | None], ...]:
-    """Split a pattern into texts, each with the symbol that follows it."""
+    """Split a pattern into literal texts, each with the symbol that follows it."""
     return tuple((text, symbol) for text, symbol, _, _ in Formatter().parse(pattern))
 
 

@@ -1,4 +1,4 @@
-"""Parts of the training lines that are held out where the data brings no validation or test part of its own.
+"""Hold out validation and test lines from training data without such parts.
 
 The choice depends on the texts alone: no random numbers, no order of files, no machine. Texts are ranked by a
 stable hash; within each class the lowest ranks are the validation part and the next ones the test part. A
@@ -24,7 +24,7 @@ HELD_OUT_PARTS = (VALID, TEST)
 
 @dataclass(frozen=True)
 class HeldOutSize:
-    """How many distinct texts of a class are held out for each part.
+    """Number of distinct texts of a class that are held out for each part.
 
     Attributes:
         share: The wished share of the class.
@@ -43,7 +43,7 @@ class HeldOutSize:
 
 
 def cross_fitting_fold(sentence: str, parts: int) -> int:
-    """Return the part, from 0, that a sentence belongs to where each part is judged by what learns from the others.
+    """Return the cross-fitting fold of a sentence, from 0: each fold is scored by models that learn from the others.
 
     It is the same wherever the sentence stands, so that none is judged by what has seen it.
     """
@@ -67,7 +67,7 @@ def stable_keys(texts: Sequence[str]) -> Keys:
 
 
 class HeldOut:
-    """Decides for each text of a class to which part it belongs.
+    """Decides which part each text of a class belongs to.
 
     Args:
         keys: For each class, the keys of all its training texts (repetitions allowed), in any number of
@@ -90,7 +90,7 @@ class HeldOut:
             self._selected[label] = {part: windows[part] for part in parts}
 
     def choose(self, label: str, keys: Keys, part: str) -> npt.NDArray[np.bool_]:
-        """Say which texts of a class belong to a part, by their keys; ``train`` is what no other part holds.
+        """Return which texts of a class belong to a part, by their keys; ``train`` is the rest.
 
         Args:
             label: The class.
@@ -122,7 +122,7 @@ def _sorted_distinct(arrays: Iterable[Keys]) -> Keys:
 
 
 def _contained(keys: Keys, window: Keys) -> npt.NDArray[np.bool_]:
-    """Say which keys are in a sorted window; only those between its bounds are looked up."""
+    """Return which keys are in a sorted window; only keys within its bounds are searched."""
     if len(window) == 0:
         return np.zeros(len(keys), np.bool_)
     contained: npt.NDArray[np.bool_] = (keys >= window[0]) & (keys <= window[-1])

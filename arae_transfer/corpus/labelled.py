@@ -1,4 +1,4 @@
-"""Labelled examples of one or two sentences, beside sentences without labels: what a classification learns from.
+"""Labelled examples of one or two sentences, and unlabelled sentences, for classification.
 
 Single sentences are read as any corpus is (see ``reading``). Pairs are read from the files of SNLI (Bowman et al.
 2015) as its authors publish them: ``snli_1.0_train.jsonl``, ``..._dev.jsonl``, ``..._test.jsonl``, a JSON object a line
@@ -44,13 +44,13 @@ class Examples:
         return len(self.labels)
 
     def in_form(self, form: TextFormat) -> Examples:
-        """Return the examples with each sentence in a corpus's form of writing."""
+        """Return the examples with each sentence in the corpus's text format."""
         return Examples(tuple(in_form(lines, form) for lines in self.sentences), self.labels, self.skipped)
 
 
 @dataclass(frozen=True)
 class LabelledData:
-    """What a classification learns from.
+    """The data of a classification.
 
     Attributes:
         classes: The classes in order.
@@ -105,7 +105,7 @@ def read_snli(path: Path) -> Examples:
         second.append(" ".join(other.split()))
         labels.append(label)
     if not labels:
-        raise AraeError(f"{path} holds no pair with a gold label", "give a .jsonl file of SNLI.")
+        raise AraeError(f"{path} has no pair with a gold label", "give a .jsonl file of SNLI.")
     return Examples((first, second), labels, skipped)
 
 
@@ -126,7 +126,7 @@ def find_snli_file(folder: Path, split: str) -> Path:
 
 
 def read_unlabelled(sources: Sequence[str]) -> list[str]:
-    """Return the lines of the files that ``--data unlabelled=FILE`` names, blank ones left out.
+    """Read the lines of the files that ``--data unlabelled=FILE`` names, without blank ones.
 
     Raises:
         AraeError: A file cannot be read.
@@ -151,7 +151,7 @@ def read_examples(
     pairs: bool,
     classes: Sequence[str] | None = None,
 ) -> Examples:
-    """Read the labelled examples of a split, in a corpus's form of writing.
+    """Read the labelled examples of a split in the corpus's text format.
 
     Args:
         sources: What ``--data`` names; for pairs, a folder of SNLI's files.
@@ -171,7 +171,7 @@ def read_examples(
         return Examples((texts,), [name for name, own in lines.items() for _ in own]).in_form(form)
     if len(labelled) != 1 or not Path(labelled[0]).is_dir():
         raise AraeError(
-            f"pairs are read from one folder, not from {', '.join(labelled) or 'nothing'}",
+            f"sentence pairs must come from one folder, not from {', '.join(labelled) or 'nothing'}",
             "give --data FOLDER with SNLI's files of train, dev and test (.jsonl).",
         )
     path = find_snli_file(Path(labelled[0]), split)
@@ -198,7 +198,7 @@ def read_labelled_data(
 
 
 def choose_labels(classes: npt.NDArray[np.int64], share: float, number: int, seed: int) -> npt.NDArray[np.int64]:
-    """Return the numbers of the examples whose labels are used, each class in its proportion.
+    """Return the indices of the examples whose labels are used, in the proportions of the classes.
 
     Fewer labels of one seed are among the more, so that shares can be compared.
 
@@ -214,7 +214,7 @@ def choose_labels(classes: npt.NDArray[np.int64], share: float, number: int, see
     total = number or round(share * len(classes))
     sizes = np.bincount(classes)  # (classes,)
     if total > len(classes):
-        raise AraeError(f"labels.number = {number:,}: there are {len(classes):,} labelled examples")
+        raise AraeError(f"labels.number = {number:,} is too high: there are only {len(classes):,} labelled examples")
     if total < len(sizes):
         raise AraeError(f"{total} labels are too few for {len(sizes)} classes", "raise labels.share or labels.number.")
     quotas = _proportional(sizes, total)
@@ -226,7 +226,7 @@ def choose_labels(classes: npt.NDArray[np.int64], share: float, number: int, see
 
 
 def _proportional(sizes: npt.NDArray[np.int64], total: int) -> npt.NDArray[np.int64]:
-    """Share a total among classes by their sizes, at least one each; the largest remainders get what is left."""
+    """Divide a total among classes by their sizes, at least one each, by the largest-remainder method."""
     exact = sizes * (total / sizes.sum())
     quotas: npt.NDArray[np.int64] = np.maximum(np.floor(exact).astype(np.int64), 1)
     while quotas.sum() > total:
@@ -239,12 +239,12 @@ def _proportional(sizes: npt.NDArray[np.int64], total: int) -> npt.NDArray[np.in
 
 
 def class_indices(labels: Iterable[str], classes: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Return the place of each label among the classes: (examples,)."""
+    """Return the index of each label among the classes: (examples,)."""
     places: Mapping[str, int] = {name: place for place, name in enumerate(classes)}
     return np.array([places[label] for label in labels], dtype=np.int64)
 
 
 def in_form(lines: Sequence[str], form: TextFormat) -> list[str]:
-    """Return lines in a corpus's form of writing."""
+    """Return lines in the corpus's text format."""
     normalizer = Normalizer(form)
     return [normalizer.normalize(line)[0] for line in lines]

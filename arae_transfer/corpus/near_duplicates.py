@@ -1,4 +1,4 @@
-"""Training lines that stand in a held-out part but for case, punctuation, spaces and numbers.
+"""Find training lines that equal held-out lines except in case, punctuation, spaces and numbers.
 
 A model that has seen them is measured by what it knows by heart.
 """
@@ -17,12 +17,12 @@ _NO_LETTERS = re.compile(r"[\W\d_]+")
 
 
 def fold(text: str) -> str:
-    """Return the letters of a text in one case; a text without letters as it is."""
+    """Return the letters of a text in one case, or the text itself if it has no letters."""
     return _NO_LETTERS.sub("", text.casefold()) or text
 
 
 def folded_hashes(texts: Sequence[str]) -> Hashes:
-    """Return 64 bits of each folded text, the same for equal ones within this process: (texts,)."""
+    """Return 64-bit hashes of the folded texts, equal for equal texts within this process: (texts,)."""
     return np.fromiter(map(hash, map(fold, texts)), np.int64, len(texts))
 
 
@@ -37,7 +37,7 @@ class HeldOutTexts:
         self._hashes = np.unique(np.concatenate([np.empty(0, np.int64), *hashes]))
 
     def near(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
-        """Say which texts are near-duplicates of held-out ones, by their hashes: (texts,) to (texts,)."""
+        """Return which texts are near-duplicates of held-out ones, by their hashes: (texts,) to (texts,)."""
         if len(self._hashes) == 0:
             return np.zeros(len(hashes), np.bool_)
         places = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
@@ -46,6 +46,6 @@ class HeldOutTexts:
 
 
 def without_near_duplicates(texts: Iterable[str], held_out: Iterable[str]) -> Iterator[str]:
-    """Yield the texts that are no near-duplicates of held-out ones."""
+    """Yield the texts that are not near-duplicates of held-out ones."""
     known = {fold(text) for text in held_out}
     return (text for text in texts if fold(text) not in known)

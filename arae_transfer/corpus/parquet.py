@@ -1,4 +1,4 @@
-"""Parquet tables through pyarrow, which the extra "train" installs: some columns, row by row, in bounded memory."""
+"""Read columns of Parquet tables row by row in bounded memory, with pyarrow from the extra "train"."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class ParquetTable:
             parquet = import_module("pyarrow.parquet")
         except ModuleNotFoundError as error:
             raise AraeError(
-                f"reading {path} needs pyarrow, which the base install leaves out",
-                "type: pip install 'arae-transfer[train]'; or save the table as CSV or JSON Lines.",
+                f"reading {path} needs pyarrow, which the base install does not have",
+                "run: pip install 'arae-transfer[train]'; or save the table as CSV or JSON Lines.",
             ) from error
         require_regular_file(path)
         try:
@@ -49,7 +49,7 @@ class ParquetTable:
         except (OSError, ValueError) as error:  # pyarrow's own exceptions are kinds of these
             self._stream.close()
             raise AraeError(
-                f"{path} is no Parquet table, or damaged: {_reason(error)}", "write the table again."
+                f"{path} is not a Parquet table, or is damaged: {_reason(error)}", "write the table again."
             ) from error
         self.names: list[str] = list(self._file.schema_arrow.names)
         leaves = [leaf for field in self._file.schema_arrow for leaf in self._leaves(field)]
@@ -58,7 +58,7 @@ class ParquetTable:
 
     @property
     def group_sizes(self) -> list[int]:
-        """Return how many rows each row group has."""
+        """Return the number of rows of each row group."""
         metadata = self._file.metadata
         return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
 
@@ -76,7 +76,7 @@ class ParquetTable:
         return [(f"{field.name}.{path}", kind) for inner in field.type for path, kind in self._leaves(inner)]
 
     def find(self, column: str) -> str | None:
-        """Return the name or path of a column that is named so, or has this number; None where there is none."""
+        """Return the column with this name, path or number, or None if there is none."""
         if column in self.names or column in self.paths:
             return column
         place = place_of(column, self.names)
@@ -101,7 +101,7 @@ class ParquetTable:
         return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
     def require_text(self, name: str) -> None:
-        """Refuse a column that does not hold strings.
+        """Raise an error if a column does not hold strings.
 
         Raises:
             AraeError: It holds something else.
@@ -109,7 +109,7 @@ class ParquetTable:
         if not self._is_text(name):
             kind = self._kind(name)
             raise AraeError(
-                f"{self.path}: the column {name!r} holds {kind}, not strings", "name the column of the text."
+                f"{self.path}: the column {name!r} holds {kind}, not strings", "choose the column that holds the text."
             )
 
     def rows(self, names: Sequence[str], advance: Callable[[int], None]) -> Iterator[tuple[int, list[object]]]:

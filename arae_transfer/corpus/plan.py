@@ -1,4 +1,4 @@
-"""Which files a split needs, and their lines in batches."""
+"""Choose the files of a split, and read their lines in batches."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """How labelled text is read.
+    """Options for reading labelled text.
 
     Attributes:
         text_column: The column (key or path of keys, in records) that holds the text; by name, or by number from 1.
@@ -71,7 +71,7 @@ class ReadingOptions:
 
     @classmethod
     def of(cls, recipe: Recipe) -> ReadingOptions:
-        """Return how a recipe's data are read."""
+        """Return the options of a recipe's data."""
         data = recipe.data
         form = recipe.form if data.writing == "ordinary" else None
         return cls(
@@ -86,7 +86,7 @@ class ReadingOptions:
 
 
 class Batch(NamedTuple):
-    """Lines of one class that stand near each other in one file."""
+    """Lines of one class that are close to each other in one file."""
 
     source: Source
     label: str
@@ -96,7 +96,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Pool:
-    """What must be read for one split.
+    """The files to read for one split.
 
     Attributes:
         split: The split that was asked for.
@@ -113,11 +113,11 @@ class Pool:
     part: str
 
     def name(self) -> str:
-        """Name the part in a sentence: ``"the train data"``."""
+        """Return the part's name in a sentence: ``"the train data"``."""
         return "the data" if self.split == ALL else f"the {self.split} data"
 
     def place(self) -> str:
-        """Name the files, shortly."""
+        """Return a short list of the files."""
         paths = [str(source.path) for source in self.sources]
         return ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
 
@@ -145,7 +145,7 @@ class ReadingPlan:
         return Columns(self.options.text_column, self.options.label_column, self.options.split_column)
 
     def _scan_splits(self, table: Table) -> frozenset[str | None]:
-        """Return the splits in a table: only a table with a split column is read to its end for it."""
+        """Return the splits in a table; only a table with a split column is read to its end."""
         splits: set[str | None] = set()
         for row in iterate_rows(self._open(table, Tally()), table.format, self._columns):
             if row.split == NO_SPLIT_COLUMN:
@@ -163,13 +163,13 @@ class ReadingPlan:
         return self._table_splits[source.path]
 
     def has(self, split: str) -> bool:
-        """Say whether a split is there or can be held out."""
+        """Return whether a split exists or can be held out."""
         if split in self._found or split == ALL:
             return True
         return split in SPLITS and bool(self._found & {TRAIN, None})
 
     def pool(self, split: str) -> Pool:
-        """Return what must be read for a split.
+        """Return the files to read for a split.
 
         Raises:
             AraeError: The data has no such split, and none can be held out.
@@ -177,8 +177,8 @@ class ReadingPlan:
         if not self.has(split):
             named = ", ".join(self.named_splits) or "none by name"
             raise AraeError(
-                f"the data has no {split!r} part{nearest(split, self.named_splits)}",
-                f"its parts are: {named}; valid and test are held out of train where there is a train part.",
+                f"the data has no part named {split!r}{nearest(split, self.named_splits)}",
+                f"its parts are: {named}; valid and test are held out of train, if it exists.",
             )
         missing = tuple(part for part in HELD_OUT_PARTS if part not in self._found)
         wanted: frozenset[str | None]
@@ -197,7 +197,7 @@ class ReadingPlan:
         return list(dict.fromkeys(source.label for source in pool.sources if isinstance(source, ClassFile)))
 
     def batches(self, pool: Pool, tally: Tally, progress: Progress | None) -> Iterator[Batch]:
-        """Yield the lines of a pool, in the form of writing that is wanted."""
+        """Yield the lines of a pool in the requested text format."""
         form = self.options.form
         if form is None:
             yield from self._written_batches(pool, tally, progress)
@@ -216,7 +216,7 @@ class ReadingPlan:
                 yield batch._replace(texts=texts, numbers=numbers)
 
     def _written_batches(self, pool: Pool, tally: Tally, progress: Progress | None) -> Iterator[Batch]:
-        """Yield the lines of a pool as they are written."""
+        """Yield the lines of a pool as they are in the files."""
         total = sum(source.path.stat().st_size for source in pool.sources)
         done = 0
 
@@ -236,7 +236,7 @@ class ReadingPlan:
                 yield from self._table_batches(source, file, pool)
 
     def _class_of(self, label: str) -> str | None:
-        """Return the class of a label; None where the labels that were asked for leave it out."""
+        """Return the class of a label, or None for a label that is not requested."""
         return self.options.labels.get(label) if self.options.labels else label
 
     def _table_batches(self, table: Table, file: TextFile, pool: Pool) -> Iterator[Batch]:

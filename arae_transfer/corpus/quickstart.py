@@ -1,4 +1,4 @@
-"""A small corpus that the project makes itself, so that everybody can train a model in minutes and check it exactly.
+"""A small synthetic corpus to train a model on in minutes, whose rewrites can be checked exactly.
 
 Two classes, ``negative`` and ``positive``: sentences about restaurants, hotels and shops from a grammar (see
 ``quickstart_grammar``). The classes are drawn independently, so the corpus is not parallel. Because the
@@ -62,7 +62,7 @@ def _distinct_sentences(label: str, count: int, generator: random.Random) -> lis
         repetitions = 0 if len(sentences) > before else repetitions + 1
         if repetitions > _MAXIMUM_REPETITIONS:
             raise AraeError(
-                f"the grammar has hardly more than {len(sentences):,} {label} sentences, {count:,} were asked for",
+                f"the grammar has only about {len(sentences):,} {label} sentences, fewer than {count:,}",
                 "ask for fewer lines.",
             )
     return list(sentences)
@@ -71,7 +71,7 @@ def _distinct_sentences(label: str, count: int, generator: random.Random) -> lis
 def write_corpus(
     folder: Path, seed: int = 0, *, train_lines: int = TRAIN_LINES, held_out_lines: int = HELD_OUT_LINES
 ) -> None:
-    """Write the corpus as ``SPLIT.CLASS.txt`` files, each complete or absent, those of ``train`` last.
+    """Write the corpus as ``SPLIT.CLASS.txt`` files, atomically, with those of ``train`` last.
 
     Files that already hold this corpus are left as they are; a folder with another corpus is refused.
 
@@ -118,7 +118,7 @@ def class_of(sentence: str) -> str | None:
 
 
 def correct_rewrites(source: str, target: str) -> re.Pattern[str]:
-    """Return the expression that exactly the right rewrites of a sentence match (use ``fullmatch``).
+    """Return the regular expression of all correct rewrites of a sentence (use ``fullmatch``).
 
     Args:
         source: A sentence of this grammar, of any class or even with opinions of both.
@@ -128,18 +128,18 @@ def correct_rewrites(source: str, target: str) -> re.Pattern[str]:
         AraeError: The grammar does not have the source, or there is no such class.
     """
     if target not in CLASSES:
-        raise AraeError(f"there is no class {target!r} in the quickstart corpus", f"use {' or '.join(CLASSES)}.")
+        raise AraeError(f"the quickstart corpus has no class {target!r}", f"use {' or '.join(CLASSES)}.")
     parses = QUICKSTART_GRAMMAR.parse(source)
     if not parses:
         raise AraeError(
-            f"this is no sentence of the quickstart corpus: {source!r}",
-            "only its own sentences can be judged, in its own form (lower case, blanks around punctuation).",
+            f"not a sentence of the quickstart corpus: {source!r}",
+            "give one of its sentences in its own form (lower case, spaces around punctuation).",
         )
     return re.compile("|".join(QUICKSTART_GRAMMAR.rewrites(parse.skeleton, target).pattern for parse in parses))
 
 
 def judge_rewrite(source: str, rewrite: str, target: str) -> bool:
-    """Say whether a rewrite is a right transfer of a sentence of this corpus.
+    """Return whether a rewrite is a correct transfer of a sentence of this corpus.
 
     Right means: every content word stands unchanged and in its place (who, when, where, what it is about, the
     kind of sentence), and wherever the source has an opinion the rewrite has one of the target class that
@@ -160,7 +160,7 @@ def judge_rewrite(source: str, rewrite: str, target: str) -> bool:
 
 
 def example_rewrite(source: str, target: str, seed: int = 0) -> str:
-    """Return one right rewrite of a sentence of this corpus, chosen at random: a model that makes no mistakes.
+    """Return a random correct rewrite of a sentence of this corpus, as a perfect model would.
 
     Raises:
         AraeError: The source is no sentence of this corpus, or there is no such class.

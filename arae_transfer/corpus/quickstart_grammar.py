@@ -1,4 +1,4 @@
-"""The sentences of the quickstart corpus: restaurants, hotels and shops, praised or complained about.
+"""Grammar of the quickstart corpus: positive and negative sentences about restaurants, hotels and shops.
 
 Written as the Penn Treebank writes: lower case, blanks around punctuation, ``was n't``. Each opinion fits its
 noun: food is cold or delicious, staff rude or friendly, rooms dirty or spotless, prices outrageous or fair.
@@ -16,7 +16,7 @@ POSITIVE = "positive"
 
 
 def _words(text: str) -> Alternatives:
-    """Return the alternatives of a text that separates them by commas."""
+    """Return the alternatives in a comma-separated text."""
     return tuple(alternative.strip() for alternative in text.split(","))
 
 
@@ -409,7 +409,7 @@ SENTENCES: Alternatives = (
 
 
 def _with_plurals(style: Mapping[str, Mapping[str, Alternatives]]) -> dict[str, Mapping[str, Alternatives]]:
-    """Add the plural predicates of the kinds whose nouns come in both numbers."""
+    """Add the plural predicates of the kinds whose nouns occur in both numbers."""
     plurals = {"dishes.are": "dish.is", "staff.did.plural": "staff.did"}
     added = {
         plural: {label: _plural(alternatives) for label, alternatives in style[singular].items()}

@@ -1,4 +1,4 @@
-"""Labelled text in: what ``--data`` names becomes lines by class.
+"""Read the labelled text that ``--data`` names as lines per class.
 
 Three forms, freely combined:
 
@@ -75,13 +75,13 @@ class Corpus:
 
     @property
     def classes(self) -> list[str]:
-        """The classes, in order."""
+        """Classes, in order."""
         return list(self.lines)
 
 
 @dataclass(frozen=True)
 class StreamedCorpus:
-    """One split, whose lines stay on the disk.
+    """One split whose lines stay on the disk.
 
     Attributes:
         lines: The lines of each class.
@@ -93,12 +93,12 @@ class StreamedCorpus:
 
     @property
     def classes(self) -> list[str]:
-        """The classes, in order."""
+        """Classes, in order."""
         return list(self.lines)
 
 
 class StreamedLines(Mapping[str, Collection[str]]):
-    """The lines of one split by class, which are read from their files each time that they are asked for."""
+    """The lines of one split by class, read from their files on each request."""
 
     def __init__(self, survey: Survey) -> None:
         self._survey = survey
@@ -131,13 +131,12 @@ class StreamedLines(Mapping[str, Collection[str]]):
         for label, count in found.items():
             if count != survey.counts[label]:
                 raise AraeError(
-                    f"the data changed while they were read: class {label!r} had {survey.counts[label]:,} lines, "
-                    f"now {count:,}",
-                    "leave the files alone while training starts, and start again.",
+                    f"the data changed: class {label!r} had {survey.counts[label]:,} lines, now {count:,}",
+                    "start again, and do not change the files while training starts.",
                 )
 
     def digest(self) -> str:
-        """Return a hash of the files' bytes and of all else that decides which lines these are.
+        """Return a hash of the files' bytes and of all options that select lines.
 
         Raises:
             AraeError: A file cannot be read.
@@ -179,7 +178,7 @@ class _ClassLines(Collection[str]):
 
 
 def is_large(data: Sequence[str]) -> bool:
-    """Say whether the files behind ``--data`` hold more text than should be kept in memory.
+    """Return whether the files of ``--data`` are too large to keep in memory.
 
     Raises:
         AraeError: The data cannot be found.
@@ -188,7 +187,7 @@ def is_large(data: Sequence[str]) -> bool:
 
 
 def own_splits(data: Sequence[str], options: ReadingOptions = DEFAULT_OPTIONS) -> list[str]:
-    """Return the splits that the data itself names: none where nothing is said and all is ``train``.
+    """Return the splits that the data names, or none if all data is ``train``.
 
     Raises:
         AraeError: The data cannot be read.
@@ -197,7 +196,7 @@ def own_splits(data: Sequence[str], options: ReadingOptions = DEFAULT_OPTIONS) -
 
 
 def has_split(data: Sequence[str], split: str, options: ReadingOptions = DEFAULT_OPTIONS) -> bool:
-    """Say whether ``read_corpus`` finds this split: the data has it, or it is held out of ``train``.
+    """Return whether ``read_corpus`` finds this split, in the data or held out of ``train``.
 
     Raises:
         AraeError: The data cannot be read.
@@ -206,7 +205,7 @@ def has_split(data: Sequence[str], split: str, options: ReadingOptions = DEFAULT
 
 
 def first_lines(data: Sequence[str], options: ReadingOptions, most: int) -> list[str]:
-    """Return the first lines of all classes and parts together, at most ``most``.
+    """Return at most ``most`` first lines of all classes and parts together.
 
     Raises:
         AraeError: The data cannot be read.
@@ -265,7 +264,7 @@ def stream_corpus(
     classes: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> StreamedCorpus:
-    """Look through one split of labelled text and leave its lines where they are.
+    """Examine one split of labelled text without keeping its lines in memory.
 
     About 20 bytes of each line are kept while it is looked through, and none afterwards. The lines are those of
     ``read_corpus``, in the same order; see there.
@@ -276,7 +275,7 @@ def stream_corpus(
 
 
 def _unpacked_bytes(sources: Sequence[Source]) -> int:
-    """Estimate how much text is in files."""
+    """Estimate the size of the text in files, in bytes."""
     total = 0
     for source in sources:
         packed = source.path.suffix.lower() in (COMPRESSED_SUFFIX, ".parquet")

@@ -1,4 +1,4 @@
-"""Rows of JSON Lines and Parquet files, whose columns may hold records of their own (``review.body``).
+"""Read rows of JSON Lines and Parquet files, whose columns may be nested (``review.body``).
 
 JSON comes from the standard library's reader: pyarrow's refuses a file whose labels are numbers here and strings there,
 or with half of a surrogate pair in it, and cannot say on which line.
@@ -18,9 +18,9 @@ from arae_transfer.corpus.columns import (
     present,
     text_inside,
 )
+from arae_transfer.corpus.csv_rows import numbered_lines
 from arae_transfer.corpus.parquet import ParquetTable
 from arae_transfer.corpus.report import Reason
-from arae_transfer.corpus.separated import numbered_lines
 from arae_transfer.corpus.text_files import TextFile
 from arae_transfer.errors import AraeError
 
@@ -30,7 +30,7 @@ _DEEPEST = 8
 
 
 def parquet_rows(file: TextFile, columns: Columns) -> Iterator[Row]:
-    """Yield the rows of a Parquet table, counted from 1 like lines.
+    """Yield the rows of a Parquet table, numbered from 1 like lines.
 
     Raises:
         AraeError: pyarrow or a column is missing, or the table is damaged.
@@ -111,7 +111,7 @@ def _is_text(record: Mapping[str, object], path: str) -> bool:
 
 
 def _find(record: Mapping[str, object], column: str) -> tuple[bool, object]:
-    """Return whether a record has a column, by its name or by a path of names, and what it holds."""
+    """Return whether a record has a column, by its name or by a path of names, and its value."""
     if column in record:
         return True, record[column]
     first, dot, rest = column.partition(".")
@@ -122,7 +122,7 @@ def _find(record: Mapping[str, object], column: str) -> tuple[bool, object]:
 
 
 def _paths(record: Mapping[str, object], depth: int = _DEEPEST) -> Iterator[str]:
-    """Yield the names of a record, and for each record in it the paths to what that holds."""
+    """Yield the names in a record, and the paths into the records inside it."""
     for name, value in record.items():
         if isinstance(value, dict) and value and depth:
             yield from (f"{name}.{path}" for path in _paths(value, depth - 1))
@@ -137,7 +137,7 @@ def _json_object(file: TextFile, number: int, line: str) -> dict[str, object]:
         reason = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
         raise AraeError(
             f"{file.path}:{number}: malformed JSON: {reason}",
-            "a .jsonl file has one JSON object on each line.",
+            "each line of a .jsonl file must be one JSON object.",
         ) from error
     if not isinstance(record, dict):
         raise AraeError(
@@ -153,12 +153,12 @@ def _name(file: TextFile, number: int, column: str, value: object) -> str | None
     except TypeError as error:
         raise AraeError(
             f"{file.path}:{number}: {column!r} is {_json_type(value)}, not a string or an integer",
-            "give each row one class name.",
+            "write one class name in each row.",
         ) from error
 
 
 def _without_surrogates(file: TextFile, number: int, text: str) -> str:
-    """Replace lone surrogates, which JSON can write but UTF-8 cannot hold."""
+    """Replace lone surrogates, which JSON can write but UTF-8 cannot encode."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

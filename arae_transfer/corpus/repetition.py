@@ -1,4 +1,4 @@
-"""Which lines of a corpus stand in it more than once."""
+"""Find lines that occur more than once in a corpus."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Repetition:
         self._places: defaultdict[str, list[tuple[Path, Sequence[int] | npt.NDArray[np.int64]]]] = defaultdict(list)
 
     def add(self, label: str, path: Path, texts: Sequence[str], numbers: Sequence[int]) -> None:
-        """Take lines of a class with their line numbers."""
+        """Add lines of a class with their line numbers."""
         self._hashes[label].append(np.fromiter(map(hash, texts), np.int64, len(texts)))
         self._places[label].append((path, numbers if isinstance(numbers, range) else np.asarray(numbers, np.int64)))
 
     def report(self, tally: Tally) -> int:
-        """Count in a tally, for each file, the lines that were there before in their class, and forget all lines.
+        """Count repeated lines for each file in a tally, and forget all lines.
 
         Returns:
             How many distinct texts stand in more than one class.

@@ -1,4 +1,4 @@
-"""What reading met on its way: every line that was changed, skipped or repeated is counted here."""
+"""Count every line that reading changed, skipped or found repeated."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 class Reason(enum.Enum):
-    """Why a line was changed, skipped or remarked upon.
+    """Why a line was changed, skipped or reported.
 
     The value is what a report says, ``{}`` being the count of lines.
     """
 
-    INVALID_UTF8 = "{} with invalid UTF-8; each bad byte sequence became U+FFFD (Latin-1 is read by --encoding latin-1)"
-    INVALID_BYTES = "{} with bytes that the encoding does not have; each became U+FFFD (--encoding names another one)"
+    INVALID_UTF8 = "{} with invalid UTF-8; each invalid byte sequence became U+FFFD (--encoding latin-1 reads Latin-1)"
+    INVALID_BYTES = "{} with bytes that are invalid in this encoding; each became U+FFFD (--encoding names another one)"
     NUL = "{} with NUL characters, which were removed"
-    LINE_BREAK = "{} with line breaks inside the text, which became blanks"
+    LINE_BREAK = "{} with line breaks inside the text, which became spaces"
     EMPTY = "{} without text skipped"
     CUT_OFF = "{} cut off by the end of the file, kept"
     OVERLONG = "{} over-long skipped"
@@ -29,7 +29,7 @@ class Reason(enum.Enum):
 
     @property
     def skips(self) -> bool:
-        """Whether such a line is left out of the corpus."""
+        """Whether the line is left out of the corpus."""
         return self in _SKIPPING
 
 
@@ -69,7 +69,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class ReadingReport:
-    """What reading a corpus met.
+    """The findings of reading a corpus.
 
     Attributes:
         findings: One entry per file and reason, in the order of files and lines.
@@ -90,10 +90,10 @@ class ReadingReport:
     near_duplicates: Mapping[str, int] = field(default_factory=dict)
 
     def explain_length(self) -> str | None:
-        """Say what is over-long and which line is the longest; None where no line was skipped for its length."""
+        """Return a sentence about the length limit and the longest line, or None if no line was too long."""
         if not self.count(Reason.OVERLONG):
             return None
-        limit = f"a line is over-long when it has more than {self.maximum_characters:,} characters"
+        limit = f"a line is over-long if it has more than {self.maximum_characters:,} characters"
         if self.longest is None:
             return f"{limit} (data.maximum_characters)"
         path, line, characters = self.longest
@@ -101,7 +101,7 @@ class ReadingReport:
 
     @property
     def total_skipped(self) -> int:
-        """The number of lines that were left out."""
+        """Number of lines that were left out."""
         return sum(finding.count for finding in self.findings if finding.reason.skips)
 
     def count(self, reason: Reason) -> int:
@@ -109,23 +109,23 @@ class ReadingReport:
         return sum(finding.count for finding in self.findings if finding.reason is reason)
 
     def lines(self) -> list[str]:
-        """Return what a user should know, one short sentence each; nothing remarkable gives an empty list."""
+        """Return the findings as short sentences; an empty list if there are none."""
         sentences = [str(finding) for finding in self.findings]
         length = self.explain_length()
         if length:
             sentences.append(length)
         if self.in_several_classes == 1:
-            sentences.append("1 text stands in more than one class, kept in each")
+            sentences.append("1 text occurs in more than one class, and is kept in each")
         elif self.in_several_classes > 1:
-            sentences.append(f"{self.in_several_classes:,} texts stand in more than one class, kept in each")
+            sentences.append(f"{self.in_several_classes:,} texts occur in more than one class, and are kept in each")
         for part, counts in self.held_out.items():
             shares = ", ".join(f"{count:,} {label}" for label, count in counts.items())
-            sentences.append(f"the data has no {part} part: lines held out of train for it: {shares}")
+            sentences.append(f"the data has no {part} part: lines are held out of train for it: {shares}")
         if any(self.near_duplicates.values()):
             left_out = ", ".join(f"{count:,} {label}" for label, count in self.near_duplicates.items() if count)
             sentences.append(
-                "left out of train, because they stand in a held-out part but for case, punctuation and numbers: "
-                f"{left_out}"
+                "left out of train, because a held-out part has the same line except for case, punctuation and "
+                f"numbers: {left_out}"
             )
         return sentences
 
@@ -139,7 +139,7 @@ class Tally:
         self.longest: tuple[Path, int, int] | None = None
 
     def meet(self, path: Path) -> None:
-        """Say that a file is read now, so that what is found in it later stands in its place."""
+        """Register a file, so that findings are listed in reading order."""
         self._files[path] = None
 
     def note(self, path: Path, reason: Reason, line: int, count: int = 1) -> None:
@@ -155,7 +155,7 @@ class Tally:
             self.longest = (path, line, characters)
 
     def findings(self) -> tuple[Finding, ...]:
-        """Return what was counted: files in the order in which they were met, lines in theirs."""
+        """Return the findings by file and line, in reading order."""
         files = list(self._files)
         reasons = list(Reason)
         findings = [Finding(path, reason, *counts) for (path, reason), counts in self._counts.items()]

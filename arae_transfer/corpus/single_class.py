@@ -1,4 +1,4 @@
-"""Text of one kind: what a generation learns from, be it a corpus of one class or the sentences of SNLI's pairs."""
+"""Read text of one class for generation: a corpus of one class, or the sentences of SNLI's pairs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXT = "text"
 
 @dataclass(frozen=True)
 class SingleClassText:
-    """Sentences of one kind of text.
+    """Sentences of one class.
 
     Attributes:
         lines: The sentences of a split, under the name of their one class.
@@ -41,7 +41,7 @@ def read_single_class(
     classes: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> SingleClassText:
-    """Read a split of text of one kind.
+    """Read a split of text of one class.
 
     Args:
         sources: What ``--data`` names: a text file, anything that ``reading.read_corpus`` reads with one class, or a
@@ -64,7 +64,7 @@ def read_single_class(
     found = (stream_corpus if large else read_corpus)(sources, split, options, classes=classes, progress=progress)
     if len(found.classes) > 1:
         raise AraeError(
-            f"the data have the classes {', '.join(found.classes)}; a generation learns one kind of text",
+            f"the data has the classes {', '.join(found.classes)}; generation learns from one class",
             f'choose one: --set data.classes=["{found.classes[0]}"]',
         )
     return SingleClassText(found.lines, tuple(found.report.lines()))
@@ -89,8 +89,8 @@ def _read_snli_sentences(
     others = [source for source in sources if not _is_snli(source) and not source.startswith(UNLABELLED)]
     if others or len(folders) > 1:
         raise AraeError(
-            f"{', '.join(others) or folders[1]} cannot be read beside {folders[0]}, a folder of SNLI's files",
-            f"give further sentences as --data {UNLABELLED}FILE.",
+            f"{', '.join(others) or folders[1]} cannot be combined with {folders[0]}, a folder of SNLI's files",
+            f"give more sentences as --data {UNLABELLED}FILE.",
         )
     folder, skipped = folders[0], 0
 
@@ -106,5 +106,5 @@ def _read_snli_sentences(
         held_out = (line for part in (VALID, TEST) for line in sentences(part))
         further = in_form(read_unlabelled(sources), form)
         found = list(without_near_duplicates(dict.fromkeys([*found, *further]), held_out))
-    messages = (f"{skipped:,} {split} pairs have no gold label and are left out",) if skipped else ()
+    messages = (f"left out {skipped:,} {split} pairs without a gold label",) if skipped else ()
     return SingleClassText({TEXT: list(dict.fromkeys(found))}, messages)

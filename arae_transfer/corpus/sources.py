@@ -1,4 +1,4 @@
-"""What the user gave with ``--data``: which files, which class and which split each one holds."""
+"""Find the files that ``--data`` names, with the class and the split of each."""
 
 from __future__ import annotations
 
@@ -64,18 +64,18 @@ Source = ClassFile | Table
 
 
 def normalize_split(name: str) -> str:
-    """Return the name that a split has here: ``dev``, ``val`` and ``validation`` are ``valid``, and so on."""
+    """Return the standard name of a split: ``valid`` for ``dev``, ``val`` and ``validation``, and so on."""
     return _SPLIT_ALIASES.get(name.strip().lower(), name.strip())
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """Return ``", did you mean X?"`` for the names most like ``name``, or an empty string."""
+    """Return ``", did you mean X?"`` for the names most similar to ``name``, or an empty string."""
     found = difflib.get_close_matches(name, names, n=2)
     return f", did you mean {' or '.join(found)}?" if found else ""
 
 
 def check_class_name(name: str, where: str) -> None:
-    """Refuse a class name that cannot be part of a file name.
+    """Raise an error if a class name cannot be part of a file name.
 
     Raises:
         AraeError: The name is empty, too long, or has a slash, a control character or blanks at its ends.
@@ -84,18 +84,18 @@ def check_class_name(name: str, where: str) -> None:
     if not name:
         problem = "is empty"
     elif len(name) > MAXIMUM_CLASS_NAME_CHARACTERS:
-        problem = f"has {len(name):,} characters, {MAXIMUM_CLASS_NAME_CHARACTERS} is the limit"
+        problem = f"has {len(name):,} characters; the limit is {MAXIMUM_CLASS_NAME_CHARACTERS}"
     elif "/" in name or "\\" in name:
-        problem = "has a slash"
+        problem = "contains a slash"
     elif any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
-        problem = "has a control character or a line break"
+        problem = "contains a control character or a line break"
     elif name != name.strip():
-        problem = "begins or ends with a blank"
+        problem = "begins or ends with a space"
     if problem is not None:
         shown = name if len(name) <= 40 else name[:40] + "…"
         raise AraeError(
             f"{where}: the class name {shown!r} {problem}",
-            "class names become parts of file names: letters, digits, '-', '_' and blanks inside will do.",
+            "use letters, digits, '-', '_' and inner spaces, because class names become parts of file names.",
         )
 
 
@@ -110,7 +110,7 @@ def resolve_sources(data: Sequence[str]) -> list[Source]:
         AraeError: A value has no known form, a file is missing, or one file is given twice.
     """
     if not data:
-        raise AraeError("no data was given", _FORMS)
+        raise AraeError("--data is missing", _FORMS)
     sources: list[Source] = []
     for value in data:
         sources += _resolve(value)
@@ -119,14 +119,14 @@ def resolve_sources(data: Sequence[str]) -> list[Source]:
 
 
 def absolute_source(value: str) -> str:
-    """Return a ``--data`` value with its path made absolute, so that it holds in any working folder."""
+    """Return a ``--data`` value with an absolute path, so that it holds in any working folder."""
     label, name = _split_value(value)
     path = expanded(name).absolute()
     return str(path) if label is None else f"{label}={path}"
 
 
 def _split_value(value: str) -> tuple[str | None, str]:
-    """Split a ``--data`` value into class (None where it has none) and path.
+    """Split a ``--data`` value into class (None if it has none) and path.
 
     A path may have "=" in it: what exists under the whole value is meant, unless CLASS=FILE exists as well.
     """
@@ -146,29 +146,30 @@ def _resolve(value: str) -> list[Source]:
         return [_class_file(value, label, name)]
     whole = expanded(value)
     if not _exists(whole):
-        raise AraeError(f"no file or folder {value}{_nearest_file(whole)}", _FORMS)
+        raise AraeError(f"there is no file or folder {value}{_nearest_file(whole)}", _FORMS)
     if whole.is_dir():
         return list(_folder(whole))
     suffix = _unpacked_name(whole).suffix.lower()
     if suffix == ".parquet" and _unpacked_name(whole) != whole:
         raise AraeError(
-            f"{value} is compressed twice: Parquet compresses by itself", f"unpack it: gunzip -k {quoted(value)}"
+            f"{value} is compressed twice; Parquet files are compressed internally",
+            f"unpack it: gunzip -k {quoted(value)}",
         )
     if suffix in _TABLE_FORMATS:
         require_regular_file(whole)
         return [Table(whole, _TABLE_FORMATS[suffix])]
     if suffix in _COMPRESSED:
-        raise AraeError(f"{value} is compressed", "unpack it first, and give the unpacked file.")
+        raise AraeError(f"{value} is compressed", "unpack it, and give the unpacked file.")
     if suffix == ".json":
         raise AraeError(
-            f"{value} is a .json file; tables are read from .jsonl (one object per line), .csv, .tsv and .parquet",
+            f"{value} is a .json file; tables must be .jsonl (one object per line), .csv, .tsv or .parquet",
             f"convert it, for example: jq -c '.[]' {quoted(value)} > {quoted(whole.with_suffix('.jsonl').name)}",
         )
-    raise AraeError(f"{value}: which class does this file hold?", f"write --data CLASS={quoted(value)}; or {_FORMS}")
+    raise AraeError(f"{value} needs a class", f"write --data CLASS={quoted(value)}; or {_FORMS}")
 
 
 def _unpacked_name(path: Path) -> Path:
-    """Return the name that a file would have without gzip."""
+    """Return a file name without its gzip suffix."""
     return path.with_suffix("") if path.suffix.lower() == COMPRESSED_SUFFIX else path
 
 
@@ -181,7 +182,7 @@ def _class_file(value: str, label: str, name: str) -> ClassFile:
     if not _exists(path):
         raise AraeError(
             f"--data {value}: no file {name}{_nearest_file(path)}",
-            "give an existing UTF-8 text file, one sentence per line.",
+            "give a UTF-8 text file with one sentence per line.",
         )
     if path.is_dir():
         raise AraeError(
@@ -200,7 +201,7 @@ def _exists(path: Path) -> bool:
 
 
 def _nearest_file(path: Path) -> str:
-    """Say what lies near a missing file: similar names in its folder, or the folder that is missing."""
+    """Return a hint about a missing file: similar names in its folder, or the missing folder."""
     parent = path.parent
     if not _exists(parent):
         return f" (there is no folder {parent})"
@@ -216,7 +217,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _split_tables(entries: Sequence[Path]) -> list[Table]:
-    """Return the tables of a folder whose names are those of splits, such as train.csv and test.csv."""
+    """Return the tables of a folder that are named after splits, such as train.csv and test.csv."""
     tables = []
     for path in entries:
         name = _unpacked_name(path)
@@ -252,14 +253,14 @@ def _folder(folder: Path) -> list[ClassFile] | list[Table]:
 
 
 def _contents(entries: list[Path]) -> str:
-    """Describe what a folder holds: ``it holds 12 .png and 1 .json files and 2 folders``."""
+    """Describe the content of a folder: ``it has 12 .png and 1 .json files and 2 folders``."""
     kinds = Counter("folders" if entry.is_dir() else entry.suffix or "nameless-type" for entry in entries)
     folders = kinds.pop("folders", 0)
     parts = [f"{count} {kind}" for kind, count in kinds.most_common(3)]
     described = f"{' and '.join(parts)} file{'s' if kinds.total() != 1 else ''}" if parts else ""
     if folders:
         described += f"{' and ' if described else ''}{folders} folder{'s' if folders != 1 else ''}"
-    return f"it holds {described}" if described else "it is empty"
+    return f"it has {described}" if described else "it is empty"
 
 
 def _folder_hint(folder: Path, entries: list[Path]) -> str:
@@ -268,17 +269,17 @@ def _folder_hint(folder: Path, entries: list[Path]) -> str:
     if tables:
         return f"give the table itself: --data {quoted(tables[0])}"
     if texts:
-        return "name each file's class: " + " ".join(
+        return "name the class of each file: " + " ".join(
             f"--data {quoted(f'{_unpacked_name(path).stem}={path}')}" for path in texts[:2]
         )
     for entry in entries:
         if entry.is_dir() and any(entry.glob("train.*.txt")):
-            return f"there are such files one level deeper: --data {quoted(entry)}"
+            return f"one folder deeper there are such files: --data {quoted(entry)}"
     return f"put train.CLASS.txt files for two or more classes there, or {_FORMS}"
 
 
 def _refuse_repetition(sources: list[Source]) -> None:
-    """Refuse one file that is given twice, under one name or several (links)."""
+    """Raise an error if a file is given twice, under one name or several (links)."""
     seen: dict[tuple[int, int], Source] = {}
     for source in sources:
         try:

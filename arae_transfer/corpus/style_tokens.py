@@ -1,4 +1,4 @@
-"""Which tokens bear a class's style, counted from the corpus."""
+"""Count how strongly each token indicates each class."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMOOTHING = 5.0
 
 @dataclass(frozen=True)
 class StyleTokens:
-    """How far each token bears each class's style.
+    """How strongly each token indicates each class.
 
     Attributes:
         strength: (classes, vocabulary) in [0, 1]; 0 for tokens that say nothing about the class.
@@ -57,7 +57,7 @@ class StyleTokens:
         return cls(strength, np.cumsum(mass, axis=1))
 
     def draw(self, classes: npt.NDArray[np.int64], uniform: FloatArray) -> npt.NDArray[np.int64]:
-        """Draw style tokens of given classes.
+        """Draw tokens that indicate given classes.
 
         Args:
             classes: (n,) class indices.

@@ -1,4 +1,4 @@
-"""A pass over the lines of a split: which classes there are, how many lines, which stay out, what is remarkable."""
+"""Examine the lines of a split in one pass: classes, counts, skipped lines and findings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from arae_transfer.errors import AraeError
 
 
 class Survey:
-    """A pass over the lines of a split: which classes there are, how many lines, what is remarkable.
+    """The classes, line counts and findings of a split.
 
     Attributes:
         plan: Reads the files.
@@ -103,7 +103,7 @@ class Survey:
         _check_sizes(self.counts, self.report, pool, plan.options, {label: total[label] for label in repeated})
 
     def _hashes_elsewhere(self) -> list[Hashes]:
-        """Return the folded hashes of the held-out parts that the data brings itself."""
+        """Return the folded hashes of the data's own held-out parts."""
         found = []
         for part in HELD_OUT_PARTS:
             if part in self.plan.named_splits:
@@ -118,7 +118,7 @@ class Survey:
         hashes: Mapping[str, Sequence[Hashes]],
         elsewhere: Sequence[Hashes],
     ) -> Iterator[Hashes]:
-        """Yield the folded hashes of all held-out texts: of own parts, and of those held out of these lines."""
+        """Yield the folded hashes of all held-out texts: the data's own, and those held out of these lines."""
         yield from elsewhere
         if self._held_out is not None:
             for label, parts in hashes.items():
@@ -128,7 +128,7 @@ class Survey:
     def _count(
         self, part: str, keys: Mapping[str, Sequence[Keys]], hashes: Mapping[str, Sequence[Hashes]]
     ) -> dict[str, int]:
-        """Return how many lines of each class belong to a part; with hashes, near-duplicates do not."""
+        """Return how many lines of each class belong to a part, without near-duplicates if hashes are given."""
         counts = {}
         for label in self.order:
             counts[label] = 0
@@ -143,7 +143,7 @@ class Survey:
         return counts
 
     def choose(self, label: str, texts: list[str]) -> list[str]:
-        """Return those of a class's texts that belong to the wanted part."""
+        """Return the texts of a class that belong to the requested part."""
         if self._held_out is None and not self._looks_for_near:
             return texts
         chosen = np.ones(len(texts), np.bool_)
@@ -166,7 +166,7 @@ def _check_classes(known: Set[str], order: Sequence[str], options: ReadingOption
     if len(order) < options.minimum_classes:
         found = f"is only the class {order[0]!r}" if len(order) == 1 else f"are {len(order) or 'no'} classes"
         raise AraeError(
-            f"there {found} in {pool.name()}, {options.minimum_classes} are needed",
+            f"there {found} in {pool.name()}, but {options.minimum_classes} are needed",
             f"{pool.place()}; add lines of another class, for example --data CLASS=FILE.",
         )
     by_case: dict[str, str] = {}
@@ -174,7 +174,7 @@ def _check_classes(known: Set[str], order: Sequence[str], options: ReadingOption
         other = by_case.setdefault(label.casefold(), label)
         if other != label:
             raise AraeError(
-                f"the classes {other!r} and {label!r} differ in capitals only", "write one class in one way."
+                f"the classes {other!r} and {label!r} differ only in capital letters", "spell each class in one way."
             )
 
 
@@ -185,7 +185,7 @@ def _check_sizes(
     options: ReadingOptions,
     repeated: Mapping[str, int],
 ) -> None:
-    """Refuse a class with too few lines, or with many that are all one sentence.
+    """Raise an error for a class with too few lines, or with a single sentence repeated.
 
     Args:
         sizes: The lines of each class in the split.
@@ -198,9 +198,8 @@ def _check_sizes(
     for label, size in sizes.items():
         if needed > 1 and label in repeated:
             raise AraeError(
-                f"class {label!r} has one sentence only: all of its {repeated[label]:,} lines in {pool.name()} are the "
-                "same",
-                f"{pool.place()}; give different sentences of this class.",
+                f"class {label!r} has only one sentence: its {repeated[label]:,} lines in {pool.name()} are equal",
+                f"{pool.place()}; add different sentences of this class.",
             )
         if size >= needed:
             continue
@@ -215,11 +214,11 @@ def _check_sizes(
             causes.append(f"of its lines, {' and '.join(parts)}")
         if report.near_duplicates.get(label):
             causes.append(
-                f"{report.near_duplicates[label]:,} stand in a held-out part but for case, punctuation and numbers "
-                "(--set data.keep_near_duplicates=true keeps them)"
+                f"{report.near_duplicates[label]:,} equal a held-out line except for case, punctuation and "
+                "numbers (--set data.keep_near_duplicates=true keeps them)"
             )
         raise AraeError(
-            f"class {label!r} has {size} line{'' if size == 1 else 's'} "
-            f"in {pool.name()}, {needed} {'is' if needed == 1 else 'are'} needed",
+            f"class {label!r} has {size} line{'' if size == 1 else 's'} in {pool.name()}, but {needed} "
+            f"{'is' if needed == 1 else 'are'} needed",
             "; ".join(causes),
         )

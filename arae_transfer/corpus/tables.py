@@ -1,4 +1,4 @@
-"""Rows of CSV, TSV, JSON Lines and Parquet files: a text and a label each."""
+"""Read text and label from rows of CSV, TSV, JSON Lines and Parquet files."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from arae_transfer.corpus.columns import Columns, Row
+from arae_transfer.corpus.csv_rows import separated_rows
 from arae_transfer.corpus.records import json_rows, parquet_rows
 from arae_transfer.corpus.report import Reason
-from arae_transfer.corpus.separated import separated_rows
 from arae_transfer.corpus.sources import TableFormat
 from arae_transfer.corpus.text_files import TextFile
 from arae_transfer.errors import AraeError
@@ -39,7 +39,7 @@ def iterate_rows(file: TextFile, table_format: TableFormat, columns: Columns) ->
 
 
 def clean_text(file: TextFile, row: Row, maximum_characters: int) -> str | None:
-    """Return a row's text as one clean line, or None when it is to be skipped; both are counted."""
+    """Return a row's text as one clean line, or None if it must be skipped; count both."""
     text = row.text or ""
     if "\n" in text or "\r" in text:
         stripped = text.strip(" \t\r\n")

@@ -1,4 +1,4 @@
-"""Bytes of a text file to numbered lines, block by block, so that a file of any size can be read."""
+"""Read numbered lines from text files of any size, block by block."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ MINIMUM_JUDGED_BYTES = 4096
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SIGNATURES = (
-    (b"\x1f\x8b", "gzip data", "give it a name that ends in .gz, or unpack it first: gunzip -k {}"),
-    (b"PK\x03\x04", "a zip archive", "unpack it first: unzip {}"),
-    (b"BZh91AY&SY", "bzip2 data", "unpack it first: bunzip2 -k {}"),
-    (b"\xfd7zXZ\x00", "xz data", "unpack it first: unxz -k {}"),
-    (b"\x28\xb5\x2f\xfd", "zstandard data", "unpack it first: unzstd {}"),
+    (b"\x1f\x8b", "gzip data", "rename it to end in .gz, or unpack it: gunzip -k {}"),
+    (b"PK\x03\x04", "a zip archive", "unpack it: unzip {}"),
+    (b"BZh91AY&SY", "bzip2 data", "unpack it: bunzip2 -k {}"),
+    (b"\xfd7zXZ\x00", "xz data", "unpack it: unxz -k {}"),
+    (b"\x28\xb5\x2f\xfd", "zstandard data", "unpack it: unzstd {}"),
     (b"\xff\xfe", "UTF-16 text", "convert it to UTF-8: iconv -f UTF-16 -t UTF-8 {} > new.txt"),
     (b"\xfe\xff", "UTF-16 text", "convert it to UTF-8: iconv -f UTF-16 -t UTF-8 {} > new.txt"),
-    (b"\x89PNG\r\n", "a PNG image", "give UTF-8 text, one sentence per line."),
-    (b"\xff\xd8\xff", "a JPEG image", "give UTF-8 text, one sentence per line."),
-    (b"%PDF-", "a PDF document", "give UTF-8 text, one sentence per line."),
-    (b"PAR1\x15", "a Parquet table", "give it as a table, under a name that ends in .parquet: --data {}"),
+    (b"\x89PNG\r\n", "a PNG image", "give a UTF-8 text file with one sentence per line."),
+    (b"\xff\xd8\xff", "a JPEG image", "give a UTF-8 text file with one sentence per line."),
+    (b"%PDF-", "a PDF document", "give a UTF-8 text file with one sentence per line."),
+    (b"PAR1\x15", "a Parquet table", "rename it to end in .parquet, and give it as a table: --data {}"),
     (b"SQLite format 3\x00", "an SQLite database", "save the table as CSV or JSON Lines."),
 )
 
@@ -53,20 +53,20 @@ class Block(NamedTuple):
 
 
 class NumberedLines(NamedTuple):
-    """Texts and the line numbers (from 1) at which they stand."""
+    """Texts and their line numbers, from 1."""
 
     texts: list[str]
     numbers: Sequence[int]
 
 
 def explain_read_failure(path: Path, error: OSError) -> AraeError:
-    """Turn an operating-system failure while reading into an error that a user can act on."""
+    """Return a failure of the operating system to read a file as an error that a user can fix."""
     reason = error.strerror or str(error)
     return AraeError(f"cannot read {path}: {reason}", f"check the name and the permissions: ls -l {quoted(path)}")
 
 
 def require_regular_file(path: Path) -> None:
-    """Refuse what cannot be read twice: pipes and devices.
+    """Raise an error for pipes and devices, which cannot be read twice.
 
     Raises:
         AraeError: The path is missing, unreadable or no regular file.
@@ -79,12 +79,12 @@ def require_regular_file(path: Path) -> None:
     if not stat.S_ISREG(mode):
         raise AraeError(
             f"{path} is not a regular file",
-            "data is read more than once, so pipes and devices do not do: write the text to a file first.",
+            "write the text to a file first; training reads its data more than once.",
         )
 
 
 class TextFile:
-    """One text file that is read from its start to its end; one whose name ends in ``.gz`` is unpacked on the way.
+    """One text file, read once from start to end; a file whose name ends in ``.gz`` is decompressed.
 
     Only a line feed, with or without one carriage return before it, ends a line: other characters that some
     programs take for line ends (U+2028, U+0085, form feed, a lone carriage return) stay inside their line.
@@ -130,7 +130,7 @@ class TextFile:
             yield chunk
 
     def _unpacked(self, file: BinaryIO) -> Iterator[bytes]:
-        """Yield what a gzip file holds, never more than one block at a time, however far it expands."""
+        """Yield the content of a gzip file in blocks of bounded size."""
         read = 0
         # An empty file has nothing to unpack and nothing wrong with it.
         try:
@@ -142,17 +142,17 @@ class TextFile:
                 self.advance(file.tell() - read)
         except EOFError as error:
             raise AraeError(
-                f"{self.path}: the gzip data end too early, somewhere from line {self._line:,} on",
-                "the file was cut off: copy or pack it again (gzip -t tests a file).",
+                f"{self.path}: the gzip data end too early, after line {self._line:,}",
+                "the file was cut off: copy or compress it again (gzip -t tests a file).",
             ) from error
         except (gzip.BadGzipFile, zlib.error) as error:
             if self._line == 1 and read == 0 and "Not a gzipped file" in str(error):
                 raise AraeError(
-                    f"{self.path} is no gzip data, whatever its name says", "give it a name without .gz, or pack it."
+                    f"{self.path} is not gzip data, in spite of its name", "rename it without .gz, or compress it."
                 ) from error
             raise AraeError(
-                f"{self.path}: the gzip data are damaged, somewhere from line {self._line:,} on",
-                "copy or pack the file again (gzip -t tests a file).",
+                f"{self.path}: the gzip data are damaged, after line {self._line:,}",
+                "copy or compress the file again (gzip -t tests a file).",
             ) from error
 
     def _blocks(self, chunks: Iterator[bytes]) -> Iterator[Block]:
@@ -227,7 +227,7 @@ class TextFile:
         return texts
 
     def _judge(self, content: bytes, bad: int, first_line: int) -> None:
-        """Refuse the file when this block, or all that was read so far, is mostly not UTF-8 text."""
+        """Raise an error if this block, or all that was read so far, is mostly not UTF-8 text."""
         self._bytes += len(content)
         self._bad_bytes += bad
         shares = [self._bad_bytes / self._bytes]
@@ -235,26 +235,26 @@ class TextFile:
             shares.append(bad / len(content))
         if max(shares) > MAXIMUM_BAD_SHARE:
             raise AraeError(
-                f"{self.path}: from line {first_line:,} on, {max(shares):.0%} of the bytes are NUL or "
-                "invalid UTF-8: a binary file, or text in another encoding",
+                f"{self.path}: from line {first_line:,} on, {max(shares):.0%} of the bytes are NUL or invalid "
+                "UTF-8: a binary file, or text in another encoding",
                 "give UTF-8 text, or name its encoding, for example --encoding cp1251",
             )
 
     def _refuse_known_formats(self, start: bytes) -> None:
         for signature, what, remedy in _SIGNATURES:
             if start.startswith(signature) and self.compressed:
-                raise AraeError(f"{self.path} holds {what}, not UTF-8 text", "give UTF-8 text, packed or not.")
+                raise AraeError(f"{self.path} contains {what}, not UTF-8 text", "give UTF-8 text, compressed or not.")
             if start.startswith(signature):
                 raise AraeError(f"{self.path} is {what}, not UTF-8 text", remedy.format(quoted(self.path)))
         if self.encoding == UTF_8:
             refuse_unmarked_utf16(start, str(self.path))
 
     def _count_replaced(self, content: bytes) -> int:
-        """Return how many replacement characters decoding makes out of invalid bytes."""
+        """Return how many replacement characters result from invalid bytes."""
         return content.decode(self.encoding, errors="replace").count("\ufffd") - content.count("\ufffd".encode())
 
     def lines(self, maximum_characters: int) -> Iterator[NumberedLines]:
-        """Yield the sentences of a file that has one per line, in blocks.
+        """Yield the sentences of a file with one per line, in blocks.
 
         Blanks and tabs at the ends of a line are removed. Lines without text and over-long lines are skipped
         and counted.
@@ -289,4 +289,4 @@ class TextFile:
 
 
 def _ignore(count: int) -> None:
-    """Take a number of bytes, where nobody wants to know how far reading is."""
+    """Ignore progress in bytes."""

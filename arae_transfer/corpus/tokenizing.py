@@ -1,4 +1,4 @@
-"""Lines of all classes to token ids, in memory or in files that are mapped into memory.
+"""Tokenize the lines of all classes, into memory or into memory-mapped files.
 
 Ids of a corpus that is read from the disk are kept in the user's cache (see ``layout.cache_directory``), in a folder
 named by a hash of the corpus and the tokenizer: the next run finds them, and a changed corpus has another name. A
@@ -46,7 +46,7 @@ Ids = npt.NDArray[np.int32]
 
 
 def blocks(lines: LabelledLines) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield the class and some thousand of its lines, until all lines of all classes were there."""
+    """Yield a class and some thousand of its lines, until all lines of all classes are done."""
     if isinstance(lines, StreamedLines):
         yield from lines.blocks()
         return
@@ -57,7 +57,7 @@ def blocks(lines: LabelledLines) -> Iterator[tuple[str, Sequence[str]]]:
 
 
 def sample_lines(lines: LabelledLines, most: int, seed: int) -> dict[str, Sequence[str]]:
-    """Return a random part of the lines in their order, at most ``most`` in all, with the same bound for each class.
+    """Return a random sample of lines in their order, at most ``most`` in all, with the same limit for each class.
 
     Args:
         lines: The lines by class.
@@ -87,7 +87,7 @@ def sample_lines(lines: LabelledLines, most: int, seed: int) -> dict[str, Sequen
 
 
 def tokenize(lines: Sequence[str], tokenizer: Tokenizer, maximum_tokens: int) -> TokenizedSentences:
-    """Tokenize lines, leaving out those of more tokens than ``maximum_tokens`` (end id included) or of none."""
+    """Tokenize lines, without those of more than ``maximum_tokens`` (including the end id) or of none."""
     return tokenize_lines({"": lines}, tokenizer, maximum_tokens)[""]
 
 
@@ -98,7 +98,7 @@ def tokenize_lines(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, TokenizedSentences]:
-    """Tokenize the lines of each class, leaving out those of too many tokens or of none.
+    """Tokenize the lines of each class, without those that are too long or empty.
 
     Args:
         lines: The lines by class. The ids of ``StreamedLines`` stay on the disk, those of others in memory.
@@ -118,7 +118,7 @@ def tokenize_lines(
 
 
 class _Writer(ABC):
-    """Takes the sentences of one class, block by block."""
+    """Writes the sentences of one class block by block."""
 
     def __init__(self) -> None:
         self.too_long = 0
@@ -126,7 +126,7 @@ class _Writer(ABC):
         self.tokens = 0
 
     def take(self, sentences: Sequence[Sequence[int]], maximum_tokens: int) -> None:
-        """Take the ids of sentences, without those of too many tokens or of none."""
+        """Add the ids of sentences, without those that are too long or empty."""
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
         ids = np.fromiter(chain.from_iterable(sentences), np.int32, int(lengths.sum()))
         fits = (lengths > 0) & (lengths < maximum_tokens)
@@ -140,7 +140,7 @@ class _Writer(ABC):
 
     @abstractmethod
     def write(self, ids: Ids, ends: IntegerArray) -> None:
-        """Append ids, and where each of their sentences ends."""
+        """Append ids, and the end positions of their sentences."""
 
 
 class _InMemory(_Writer):
@@ -172,7 +172,7 @@ class _OnDisk(_Writer):
         self._starts.write(np.ascontiguousarray(ends).data)
 
     def finish(self) -> None:
-        """Set the shapes, and see that the disk has everything."""
+        """Set the shapes, and flush the files to the disk."""
         for file, kind, count in ((self._ids, np.int32, self.tokens), (self._starts, np.int64, self.count + 1)):
             _write_header(file, kind, count)
             file.flush()
@@ -184,7 +184,7 @@ class _OnDisk(_Writer):
 
 
 def _write_header(file: IO[bytes], kind: type[np.generic], count: int) -> None:
-    """Write the head of an ``.npy`` file of one axis; NumPy leaves room in it for an axis that grows."""
+    """Write the header of a one-dimensional ``.npy`` file, with space for a longer shape."""
     file.seek(0)
     description = np.lib.format.dtype_to_descr(np.dtype(kind))
     np.lib.format.write_array_header_1_0(file, {"descr": description, "fortran_order": False, "shape": (count,)})
@@ -233,7 +233,7 @@ def _tokenize_on_disk(
             shutil.rmtree(staged, ignore_errors=True)
     made = _load(layout, list(lines))
     if made is None:
-        raise AraeError(f"{layout.root} cannot be read back", "remove it and start again, or look at the disk.")
+        raise AraeError(f"cannot read {layout.root} back", "remove it and start again, or check the disk.")
     return made
 
 
@@ -264,7 +264,7 @@ def _build(
 
 
 def _load(layout: CorpusCacheLayout, classes: list[str]) -> dict[str, TokenizedSentences] | None:
-    """Map the arrays of a folder into memory; None where it is absent or damaged."""
+    """Map the arrays of a folder into memory; return None if it is absent or damaged."""
     found: dict[str, TokenizedSentences] = {}
     try:
         table = json.loads(layout.contents.read_text("utf-8"))

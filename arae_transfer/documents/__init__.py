@@ -1,1 +1,1 @@
-"""Documents: text with structure. Only the text is rewritten; every other byte comes back as it was."""
+"""Documents: rewrite the text, and keep every other byte of the structure."""

@@ -1,4 +1,4 @@
-"""Tables of separated values: one column is rewritten; header, other columns, quotes and line ends stay.
+"""CSV and TSV: rewrite one column, and keep header, other columns, quotes and line ends.
 
 The separator is the one of ``,``, ``;``, tab and ``|`` that makes a column of the wanted name in the header. A column
 may be given by its number, from 1, where the table has no header. Rows that have no such column are left as they are.
@@ -18,19 +18,19 @@ from arae_transfer.errors import AraeError
 
 SEPARATORS = ",;\t|"
 LONGEST_RECORD = 1 << 24
-"""Characters of a row: a longer one has a quote that nobody closed."""
+"""Maximum characters of a row: a longer one has an unclosed quote."""
 
 _LONGEST_HEADER = 1 << 16
 _LINE_BREAK = re.compile(r"\r\n|\r")
 _PIECE = re.compile(r'""|\r\n|\r|\n|[^"\r\n]+')
 
 TOO_FEW = "too few columns"
-OPEN_QUOTE = "a quote that is never closed"
-STRAY = "quotes or line ends that cannot be understood"
+OPEN_QUOTE = "an unclosed quote"
+STRAY = "unreadable quotes or line ends"
 
 
 def csv_reader(column: str) -> Callable[[Iterator[str]], Iterator[Part]]:
-    """Return a reader of tables whose text lies in a column."""
+    """Return a reader of tables with the text in one column."""
 
     def read(blocks: Iterator[str]) -> Iterator[Part]:
         table = (line for line in lines(blocks))
@@ -50,7 +50,7 @@ def csv_reader(column: str) -> Callable[[Iterator[str]], Iterator[Part]]:
 
 
 def _first_record(table: Iterator[str]) -> str:
-    """Return the first row, which may go on over several lines inside quotes."""
+    """Return the first row, including line breaks inside quotes."""
     record = ""
     for line in table:
         record += line
@@ -60,7 +60,7 @@ def _first_record(table: Iterator[str]) -> str:
 
 
 def find_column(header: str, column: str) -> tuple[str, int, bool]:
-    """Return the separator of a table, the place of a column, from 0, and whether the first row is a header.
+    """Return the separator of a table, the index of a column, and whether the first row is a header.
 
     Raises:
         AraeError: There is no such column, or it is there twice.
@@ -76,12 +76,12 @@ def find_column(header: str, column: str) -> tuple[str, int, bool]:
         return separator, int(column) - 1, False
     raise AraeError(
         f"the table has no column {column!r}; its columns are: {', '.join(names[separator])}",
-        "name one of them; or give its number, from 1, if the first row is no header.",
+        "name one of them, or give its number, from 1, if the first row is not a header.",
     )
 
 
 def split_row(record: str, separator: str) -> list[str]:
-    """Return the names in a header, without blanks around them."""
+    """Return the names in a header, without surrounding spaces."""
     try:
         return [name.strip() for name in next(csv.reader([record], delimiter=separator), [])]
     except csv.Error:
@@ -89,7 +89,7 @@ def split_row(record: str, separator: str) -> list[str]:
 
 
 def records(table: Iterator[str], separator: str) -> Iterator[str]:
-    """Yield the rows of a table as they stand, line breaks inside quotes among them; an empty one where none has come.
+    """Yield the rows of a table as they are, with line breaks inside quotes; an empty row if none is available yet.
 
     Raises:
         AraeError: A quote is never closed, in a row that no table can have.
@@ -109,9 +109,9 @@ def records(table: Iterator[str], separator: str) -> Iterator[str]:
         size += len(line)
         if size > LONGEST_RECORD:
             raise AraeError(
-                f"a row of the table has more than {LONGEST_RECORD:,} characters: {begun[0][:40].strip()!r} opens a "
-                "quote that is never closed",
-                "close it, or write it twice inside of quotes.",
+                f"a row of the table has more than {LONGEST_RECORD:,} characters: {begun[0][:40].strip()!r} opens "
+                "an unclosed quote",
+                "close the quote, or write it twice inside quotes.",
             )
         # A line with an even number of quotes cannot close the one that is open for good.
         if len(begun) > 1 and quotes % 2 and find_fields(record := "".join(begun), separator) is not None:
@@ -122,7 +122,7 @@ def records(table: Iterator[str], separator: str) -> Iterator[str]:
 
 
 def find_fields(record: str, separator: str) -> list[tuple[int, int]] | None:
-    """Return where the fields of a row begin and end, quotes among them; None: a quote is open at its end."""
+    """Return start and end of the fields of a row, including quotes; None: a quote is open at its end."""
     end = len(record)
     if record.endswith("\n"):
         end -= 1

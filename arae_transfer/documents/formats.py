@@ -1,4 +1,4 @@
-"""Which formats there are, how a user names them, and what a file's name says of its format."""
+"""Document formats: names, options and file extensions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _BINARY = {".docx": "markdown", ".odt": "markdown", ".epub": "html", ".pdf": "te
 
 @dataclass(frozen=True, slots=True)
 class FormatChoice:
-    """A format, and where text lies in its rows.
+    """A document format and its text column.
 
     Attributes:
         name: The format.
@@ -55,7 +55,7 @@ class FormatChoice:
 
     @classmethod
     def parse(cls, text: str) -> FormatChoice:
-        """Read what a user typed, such as ``markdown`` or ``csv:review``.
+        """Parse a ``--format`` value, such as ``markdown`` or ``csv:review``.
 
         Raises:
             AraeError: There is no such format, or it needs a column, or has none.
@@ -70,14 +70,14 @@ class FormatChoice:
         return cls(name, column)
 
     def reader(self) -> Format:
-        """Return what reads a document of this format; its module is imported now."""
+        """Return the reader of this format; import its module now."""
         module, _, function = _MODULES[self.name].partition(".")
         found = getattr(import_module(f"arae_transfer.documents.{module}"), function)
         return cast("Format", found(self.column) if self.name in _NEED_COLUMN else found)
 
 
 def guess_format(names: Sequence[str], column: str | None) -> FormatChoice | None:
-    """Return the format that the names of files say, or None where they say none: lines of text.
+    """Return the format by file extensions, or None for lines of text.
 
     Args:
         names: The files.
@@ -91,25 +91,24 @@ def guess_format(names: Sequence[str], column: str | None) -> FormatChoice | Non
         suffix = Path(name).suffix.lower()
         if suffix in _BINARY:
             raise AraeError(
-                f"{name} is no text, but a {suffix[1:]} document",
+                f"{name} is not text but a {suffix[1:]} document",
                 f"convert it first, for example: pandoc {name} -t {_BINARY[suffix]}",
             )
         found.setdefault(_SUFFIXES.get(suffix), name)
     if len(found) > 1:
         different = " and ".join(list(found.values())[:2])
-        raise AraeError(f"{different} have different formats", "rewrite them one by one, or name one --format for all.")
+        raise AraeError(f"{different} have different formats", "rewrite them separately, or give one --format for all.")
     (kind, name), *_ = found.items()
     if kind is None:
         if column is not None:
-            raise AraeError(f"--column {column} is for tables, which {name} is not", "name its --format.")
+            raise AraeError(f"--column {column} is for tables, but {name} is not one", "give its --format.")
         return None
     if kind in _NEED_COLUMN:
         if column is None:
             raise AraeError(
-                f"{name} is a table: which of its columns is to be rewritten?",
-                "name it: --column NAME; or rewrite whole lines: --format text.",
+                f"{name} is a table and needs a column", "give --column NAME; or rewrite whole lines: --format text."
             )
         return FormatChoice(kind, column)
     if column is not None:
-        raise AraeError(f"--column {column} is for tables, which {name} is not", "leave it out.")
+        raise AraeError(f"--column {column} is for tables, but {name} is not one", "leave it out.")
     return FormatChoice(kind)

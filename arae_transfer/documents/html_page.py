@@ -1,4 +1,4 @@
-"""HTML: text is rewritten; tags, attributes, comments, scripts, styles and code stay, however broken they are.
+"""HTML: rewrite the text, and keep tags, attributes, comments, scripts, styles and code, even in broken pages.
 
 Nothing is parsed into a tree and written again. The standard library's parser says where text and tags begin, and
 answers are put into the source there. A sentence may hold tags such as ``<b>`` or ``<a>``; every other tag ends it.
@@ -25,18 +25,18 @@ INLINE = _names(
     "a abbr acronym b bdi bdo big cite del dfn em font i img ins label mark nobr q rb rp rt ruby s small span strike "
     "strong sub sup time tt u wbr"
 )
-"""Tags that stand inside of sentences."""
+"""Inline tags, which occur inside sentences."""
 
 VOID = _names("img wbr br hr input link meta area base col embed source track param")
 
 CODE = _names("code kbd samp var math")
-"""Tags that stand inside of sentences, with content that stays as it is."""
+"""Inline tags with content that is kept."""
 
 SKIPPED = _names(
     "script style pre textarea svg template option select datalist object iframe canvas noembed noframes xmp plaintext "
     "listing"
 )
-"""Tags whose content is no text, or text that a program reads."""
+"""Tags whose content is not text, or text for a program."""
 
 _PIECE = re.compile(r"[ \t\n\f\r\xa0]+|&(?:#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);?|&|[^ \t\n\f\r\xa0&]+")
 _TAG_BEGINS = re.compile("<[A-Za-z/!?]")
@@ -44,7 +44,7 @@ _NOT_TRANSLATED = re.compile(r"\bnotranslate\b")
 
 
 class Event(NamedTuple):
-    """Something in a page.
+    """A tag, text or other event in a page.
 
     Attributes:
         start: Where it begins.
@@ -61,7 +61,7 @@ class Event(NamedTuple):
 
 
 class _Listener(HTMLParser):
-    """Writes down what the parser finds, and where; the end of what is no text is not known yet."""
+    """Records the parser's events with their positions; the end of non-text is not known yet."""
 
     def __init__(self, source: str) -> None:
         super().__init__(convert_charrefs=False)
@@ -79,11 +79,11 @@ class _Listener(HTMLParser):
         return start
 
     def handle_data(self, data: str) -> None:
-        """Note text."""
+        """Record text."""
         self._note("text", size=len(data))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag that opens an element, or is all of one."""
+        """Record a start tag or an empty element."""
         start = self._note("empty" if tag in VOID else "open", tag)
         for name, value in attrs:
             if (name == "translate" and (value or "").lower() == "no") or (
@@ -92,27 +92,27 @@ class _Listener(HTMLParser):
                 self.kept.add(start)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag that closes itself."""
+        """Record a self-closing tag."""
         self._note("empty", tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Note a tag that closes an element."""
+        """Record an end tag."""
         self._note("close", tag)
 
     def handle_comment(self, data: str) -> None:
-        """Note a comment."""
+        """Record a comment."""
         self._note("other")
 
     def handle_decl(self, decl: str) -> None:
-        """Note a document type."""
+        """Record a document type."""
         self._note("other")
 
     def handle_pi(self, data: str) -> None:
-        """Note a processing instruction."""
+        """Record a processing instruction."""
         self._note("other")
 
     def parse_marked_section(self, i: int, report: bool = True) -> int:
-        """Pass ``<![CDATA[`` and its like, unknown ones among them, which the parser itself refuses."""
+        """Skip ``<![CDATA[`` and similar sections, which the parser rejects if they are unknown."""
         close = "]]>" if self.rawdata.startswith("<![CDATA[", i) else ">"
         end = self.rawdata.find(close, i)
         if end < 0:
@@ -129,7 +129,7 @@ def read_html(blocks: Iterator[str]) -> Iterator[Part]:
 
 
 def html_skeleton(source: str) -> list[str]:
-    """Return all of a page that is no text, as it stands."""
+    """Return everything in a page except its text."""
     return [source[event.start : event.end] for event in _events(source) if event.kind != "text"]
 
 
@@ -175,7 +175,7 @@ def _escape(text: str) -> str:
 
 
 def _shown(raw: str) -> str:
-    """Return how a model reads code: in backticks, as most people write it in text."""
+    """Return the model's view of code: in backticks."""
     return "`" + re.sub(r"(?:<[^<>]*>|\s)+", " ", raw).strip() + "`"
 
 
@@ -192,7 +192,7 @@ def _add_text(run: Run, source: str) -> None:
 
 
 def _events(source: str) -> list[Event]:
-    """Return all that is in a page, from its first character to its last, without gaps."""
+    """Return all events of a page, from its first character to its last, without gaps."""
     listener = _Listener(source)
     complete: list[Event] = []
     place = 0
@@ -215,7 +215,7 @@ def _events(source: str) -> list[Event]:
 
 
 def _join_kept(events: list[Event], kept: set[int]) -> list[Event]:
-    """Make one event of each element that stays with its content; one that is never closed reaches to the end."""
+    """Merge each element that is kept with its content; an unclosed one extends to the end."""
     joined: list[Event] = []
     number = 0
     while number < len(events):

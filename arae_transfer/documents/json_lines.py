@@ -1,4 +1,4 @@
-"""JSON Lines: one string of each object is rewritten, in its place; the rest of the line stays as it was typed.
+"""JSON Lines: rewrite one string of each object in place, and keep the rest of the line.
 
 The string is named by a path such as ``text``, ``review.text``, ``messages.0.content`` or ``texts.*``: keys and places
 in arrays, ``*`` for all of an array. A line that is no JSON object, or has no string there, is left as it is.
@@ -20,11 +20,11 @@ _PIECE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}
 _LINE_BREAKS = ("\n", "\r", "\u2028", "\u2029")
 _DECODER = JSONDecoder()
 
-NO_JSON = "no JSON object"
+NO_JSON = "not a JSON object"
 
 
 def json_lines_reader(path: str) -> Callable[[Iterator[str]], Iterator[Part]]:
-    """Return a reader of JSON Lines whose text lies at a path."""
+    """Return a reader of JSON Lines with the text at a path."""
 
     def read(blocks: Iterator[str]) -> Iterator[Part]:
         number = 0
@@ -53,7 +53,7 @@ def _read_line(line: str, number: int, path: str) -> Part:
 
 
 def find_strings(line: str, path: str) -> list[tuple[int, int]]:
-    """Return where the strings that a path names begin and end in a valid line of JSON, quotes left out."""
+    """Return start and end of the strings at a path in a valid line of JSON, without quotes."""
     found: list[tuple[int, int]] = []
     _walk(line, _skip(line, 0), path, found)
     return sorted(found)
@@ -66,7 +66,7 @@ def _skip(line: str, place: int) -> int:
 
 
 def _walk(line: str, place: int, path: str | None, found: list[tuple[int, int]]) -> int:
-    """Pass a value, note what the path names in it, and return where it ends; None: it names nothing in it."""
+    """Skip a value, record the strings at the path, and return its end; None: the path does not exist."""
     if path is None:
         return _DECODER.raw_decode(line, place)[1]
     if not path:

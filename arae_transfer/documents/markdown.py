@@ -1,4 +1,4 @@
-"""Markdown (CommonMark with tables and strikethrough): text is rewritten; marks, addresses, code and layout stay.
+"""Markdown (CommonMark with tables and strikethrough): rewrite the text, and keep markup, addresses, code and layout.
 
 markdown-it-py says which lines are paragraphs, headings and cells of tables, and its rules for what stands inside of
 them are watched while they read, because its tokens do not tell their places. Answers are put into the source there.
@@ -51,7 +51,7 @@ Rule = Callable[[StateInline, bool], bool]
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What a rule read inside of a paragraph.
+    """A match of a rule inside a paragraph.
 
     Attributes:
         start: Where it begins in the paragraph.
@@ -67,7 +67,7 @@ class Stretch:
 
 
 class _Watcher:
-    """A parser whose rules for what is inside of paragraphs are written down as they match."""
+    """Parser that records the matches of its inline rules."""
 
     def __init__(self) -> None:
         self.parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -115,7 +115,7 @@ class _Watcher:
         self.stretches.append(Stretch(label, end, "label", ()))
 
     def read(self, content: str, environment: dict[str, object]) -> list[Stretch]:
-        """Return what stands in a paragraph, in no order."""
+        """Return the inline elements of a paragraph, unordered."""
         self.stretches = []
         self.parser.inline.parse(content, self.parser, environment, [])
         return self.stretches
@@ -143,7 +143,7 @@ def read_markdown(blocks: Iterator[str]) -> Iterator[Part]:
 
 
 def markdown_skeleton(source: str) -> object:
-    """Return the structure of a document: all that is in it but text."""
+    """Return the structure of a document: everything except its text."""
     environment: dict[str, object] = {}
     tokens = [_shape(token) for token in _parser().parse(source, environment)]
     return tokens, sorted(dict(environment.get("references", {})).items())  # type: ignore[call-overload]
@@ -172,7 +172,7 @@ class _Reader:
         self._lines = list(zip(starts, ends, strict=True))
 
     def fields(self) -> list[Field]:
-        """Return the text, in order."""
+        """Return the text fields in order."""
         environment: dict[str, object] = {}
         tokens = _block_parser().parse(self._source, environment)
         fields: list[Field] = []
@@ -196,7 +196,7 @@ class _Reader:
         return [each for each in fields if each.sentences]
 
     def _row(self, cells: list[str], line: int, environment: dict[str, object]) -> list[Field]:
-        """Return the text of a row of a table, each cell found between the bars of its line."""
+        """Return the text of a table row, with each cell located between the bars of its line."""
         start, end = self._lines[line]
         places = _cell_places(self._source[start:end], cells)
         fields = []
@@ -206,7 +206,7 @@ class _Reader:
         return fields
 
     def _paragraph(self, token: Token, environment: dict[str, object]) -> list[Field]:
-        """Return the text of a paragraph or heading, none if its lines cannot be found in the source."""
+        """Return the text of a paragraph or heading, or none if its lines are not found in the source."""
         assert token.map is not None
         content = token.content
         pieces: list[tuple[int, int, str]] = []  # where a line begins in the content and in the source
@@ -224,7 +224,7 @@ class _Reader:
         return [self._field(content, pieces, environment)]
 
     def _field(self, content: str, pieces: list[tuple[int, int, str]], environment: dict[str, object]) -> Field:
-        """Return the field of a paragraph, given where its lines lie in it and in the source."""
+        """Return the field of a paragraph, from the positions of its lines in it and in the source."""
         places: list[int] = []  # of each character of the content in the source
         for first, found, text in pieces:
             # A line break stands where the line before it ends, whatever the source has in front of the next one.
@@ -239,7 +239,7 @@ class _Reader:
 
 
 def _cell_places(line: str, cells: list[str]) -> list[int | None]:
-    """Return where each cell of a table's row begins in its line; None: it is empty, or holds an escaped bar."""
+    """Return the start of each table cell in its line; None: it is empty, or has an escaped bar."""
     written = [(number, cell.replace("|", "\\|")) for number, cell in enumerate(cells) if cell]
     begin = 0
     while written and (start := line.find(written[0][1], begin)) >= 0:
@@ -282,7 +282,7 @@ def _in_order(stretches: list[Stretch]) -> list[Stretch]:
 def _add_stretch(
     run: Run, stretch: Stretch, following: list[Stretch], content: str, source: Callable[[int, int], str]
 ) -> int:
-    """Add what a rule read, and return where it ends; of a link this is where its text begins."""
+    """Add an inline element, and return where it ends; for a link, where its text begins."""
     start, end = stretch.start, stretch.end
     raw = source(start, end)
     last = stretch.tokens[-1] if stretch.tokens else None
@@ -315,7 +315,7 @@ def _add_stretch(
 
 
 def _add_delimiters(run: Run, stretch: Stretch, source: Callable[[int, int], str]) -> None:
-    """Add a row of marks of emphasis, some of which may be text after all."""
+    """Add a run of emphasis marks, some of which may be text."""
     tokens = list(stretch.tokens)
     size = stretch.end - stretch.start
     widths = [1] * size if stretch.rule == "emphasis" else [1] * (size % 2) + [2] * (size // 2)
@@ -336,7 +336,7 @@ def _add_delimiters(run: Run, stretch: Stretch, source: Callable[[int, int], str
 def _add_tag(
     run: Run, stretch: Stretch, following: list[Stretch], content: str, source: Callable[[int, int], str]
 ) -> int:
-    """Add a tag of HTML; code and its like are added with all that is in them."""
+    """Add an HTML tag; code and similar elements are added with their content."""
     raw = source(stretch.start, stretch.end)
     match = _TAG.match(raw)
     name = match["name"].lower() if match else ""

@@ -1,4 +1,4 @@
-"""Parts of a document with the fields of text in them, rewritten together and put back one by one."""
+"""Parts of a document with text fields, rewritten together and restored one by one."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from arae_transfer.documents.runs import Escape, Run, Span
 
 Answers = Sequence[str | None]
 Rewrite = Callable[[list[str]], Answers]
-"""Rewrites sentences; None leaves one as it is."""
+"""Rewrites sentences; None keeps a sentence."""
 
 Format = Callable[[Iterator[str]], Iterator["Part"]]
-"""Reads a document in blocks of text, of which an empty one says that no more has come yet, and yields its parts."""
+"""Reads a document in blocks of text, and yields its parts; an empty block means that no more text has arrived yet."""
 
 MOST_WAITING = 4096
-"""Parts that are held back at most until enough sentences are together."""
+"""Maximum number of parts to collect before their sentences are rewritten."""
 
 
 def as_it_is(text: str) -> str:
-    """Return a text; what needs no escapes is escaped so."""
+    """Return a text that needs no escapes."""
     return text
 
 
 class Field:
-    """A stretch of a part that holds text.
+    """Stretch of a part with text.
 
     Attributes:
         start: Where it begins in the part's source.
@@ -34,7 +34,7 @@ class Field:
     """
 
     def __init__(self, start: int, end: int, run: Run, escape: Escape = as_it_is, finish: Escape = as_it_is) -> None:
-        """Take a run that covers the stretch.
+        """Store a run that covers the stretch.
 
         Args:
             start: Where it begins in the part's source.
@@ -52,16 +52,16 @@ class Field:
 
     @property
     def plain(self) -> str:
-        """Return all of its text, without markup."""
+        """All text of the field, without markup."""
         return self._run.plain
 
     def texts(self) -> list[str]:
-        """Return what a model reads: the sentences, each one line."""
+        """Sentences for the model, one line each."""
         plain = self._run.plain
         return [plain[span.start : span.end] for span in self.sentences]
 
     def build(self, answers: Answers, tally: Tally | None = None) -> str:
-        """Return the field with answers in the place of its sentences; None leaves one as it is."""
+        """Return the field with rewritten sentences; None keeps a sentence."""
         run, parts, start, changed = self._run, list[str](), 0, False
         for span, answer in zip(self.sentences, answers, strict=True):
             if answer is None:
@@ -79,7 +79,7 @@ class Field:
 
 @dataclass(slots=True)
 class Part:
-    """A part of a document that is read and written by itself: a row, a caption, or a whole page.
+    """A separately read and written part of a document: a row, a caption, or a whole page.
 
     Attributes:
         source: The part as it stands.
@@ -96,7 +96,7 @@ class Part:
     skeleton: Callable[[str], object] | None = None
 
     def build(self, answers: Answers, tally: Tally | None = None) -> str:
-        """Return the part with answers in the place of its sentences; None leaves one as it is."""
+        """Return the part with rewritten sentences; None keeps a sentence."""
         parts, start, first = list[str](), 0, 0
         for each in self.fields:
             own = answers[first : first + len(each.sentences)]
@@ -109,7 +109,7 @@ class Part:
 
 @dataclass(slots=True)
 class Tally:
-    """What happened to a document.
+    """Counts of a document.
 
     Attributes:
         parts: Parts that have a number.
@@ -173,7 +173,7 @@ def _rewritten(parts: Sequence[Part], rewrite: Rewrite, at_once: int, tally: Tal
 
 
 def _settle(part: Part, answers: list[str | None], tally: Tally) -> str:
-    """Return a part with those answers that leave its structure alone."""
+    """Return a part with the rewrites that keep its structure."""
     text = part.build(answers, tally)
     if part.skeleton is None or text == part.source:
         return text

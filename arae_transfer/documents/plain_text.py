@@ -1,4 +1,4 @@
-"""Plain text: one line or more sentences a line. Line ends, blanks at both ends and blank lines stay."""
+"""Plain text with one or more sentences per line; line ends, outer spaces and blank lines stay."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from arae_transfer.documents.runs import Run
 
 
 def read_plain_text(blocks: Iterator[str]) -> Iterator[Part]:
-    """Yield a part for each line."""
+    """Yield a part per line."""
     for line in lines(blocks):
         body = line.removesuffix("\n").removesuffix("\r")
         run = Run()

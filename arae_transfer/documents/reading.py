@@ -1,4 +1,4 @@
-"""Bytes to text and back, so that what is not changed comes back byte for byte."""
+"""Decode and encode documents, so that unchanged text returns byte for byte."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_NULS = 0.3
 
 
 class DocumentReader:
-    """Reads a document and remembers how it is encoded: UTF-8, or UTF-16 where a byte order mark says so.
+    """Reads a document and remembers its encoding: UTF-8, or UTF-16 with a byte order mark.
 
     Attributes:
         name: What messages call the document.
@@ -33,7 +33,7 @@ class DocumentReader:
         self._errors = "surrogateescape"
 
     def blocks(self) -> Iterator[str]:
-        """Yield the text as it comes, and an empty block before waiting for more.
+        """Yield the text as it arrives, and an empty block before waiting for more.
 
         Bytes that are no UTF-8 come as lone surrogates, which ``encode`` turns back into them.
 
@@ -57,11 +57,11 @@ class DocumentReader:
             raise AraeError(f"cannot read {self.name}: {error.strerror or error}") from error
         except UnicodeDecodeError as error:
             raise AraeError(
-                f"{self.name} begins as UTF-16 and is none: {error.reason}", "convert it to UTF-8."
+                f"{self.name} begins as UTF-16 but is not: {error.reason}", "convert it to UTF-8."
             ) from error
 
     def encode(self, text: str) -> bytes:
-        """Return text as the document writes it, without its byte order mark."""
+        """Return text in the document's encoding, without byte order mark."""
         return text.encode(self._encoding, self._errors)
 
     def _first_bytes(self) -> bytes:
@@ -78,7 +78,7 @@ class DocumentReader:
             self._encoding = _UTF16_MARKS[self.mark]
         elif start[:_BYTES_JUDGED].count(0) > _MOST_NULS * len(start[:_BYTES_JUDGED]):
             raise AraeError(
-                f"{self.name} is no UTF-8 text: many of its bytes are NUL, as in UTF-16 without a byte order mark",
+                f"{self.name} is not UTF-8 text: many of its bytes are NUL, as in UTF-16 without a byte order mark",
                 "convert it: iconv -f UTF-16LE -t UTF-8 OLD > NEW",
             )
 
@@ -96,12 +96,12 @@ class DocumentReader:
 
 
 def whole(blocks: Iterator[str]) -> str:
-    """Return all of a document."""
+    """Return all text of a document."""
     return "".join(blocks)
 
 
 def lines(blocks: Iterator[str]) -> Iterator[str]:
-    """Yield lines with their ends, which are line feeds, and an empty line where no more has come yet."""
+    """Yield lines with their line feeds, and an empty line if no more has arrived yet."""
     begun: list[str] = []
     for block in blocks:
         if not block:

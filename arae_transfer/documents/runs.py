@@ -1,4 +1,4 @@
-"""A run of text with markup in it: what a model reads of it, and how an answer is written back around the markup.
+"""Text with inline markup: extract sentences for the model, and put the markup back into rewrites.
 
 A model reads plain text. The source of a run holds more: tags, emphasis marks, escapes, line breaks. A run knows for
 each plain character how the source writes it, and between which characters the markup stands. An answer is aligned
@@ -28,7 +28,7 @@ _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
 
 class Side(Enum):
-    """Which side of a pair a mark is."""
+    """Side of a mark in its pair."""
 
     OPEN = "open"
     CLOSE = "close"
@@ -37,7 +37,7 @@ class Side(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Markup that a model does not see.
+    """Markup that the model does not see.
 
     Attributes:
         raw: How the source writes it.
@@ -50,14 +50,14 @@ class Mark:
 
 @dataclass(slots=True)
 class Span:
-    """A sentence of a run: the positions of its first plain character and behind its last one."""
+    """Sentence of a run: the positions of its first character and after its last one."""
 
     start: int
     end: int
 
 
 class Run:
-    """Plain text and how a source writes it, built from left to right.
+    """Plain text and its source form, built from left to right.
 
     Attributes:
         plain: The text that a model reads; complete when the run is.
@@ -74,16 +74,16 @@ class Run:
 
     @property
     def plain(self) -> str:
-        """Return the plain text."""
+        """Plain text."""
         return "".join(self._plain)
 
     def add_text(self, text: str) -> None:
-        """Add text that the source writes as it is read."""
+        """Add text that equals its source."""
         self._plain.extend(text)
         self._raws.extend(text)
 
     def add_written(self, text: str, raw: str) -> None:
-        """Add text that the source writes in another way: an entity, an escape, blanks that count as one."""
+        """Add text with another source: an entity, an escape, several spaces that count as one."""
         if not text:
             self.add_mark(raw, Side.ALONE)
             return
@@ -93,24 +93,24 @@ class Run:
         self._raws.extend([""] * (len(text) - 1))
 
     def add_break(self, raw: str) -> None:
-        """Add a line break that ends a sentence and stays where it is."""
+        """Add a line break that ends a sentence and stays in place."""
         self._breaks.append(len(self._plain))
         self.add_written("\n", raw)
 
     def add_mark(self, raw: str, side: Side) -> None:
-        """Add markup that a model does not see."""
+        """Add markup that the model does not see."""
         self._literal = False
         self._mark_places.append(len(self._plain))
         self._marks.append(Mark(raw, side))
 
     def add_atom(self, shown: str, raw: str) -> None:
-        """Add what must come back as it is, such as code; the model reads ``shown`` in its place."""
+        """Add an unchangeable element, such as code; the model reads ``shown`` in its place."""
         start = len(self._plain)
         self.add_written(shown, raw)
         self._atoms.append(Span(start, len(self._plain)))
 
     def sentences(self) -> list[Span]:
-        """Return the sentences that have something to rewrite: letters, and no character that cannot be read."""
+        """Return the sentences to rewrite: with letters, and without unreadable characters."""
         plain = self.plain
         found: list[Span] = []
         start = 0
@@ -145,7 +145,7 @@ class Run:
         return any(map(str.isalpha, text))
 
     def source(self, start: int, end: int, *, edges: bool) -> str:
-        """Return how the source writes a part.
+        """Return the source of a part.
 
         Args:
             start: The position of the first plain character.
@@ -166,7 +166,7 @@ class Run:
         return "".join(parts)
 
     def weave(self, span: Span, answer: str, escape: Escape) -> str | None:
-        """Return an answer to a sentence as the source would write it.
+        """Return the source form of a rewritten sentence.
 
         Args:
             span: The sentence.
@@ -183,7 +183,7 @@ class Run:
 
 @dataclass(slots=True)
 class _Blank:
-    """White space of the source, with markup a part of a gap between two words.
+    """White space in the source, and its markup: part of a gap between two words.
 
     Attributes:
         raw: How the source writes it.
@@ -198,7 +198,7 @@ _Gap = list["Mark | _Blank"]
 
 
 class _Weaver:
-    """Writes one answer to one sentence of a run."""
+    """Puts the markup into one rewrite of one sentence."""
 
     def __init__(self, run: Run, span: Span, escape: Escape) -> None:
         self._run = run
@@ -220,7 +220,7 @@ class _Weaver:
         self._words += [Span(*match.span()) for match in _TOKEN.finditer(self._plain, start, end)]
 
     def weave(self, answer: str) -> str | None:
-        """Return the answer with the markup, or None where an atom was lost or doubled."""
+        """Return the rewrite with markup, or None if an unchangeable element was lost or doubled."""
         tokens = self._tokens_of(answer)
         if tokens is None:
             return None
@@ -240,7 +240,7 @@ class _Weaver:
         return "".join(parts)
 
     def _tokens_of(self, answer: str) -> list[Span] | None:
-        """Return the answer's words, atoms among them at the places that they have in the list of words."""
+        """Return the rewrite's words, with unchangeable elements at their positions."""
         tokens: list[Span] = []
         self._answer_atoms: list[int] = []
         start = 0
@@ -257,7 +257,7 @@ class _Weaver:
         return tokens
 
     def _align(self, words: Sequence[str]) -> list[tuple[int, int, int, int, bool]]:
-        """Align words with the answer's: ranges of both, and whether they are equal; atoms meet their own."""
+        """Align words with the rewrite's: ranges of both, and whether they are equal; elements match themselves."""
         own = [self._plain[word.start : word.end] for word in self._words]
         operations: list[tuple[int, int, int, int, bool]] = []
         i = j = 0
@@ -276,7 +276,7 @@ class _Weaver:
         return self._run.source(word.start, word.end, edges=False)
 
     def _gaps(self, kept: set[int]) -> list[_Gap]:
-        """Return what stands before, between and behind the words; markup inside words that go is moved out."""
+        """Return the content before, between and after the words; markup inside deleted words moves out."""
         run, words = self._run, self._words
         gaps: list[_Gap] = [[] for _ in range(len(words) + 1)]
         edges = [self._span.start, *(word.end for word in words)]
@@ -307,7 +307,7 @@ class _Weaver:
     def _place(
         self, gaps: list[_Gap], operations: list[tuple[int, int, int, int, bool]], count: int
     ) -> tuple[list[_Gap], list[tuple[int, _Blank]]]:
-        """Move the content of the gaps between the words to gaps between the answer's, in the order that it has.
+        """Move the content of gaps between words to gaps of the rewrite, in the same order.
 
         Returns:
             The answer's gaps, and line breaks for which there is only a place where they would best be.
@@ -348,7 +348,7 @@ class _Weaver:
 
 
 def _put_blanks(placed: list[_Gap], homeless: list[tuple[int, _Blank]], blanks: Sequence[str]) -> None:
-    """Give each gap of an answer the blank that the answer has there, written as the source's that belongs there.
+    """Write the rewrite's space into each gap, in the source's form.
 
     A line break whose gap the answer does not have goes to the nearest blank that is no line break.
     """
@@ -376,6 +376,6 @@ def _put_blanks(placed: list[_Gap], homeless: list[tuple[int, _Blank]], blanks: 
 
 
 def _badness(marks: Sequence[Mark], place: int) -> int:
-    """Return how many marks stand on the wrong side of a place for a blank: it is best behind all that closes."""
+    """Return how many marks are on the wrong side of a position for a space: best is after all closing marks."""
     opened = sum(mark.side is Side.OPEN for mark in marks[:place])
     return opened + sum(mark.side is Side.CLOSE for mark in marks[place:])

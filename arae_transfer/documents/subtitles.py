@@ -1,4 +1,4 @@
-"""Subtitles, SubRip (``.srt``) and WebVTT: captions are rewritten; numbers, times, notes and styles stay.
+"""Subtitles, SubRip (``.srt``) and WebVTT: rewrite captions, and keep numbers, times, notes and styles.
 
 The lines of a caption are read as one text, because sentences go on from line to line, and the answer is broken at the
 same places. What belongs to no sentence is not shown to the model: the dash of a speaker, a name before a colon, tags,
@@ -30,7 +30,7 @@ _END = re.compile(r"\s*\Z")
 
 
 def read_subtitles(blocks: Iterator[str]) -> Iterator[Part]:
-    """Yield a part for each caption, and parts for what is around them."""
+    """Yield a part per caption, and parts for the rest."""
     caption: list[str] = []
     before: str | None = None  # a line that may be the number of the next caption
     inside = False
@@ -67,7 +67,7 @@ def _caption(source: str, number: int) -> Part:
 
 
 def _add_speaker(run: Run, source: str, start: int, end: int) -> None:
-    """Add a caption's text from where a speaker begins."""
+    """Add a caption's text from the start of a speaker's line."""
     head = _SPEAKER.match(source, start, end)
     assert head is not None  # it matches nothing, too
     start = _add_head(run, head[0], start)

@@ -1,1 +1,1 @@
-"""How good rewrites are: style, content and fluency, always beside the copied source and real text."""
+"""Automatic evaluation of style, content and fluency, beside the copied source and real text."""

@@ -1,4 +1,4 @@
-"""What a rewrite keeps of its source: BLEU from the counts of each sentence, exact copies, length.
+"""Content measures: BLEU, exact copies, length.
 
 BLEU of a corpus is a function of sums over its sentences, so the counts are taken once, by sacrebleu, and every
 resampling of the bootstrap only adds them up differently.
@@ -15,8 +15,8 @@ from arae_transfer.evaluation.words import Tokenization, make_bleu
 
 ORDER = 4
 COUNTS = 2 + 2 * ORDER
-"""Counts of a sentence: its length, the closest reference's length, and for n = 1 to 4 the n-grams that match and the
-n-grams in all."""
+"""BLEU counts of a sentence: its length, the closest reference's length, and for n = 1 to 4 the matching n-grams and
+all n-grams."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 def count_bleu_matches(
     hypotheses: Sequence[str], references: Sequence[Sequence[str]], tokenization: Tokenization = "none"
 ) -> Floats:
-    """Count what BLEU needs of each sentence.
+    """Return the counts that BLEU needs for each sentence.
 
     Args:
         hypotheses: The lines to judge.
@@ -43,7 +43,7 @@ def count_bleu_matches(
 
 
 def compute_bleu(sums: Floats) -> Floats:
-    """Return corpus BLEU from summed counts, as sacrebleu computes it with exponential smoothing.
+    """Return corpus BLEU from summed counts, like sacrebleu with exponential smoothing.
 
     Args:
         sums: Shape (..., ``COUNTS``).
@@ -63,18 +63,18 @@ def compute_bleu(sums: Floats) -> Floats:
 
 
 def signature(tokenization: Tokenization, references: int) -> str:
-    """Return sacrebleu's own signature of the BLEU that ``count_bleu_matches`` and ``compute_bleu`` make together."""
+    """Return sacrebleu's signature of the BLEU score computed here."""
     bleu = make_bleu(tokenization)
     bleu.corpus_score(["a"], [["a"]] * references)  # it learns the number of references by scoring
     return str(bleu.get_signature().format(short=False))
 
 
 def count_words(lines: Sequence[str]) -> Floats:
-    """Return the number of words of each line; shape (lines,)."""
+    """Return the number of words of each line: (lines,)."""
     return np.fromiter((len(line.split()) for line in lines), np.float64, len(lines))
 
 
 def find_copies(hypotheses: Sequence[str], sources: Sequence[str]) -> Floats:
-    """Return 1 for each line that is its source word by word, else 0; shape (lines,)."""
+    """Return 1 for each line that equals its source word by word, else 0: (lines,)."""
     pairs = zip(hypotheses, sources, strict=True)
     return np.fromiter((hypothesis == source for hypothesis, source in pairs), np.float64, len(sources))

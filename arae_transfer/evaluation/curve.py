@@ -1,4 +1,4 @@
-"""Style against content: one point for each system, readable in black and white.
+"""Plot style against content: one point per system, readable in black and white.
 
 Nothing heavy is imported with this module, so that a report can be read where none can be drawn.
 """
@@ -37,7 +37,7 @@ _MARKER_SIZE = 12  # of the box around a marker that no name enters, in pixels
 
 @dataclass(frozen=True)
 class Point:
-    """Where a system stands; all figures lie between 0 and 100.
+    """Position of a system in the plot; all values are from 0 to 100.
 
     Attributes:
         name: The system, or the baseline.
@@ -57,7 +57,7 @@ class Point:
 
 
 def curve_points(data: Mapping[str, Any]) -> list[Point]:
-    """Return the points of a report, all directions together: the systems in their order, then baselines.
+    """Return the points of a report over all directions: systems in order, then baselines.
 
     Args:
         data: What ``report.to_data`` returns. Real text, which has no source, has no point; see ``real_style``.
@@ -77,7 +77,7 @@ def curve_points(data: Mapping[str, Any]) -> list[Point]:
 
 
 def real_style(data: Mapping[str, Any]) -> float | None:
-    """Return the judges' mean accuracy on real text of the target class, which no rewrites need surpass."""
+    """Return the classifiers' mean accuracy on real text of the target class, an upper bound for rewrites."""
     for scores in data["together"]["baselines"].values():
         if "self_bleu" not in scores:
             judges = _judges(scores)
@@ -90,7 +90,7 @@ def _judges(scores: Mapping[str, Any]) -> list[float]:
 
 
 def draw_curve(data: Mapping[str, Any]) -> bytes:
-    """Draw the points of a report as PNG; systems are joined in the order of their content.
+    """Draw the points of a report as PNG; lines join the systems in the order of their content scores.
 
     A vertical bar spans the judges, a horizontal one the 95 % interval of BLEU. Dotted curves join points of equal
     geometric mean.
@@ -136,7 +136,7 @@ def draw_curve(data: Mapping[str, Any]) -> bytes:
     axes.set_ylim(0, 104)
     axes.set_title("Style against content")
     axes.set_xlabel("content: BLEU to the source (bar: 95 % interval)")
-    axes.set_ylabel("style: share of the target class, % (bar: the judges)")
+    axes.set_ylabel("style: share of the target class, % (bar: the classifiers)")
     axes.spines[["top", "right"]].set_visible(False)
     _write_names(axes, points, real)
     content = io.BytesIO()
@@ -145,7 +145,7 @@ def draw_curve(data: Mapping[str, Any]) -> bytes:
 
 
 def _write_names(axes: Axes, points: Sequence[Point], real: float | None) -> list[Bbox]:
-    """Write each point's name where it meets no other name, no marker and not real text's line; return their boxes.
+    """Label each point without overlapping labels, markers or the line of real text; return the labels' boxes.
 
     These are in pixels.
     """

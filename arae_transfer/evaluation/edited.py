@@ -1,4 +1,4 @@
-"""The trained encoder and decoders of a run that edits, applied to sentences."""
+"""Rewrites by the encoder and decoders of an editing run, without an export."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BATCH = 128
 
 
 class Editor:
-    """Rewrites lines by a run that edits.
+    """Rewrites lines with an editing run.
 
     Attributes:
         run: What was loaded.
@@ -29,7 +29,7 @@ class Editor:
 
     @torch.no_grad()
     def reconstruct(self, lines: Sequence[str], labels: Sequence[str]) -> list[str]:
-        """Return the greedy rewrite of each line to a class; what is longer than the model reads is cut there."""
+        """Return the greedy rewrite of each line to a class, with long lines truncated."""
         answers = [""] * len(lines)
         ids = self.run.tokenizer.encode_lines(list(lines))
         most = self.run.recipe.data.maximum_tokens - 1

@@ -1,4 +1,4 @@
-"""The evaluation itself: instruments learn from real text, then every text is measured by the same ones.
+"""The evaluation: train the instruments on real text, and measure all texts with them.
 
 Beside the rewrites of the systems stand the copied source, human rewrites where there are some, and real text of the
 target class, because no number means anything without them: the copied source wins every measure of content, human
@@ -43,7 +43,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """How an evaluation is done.
+    """Options of an evaluation.
 
     Attributes:
         tokenization: What a word is.
@@ -62,7 +62,7 @@ class EvaluationOptions:
 
 @dataclass(frozen=True)
 class Section:
-    """The scores of one direction, or of all directions together.
+    """Scores of one direction, or of all directions together.
 
     Attributes:
         name: Its name.
@@ -81,7 +81,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that came out.
+    """Results of an evaluation.
 
     Attributes:
         directions: A section for each direction.
@@ -98,7 +98,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class _Text:
-    """A text that was measured line by line.
+    """A text with its measurements per line.
 
     Attributes:
         sums: The resampled sums of its statistics.
@@ -125,7 +125,7 @@ def evaluate(
     progress: Progress = lambda message: None,
     decoding: Mapping[str, str] | None = None,
 ) -> Evaluation:
-    """Judge the rewrites of one or several systems.
+    """Score the rewrites of one or more systems.
 
     Args:
         source: The split that was rewritten.
@@ -176,17 +176,17 @@ def evaluate(
         "rewrites": "; ".join(
             _describe_outputs(name, outputs, (decoding or {}).get(name)) for name, outputs in systems.items()
         ),
-        "judges of style": f"learned from {_describe_use(judge_text, judge_dropped)}",
+        "classifiers of style": f"trained on {_describe_use(judge_text, judge_dropped)}",
         **{f"{name} judge": judge.description for name, judge in instruments.judges.items()},
         **({} if options.form is None else {"form of all text": _describe_form(options.form)}),
         "BLEU": _describe_bleu(options.tokenization, human),
         "language model": (
-            f"{options.order}-gram, interpolated modified Kneser-Ney, per token with </s>, unknown words as one word, "
-            f"{instruments.language_model.vocabulary_size:,} words; learned from "
+            f"{options.order}-gram, interpolated modified Kneser-Ney, per token with </s>, unknown words as one "
+            f"word, {instruments.language_model.vocabulary_size:,} words; trained on "
             f"{_describe_use(language_model_text, fluent_dropped)}"
         ),
-        "reverse perplexity": "the same kind of model and vocabulary, learned from as many lines as were evaluated, "
-        "measured on the real text of the target class",
+        "reverse perplexity": "the same kind of model and vocabulary, trained on the evaluated lines, "
+        "measured on as much real text of the target class",
         "intervals": f"95 %, {options.resamples:,} bootstrap resamples of lines, seed {options.seed}",
     }
     cautions = dict.fromkeys(text.caution for text in (judge_text, language_model_text) if text.caution)
@@ -194,7 +194,7 @@ def evaluate(
 
 
 def _common_directions(systems: Mapping[str, Outputs]) -> list[Direction]:
-    """Return the directions that every system has.
+    """Return the directions of all systems.
 
     Raises:
         AraeError: A system has others than the first, or the name of a baseline.
@@ -202,14 +202,14 @@ def _common_directions(systems: Mapping[str, Outputs]) -> list[Direction]:
     first, *others = systems
     for name in systems:
         if name in (COPY, HUMAN, REAL):
-            raise AraeError(f"no system can be called {name!r}: a column of the report is", "rename its folder.")
+            raise AraeError(f"a system cannot be named {name!r}, like a column of the report", "rename its folder.")
     directions = sorted(systems[first])
     for name in others:
         if sorted(systems[name]) != directions:
             raise AraeError(
                 f"{name} has rewrites {', '.join(map(str, sorted(systems[name])))}, but {first} has "
                 f"{', '.join(map(str, directions))}",
-                "compare systems that rewrite in the same directions.",
+                "compare systems with the same directions.",
             )
     return directions
 
@@ -220,11 +220,11 @@ def _train_instruments(
     options: EvaluationOptions,
     progress: Progress,
 ) -> Instruments:
-    progress(f"the linear judge learns from {sum(map(len, judge_lines.values())):,} lines")
+    progress(f"training the linear classifier on {sum(map(len, judge_lines.values())):,} lines")
     linear = LinearJudge(judge_lines)
-    progress("the neural judge learns from the same lines")
+    progress("training the neural classifier on the same lines")
     neural = NeuralJudge(judge_lines, options.seed)
-    progress(f"the language model learns from {sum(map(len, fluent_lines.values())):,} lines")
+    progress(f"training the language model on {sum(map(len, fluent_lines.values())):,} lines")
     sentences = [line.split() for lines in fluent_lines.values() for line in lines]
     language_model = NgramLanguageModel.train(sentences, options.order)
     return Instruments({"linear": linear, "neural": neural}, language_model, options.tokenization)
@@ -232,7 +232,7 @@ def _train_instruments(
 
 @dataclass(frozen=True)
 class _Task:
-    """The measuring of all texts of one direction; the lines of each are resampled alike.
+    """Measurement of all texts of one direction with the same bootstrap resamples.
 
     Attributes:
         instruments: What measures.
@@ -258,7 +258,7 @@ class _Task:
         return self._make_text(statistics, lines, lines)
 
     def measure_human(self, person: int) -> _Text:
-        """Measure one person's rewrites against the source and the other people's."""
+        """Measure one person's rewrites against the source and the other people's rewrites."""
         lines = self.references[person]
         others = [other for place, other in enumerate(self.references) if place != person]
         statistics = self.instruments.measure_rewrites(lines, self.sources, [], self.direction.target)
@@ -268,7 +268,7 @@ class _Task:
         return self._make_text(statistics, lines, lines)
 
     def measure_real(self, others: Sequence[str]) -> _Text:
-        """Measure real text of the target class; a model of as many other lines of that class foretells it."""
+        """Measure real text of the target class; reverse perplexity uses as many other lines of that class."""
         statistics = self.instruments.measure_text(self.real, self.direction.target)
         count = min(len(self.sources), len(others))
         sample = [others[place * len(others) // count] for place in range(count)]
@@ -280,7 +280,7 @@ class _Task:
 
 
 def _join(parts: Sequence[_Texts]) -> _Texts:
-    """Join the texts of several directions; human rewrites only where all directions have equally many."""
+    """Join the texts of several directions; human rewrites only if all directions have equally many."""
     joined: _Texts = {}
     for name, texts in parts[0].items():
         if all(len(part[name]) == len(texts) for part in parts):
@@ -316,7 +316,7 @@ def _make_section(name: str, texts: _Texts, systems: Sequence[str]) -> Section:
 
 
 def _score(versions: Sequence[_Text]) -> Scores:
-    """Return the scores of a text, averaged over those who wrote it."""
+    """Return the scores of a text, averaged over its authors."""
     measures = []
     for text in versions:
         log_probability, tokens = text.reverse

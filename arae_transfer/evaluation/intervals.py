@@ -1,4 +1,4 @@
-"""How sure a number is: the bootstrap over sentences, and paired bootstrap tests between systems.
+"""Bootstrap intervals over sentences, and paired bootstrap tests between systems.
 
 Koehn, "Statistical Significance Tests for Machine Translation Evaluation" (2004). All measures here are functions of
 sums over sentences, so a resampling is a product of a matrix of counts with the statistics of the sentences.
@@ -18,11 +18,11 @@ _BLOCK_ELEMENTS = 4_000_000
 
 Floats = npt.NDArray[np.float64]
 Sums = dict[str, Floats]
-"""Sums by name, each of shape (1 + resamplings, ...): over the sentences as they are, then over each resampling."""
+"""Sums by name, each of shape (1 + resamples, ...): over all sentences, then over each resample."""
 
 
 def sum_statistics(statistics: Mapping[str, Floats], resamples: int, seed: Sequence[int]) -> Sums:
-    """Sum statistics over all sentences, and over resamplings of them with replacement.
+    """Sum statistics over all sentences, and over bootstrap resamples.
 
     The same number of sentences and the same seed draw the same sentences, which is what makes comparisons paired.
 
@@ -49,7 +49,7 @@ def sum_statistics(statistics: Mapping[str, Floats], resamples: int, seed: Seque
 
 
 def add_sums(parts: Iterable[Sums]) -> Sums:
-    """Add the sums of several sets of sentences, resampled each for itself; what a set lacks is left out."""
+    """Add the sums of several sets of sentences, each resampled separately; skip statistics that a set lacks."""
     first, *others = parts
     total = dict(first)
     for other in others:
@@ -62,7 +62,7 @@ def add_sums(parts: Iterable[Sums]) -> Sums:
 
 
 def interval(values: Floats) -> tuple[float, float]:
-    """Return the bounds that hold 95 % of the resamplings.
+    """Return the bounds of the central 95 % of resamples.
 
     Args:
         values: A measure, shape (1 + resamplings,).
@@ -73,7 +73,7 @@ def interval(values: Floats) -> tuple[float, float]:
 
 
 def paired_p_value(first: Floats, second: Floats) -> float:
-    """Return how likely a difference at least this large is where two systems are equally good.
+    """Return the p value of a difference under the hypothesis that two systems are equally good.
 
     Args:
         first: A measure of one system, shape (1 + resamplings,).

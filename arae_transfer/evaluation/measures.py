@@ -1,4 +1,4 @@
-"""Measures: what is counted in each sentence, and what the sums of the counts mean."""
+"""Measures: counts per sentence, and scores from their sums."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Measurement:
-    """The value of a measure.
+    """Value of a measure.
 
     Attributes:
         values: The value and, where it can be resampled, its value in each resampling; shape (1,) or
@@ -30,12 +30,12 @@ class Measurement:
 
     @property
     def value(self) -> float:
-        """Return the value."""
+        """Value."""
         return float(self.values[0])
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Return the bounds of the 95 % interval, or None where there were no resamplings."""
+        """Bounds of the 95 % interval, or None without resamples."""
         return interval(self.values) if len(self.values) > 1 else None
 
 
@@ -45,7 +45,7 @@ Scores = dict[str, Measurement]
 
 @dataclass(frozen=True)
 class Instruments:
-    """What measures sentences.
+    """Trained instruments of an evaluation.
 
     Attributes:
         judges: The judges of style, by name.
@@ -58,7 +58,7 @@ class Instruments:
     tokenization: Tokenization
 
     def measure_text(self, lines: Sequence[str], target: str) -> dict[str, Floats]:
-        """Count in each line what needs no source: style and fluency.
+        """Measure style and fluency of each line, which need no source.
 
         Args:
             lines: Normalized lines.
@@ -81,7 +81,7 @@ class Instruments:
     def measure_rewrites(
         self, lines: Sequence[str], sources: Sequence[str], references: Sequence[Sequence[str]], target: str
     ) -> dict[str, Floats]:
-        """Count in each rewrite all that a report needs.
+        """Measure all that a report needs of each rewrite.
 
         Args:
             lines: Normalized rewrites.
@@ -109,7 +109,7 @@ class Instruments:
 
 
 def compute_measures(sums: Sums) -> dict[str, Floats]:
-    """Return each measure that the sums allow, by key; each has shape (1 + resamplings,)."""
+    """Return all measures that the sums allow, by key: (1 + resamples,) each."""
     lines = sums["lines"]
     judges = [name for name in sums if name.startswith("accepted.")]
     measures = {f"accuracy_{name.removeprefix('accepted.')}": 100 * sums[name] / lines for name in judges}
@@ -132,17 +132,17 @@ def compute_measures(sums: Sums) -> dict[str, Floats]:
 
 
 def _divide(numerator: Floats, denominator: Floats) -> Floats:
-    """Divide; nothing by nothing is 0."""
+    """Divide, with 0 / 0 = 0."""
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
 
 
 def count_distinct(lines: Sequence[str]) -> float:
-    """Return how many of the lines are different, in percent."""
+    """Return the percentage of distinct lines."""
     return 100 * len(set(lines)) / len(lines)
 
 
 def foretell(real: Sequence[str], lines: Sequence[str], like: NgramLanguageModel) -> tuple[float, int]:
-    """Measure how well a language model of some lines foretells real text: badly where the lines lack variety.
+    """Return the reverse perplexity: of real text under a language model of some lines; high if the lines lack variety.
 
     Args:
         real: The real text.

@@ -1,4 +1,4 @@
-"""A small neural judge in the manner of fastText: learned vectors of words and pairs of words, pooled.
+"""Small neural classifier of style like fastText: pooled embeddings of words and word pairs.
 
 Joulin et al., "Bag of Tricks for Efficient Text Classification" (2017), average the vectors and classify linearly.
 Here the largest value of each dimension goes beside the average, and a hidden layer reads both, so that the judge is no
@@ -33,7 +33,7 @@ Integers = npt.NDArray[np.int64]
 
 
 class _Network(nn.Module):
-    """Features to classes."""
+    """Network from features to class scores."""
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class _Network(nn.Module):
         self.output = nn.Linear(HIDDEN, classes)
 
     def forward(self, features: Tensor, offsets: Tensor) -> Tensor:
-        """Return the scores of the classes, shape (lines, classes), of lines whose features lie end to end."""
+        """Return the class scores of lines, from concatenated features: (lines, classes)."""
         mean = embedding_bag(features, self.vectors, offsets, mode="mean")  # (lines, dimensions)
         largest = embedding_bag(features, self.vectors, offsets, mode="max")  # (lines, dimensions)
         pooled = torch.cat([mean, largest], dim=1)  # (lines, 2 * dimensions)
@@ -52,7 +52,7 @@ class _Network(nn.Module):
 
 
 class _Bags:
-    """The features of lines, end to end: the numbers of a line's words, and the buckets that its word pairs fall into.
+    """Concatenated features of lines: word ids and hash buckets of word pairs.
 
     Attributes:
         features: The numbers of all features, shape (features,).
@@ -81,7 +81,7 @@ class _Bags:
 
 
 class NeuralJudge:
-    """A network over pooled vectors of words and pairs of words.
+    """Neural classifier over pooled embeddings of words and word pairs.
 
     A twentieth of the lines is held out; training ends when a round no longer makes the network better on them, since
     noisy labels are soon learned by heart. All that is drawn at random comes from the seed, so on one machine the same
@@ -93,7 +93,7 @@ class NeuralJudge:
     """
 
     def __init__(self, lines: Mapping[str, Sequence[str]], seed: int = 0) -> None:
-        """Train on lines by class, words separated by blanks."""
+        """Train on lines by class, with words separated by spaces."""
         self.classes = tuple(lines)
         texts = [line for own in lines.values() for line in own]
         labels = torch.from_numpy(np.repeat(np.arange(len(lines)), [len(own) for own in lines.values()]))
@@ -113,7 +113,7 @@ class NeuralJudge:
             self._train(_Bags(texts, self._vocabulary, self._buckets), labels, np.random.default_rng(seed))
 
     def judge(self, lines: Sequence[str]) -> Integers:
-        """Return the number of the class of each line; shape (lines,)."""
+        """Return the class index of each line: (lines,)."""
         bags = _Bags(lines, self._vocabulary, self._buckets)
         verdicts: Integers = self._scores(bags, np.arange(len(lines))).argmax(dim=1).numpy()
         return verdicts
@@ -149,7 +149,7 @@ class NeuralJudge:
 
 
 def _batches(lines: Integers, generator: np.random.Generator) -> Iterator[Integers]:
-    """Yield batches without an end, each line once before any comes again."""
+    """Yield endless batches in shuffled epochs."""
     while True:
         order = generator.permutation(lines)
         for start in range(0, len(order), BATCH_LINES):

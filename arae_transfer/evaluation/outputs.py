@@ -1,4 +1,4 @@
-"""Rewrites and references on disk: plain text files, one line for each line of the source."""
+"""Files of rewrites and references, with one line per source line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from arae_transfer.text import Normalizer, TextFormat
 
 @dataclass(frozen=True, order=True)
 class Direction:
-    """From which class to which.
+    """A source class and a target class.
 
     Attributes:
         source: The class of the lines that are rewritten.
@@ -32,7 +32,7 @@ class Direction:
 
     @property
     def file_name(self) -> str:
-        """Return the name of the file that holds the rewrites; what a file name cannot hold is percent-encoded."""
+        """Return the file name of the rewrites, percent-encoded if necessary."""
         return f"{quote(self.source, safe=' ')}-to-{quote(self.target, safe=' ')}.txt"
 
 
@@ -41,13 +41,13 @@ References = dict[Direction, list[list[str]]]
 
 
 def all_directions(classes: Sequence[str]) -> list[Direction]:
-    """Return every direction between different classes, in order."""
+    """Return all directions between different classes, in order."""
     return [Direction(source, target) for source in classes for target in classes if source != target]
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """What a file must have as many lines as.
+    """The number of lines that a file must have.
 
     Attributes:
         split: The name of the split.
@@ -64,7 +64,7 @@ class Alignment:
     form: TextFormat | None = None
 
     def read(self, path: Path, source: str) -> list[str]:
-        """Read a file that is aligned with a class's lines: with all of them, or with those up to the limit.
+        """Read a file that is aligned with a class's lines, with all of them or the first ones.
 
         Raises:
             AraeError: The file cannot be read or has another number of lines.
@@ -76,7 +76,7 @@ class Alignment:
         if len(lines) not in (whole, evaluated):
             raise AraeError(
                 f"{path} has {len(lines):,} lines, the {self.split} split of class {source!r} has {whole:,}",
-                self.remark or "one line is needed for each line of the source, in its order.",
+                self.remark or "write one line per source line, in the same order.",
             )
         if self.form is None:
             return lines[:evaluated]
@@ -94,13 +94,13 @@ def read_output_options(values: Iterable[str], classes: Sequence[str], alignment
     for value in values:
         direction, name = _split_option(value, {str(known): known for known in all_directions(classes)}, "--outputs")
         if direction in outputs:
-            raise AraeError(f"--outputs {direction}= is given twice", "give one file for each direction.")
+            raise AraeError(f"--outputs {direction}= is given twice", "give one file per direction.")
         outputs[direction] = alignment.read(expanded(name), direction.source)
     return dict(sorted(outputs.items()))
 
 
 def read_output_folder(folder: Path, classes: Sequence[str], alignment: Alignment) -> Outputs:
-    """Read the files ``CLASS-to-CLASS.txt`` of a folder, for as many directions as it has.
+    """Read the files ``CLASS-to-CLASS.txt`` of a folder, for all directions that it has.
 
     Raises:
         AraeError: There is none, or a file does not fit.
@@ -110,13 +110,13 @@ def read_output_folder(folder: Path, classes: Sequence[str], alignment: Alignmen
         wished = ", ".join(direction.file_name for direction in all_directions(classes)[:2])
         raise AraeError(
             f"{folder} is neither an exported model, nor a run, nor a folder of rewrites of this data",
-            f"rewrites are read from {wished}{', …' if len(classes) > 2 else ''}.",
+            f"a folder of rewrites has {wished}{', …' if len(classes) > 2 else ''}.",
         )
     return {direction: alignment.read(folder / direction.file_name, direction.source) for direction in present}
 
 
 def write_output_folder(folder: Path, outputs: Mapping[Direction, Sequence[str]]) -> None:
-    """Write rewrites to the files ``CLASS-to-CLASS.txt`` of a folder.
+    """Write rewrites as files ``CLASS-to-CLASS.txt`` in a folder.
 
     Raises:
         AraeError: A file cannot be written.
@@ -152,11 +152,11 @@ def read_references(values: Iterable[str], classes: Sequence[str], alignment: Al
 
 
 def _split_option(value: str, known: Mapping[str, Direction], option: str) -> tuple[Direction, str]:
-    """Split ``NAME=REST`` where the name is known; class names may hold ``=`` and ``-to-`` themselves."""
+    """Split ``NAME=REST`` for known names; class names may contain ``=`` and ``-to-``."""
     fitting = [name for name in known if value.startswith(f"{name}=")]
     if not fitting:
         name, equals, _ = value.partition("=")
-        problem = f"{name!r} is none of the directions" if equals else "there is no '='"
+        problem = f"{name!r} is not a direction" if equals else "there is no '='"
         shown = ", ".join(list(known)[:6]) + (", …" if len(known) > 6 else "")
         raise AraeError(f"{option} {value}: {problem}", f"write {option} NAME=FILE, where NAME is one of: {shown}.")
     name = max(fitting, key=len)

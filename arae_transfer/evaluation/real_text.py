@@ -1,4 +1,4 @@
-"""Real text: the split that is evaluated, and what judges learn from."""
+"""Real text: the evaluated split, and the training text of the instruments."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LabelledText:
     caution: str = ""
 
     def describe(self) -> str:
-        """Return the name, the number of lines and a hash: enough to know whether two texts are the same."""
+        """Return the name, the number of lines and a hash, which identify a text."""
         counts = " + ".join(f"{len(own):,}" for own in self.lines.values())
         return f"{self.name}, {counts} lines, sha256:{hash_lines(self.lines)}"
 
@@ -53,7 +53,7 @@ def read_evaluated_split(
     options: ReadingOptions = DEFAULT_OPTIONS,
     known: Collection[str] | None = None,
 ) -> tuple[LabelledText, Alignment]:
-    """Read the split that is evaluated.
+    """Read the evaluated split.
 
     Args:
         data: What ``--data`` names.
@@ -71,7 +71,7 @@ def read_evaluated_split(
     """
     corpus = read_corpus(data, split, options)
     skipped = "; ".join(str(finding) for finding in corpus.report.findings if finding.reason.skips)
-    remark = f"leave out what was left out of the source too: {skipped}" if skipped else ""
+    remark = f"skip the lines that were skipped in the source: {skipped}" if skipped else ""
     lines = corpus.lines
     if known is not None and sum(name in known for name in lines) > 1:
         lines = {name: own for name, own in lines.items() if name in known}
@@ -86,7 +86,7 @@ def read_unseen_text(
     split: str | None = None,
     options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> LabelledText:
-    """Read real text that the evaluated systems should not have learned from.
+    """Read real text that the evaluated systems have not seen in training.
 
     Args:
         data: What ``--data`` names. Its ``extra`` split is taken where there is one, and otherwise its ``train`` split,
@@ -110,15 +110,16 @@ def read_unseen_text(
     caution = ""
     if not own_data and split in (SEEN_SPLIT, ALL):
         caution = (
-            f"judges and language model learn from the {split} split, which the model has seen too: they may share its "
-            f"blind spots (--judge-data names other text, and so does a split called {UNSEEN_SPLIT})"
+            f"the classifiers and the language model learn from the {split} split, which the model has seen "
+            "too, so that they may share its errors (--judge-data names other text, as does a split named "
+            f"{UNSEEN_SPLIT})"
         )
     corpus = read_corpus(source, split, options, classes=classes)
     return LabelledText(f"{_place(source)} {split}", corpus.lines, caution)
 
 
 def make_builtin_text(split: str, limit: int | None) -> tuple[LabelledText, Alignment, LabelledText]:
-    """Make the built-in corpus of the quickstart recipe.
+    """Return the built-in corpus of the quickstart recipe.
 
     Returns:
         The split that is evaluated, what files of rewrites of it must look like, and text for the judges: the grammar's
@@ -129,7 +130,7 @@ def make_builtin_text(split: str, limit: int | None) -> tuple[LabelledText, Alig
     """
     sentences = make_sentences(0)
     if split not in sentences:
-        raise AraeError(f"the built-in corpus has no {split!r} part", f"its parts are: {', '.join(sentences)}.")
+        raise AraeError(f"the built-in corpus has no part {split!r}", f"its parts are: {', '.join(sentences)}.")
     source, alignment = _limit(LabelledText(f"quickstart {split}", sentences[split]), split, limit, "")
     return source, alignment, LabelledText("quickstart train, seed 1", make_sentences(1)["train"])
 
@@ -143,7 +144,7 @@ def _limit(text: LabelledText, split: str, limit: int | None, remark: str) -> tu
 def keep_unlike(
     text: LabelledText, evaluated: Collection[str], splitter: WordSplitter
 ) -> tuple[dict[str, list[str]], int]:
-    """Return the normalized lines of a text without those that are evaluated, and how many these were.
+    """Return the normalized lines without evaluated ones, and the number of these.
 
     Raises:
         AraeError: A class has no other lines.
@@ -156,12 +157,13 @@ def keep_unlike(
         dropped += len(normalized) - len(kept[name])
         if not kept[name]:
             raise AraeError(
-                f"nothing to learn from: every line of class {name!r} in {text.name} is evaluated itself",
+                f"every line of class {name!r} in {text.name} is in the evaluated text, so that nothing is left "
+                "to learn from",
                 "give other text with --judge-data.",
             )
     return kept, dropped
 
 
 def _place(data: Sequence[str]) -> str:
-    """Name data by its last path components, which say the same on every machine."""
+    """Return the last path components of data, which are the same on every machine."""
     return "+".join(Path(value.rpartition("=")[2]).name or value for value in data)

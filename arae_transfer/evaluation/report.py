@@ -1,4 +1,4 @@
-"""An evaluation for people (tables) and for machines (plain data).
+"""Report of an evaluation as tables and as JSON.
 
 Nothing heavy is imported, so that a report can be read where none can be made.
 """
@@ -21,10 +21,10 @@ SIGNIFICANT = 0.05
 # Two directions are read one below the other; more are read as a table of classes by classes.
 MOST_DIRECTIONS_APART = 2
 LEGEND = (
-    "Style: share of lines that a judge takes for the target class; for real text, that judge's own accuracy.",
-    "Perplexity: the nearer to real text's the better; lower is blander.",
-    "Reverse perplexity: of real text under a model of these lines; high where they lack variety.",
-    "G, H: geometric and harmonic mean of the judges' mean accuracy and BLEU to the source.",
+    "Style: share of lines that a classifier assigns to the target class; for real text, the classifier's accuracy.",
+    "Perplexity: best close to that of real text; lower is blander.",
+    "Reverse perplexity: of real text under a model of these lines; high if they lack variety.",
+    "G, H: geometric and harmonic mean of the classifiers' mean accuracy and BLEU to the source.",
     "In brackets: 95 % interval.",
 )
 
@@ -45,8 +45,8 @@ class Measure:
 
 
 MEASURES = (
-    Measure("accuracy_linear", "style: linear judge %"),
-    Measure("accuracy_neural", "style: neural judge %"),
+    Measure("accuracy_linear", "style: linear classifier %"),
+    Measure("accuracy_neural", "style: neural classifier %"),
     Measure("self_bleu", "content: BLEU to source"),
     Measure("reference_bleu", "content: BLEU to references"),
     Measure("reference_bleu_left_out", "… one reference left out"),
@@ -67,7 +67,7 @@ MEASURES = (
 # system's: where translations are close, a copy scores high, and only what goes beyond it is a merit.
 _OF_SYSTEM, _OF_COPY = True, False
 _MATRIX_MEASURES = (
-    (Measure("accuracy", "style: mean of the judges %"), _OF_SYSTEM),
+    (Measure("accuracy", "style: mean of the classifiers %"), _OF_SYSTEM),
     (Measure("self_bleu", "content: BLEU to source"), _OF_SYSTEM),
     (Measure("reference_bleu", "content: BLEU to references"), _OF_SYSTEM),
     (Measure("reference_bleu", "… of the copied source"), _OF_COPY),
@@ -78,7 +78,7 @@ _COPY, _REAL = "copied source", "real text"
 
 
 def to_data(evaluation: Evaluation) -> dict[str, Any]:
-    """Return an evaluation as what JSON can hold; ``make_tables`` and ``render_markdown`` read it."""
+    """Return an evaluation as JSON data, the input of ``make_tables`` and ``render_markdown``."""
     return {
         "signature": evaluation.signature,
         "warnings": evaluation.warnings,
@@ -147,10 +147,10 @@ def render_markdown(data: Mapping[str, Any]) -> str:
 
 
 def footnotes(data: Mapping[str, Any]) -> list[str]:
-    """Return what a reader of the tables must know: the legend, the marks, the warnings, the signature."""
+    """Return the footnotes: legend, marks, warnings, signature."""
     notes = list(LEGEND)
     if len(data["directions"]) > MOST_DIRECTIONS_APART:
-        notes.append("Tables of classes: from the class of the row to that of the column; --json tells all measures.")
+        notes.append("Rows: source class; columns: target class. --json has all measures.")
     if data["together"]["p_values"]:
         first = next(iter(data["together"]["systems"]))
         notes.append(f"* differs from {first}: p < {SIGNIFICANT} (paired bootstrap).")
@@ -159,12 +159,12 @@ def footnotes(data: Mapping[str, Any]) -> list[str]:
 
 
 def signature_line(data: Mapping[str, Any]) -> str:
-    """Return, in one line, what one needs to get the same numbers."""
+    """Return the one-line signature that identifies an evaluation."""
     return " | ".join(f"{subject}: {description}" for subject, description in data["signature"].items())
 
 
 def _grids(data: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
-    """Yield the title, the column heads and the rows of each table; a row begins with its label."""
+    """Yield the title, the column headings and the rows of each table; a row starts with its label."""
     sections = dict(data["directions"])
     if len(sections) > MOST_DIRECTIONS_APART:
         yield from _matrices(data)
@@ -185,7 +185,7 @@ def _grids(data: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[list[
 
 
 def _matrices(data: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
-    """Yield for each system a table of classes by classes: the measures below one another, each under its label.
+    """Yield a matrix of source by target classes for each system, one measure below another.
 
     Real text, which has no source, has one row for a measure: what it scores in the class of each column.
     """
@@ -221,20 +221,20 @@ def _matrices(data: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[li
 
 
 def _values(measure: Measure, of_keys: Mapping[str, Any]) -> list[Any]:
-    """Return what stands under the key of a measure; under those of all judges for the accuracy."""
+    """Return the values of a measure, for accuracy those of all classifiers."""
     if measure.key != "accuracy":
         return [of_keys[measure.key]] if measure.key in of_keys else []
     return [value for key, value in of_keys.items() if key.startswith("accuracy_")]
 
 
 def _mean(measure: Measure, scores: Mapping[str, Mapping[str, float]]) -> Mapping[str, float] | None:
-    """Return the score of a measure, the mean of the judges' where there are several; None where it has none."""
+    """Return the score of a measure, averaged over several classifiers, or None without a score."""
     found = [score["value"] for score in _values(measure, scores)]
     return {"value": sum(found) / len(found)} if found else None
 
 
 def _shown_measures(texts: Iterable[Mapping[str, Any]]) -> Iterator[Measure]:
-    """Yield the measures that some text has; blank lines only where there are any."""
+    """Yield the measures that some text has; blank lines only if there are any."""
     every = list(texts)
     for measure in MEASURES:
         found = [scores[measure.key]["value"] for scores in every if measure.key in scores]

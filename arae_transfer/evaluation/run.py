@@ -1,4 +1,4 @@
-"""A whole evaluation: read the split and what judges learn from, rewrite or read rewrites, measure, take samples."""
+"""Run an evaluation: read texts, rewrite or read rewrites, measure, and show samples."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ Sample = dict[str, str | int | dict[str, str]]
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What is measured, and on what.
+    """Systems to evaluate, and the data.
 
     Attributes:
         systems: Models, runs and folders of rewrites, by what the user calls them; the first is compared with.
@@ -93,7 +93,7 @@ class EvaluationRequest:
 
 @dataclass(frozen=True)
 class _Texts:
-    """What is read: the split, how its lines and rewrites belong together, and what judges and fluency learn from."""
+    """Texts of an evaluation: the split, its alignment with rewrites, and the instruments' training text."""
 
     source: LabelledText
     alignment: Alignment
@@ -103,7 +103,7 @@ class _Texts:
 
 @dataclass
 class _Collected:
-    """The rewrites of each system, and how each made them."""
+    """Rewrites of each system, and a description of each."""
 
     outputs: dict[str, Outputs] = field(default_factory=dict)
     decoding: dict[str, str] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class _Collected:
 def run_evaluation(
     request: EvaluationRequest, progress: Callable[[str], None], warn: Callable[[str], None]
 ) -> tuple[dict[str, Any], list[Sample]]:
-    """Measure systems.
+    """Evaluate systems.
 
     Args:
         request: What is measured, and on what.
@@ -168,7 +168,7 @@ def _read(request: EvaluationRequest, options: ReadingOptions, loaded: Mapping[s
 def _read_builtin(
     systems: Iterable[System], split: str, limit: int | None
 ) -> tuple[LabelledText, Alignment, LabelledText]:
-    """Return the text that models have learned from which brought their own corpus.
+    """Return the text that models with a built-in corpus learned from.
 
     Raises:
         AraeError: A model needs data.
@@ -176,7 +176,7 @@ def _read_builtin(
     every = list(systems)
     if not every or any(isinstance(system, Path) or not builtin_corpus(system) for system in every):
         raise AraeError(
-            "there is nothing to measure on: --data is missing",
+            "--data is missing",
             "give --data CLASS=FILE for each class, a folder of SPLIT.CLASS.txt, or a .tsv, .csv or .jsonl file.",
         )
     return make_builtin_text(split, limit)
@@ -185,7 +185,7 @@ def _read_builtin(
 def _collect(
     request: EvaluationRequest, texts: _Texts, loaded: Mapping[str, LoadedRun], progress: Callable[[str], None]
 ) -> _Collected:
-    """Rewrite the split by models and runs, and read the rewrites of all other systems."""
+    """Rewrite the split with models and runs, and read the rewrites of other systems."""
     found, classes = _Collected(), list(texts.source.lines)
     names = name_systems(request.systems)
     if request.outputs:

@@ -1,4 +1,4 @@
-"""How good sentences are that nobody wrote: how much they look like real text, and how much of it they cover.
+"""Measure generated sentences: their likeness to real text, and their coverage of it.
 
 Forward perplexity is that of samples under a language model of the training text, and is low for bland samples. Reverse
 perplexity is that of held-out text under a language model of the samples, and is high where they lack variety (Zhao et
@@ -25,7 +25,7 @@ _SEED = 1
 
 @dataclass(frozen=True)
 class Perplexity:
-    """A perplexity per word, sentence ends included, and the bounds that hold 95 % of resamplings of its sentences."""
+    """Perplexity per word, including sentence ends, with the 95 % interval over its sentences."""
 
     value: float
     low: float
@@ -34,7 +34,7 @@ class Perplexity:
 
 @dataclass(frozen=True)
 class SampleScores:
-    """What is measured of some samples.
+    """Scores of generated sentences.
 
     Attributes:
         samples: How many there are.
@@ -64,7 +64,7 @@ def measure_samples(
     *,
     resamples: int = RESAMPLES,
 ) -> dict[str, SampleScores]:
-    """Measure the samples of systems, and real text in their place, by the same instruments.
+    """Measure the samples of systems, and real text beside them, with the same instruments.
 
     Args:
         systems: The samples of each system, in the form of the corpus.
@@ -117,7 +117,7 @@ def to_data(scores: Mapping[str, SampleScores]) -> dict[str, Any]:
 
 
 def render_samples(scores: Mapping[str, SampleScores], published: Mapping[str, float]) -> str:
-    """Return scores as a Markdown table, and published reverse perplexities under it."""
+    """Return scores as a Markdown table, followed by published reverse perplexities."""
     heads = (
         "samples of",
         "number",

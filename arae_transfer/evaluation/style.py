@@ -1,4 +1,4 @@
-"""Who says which style a line has: judges that learn from labelled text which the judged model never saw.
+"""Classifiers of style, trained on text that the evaluated model has not seen.
 
 One judge is easily fooled by a model that found its blind spot; two that work differently seldom agree by accident.
 """
@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Judge(Protocol):
-    """Whatever says to which class a line belongs.
+    """A classifier of style.
 
     Attributes:
         classes: The classes in the order of their numbers.
@@ -29,20 +29,20 @@ class Judge(Protocol):
     description: str
 
     def judge(self, lines: Sequence[str]) -> Integers:
-        """Return the number of the class of each line; shape (lines,)."""
+        """Return the class index of each line: (lines,)."""
         ...
 
 
 class LinearJudge(LinearClassifier):
-    """A linear classifier as a judge."""
+    """A linear classifier of style."""
 
     def judge(self, lines: Sequence[str]) -> Integers:
-        """Return the number of the class of each line; shape (lines,)."""
+        """Return the class index of each line: (lines,)."""
         return self.classify(lines)
 
 
 def find_accepted(judge: Judge, lines: Sequence[str], target: str) -> Floats:
-    """Return 1 for each line that a judge takes for the target class, else 0; a blank line has no style.
+    """Return 1 for each line that a classifier assigns to the target class, else 0; blank lines get 0.
 
     Args:
         judge: The judge.

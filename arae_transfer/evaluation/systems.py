@@ -1,4 +1,4 @@
-"""Where rewrites come from: models and runs that rewrite the split now, and files of any other system."""
+"""Sources of rewrites: models and runs, or files of any system."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class RunCheckpoint:
 
     @property
     def name(self) -> str:
-        """Return the name of the run's folder, and which checkpoint unless it is the best one."""
+        """Name of the run's folder, with the checkpoint unless it is the best one."""
         own = self.run.resolve().name
         return own if self.which == "best" else f"{own}:{self.which}"
 
     def load(self) -> LoadedRun:
-        """Load it.
+        """Load the checkpoint.
 
         Raises:
             AraeError: It is missing or damaged, or does not rewrite text.
@@ -60,7 +60,7 @@ System = Path | ModelFolder | RunCheckpoint
 
 
 def find_system(wish: str | None) -> System:
-    """Return what a name or path means: a folder of rewrites, an exported model, or a run, ``RUN`` or ``RUN:latest``.
+    """Return a folder of rewrites, an exported model, or a run (``RUN`` or ``RUN:latest``) for a name or path.
 
     Raises:
         AraeError: It is none of these.
@@ -81,7 +81,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def name_systems(systems: Mapping[str, System]) -> list[str]:
-    """Return a short name for each system, given by what the user typed; that itself where two would be the same."""
+    """Return a short name for each system, or the user's text if short names are equal."""
     short = [system.resolve().name if isinstance(system, Path) else system.name for system in systems.values()]
     return [name if short.count(name) == 1 else wish for name, wish in zip(short, systems, strict=True)]
 
@@ -94,7 +94,7 @@ def builtin_corpus(system: ModelFolder | RunCheckpoint) -> str:
 def reading_options(
     systems: Iterable[System], text_column: str | None = None, label_column: str | None = None
 ) -> ReadingOptions:
-    """Return how data are read that are evaluated: as the first model's own were, unless the user says otherwise.
+    """Return the reading options of the evaluated data: the user's, else those of the first model.
 
     Args:
         systems: What is evaluated.
@@ -125,7 +125,7 @@ def reading_options(
 
 
 def _data_keys(system: ModelFolder | RunCheckpoint) -> Mapping[str, Any]:
-    """Return the section [data] of the recipe that a model was trained by; nothing where it has none."""
+    """Return the section [data] of a model's recipe, or nothing."""
     if isinstance(system, RunCheckpoint):
         return asdict(load_recipe(RunLayout(system.run).recipe, recorded=True).data)
     keys = system.config.recipe.get("data")
@@ -151,15 +151,15 @@ def rewrite_split(
 
 
 def describe_rewriter(rewriter: Rewriter) -> str:
-    """Return, for a signature, how an exported model rewrites a split."""
+    """Return a description of how an exported model rewrites a split."""
     if rewriter.folder.beam > 1:
-        return f"exported model, {rewriter.variant}, the best of a beam of {rewriter.folder.beam}"
+        return f"exported model, {rewriter.variant}, best hypothesis of a beam of {rewriter.folder.beam}"
     searched = f", for copies a beam of {SECOND_BEAM}" if rewriter.searches else ""
     return f"exported model, {rewriter.variant}, greedy{searched}"
 
 
 def rewrite_by_run(loaded: LoadedRun, source: LabelledText, name: str) -> Outputs:
-    """Rewrite every class of a split to every other class by a run, greedily and without noise on the code.
+    """Rewrite every class of a split to every other class with a run, greedily and without code noise.
 
     Raises:
         AraeError: The run lacks a class of the split.
@@ -175,7 +175,7 @@ def rewrite_by_run(loaded: LoadedRun, source: LabelledText, name: str) -> Output
 
 
 def describe_run(loaded: LoadedRun) -> str:
-    """Return, for a signature, how a run rewrites a split."""
+    """Return a description of how a run rewrites a split."""
     return f"run, step {loaded.state.step:,}, greedy, no noise on the code"
 
 
@@ -184,5 +184,5 @@ def _check_classes(name: str, own: Sequence[str], wanted: Sequence[str]) -> None
     if missing:
         raise AraeError(
             f"the model {name} has no class {', '.join(map(repr, missing))}",
-            f"its classes are: {', '.join(own)}; give data of these.",
+            f"its classes are: {', '.join(own)}; give data of these classes.",
         )

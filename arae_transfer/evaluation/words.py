@@ -1,4 +1,4 @@
-"""What counts as a word when texts are measured: the same for every system, reference and judge."""
+"""Tokenization of measured texts into words, the same for all systems, references and classifiers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from sacrebleu.metrics.bleu import BLEU
 
 Tokenization = Literal["none", "13a", "char"]
-"""As sacrebleu names them: as written, blanks between words; punctuation split off; one word a character."""
+"""Sacrebleu's tokenizations: at spaces; also at punctuation; into characters."""
 
 
 def make_bleu(tokenization: Tokenization) -> BLEU:
@@ -17,7 +17,7 @@ def make_bleu(tokenization: Tokenization) -> BLEU:
 
 
 class WordSplitter:
-    """Brings lines to lower case and splits them into words as BLEU does."""
+    """Lowercases lines and splits them into words like BLEU."""
 
     def __init__(self, tokenization: Tokenization) -> None:
         self.tokenization = tokenization
@@ -28,5 +28,5 @@ class WordSplitter:
         return str(self._tokenizer(line.lower().rstrip())).split()
 
     def normalize(self, lines: Iterable[str]) -> list[str]:
-        """Return lines in lower case with one blank between words, which is what every measure reads."""
+        """Return lines in lower case with single spaces between words, the input of all measures."""
         return [" ".join(self.split(line)) for line in lines]

@@ -1,1 +1,1 @@
-"""Word n-gram language models: training, the probability of sentences, and of one word after another."""
+"""Word n-gram language models: training, sentence probabilities, and incremental scoring."""

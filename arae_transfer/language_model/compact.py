@@ -1,4 +1,4 @@
-"""A small n-gram model of token ids in a file: what an export says of how a class's text runs.
+"""Compact file of an n-gram model of token ids, which an export has for each class.
 
 Words of three that were seen once are left out, and numbers have 16 bits; that leaves four bytes a trigram. The file is
 a numpy archive, which holds arrays and no code.
@@ -32,7 +32,7 @@ assert (UNKNOWN_ID - _SHIFT, BEGIN_ID - _SHIFT, END_ID - _SHIFT) == (0, 1, 2)
 
 
 def compact(rows: Sequence[Sequence[int]], vocabulary_size: int) -> bytes:
-    """Learn from rows of ids, without begin and end ids, and return the file.
+    """Train on rows of ids, without begin and end ids, and return the file's content.
 
     Args:
         rows: Sentences of one class.
@@ -73,19 +73,19 @@ def compact(rows: Sequence[Sequence[int]], vocabulary_size: int) -> bytes:
 
 
 class _Exponentials:
-    """What stands in a file as logarithms, taken out of them where it is looked up: a line needs few of them."""
+    """Exponentials of a file's logarithms, computed on access: a line needs few of them."""
 
     def __init__(self, logarithms: npt.NDArray[np.float16]) -> None:
         self._logarithms = logarithms
 
     def __getitem__(self, places: npt.NDArray[np.int64]) -> Floats:
-        """Return the numbers at some places, in double precision, as they are multiplied."""
+        """Return the numbers at some indices, in double precision."""
         found: Floats = np.exp(self._logarithms[places].astype(np.float64))
         return found
 
 
 class CompactLanguageModel:
-    """A model that ``compact`` wrote."""
+    """A model in a file of ``compact``."""
 
     def __init__(self, content: bytes) -> None:
         """Read a file.
@@ -113,7 +113,7 @@ class CompactLanguageModel:
         self._model = NgramLanguageModel({}, orders, [], id_count=size)
 
     def has_word(self, pieces: Sequence[int], ends_word: Callable[[int], bool]) -> bool:
-        """Say whether the training text has a word of these pieces, seen more than once or nearly so.
+        """Return whether the training text has a word of these tokens, more than about once.
 
         Every two and three pieces that follow each other must follow each other there, and so must the last two and
         the beginning of another word.
@@ -137,7 +137,7 @@ class CompactLanguageModel:
         return any(ends_word(each) for each in (order[first:last] % size + _SHIFT).tolist())
 
     def score(self, rows: Sequence[Sequence[int]]) -> Floats:
-        """Return the log-probability of each row of ids, its end included, in nats; shape (rows,)."""
+        """Return the log-probability of each row of ids, including its end, in nats: (rows,)."""
         if not rows:
             return np.zeros(0)
         lengths = np.fromiter((len(row) + 2 for row in rows), np.int64, len(rows))
@@ -153,7 +153,7 @@ class CompactLanguageModel:
 
 
 def _find(keys: npt.NDArray[np.int64], key: int) -> int:
-    """Return the place of a key among sorted ones, or -1."""
+    """Return the index of a key among sorted ones, or -1."""
     place = int(np.searchsorted(keys, key))
     return place if place < len(keys) and keys[place] == key else -1
 

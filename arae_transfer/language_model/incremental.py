@@ -1,4 +1,4 @@
-"""Several n-gram language models read one word at a time, for a search that builds sentences from left to right."""
+"""Score several n-gram language models word by word, for a left-to-right search."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Suffixes = tuple[tuple[int, float], ...]
 
 
 class _Model:
-    """One language model as plain arrays, which Python searches far faster than numpy ones, one key at a time."""
+    """One language model as plain arrays, which Python searches faster than numpy arrays for single keys."""
 
     def __init__(self, model: NgramLanguageModel, order: int) -> None:
         self.order = min(order, model.order)
@@ -56,7 +56,7 @@ class IncrementalLanguageModels:
     """
 
     def __init__(self, models: Sequence[NgramLanguageModel], order: int) -> None:
-        """Prepare models for reading.
+        """Prepare models for incremental scoring.
 
         Args:
             models: Models that know the same words in the same order.
@@ -71,7 +71,7 @@ class IncrementalLanguageModels:
         self.forget()
 
     def forget(self, *, only_when_full: bool = False) -> None:
-        """Forget all states and steps but the beginning; call it between sentences."""
+        """Clear all states and cached steps except the beginning, between sentences."""
         if only_when_full and len(self._steps) < _MAXIMUM_REMEMBERED:
             return
         self._steps.clear()

@@ -30,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SentenceScores:
-    """What a language model says of sentences; each array has shape (sentences,).
+    """Scores of sentences; each array has shape (sentences,).
 
     Attributes:
         log_probability: The natural logarithm of each sentence's probability, its end included.
@@ -44,7 +44,7 @@ class SentenceScores:
 
     @property
     def perplexity(self) -> float:
-        """Return the perplexity per token, sentence ends and unknown words included."""
+        """Return the perplexity per token, including sentence ends and unknown words."""
         return float(np.exp(-self.log_probability.sum() / self.tokens.sum()))
 
 
@@ -83,7 +83,7 @@ class _Counts:
 
 @dataclass(frozen=True)
 class Text:
-    """Sentences as one array of ids, each from its begin to its end; both arrays have shape (tokens,).
+    """Sentences as one array of ids, each with its begin and end; both arrays have shape (tokens,).
 
     Attributes:
         ids: The ids of the words.
@@ -95,7 +95,7 @@ class Text:
 
     @classmethod
     def of(cls, sentences: Sequence[Sequence[str]], words: Mapping[str, int]) -> Text:
-        """Put sentences of words one after the other, by the numbers of the words."""
+        """Concatenate sentences of words as ids."""
         lengths = np.fromiter((len(sentence) + 2 for sentence in sentences), np.int64, len(sentences))
         total = int(lengths.sum())
 
@@ -135,17 +135,17 @@ class NgramLanguageModel:
 
     @property
     def vocabulary(self) -> list[str]:
-        """Return the words that the model knows."""
+        """Known words."""
         return list(self.ids)
 
     @property
     def id_count(self) -> int:
-        """Return the number of ids: those of the known words, the unknown word, and begin and end of a sentence."""
+        """Number of ids: the known words, the unknown word, and begin and end of a sentence."""
         return len(self.ids) + _RESERVED if self._id_count is None else self._id_count
 
     @property
     def vocabulary_size(self) -> int:
-        """Return the number of things that can come next: the known words, the unknown word and the sentence end."""
+        """Number of possible next tokens: the known words, the unknown word and the sentence end."""
         return len(self.ids) + 2
 
     @classmethod
@@ -164,7 +164,7 @@ class NgramLanguageModel:
             ValueError: There are no sentences, or the order is below 1.
         """
         if order < 1 or not sentences:
-            raise ValueError(f"{len(sentences)} sentences and order {order}: at least one of each is needed")
+            raise ValueError(f"{len(sentences)} sentences and order {order}: both must be at least 1")
         known = chain.from_iterable(sentences) if vocabulary is None else vocabulary
         words = {word: number for number, word in enumerate(dict.fromkeys(known), _RESERVED)}
         counts = count_ngrams(Text.of(sentences, words), order, len(words) + _RESERVED)
@@ -188,7 +188,7 @@ class NgramLanguageModel:
         return SentenceScores(self.score_text(text), lengths - 1, unknown)
 
     def score_text(self, text: Text) -> Floats:
-        """Return the log-probability of each sentence of a text in numbers, its end included; shape (sentences,)."""
+        """Return the log-probability of each sentence of a text of ids, including its end: (sentences,)."""
         logarithms = np.zeros(len(text.ids))
         predicted = text.positions > 0
         logarithms[predicted] = np.log(self._probabilities(text)[predicted])
@@ -209,7 +209,7 @@ class NgramLanguageModel:
         return float(self._probabilities(Text(sequence, np.arange(len(sequence))))[-1])
 
     def _probabilities(self, text: Text) -> Floats:
-        """Return the probability of each token after those before it in its sentence; shape (tokens,)."""
+        """Return the probability of each token given the preceding ones of its sentence: (tokens,)."""
         size = self.id_count
         probability = self.orders[0].probability[text.ids]
         numbers = text.ids  # of the n-gram that ends at each token, -1 where the model has not seen it
@@ -272,13 +272,13 @@ def _estimate_discounts(adjusted: Integers) -> tuple[float, float, float]:
 
 
 def _freed(own: _Counts, discounts: tuple[float, float, float]) -> Floats:
-    """Return what discounting takes from the count of each n-gram."""
+    """Return the discount of each n-gram's count."""
     freed: Floats = np.array([0.0, *discounts])[np.minimum(own.adjusted, 3)]
     return freed
 
 
 def _unigrams(own: _Counts, discounts: tuple[float, float, float]) -> Order:
-    """Return the probabilities of words after nothing; what discounting frees is shared equally by all words."""
+    """Return the unigram probabilities; the discounted mass is shared equally by all words."""
     freed = _freed(own, discounts)
     total = own.adjusted.sum()
     probability = (own.adjusted - freed) / total + freed.sum() / total / (len(own.keys) - 1)
@@ -287,7 +287,7 @@ def _unigrams(own: _Counts, discounts: tuple[float, float, float]) -> Order:
 
 
 def _backoff(own: _Counts, contexts: int, discounts: tuple[float, float, float]) -> Floats:
-    """Return the probability that discounting has freed after each context; 1 where nothing ever follows."""
+    """Return the discounted probability mass after each context, or 1 after unseen contexts."""
     totals = np.bincount(own.prefix, own.adjusted, contexts)
     weights = np.ones(contexts)
     np.divide(np.bincount(own.prefix, _freed(own, discounts), contexts), totals, out=weights, where=totals > 0)

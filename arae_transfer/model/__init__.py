@@ -1,1 +1,1 @@
-"""The five networks: encoder, one decoder per class, generator, critic and attribute classifier (torch)."""
+"""The networks in PyTorch: encoder, one decoder per class, generator, critic and attribute classifier."""

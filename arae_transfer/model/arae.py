@@ -1,4 +1,4 @@
-"""The adversarially regularized autoencoder that owns the networks."""
+"""The adversarially regularized autoencoder with all its networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from arae_transfer.tokenizer import PAD_ID
 
 
 def open_forget_gates(layer: nn.LSTM) -> None:
-    """Start with forget gates that keep most of what was read (Jozefowicz et al. 2015: a bias of 1)."""
+    """Initialize forget gates open (Jozefowicz et al. 2015: a bias of 1)."""
     size = layer.hidden_size
     with torch.no_grad():
         for name, bias in layer.named_parameters():
@@ -29,7 +29,7 @@ def open_forget_gates(layer: nn.LSTM) -> None:
 
 @dataclass(frozen=True)
 class Autoencoder:
-    """Encoder and decoders, as a task builds them.
+    """Encoder and decoders of a task.
 
     Attributes:
         encoder: Sentences (or images) to codes.
@@ -47,7 +47,7 @@ class Autoencoder:
 
 
 def text_autoencoder(model: Model, decoders: int, vocabulary_size: int, maximum_vectors: int) -> Autoencoder:
-    """Build an encoder of text and some decoders, which share the output layer, as in the reference code."""
+    """Build a text encoder and decoders that share the output layer, as in the reference code."""
     embedding: nn.Embedding | None = None
     superposition: Superposition | None = None
     if model.shared_embeddings:
@@ -122,14 +122,14 @@ class ARAE(nn.Module):
         return list(unique)
 
     def decoder(self, index: int) -> Decoder:
-        """Return the decoder of text of a class by its index."""
+        """Return the text decoder of a class by its index."""
         decoder = self.decoders[index]
         assert isinstance(decoder, Decoder)
         return decoder
 
     @torch.no_grad()
     def rewrite(self, tokens: Tensor, lengths: Tensor, target: int, maximum_length: int) -> Tensor:
-        """Encode sentences and decode them greedily with the decoder of another class.
+        """Encode sentences and decode them greedily with another class's decoder.
 
         Args:
             tokens: (batch, time) ids with end ids.

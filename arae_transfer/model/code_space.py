@@ -1,4 +1,4 @@
-"""The networks on the code: generator, Wasserstein critic and attribute classifier."""
+"""Networks on the code: generator, Wasserstein critic and attribute classifier."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from arae_transfer.recipe import Adversary, Attribute, Labels, Model
 
 
 def perceptron(sizes: Sequence[int], activation: type[nn.Module], *, batch_norm: bool) -> nn.Sequential:
-    """Stack linear layers, each followed by its normalisation and activation."""
+    """Build linear layers, each followed by normalisation and activation."""
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
         layers.append(nn.Linear(before, after))
@@ -24,14 +24,14 @@ def perceptron(sizes: Sequence[int], activation: type[nn.Module], *, batch_norm:
 
 
 class Positions(nn.Module):
-    """Learned embeddings of the place of a vector in a code of several; nothing for a single vector."""
+    """Learned position embeddings for codes of several vectors; none for a single vector."""
 
     def __init__(self, model: Model, maximum_vectors: int) -> None:
         super().__init__()
         self.table = nn.Embedding(maximum_vectors, model.code_size) if not model.one_vector else None
 
     def forward(self, code: Tensor) -> Tensor:
-        """Add the places: (batch, vectors, size) to the same shape."""
+        """Add position embeddings: (batch, vectors, size) to the same shape."""
         if self.table is None:
             return code
         places: Tensor = self.table.weight[: code.size(1)]  # (vectors, size)
@@ -39,7 +39,7 @@ class Positions(nn.Module):
 
 
 class Generator(nn.Module):
-    """Noise to a code (paper, Section 3: g_theta), onto the same unit sphere as the encoder's codes.
+    """Generator from noise to codes on the encoder's unit sphere (paper, Section 3: g_theta).
 
     The reference code leaves the generated code unbounded and the paper bounds it by tanh; normalising matches the
     space that the encoder really uses, so the critic cannot tell the two apart by their norm alone.
@@ -74,7 +74,7 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """A code to a score, one per sentence (paper, Section 3: f_w).
+    """Critic from codes to one score per sentence (paper, Section 3: f_w).
 
     There is no batch normalisation here, because it couples the samples of a batch and a gradient penalty is a
     statement about single samples; and the score is not averaged over the batch, so that the penalty sees each
@@ -96,7 +96,7 @@ class Critic(nn.Module):
 
 
 class AttributeClassifier(nn.Module):
-    """A code to the logits of its class (paper, Section 4: p_u(y | c))."""
+    """Classifier from codes to class logits (paper, Section 4: p_u(y | c))."""
 
     def __init__(self, model: Model, attribute: Attribute, classes: int, maximum_vectors: int) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class AttributeClassifier(nn.Module):
 
 
 class CodeClassifier(nn.Module):
-    """The code of a sentence, or of both sentences of a pair, to the logits of a class (paper, semi-supervision).
+    """Classifier from the code of a sentence or of a sentence pair to class logits (paper, semi-supervision).
 
     A pair is read as both codes, their distance and their product, dimension by dimension (Mou et al. 2016; InferSent),
     because inference is about what two sentences share.
@@ -146,7 +146,7 @@ class CodeClassifier(nn.Module):
 
 
 class StyleScorer(nn.Module):
-    """A convolutional classifier of text (Kim 2014), which tells training how far a rewrite has its class's style.
+    """Convolutional text classifier (Kim 2014), which scores the style of rewrites in training.
 
     It reads tokens, not codes, and is trained on real sentences only. Its maximum over time makes one strong phrase
     enough, and windows of up to three tokens see "not good".
@@ -164,7 +164,7 @@ class StyleScorer(nn.Module):
         return self.classify(self.embedding(tokens), mask)
 
     def classify(self, embedded: Tensor, mask: Tensor) -> Tensor:
-        """Classify embedded or softly chosen tokens: (batch, time, size) and (batch, time) to (batch, classes)."""
+        """Classify embedded or soft tokens: (batch, time, size) and (batch, time) to (batch, classes)."""
         embedded = embedded * mask[:, :, None]  # (batch, time, size)
         batch, time, size = embedded.shape
         padded = torch.cat([embedded, embedded.new_zeros(batch, 2, size)], dim=1)  # (batch, time + 2, size)

@@ -1,4 +1,4 @@
-"""The decoder of one class: a code to a sentence, in training with the sentence given, otherwise greedily."""
+"""Decoder of one class: from a code to a sentence, by teacher forcing or greedily."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Decoder(nn.Module):
             self.output.weight = self.embedding.weight
 
     def start_residual(self) -> None:
-        """Let the output layer begin with the vector attended to, whose token is then the likeliest."""
+        """Initialize the output layer to copy the attended vector, so that its token is the most probable."""
         assert isinstance(self.bridge, nn.Linear)
         size = self.bridge.out_features
         with torch.no_grad():
@@ -117,7 +117,7 @@ class Decoder(nn.Module):
         return summary, places, mask.expand(-1, places.size(1))
 
     def attend(self, states: Tensor, code: Tensor, mask: Tensor, start: int = 0) -> Tensor:
-        """Read the code from each position of the sentence.
+        """Attend to the code from each position of the sentence.
 
         Args:
             states: (batch, time, hidden) of the first layer.
@@ -139,7 +139,7 @@ class Decoder(nn.Module):
         return scores.softmax(2) @ code  # (batch, time, size)
 
     def features(self, previous: Tensor, code: Tensor, mask: Tensor) -> Tensor:
-        """Return what the output layer reads, for every position of given sentences.
+        """Return the input of the output layer at every position of given sentences.
 
         Args:
             previous: (batch, time) the token before each position; the first is the begin id.
@@ -170,7 +170,7 @@ class Decoder(nn.Module):
         token_subset: Tensor | None = None,
         subset_offsets: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Predict given sentences (teacher forcing), over real positions only.
+        """Return logits of given sentences (teacher forcing), at real positions only.
 
         Args:
             targets: (batch, time) ids with the end id, padded at the right.
@@ -210,7 +210,7 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def greedy(self, code: Tensor, mask: Tensor, maximum_length: int, token_subset: Tensor | None = None) -> Tensor:
-        """Decode greedily, one most probable token after the other; see ``sample``."""
+        """Decode greedily: take the most probable token at each step; see ``sample``."""
         return self.sample(code, mask, maximum_length, token_subset, temperature=0.0)
 
     @torch.no_grad()
@@ -226,7 +226,7 @@ class Decoder(nn.Module):
         against: Decoder | None = None,
         amplification: float = 0.0,
     ) -> Tensor:
-        """Decode one token after the other, each drawn from its distribution.
+        """Decode by sampling: draw each token from its distribution.
 
         Args:
             code: (batch, vectors, size).
@@ -265,7 +265,7 @@ class Decoder(nn.Module):
 
 
 class _Steps:
-    """A decoder that advances one token at a time over a batch of codes."""
+    """Incremental decoder of a batch of codes, one token per step."""
 
     def __init__(self, decoder: Decoder, code: Tensor, mask: Tensor, token_subset: Tensor | None) -> None:
         self._decoder = decoder
@@ -281,7 +281,7 @@ class _Steps:
             self._weight, self._bias = self._weight[token_subset], self._bias[token_subset]
 
     def advance(self, token: Tensor, place: int) -> Tensor:
-        """Read the tokens (batch,) before a place and return its logits (batch, vocabulary or subset)."""
+        """Read the preceding tokens (batch,) and return the next logits (batch, vocabulary or subset)."""
         decoder, hidden, cell = self._decoder, self._hidden, self._cell
         embedded = decoder.dropout(decoder.embedding(token))  # (batch, embedding)
         hidden[0], cell[0] = _lstm_step(decoder.first, torch.cat([embedded, self._summary], dim=1), hidden[0], cell[0])
@@ -300,7 +300,7 @@ class _Steps:
 
 
 def _filled_up(rows: Tensor) -> Tensor:
-    """Append rows of zeros up to a multiple of ``ROWS``: (rows, size) to (filled up, size).
+    """Pad rows with zeros to a multiple of ``ROWS``: (rows, size) to (padded, size).
 
     Real positions are another number in each batch, and the processor's library writes a program for each size of a
     product that was not there before, which takes longer than the product.
@@ -309,7 +309,7 @@ def _filled_up(rows: Tensor) -> Tensor:
 
 
 def _amplify(own: Tensor, other: Tensor, amplification: float) -> Tensor:
-    """Move away from what another decoder would say (contrastive decoding, Li et al. 2023).
+    """Contrast a decoder's logits with another's (contrastive decoding, Li et al. 2023).
 
     Only tokens that the decoder itself finds plausible stay: at least ``PLAUSIBLE`` times as likely as its likeliest.
     """
@@ -327,7 +327,7 @@ def _draw(logits: Tensor, temperature: float, generator: torch.Generator | None)
 
 
 def _lstm_step(layer: nn.Module, read: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """Advance a one-layer LSTM by one step on (batch, size) inputs, without the sequence machinery."""
+    """Advance a one-layer LSTM by one step on (batch, size) inputs, without the overhead for sequences."""
     assert isinstance(layer, nn.LSTM)
     from_read, from_hidden, read_bias, hidden_bias = layer.all_weights[0]
     gates = functional.linear(read, from_read, read_bias) + functional.linear(

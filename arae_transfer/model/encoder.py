@@ -1,4 +1,4 @@
-"""The shared encoder: token ids to code vectors on the unit sphere."""
+"""The shared encoder: from token ids to code vectors on the unit sphere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arae_transfer.tokenizer import PAD_ID
 
 
 def reverse_sequences(states: Tensor, lengths: Tensor) -> Tensor:
-    """Reverse each row's real positions and leave its padding where it is.
+    """Reverse each row's real positions, and keep its padding in place.
 
     Args:
         states: (batch, time, size).
@@ -25,7 +25,7 @@ def reverse_sequences(states: Tensor, lengths: Tensor) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """An LSTM over the sentence, to one code vector or to one per token (paper, Section 2: enc_phi).
+    """LSTM encoder of a sentence to one code vector, or to one per token (paper, Section 2: enc_phi).
 
     One vector is the last state, as in the paper, or those of all tokens laid over each other.
 

@@ -1,4 +1,4 @@
-"""The weights of a BERT of the same sizes as the start of a Transformer encoder."""
+"""Initialize a Transformer encoder with the weights of a BERT of the same size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ORDINARY = {"n't": "not", "``": '"', "''": '"', "_num_": "7"}
 
 
 def load_pretrained(encoder: TransformerEncoder, folder: str, pieces: Sequence[str]) -> str:
-    """Start an encoder from a BERT: its first layers, and for each piece the mean of the embeddings of its word pieces.
+    """Load a BERT's first layers, and the mean of its WordPiece embeddings for each token.
 
     Args:
         encoder: The encoder; its weights are replaced.
@@ -49,7 +49,7 @@ def load_pretrained(encoder: TransformerEncoder, folder: str, pieces: Sequence[s
         raise AraeError(
             f"{root} does not fit the encoder, which has {len(encoder.layers)} layers of {size}: {error}", _REMEDY
         ) from error
-    return f"the encoder starts from the first {len(encoder.layers)} layers of {root.name}"
+    return f"initialized the encoder with the first {len(encoder.layers)} layers of {root.name}"
 
 
 @torch.no_grad()
@@ -91,7 +91,7 @@ def _copy_layer(module: torch.nn.Module, tensors: Mapping[str, Tensor], name: st
 
 
 def _word_pieces(piece: str, ids: Mapping[str, int]) -> list[int]:
-    """Return the ids of the word pieces that a piece consists of: the longest first (Wu et al. 2016)."""
+    """Return the WordPiece ids of a token, by longest match first (Wu et al. 2016)."""
     text, prefix = (piece[1:], "") if piece.startswith(_BLANK) else (piece, "##")
     text = _ORDINARY.get(text, text).lower()
     found: list[int] = []

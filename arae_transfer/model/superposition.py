@@ -1,4 +1,4 @@
-"""Holographic codes: vectors bound to their positions by permutations, summed into one vector, and unbound again.
+"""Holographic codes: bind vectors to their positions by permutations, sum them into one vector, and unbind them.
 
 Where a vector stood decides how its dimensions are permuted before the sum (binding by permutation: Plate 1995,
 "Holographic Reduced Representations"; Recchia et al. 2015). Read at its own place, a vector comes back with the others
@@ -37,7 +37,7 @@ class Superposition(nn.Module):
     inverse_permutations: Tensor
 
     def __init__(self, size: int, code_size: int, places: int) -> None:
-        """Begin with orthogonal matrices where the code is at least as large as a vector.
+        """Initialize with orthogonal matrices if the code is at least as large as a vector.
 
         Args:
             size: The dimensions of a vector.
@@ -55,7 +55,7 @@ class Superposition(nn.Module):
         self.register_buffer("inverse_permutations", torch.from_numpy(orders.argsort(axis=1)), persistent=False)
 
     def start(self) -> None:
-        """Initialize the matrices, so that unbinding gives back what was bound, and noise."""
+        """Initialize the matrices, so that unbinding returns the bound vectors plus noise."""
         with torch.no_grad():
             nn.init.orthogonal_(self.spread.weight)
             self.read.weight.copy_(_READ_SCALE * self.spread.weight.T)

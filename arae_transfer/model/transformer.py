@@ -1,4 +1,4 @@
-"""A Transformer encoder in the layout of BERT, which may start from weights that were trained on other text."""
+"""Transformer encoder in the layout of BERT, optionally with pretrained weights."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TransformerLayer(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """Token ids to one code vector per token, each of unit norm (the place of ``encoder.Encoder``).
+    """Transformer from token ids to one unit code vector per token, in place of ``encoder.Encoder``.
 
     Attributes:
         single: False: a code has one vector per token.
@@ -74,7 +74,7 @@ class TransformerEncoder(nn.Module):
         )
 
     def freeze(self) -> None:
-        """Let the first layers keep their weights."""
+        """Freeze the first layers."""
         if self.frozen_layers == 0:
             return
         self.positions.requires_grad_(False)

@@ -1,1 +1,1 @@
-"""What only the paper needs: its tables, its diagnosis of codes, and its model of images."""
+"""Experiments of the paper: its tables, its diagnosis of codes, and its model of images."""

@@ -1,4 +1,4 @@
-"""What an experiment's folder was begun with: its runs do not show all of it, and go on with nothing else."""
+"""Record of an experiment's settings, so that it is continued with the same ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arae_transfer.errors import AraeError
 
 
 def keep_plan(folder: Path, planned: Mapping[str, int]) -> None:
-    """Write down what an experiment was begun with, where its folder does not say so yet.
+    """Record the settings of an experiment, if its folder does not have them yet.
 
     Args:
         folder: The experiment's folder, which exists.
@@ -22,5 +22,5 @@ def keep_plan(folder: Path, planned: Mapping[str, int]) -> None:
     """
     path = folder / "plan.json"
     if path.is_file() and json.loads(path.read_text("utf-8")) != planned:
-        raise AraeError(f"the systems in {folder} began elsewhere ({path})", "give another --output.")
+        raise AraeError(f"the systems in {folder} started from another place ({path})", "give another --output.")
     write_text(path, json.dumps(planned) + "\n")

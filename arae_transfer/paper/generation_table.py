@@ -1,4 +1,4 @@
-"""The paper's first experiment with text: how good the generated sentences are, beside simpler ways to get some.
+"""The paper's first text experiment: generated sentences of ARAE and of simpler systems.
 
 An adversarially regularized autoencoder, and a plain one of the same recipe, seed and number of updates. The plain one
 is sampled as the paper does it, by a generator trained on its fixed codes, and by a Gaussian fitted to them. Beside
@@ -60,7 +60,7 @@ def train_generators(
     *,
     device: str = "auto",
 ) -> GenerationRuns | None:
-    """Train the systems that have codes, or go on where a training was interrupted.
+    """Train the ARAE model and the autoencoder, or continue an interrupted training.
 
     Args:
         recipe: The recipe of the adversarially regularized one.
@@ -96,7 +96,7 @@ def train_generators(
 
 
 def sample_generator(run: LoadedRun, number: int, seed: int) -> list[str]:
-    """Return the sentences of generated codes."""
+    """Return sentences decoded from generated codes."""
     random = torch.Generator().manual_seed(seed)
     noise = torch.randn(number, run.recipe.adversary.noise_size, generator=random)
     with torch.no_grad():
@@ -105,7 +105,7 @@ def sample_generator(run: LoadedRun, number: int, seed: int) -> list[str]:
 
 
 def sample_gaussian(run: LoadedRun, lines: Sequence[str], number: int, seed: int) -> list[str]:
-    """Return the sentences of codes drawn from a Gaussian fitted to the codes of lines, brought back to the sphere."""
+    """Return sentences decoded from a Gaussian fitted to the codes of lines, projected to the sphere."""
     coder = Coder(run)
     codes = coder.pooled(lines)  # (lines, size)
     random = np.random.default_rng(seed)
@@ -120,7 +120,7 @@ def sample_systems(
     folder: Path,
     progress: Callable[[str], None] = lambda message: None,
 ) -> dict[str, list[str]]:
-    """Write the samples of every system, each also into a file (``samples/NAME.txt``).
+    """Sample from every system, and write each one's samples to ``samples/NAME.txt``.
 
     Args:
         runs: The trained systems.
@@ -136,7 +136,7 @@ def sample_systems(
     )
     encoded = [TokenizedSentences.join(plain.tokenizer.encode_lines(lines)) for lines in (train, valid)]
     language_model = RecurrentLanguageModel(regularized.recipe, plain.tokenizer, *encoded)
-    progress("the language model learns")
+    progress("training the language model")
     language_model.train(MOST_EPOCHS, progress)
     ways: dict[str, Callable[[], list[str]]] = {
         "ARAE: generator": lambda: sample_generator(regularized, number, seed),
@@ -182,7 +182,7 @@ def measure_generators(
 
 
 def describe(run: Path, data: TrainingData) -> str:
-    """Say what a training took."""
+    """Return a description of a training's extent."""
     loaded = load_run(run, "latest")
     seen = loaded.state.step * loaded.recipe.training.batch_size
     epochs = seen / max(1, sum(map(len, data.train.values())))

@@ -1,4 +1,4 @@
-"""Vector offsets: a sentence's code, moved by the mean difference of two groups of sentences, and decoded.
+"""Vector offsets: shift a sentence's code by the mean difference of two groups, and decode it.
 
 Zhao et al. 2018, Section 6.1: to give sentences a property, a verb for example, move their codes by the mean of codes
 that have it minus the mean of codes that have it not. Here codes are moved by growing multiples of that offset until
@@ -27,20 +27,20 @@ HasProperty = Callable[[Sequence[str]], list[bool]]
 
 @dataclass(frozen=True)
 class Pool:
-    """Sentences in the corpus's form, and their codes."""
+    """Sentences in the corpus's form with their codes."""
 
     lines: Sequence[str]
     codes: Sequence[Code]
 
     def where(self, chosen: Sequence[bool]) -> Pool:
-        """Return the chosen ones."""
+        """Return a subset."""
         places = [place for place, wanted in enumerate(chosen) if wanted]
         return Pool([self.lines[place] for place in places], [self.codes[place] for place in places])
 
 
 @dataclass(frozen=True)
 class Shifted:
-    """One sentence and what the offset made of it.
+    """A sentence and its shifted rewrite.
 
     Attributes:
         output: In the corpus's form: of the smallest multiple that gives the property, otherwise of the greatest.
@@ -57,7 +57,7 @@ class Shifted:
 
 @dataclass(frozen=True)
 class Measured:
-    """How well an offset works.
+    """Success of an offset.
 
     Attributes:
         sentences: The sentences that were moved.
@@ -73,7 +73,7 @@ class Measured:
 
 
 def generated_pool(space: CodeSpace, to: str, number: int, seed: int) -> Pool:
-    """Return generated sentences with the codes that they come from.
+    """Return generated sentences with their codes.
 
     Raises:
         AraeError: The model has no generator, or cannot run.
@@ -83,7 +83,7 @@ def generated_pool(space: CodeSpace, to: str, number: int, seed: int) -> Pool:
 
 
 def encoded_pool(space: CodeSpace, lines: Sequence[str]) -> Pool:
-    """Return the lines that have a code, with it.
+    """Return the lines that can be encoded, with their codes.
 
     Raises:
         AraeError: None has, or the model cannot run.
@@ -91,19 +91,20 @@ def encoded_pool(space: CodeSpace, lines: Sequence[str]) -> Pool:
     usable = [line for line in lines if space.fits(line)]
     if not usable:
         raise AraeError(
-            f"none of {len(lines):,} sentences can be read by the model", "give sentences, one a line, in its form."
+            f"the model cannot read any of {len(lines):,} sentences",
+            "write one sentence per line, in the model's form.",
         )
     return Pool(usable, space.encode(usable))
 
 
 def with_word(word: str) -> HasProperty:
-    """Return the property to have a word, in any case."""
+    """Return a test for a word, ignoring case."""
     wanted = word.casefold()
     return lambda lines: [wanted in line.casefold().split() for line in lines]
 
 
 def nearer_to(space: CodeSpace, wanted: Floats, other: Floats) -> HasProperty:
-    """Return the property that a line's own code is nearer to one mean than to another."""
+    """Return a test whether a line's code is closer to one mean than to another."""
 
     def test(lines: Sequence[str]) -> list[bool]:
         usable = [line for line in lines if space.fits(line)]
@@ -118,13 +119,13 @@ def nearer_to(space: CodeSpace, wanted: Floats, other: Floats) -> HasProperty:
 
 
 def mean_code(codes: Sequence[Code]) -> Floats:
-    """Return the mean of codes, (size,), each counted by the mean of its vectors."""
+    """Return the mean of codes, (size,), each represented by the mean of its vectors."""
     mean: Floats = np.mean([code.mean(axis=0) for code in codes], axis=0)
     return mean
 
 
 def shift(code: Code, offset: Floats, strength: float) -> Code:
-    """Move each vector of a code by a multiple of an offset, back onto the sphere of its norm that codes lie on."""
+    """Shift each vector of a code by a multiple of an offset, and rescale it to its norm."""
     moved = code + strength * offset
     norms = np.linalg.norm(code, axis=1, keepdims=True) / np.maximum(
         np.linalg.norm(moved, axis=1, keepdims=True), 1e-12
@@ -134,7 +135,7 @@ def shift(code: Code, offset: Floats, strength: float) -> Code:
 
 
 def precision(output: str, source: str) -> float:
-    """Return the share of an output's words that stand in its source, each counted as often as there; of none 0."""
+    """Return the share of an output's words that occur in its source, with multiplicity; 0 without words."""
     words = output.split()
     if not words:
         return 0.0
@@ -142,7 +143,7 @@ def precision(output: str, source: str) -> float:
 
 
 class Offset:
-    """An offset between two groups of sentences, and the property that tells them apart.
+    """Offset between two groups of sentences, and the test that separates them.
 
     Attributes:
         vector: (size,) the mean code of those that have the property minus that of those that have not.
@@ -152,7 +153,7 @@ class Offset:
     def __init__(
         self, space: CodeSpace, to: str, wanted: Pool, other: Pool, has: HasProperty | None, strengths: Sequence[float]
     ) -> None:
-        """Take the difference of the groups' means.
+        """Compute the difference of the groups' means.
 
         Args:
             space: The model.
@@ -175,7 +176,7 @@ class Offset:
         self._to = to
 
     def apply(self, lines: Sequence[str]) -> list[Shifted]:
-        """Return what becomes of lines in the corpus's form; those that have the property or no code stay as they are.
+        """Shift lines in the corpus's form; lines with the property or without a code stay unchanged.
 
         Raises:
             AraeError: The model cannot run.
@@ -195,7 +196,7 @@ class Offset:
         return [answers[place] for place in range(len(lines))]
 
     def measure(self, lines: Sequence[str], most: int) -> Measured:
-        """Move the first different lines that lack the property, at most so many, and say how often it worked.
+        """Shift the first distinct lines without the property, up to a maximum, and measure success.
 
         Raises:
             AraeError: No line that the model reads lacks it.
@@ -203,7 +204,7 @@ class Offset:
         usable = [line for line in dict.fromkeys(lines) if self._space.fits(line)]
         chosen = [line for line, has in zip(usable, self._has(usable), strict=True) if not has][:most]
         if not chosen:
-            raise AraeError("no sentence lacks the property", "give a FILE of sentences without it.")
+            raise AraeError("every sentence has the property", "give a FILE of sentences without it.")
         moved = self.apply(chosen)
         strengths = [each.strength for each in moved if each.match]
         return Measured(

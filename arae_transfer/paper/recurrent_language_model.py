@@ -1,4 +1,4 @@
-"""A recurrent language model to compare generators with: the model's own decoder, given a code that says nothing.
+"""Recurrent language model as a baseline for generation: the model's own decoder with a constant code.
 
 It has the size and the tokenizer of the systems beside it, learns by the same loss, and stops where it foretells the
 held-out sentences best. Its samples are drawn word by word from its own distribution.
@@ -62,7 +62,7 @@ class RecurrentLanguageModel:
         self.epochs = 0
 
     def train(self, most_epochs: int, progress: Callable[[str], None] = lambda message: None) -> None:
-        """Learn until the held-out sentences are foretold no better, or for so many epochs."""
+        """Train until the held-out loss stops falling, or for a number of epochs."""
         recipe = self._recipe
         optimizer = torch.optim.Adam(self._decoder.parameters(), lr=LEARNING_RATE)
         schedule = BatchSchedule({"text": self._train}, recipe.training.batch_size, recipe.training.seed)
@@ -78,7 +78,7 @@ class RecurrentLanguageModel:
                 torch.nn.utils.clip_grad_norm_(self._decoder.parameters(), recipe.training.gradient_clip)
                 optimizer.step()
             nll = self._validate()
-            progress(f"language model, epoch {epoch}: {nll:.3f} nats a token of held-out sentences")
+            progress(f"language model, epoch {epoch}: {nll:.3f} nats per token of held-out sentences")
             if nll < self.nll:
                 self.nll, self.epochs = nll, epoch
                 best = copy.deepcopy(self._decoder.state_dict())
@@ -89,7 +89,7 @@ class RecurrentLanguageModel:
 
     @torch.no_grad()
     def sample(self, number: int, seed: int) -> list[str]:
-        """Return sentences drawn word by word."""
+        """Sample sentences token by token."""
         random = torch.Generator().manual_seed(seed)
         written: list[str] = []
         while len(written) < number:
@@ -99,7 +99,7 @@ class RecurrentLanguageModel:
         return written
 
     def _loss(self, sentences: TokenizedSentences, chosen: IntegerArray, step: int | None = None) -> tuple[Tensor, int]:
-        """Return the mean loss of a token and the number of tokens; in training (a step) the softmax is sampled."""
+        """Return the mean loss per token and the number of tokens; in training (a step) the softmax is sampled."""
         tokens, _ = with_end(*sentences.padded(chosen))  # (batch, time)
         sampled: tuple[Tensor | None, Tensor | None] = (None, None)
         if step is not None and self._sampler is not None:

@@ -1,4 +1,4 @@
-"""The paper's third experiment: what sentences without labels are worth to a classifier that has few.
+"""The paper's third experiment: the value of unlabelled sentences for a classifier with few labels.
 
 Three systems of one recipe, alike in all but two keys: supervised only, with an autoencoder, and adversarially
 regularized. Every system of one seed gets the same labels, the same tokenizer and the same number of updates, and its
@@ -61,7 +61,7 @@ class Result:
 
 
 def recipe_of(recipe: Recipe, system: str, seed: int, labels: float, tokenizer: Path) -> Recipe:
-    """Return the recipe of one system; ``labels`` up to 1 is a share, above it a number."""
+    """Return the recipe of a system; ``labels`` up to 1 is a share, above it a number."""
     training, adversary = replace(recipe.training, seed=seed), recipe.adversary
     if system != "arae":
         adversary = replace(adversary, weight=0.0)
@@ -78,7 +78,7 @@ def recipe_of(recipe: Recipe, system: str, seed: int, labels: float, tokenizer: 
 
 
 def _beginning_of(recipe: Recipe, sentences: int) -> Recipe:
-    """Return the recipe of a system's beginning, which is the same for all numbers of labels."""
+    """Return the recipe of a system's pretraining, the same for all numbers of labels."""
     return replace(
         recipe,
         labels=replace(recipe.labels, weight=0.0, share=1.0, number=0),
@@ -190,7 +190,7 @@ def _known_results(record: Path) -> list[Result]:
 
 @dataclass(frozen=True)
 class Summary:
-    """One system with one number of labels, over seeds.
+    """Results of a system with a number of labels, over seeds.
 
     Attributes:
         system: The system.
@@ -212,7 +212,7 @@ class Summary:
 
 
 def summarize(results: Sequence[Result]) -> list[Summary]:
-    """Return means, deviations and paired gains, the most labels first."""
+    """Return means, deviations and paired gains, from the most labels to the fewest."""
     by_key = {(each.system, each.labels, each.seed): each.accuracy for each in results}
     summaries = []
     for labels in sorted({each.labels for each in results}, reverse=True):

@@ -1,4 +1,4 @@
-"""The paper's second experiment: text transfer by a plain autoencoder and by two adversarially regularized ones.
+"""The paper's second experiment: text transfer by a plain autoencoder and by two ARAE models.
 
 The systems are of one recipe and differ in two keys, ``adversary.weight`` and ``attribute.weight``; those of one seed
 share the tokenizer, the order of the sentences and the number of updates. They may share their beginning too, a plain
@@ -39,8 +39,8 @@ AUTOENCODER = "autoencoder"
 BEGINNING = "beginning"
 # The columns of the table: key of the measure, head.
 COLUMNS = (
-    ("accuracy_linear", "transfer, linear judge %"),
-    ("accuracy_neural", "neural judge %"),
+    ("accuracy_linear", "transfer, linear classifier %"),
+    ("accuracy_neural", "neural classifier %"),
     ("self_bleu", "BLEU to source"),
     ("perplexity", "perplexity"),
     ("reverse_perplexity", "reverse perplexity"),
@@ -71,7 +71,7 @@ class System:
     weight: float
 
     def recipe(self, recipe: Recipe, seed: int, tokenizer: Path) -> Recipe:
-        """Return the recipe of this system, given that of the adversarially regularized one."""
+        """Return the recipe of this system, derived from that of the ARAE model."""
         adversary = recipe.adversary if self.adversarial else replace(recipe.adversary, weight=0.0)
         return replace(
             recipe,
@@ -83,13 +83,13 @@ class System:
 
 
 def make_systems(weights: Sequence[float]) -> list[System]:
-    """Return the plain autoencoder, and an adversarially regularized one for each weight of the classifier."""
+    """Return the plain autoencoder, and an ARAE model for each weight of the classifier."""
     return [System(AUTOENCODER, False, 0.0), *(System(f"arae-{weight:g}", True, weight) for weight in weights)]
 
 
 @dataclass(frozen=True)
 class Training:
-    """What became of one system's training.
+    """Training of one system.
 
     Attributes:
         system: Its name.
@@ -121,7 +121,7 @@ def train_systems(
     beginning: int = 0,
     device: str = "auto",
 ) -> list[Training] | None:
-    """Train every system with every seed, or go on where a training was interrupted.
+    """Train every system with every seed, or continue an interrupted training.
 
     Args:
         recipe: The recipe of the adversarially regularized system.
@@ -185,11 +185,11 @@ def train_system(
     initial: Path | None,
     device: str,
 ) -> bool:
-    """Train one system, from its start or from where it was interrupted; say whether it has reached its end."""
+    """Train one system, or continue it, and return whether it is complete."""
     layout = RunLayout(run)
     started = layout.recipe.is_file() and layout.tokenizer.is_file()
     if started and load_recipe(layout.recipe, recorded=True) != recipe:
-        raise AraeError(f"{run} was trained by another recipe", "give another --output, or remove that run's folder.")
+        raise AraeError(f"{run} was trained with another recipe", "give another --output, or remove that run's folder.")
     rows = recipe.training.batch_size * len(data.train)
     if layout.latest.is_file():
         # Known without reading the corpus again.
@@ -213,13 +213,13 @@ def train_system(
 
 
 def _seen(run: Path) -> tuple[int, float]:
-    """Return the sentences that a run has seen, and its minutes."""
+    """Return the number of training sentences of a run, and its minutes."""
     loaded = load_run(run, "latest")
     return loaded.state.step * loaded.recipe.training.batch_size * len(loaded.classes), loaded.state.minutes
 
 
 def train_tokenizer(recipe: Recipe, data: TrainingData) -> Tokenizer:
-    """Train the tokenizer that all systems share."""
+    """Train the tokenizer of all systems."""
     if recipe.tokenizer.model:
         return Tokenizer.load(Path(recipe.tokenizer.model))
     lines = sample_lines(data.train, SAMPLED_LINES, recipe.training.seed)
@@ -235,7 +235,7 @@ def measure_trainings(
     progress: Callable[[str], None] = lambda message: None,
     options: EvaluationOptions | None = None,
 ) -> dict[str, Any]:
-    """Measure the rewrites of trained systems, those of one seed together, by the same instruments.
+    """Measure the rewrites of trained systems, seed by seed, with the same instruments.
 
     Args:
         trainings: The trained systems.
@@ -264,7 +264,7 @@ def measure_trainings(
 
 
 def render(table: Mapping[str, Any]) -> str:
-    """Return what ``measure_trainings`` returned as Markdown, the published rows under it."""
+    """Return the output of ``measure_trainings`` as Markdown, followed by the published rows."""
     seeds = table["seeds"]
     together = [evaluation["together"] for evaluation in seeds.values()]
     heads = ["system", *(head for _, head in COLUMNS)]
@@ -284,7 +284,7 @@ def render(table: Mapping[str, Any]) -> str:
 
 
 def _told(training: Mapping[str, Any]) -> str:
-    shared = f", {training['beginning']:,} of them as the common beginning" if training["beginning"] else ""
+    shared = f", {training['beginning']:,} of them in common pretraining" if training["beginning"] else ""
     return (
         f"{training['system']}, seed {training['seed']}: {training['sentences']:,} sentences{shared} "
         f"({training['epochs']:.1f} of the published {PUBLISHED_EPOCHS} epochs), {training['minutes']:.1f} minutes"
@@ -292,7 +292,7 @@ def _told(training: Mapping[str, Any]) -> str:
 
 
 def _cell(scores: Sequence[Mapping[str, Any]], key: str) -> str:
-    """Return the mean over seeds, with the standard deviation where there are several."""
+    """Return the mean over seeds, with the standard deviation for several."""
     values = [score[key]["value"] for score in scores if key in score]
     if not values:
         return "–"
@@ -300,13 +300,13 @@ def _cell(scores: Sequence[Mapping[str, Any]], key: str) -> str:
     return f"{statistics.mean(values):.1f}{deviation}"
 
 
-Trend = Literal["holds", "does not hold"]
+Trend = Literal["holds", "is not confirmed"]
 # What the paper's rows have in common: (measure, from which row to which, by how much it changes at least).
 GAIN = 10.0
 
 
 def tell_trends(table: Mapping[str, Any]) -> list[str]:
-    """Say of each trend of the published table whether these systems show it, in means over the seeds."""
+    """Return whether these systems show each trend of the published table, by means over the seeds."""
     together = [evaluation["together"]["systems"] for evaluation in table["seeds"].values()]
     names = list(together[0])
 
@@ -336,4 +336,4 @@ def tell_trends(table: Mapping[str, Any]) -> list[str]:
 
 
 def _verdict(holds: bool) -> Trend:
-    return "holds" if holds else "does not hold"
+    return "holds" if holds else "is not confirmed"

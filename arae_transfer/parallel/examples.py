@@ -24,7 +24,7 @@ rewrite is learned in its own direction alone, or a sentence that has the target
 
 @dataclass(frozen=True)
 class ParallelExample:
-    """A sentence of the corpus and a rewrite of it.
+    """A sentence of the corpus and its rewrite.
 
     Attributes:
         label: The class of the sentence.
@@ -42,7 +42,7 @@ class ParallelExample:
 
 
 def write_parallel(path: Path, pairs: Sequence[ParallelExample]) -> None:
-    """Write pairs as tab-separated values with a header, and their kind where one is not a plain rewrite."""
+    """Write examples as tab-separated values with a header, and their kind if one is not a plain rewrite."""
     rows: list[tuple[str, ...]] = [(pair.label, pair.sentence, pair.rewrite_label, pair.rewrite) for pair in pairs]
     header: tuple[str, ...] = _HEADER
     kinds = [pair.kind for pair in pairs]
@@ -54,7 +54,7 @@ def write_parallel(path: Path, pairs: Sequence[ParallelExample]) -> None:
 
 
 def read_given_examples(values: Iterable[str], classes: Sequence[str]) -> list[ParallelExample]:
-    """Read the pairs that somebody gives: ``FILE`` as a run keeps them, or ``CLASS-to-CLASS=FILE``.
+    """Read the user's parallel examples: ``FILE`` in a run's format, or ``CLASS-to-CLASS=FILE``.
 
     The latter has a line for each pair, the sentence and its rewrite parted by a tab, as `arae transfer --tsv` writes
     them. Pairs of the same text twice, or of none, are left out: they would teach to copy.
@@ -72,20 +72,21 @@ def read_given_examples(values: Iterable[str], classes: Sequence[str]) -> list[P
         name = max((known for known in directions if value.startswith(f"{known}=")), key=len, default=None)
         if name is None:
             raise AraeError(
-                f"--examples {value}: there is no such file, and no direction that begins so",
+                f"--examples {value}: no such file, and no such direction",
                 f"write --examples FILE or --examples NAME=FILE; NAME is one of: {', '.join(list(directions)[:6])}.",
             )
         pairs += _read_two_columns(expanded(value[len(name) + 1 :]), *directions[name])
     unknown = sorted({label for pair in pairs for label in (pair.label, pair.rewrite_label)} - set(classes))
     if unknown:
         raise AraeError(
-            f"--examples has rewrites of the class {unknown[0]!r}, the data has {', '.join(classes)}",
+            f"--examples has rewrites of the class {unknown[0]!r}, but the data has {', '.join(classes)}",
             "give examples of the classes of the data.",
         )
     useful = [pair for pair in pairs if _teaches(pair)]
     if not useful:
         raise AraeError(
-            "--examples gives no rewrite that differs from its sentence", "each line is a sentence, a tab, its rewrite."
+            "--examples has no rewrite that differs from its sentence",
+            "write a sentence, a tab and its rewrite on each line.",
         )
     return useful
 
@@ -103,8 +104,8 @@ def _read_two_columns(path: Path, label: str, rewrite_label: str) -> list[Parall
         cells = line.split("\t")
         if len(cells) != 2:
             raise AraeError(
-                f"{path}, line {number}: {len(cells)} columns where a sentence and its rewrite are wanted",
-                "part the two by one tab, as `arae transfer --tsv` does.",
+                f"{path}, line {number}: {len(cells)} columns instead of a sentence and its rewrite",
+                "separate the two with one tab, as `arae transfer --tsv` does.",
             )
         sentence, rewrite = (" ".join(cell.split()) for cell in cells)
         pairs.append(ParallelExample(label, sentence, rewrite_label, rewrite))
@@ -112,7 +113,7 @@ def _read_two_columns(path: Path, label: str, rewrite_label: str) -> list[Parall
 
 
 def read_parallel(path: Path) -> list[ParallelExample]:
-    """Read what ``write_parallel`` wrote.
+    """Read a file of ``write_parallel``.
 
     Raises:
         AraeError: The file cannot be read or is not such a file.
@@ -120,12 +121,12 @@ def read_parallel(path: Path) -> list[ParallelExample]:
     try:
         rows = [tuple(line.split("\t")) for line in path.read_text("utf-8").removesuffix("\n").split("\n")]
     except (OSError, UnicodeDecodeError) as error:
-        raise AraeError(f"cannot read the pairs {path}: {error}") from error
+        raise AraeError(f"cannot read the parallel examples {path}: {error}") from error
     header = rows[0]
     if header not in (_HEADER, (*_HEADER, _KIND)) or any(len(row) != len(header) for row in rows):
         raise AraeError(
             f"{path} is not a file of parallel examples",
-            f"its columns are {', '.join(_HEADER)} and, where some are no plain rewrites, {_KIND}, parted by tabs.",
+            f"its columns must be {', '.join(_HEADER)} and optionally {_KIND}, separated by tabs.",
         )
     unknown = next((row[4] for row in rows[1:] if len(row) > len(_HEADER) and row[4] not in KINDS), None)
     if unknown is not None:

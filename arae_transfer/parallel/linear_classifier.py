@@ -1,4 +1,4 @@
-"""A linear classifier of lines by words and pairs of words: quick to learn, and sharp where style is in the words.
+"""Linear classifier of lines by words and word pairs.
 
 Two users that must not share what it learnt: evaluation's linear judge learns from text that no model saw, and the
 search for pairs from the training text.
@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class LinearClassifier:
-    """Logistic regression over the weighted counts (tf-idf) of words and pairs of words.
+    """Logistic regression on tf-idf of words and word pairs.
 
     Classes weigh equally, whatever their number of lines, and nothing is drawn at random.
 
@@ -31,13 +31,13 @@ class LinearClassifier:
     """
 
     def __init__(self, lines: Mapping[str, Sequence[str]]) -> None:
-        """Train on lines by class, words separated by blanks."""
+        """Train on lines by class, with words separated by spaces."""
         self.classes = tuple(lines)
         total = sum(map(len, lines.values()))
         rare = 2 if total >= 10_000 else 1
         self.description = (
-            f"logistic regression (C=4, balanced) on tf-idf of words and word pairs seen {rare} times or more "
-            f"(scikit-learn {scikit_learn_version})"
+            f"logistic regression (C=4, balanced) on tf-idf of words and word pairs that occur {rare} times or "
+            f"more (scikit-learn {scikit_learn_version})"
         )
         self._vectorizer = TfidfVectorizer(
             ngram_range=(1, 2), min_df=rare, sublinear_tf=True, tokenizer=str.split, token_pattern=None, lowercase=False
@@ -50,11 +50,11 @@ class LinearClassifier:
             self._regression.fit(features, labels)
 
     def classify(self, lines: Sequence[str]) -> Integers:
-        """Return the number of the class of each line; shape (lines,)."""
+        """Return the class index of each line: (lines,)."""
         classes: Integers = self._regression.predict(self._vectorizer.transform(lines)).astype(np.int64)
         return classes
 
     def probabilities(self, lines: Sequence[str]) -> Floats:
-        """Return what is believed of each line; shape (lines, classes), rows sum to 1."""
+        """Return the class probabilities of each line: (lines, classes), rows sum to 1."""
         probabilities: Floats = self._regression.predict_proba(self._vectorizer.transform(lines))
         return probabilities

@@ -1,4 +1,4 @@
-"""Mine a pseudo-parallel corpus: search a rewrite of each sentence, on all processor cores."""
+"""Mine a pseudo-parallel corpus: search a rewrite of each sentence, on all CPU cores."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ Floats = npt.NDArray[np.float64]
 
 
 class CandidateModel(Protocol):
-    """A trained model that generates further candidates and rates all of them."""
+    """A trained model that generates further candidates and scores all of them."""
 
     def generate(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
-        """Return further candidates for each of some sentences of a class (index) in the target class (index)."""
+        """Return further candidates for sentences of one class (index) in the target class (index)."""
 
     def log_probabilities(
         self, sentences: Sequence[str], rewrites: Sequence[str], source: int, target: int
@@ -47,7 +47,7 @@ class CandidateModel(Protocol):
 
 @dataclass(frozen=True)
 class MiningOptions:
-    """The sections of a recipe that decide what is mined.
+    """Recipe sections that control mining.
 
     Attributes:
         parallel: What language models and phrase tables learn from.
@@ -63,13 +63,13 @@ class MiningOptions:
 
     @classmethod
     def of(cls, recipe: Recipe) -> MiningOptions:
-        """Return those of a recipe."""
+        """Return the options of a recipe."""
         return cls(recipe.parallel, recipe.phrase_table, recipe.phrase_search, recipe.rewrite_scores)
 
 
 @dataclass(frozen=True)
 class _Task:
-    """One sentence to rewrite: the indices of its class and of the wanted one, and what a model generated."""
+    """One sentence to rewrite: the indices of its class and of the target class, and generated candidates."""
 
     source: int
     target: int
@@ -86,7 +86,7 @@ def mine_parallel(
     candidate_model: CandidateModel | None = None,
     options: MiningOptions | None = None,
 ) -> list[ParallelExample]:
-    """Search rewrites of randomly chosen sentences, the same number of each class.
+    """Search rewrites of random sentences, the same number of each class.
 
     Args:
         lines: The training sentences of each class, words parted by spaces.
@@ -130,7 +130,7 @@ def mine_parallel(
 
 @dataclass(frozen=True)
 class _Knowledge:
-    """What a search needs to know of the corpus; goes to each process once.
+    """Corpus statistics for a search; sent to each process once.
 
     Attributes:
         models: For each part of the sentences, each class's language model that has not seen them.
@@ -146,11 +146,11 @@ class _Knowledge:
 
     @property
     def ids(self) -> Mapping[str, int]:
-        """The id of each word."""
+        """Id of each word."""
         return self.models[0][0].ids
 
     def search(self, part: int) -> PhraseSearcher:
-        """Build the search for a part of the sentences."""
+        """Build the search for one part of the sentences."""
         words = [""] * (END + 1) + list(self.ids)
         order, options = self.options.parallel.language_model_order, self.options.phrase_search
         return PhraseSearcher(IncrementalLanguageModels(self.models[part], order), self.tables, words, options)
@@ -190,7 +190,7 @@ def _draw(lines: Sequence[str], count: int, seed: Sequence[int]) -> list[str]:
 
 
 def _tasks(lines: Sequence[Sequence[str]], sentences: int, seed: int) -> list[_Task]:
-    """Choose distinct sentences, and in turn a class for each among the others."""
+    """Choose distinct sentences, and target classes in turn."""
     share = -(-sentences // len(lines))
     tasks = []
     for source, own in enumerate(lines):
@@ -213,7 +213,7 @@ def _with_generated(tasks: list[_Task], candidate_model: CandidateModel) -> list
 
 
 def _directions(tasks: Sequence[_Task]) -> Iterator[tuple[tuple[int, int], list[int]]]:
-    """Yield each direction and the places of its tasks."""
+    """Yield each direction and the indices of its tasks."""
     kinds = [(task.source, task.target) for task in tasks]
     for kind in sorted(set(kinds)):
         yield kind, [row for row, own in enumerate(kinds) if own == kind]
@@ -224,7 +224,7 @@ _Rated = tuple[Sequence[_Task], list[list[ScoredRewrite]]]
 
 
 def _with_progress(rated: Iterator[_Rated], progress: Progress, total: int) -> Iterator[_Rated]:
-    """Tell how far the search is."""
+    """Report the progress of the search."""
     done = 0
     for chunk, good in rated:
         done += len(chunk)
@@ -238,7 +238,7 @@ def _choose(
     choice: RewriteScorer,
     candidate_model: CandidateModel | None,
 ) -> list[ScoredRewrite | None]:
-    """Take the best rewrite of each sentence, with the model's opinion where there is one."""
+    """Choose the best rewrite of each sentence, with the model's scores if there is a model."""
     if candidate_model is None:
         return [own[0] if own else None for own in rated]
     chosen: list[ScoredRewrite | None] = [None] * len(tasks)
@@ -260,7 +260,7 @@ _worker: _Rewriter | None = None
 
 
 class _Rewriter:
-    """Searches candidates and rates them."""
+    """Searches candidates and scores them."""
 
     def __init__(self, knowledge: _Knowledge) -> None:
         self._models = knowledge.models
@@ -270,7 +270,7 @@ class _Rewriter:
         self._ids = knowledge.ids
 
     def rewrite(self, tasks: Sequence[_Task]) -> list[list[ScoredRewrite]]:
-        """Return the rewrites of each sentence that are good enough, the best first."""
+        """Return the acceptable rewrites of each sentence, the best first."""
         rewrites: list[list[ScoredRewrite]] = [[] for _ in tasks]
         sentences = [task.sentence.split() for task in tasks]
         kinds = [

@@ -1,4 +1,4 @@
-"""The rewrite of one sentence that exchanges phrases: a monotone phrase-based translation with a beam.
+"""Rewrite a sentence by exchanging phrases: a monotone phrase-based translation with a beam.
 
 A sentence is read from left to right; at each place a phrase is kept, or replaced by one that the phrase table offers.
 What is sought is the sentence that the target class's language model likes, that it likes more than the source class's
@@ -23,7 +23,7 @@ _Hypothesis = tuple[float, int, int, Phrase | None]
 
 
 class PhraseSearcher:
-    """Rewrites sentences of any class to any other by the classes' language models and phrase tables."""
+    """Rewrites sentences from any class to any other with language models and phrase tables."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class PhraseSearcher:
         }
 
     def candidates(self, words: Sequence[str], ids: Sequence[int], source: int, target: int) -> list[list[str]]:
-        """Propose rewrites of a sentence, from the most careful to the boldest.
+        """Return rewrites of a sentence, from the most conservative to the boldest.
 
         Args:
             words: The words of the sentence; of those that are kept, words without an id survive.
@@ -105,7 +105,7 @@ class PhraseSearcher:
     def _best(
         self, stacks: list[dict[int, _Hypothesis]], words: Sequence[str], source: int, target: int, weight: float
     ) -> list[tuple[str, ...]]:
-        """End every hypothesis, and read the best ones back."""
+        """Complete all hypotheses, and return the best ones."""
         ended = []
         for state, hypothesis in stacks[-1].items():
             probabilities, _ = self._models.step(state, END)

@@ -1,4 +1,4 @@
-"""Which phrases of one class stand where phrases of another class stand.
+"""Build phrase tables: which phrases of one class replace phrases of another.
 
 Two phrases can stand for each other when the corpus uses them between the same words: "the waiter was _ and" holds
 "rude" in one class and "friendly" in the other. Nothing is aligned and nothing is known about the words; the classes'
@@ -27,7 +27,7 @@ DEFAULTS = PhraseTable()
 
 @dataclass(frozen=True)
 class Replacement:
-    """A phrase that can stand for another.
+    """A phrase that can replace another.
 
     Attributes:
         words: The ids of its words.
@@ -44,7 +44,7 @@ Replacements = Mapping[Phrase, Sequence[Replacement]]
 
 @dataclass(frozen=True)
 class _Phrases:
-    """The phrases of all lengths, the empty one first.
+    """Phrases of all lengths, the empty one first.
 
     Attributes:
         keys: For each length, the sorted keys: the words as digits of one number.
@@ -60,7 +60,7 @@ class _Phrases:
 
     @property
     def rates(self) -> Floats:
-        """Return the smoothed logarithm of each phrase's frequency: (classes, phrases); 0 for the empty phrase."""
+        """Return the smoothed log-frequency of each phrase: (classes, phrases); 0 for the empty phrase."""
         rates: Floats = np.log((self.counts + 2) / self.totals[:, None])
         rates[:, 0] = 0.0
         return rates
@@ -68,7 +68,7 @@ class _Phrases:
 
 @dataclass(frozen=True)
 class _Occurrences:
-    """Where the phrases of a class stand.
+    """Occurrences of the phrases of a class.
 
     Attributes:
         phrases: (occurrences,) the number of the phrase.
@@ -82,7 +82,7 @@ class _Occurrences:
 def build_phrase_tables(
     sentences: Sequence[Sequence[Sequence[int]]], size: int, options: PhraseTable = DEFAULTS
 ) -> dict[tuple[int, int], Replacements]:
-    """Find what can stand for what, for each ordered pair of classes.
+    """Find replacements for each ordered pair of classes.
 
     Args:
         sentences: For each class its sentences as word ids, the more frequent words with the smaller ids.
@@ -104,7 +104,7 @@ def build_phrase_tables(
 
 
 def _flatten(sentences: Sequence[Sequence[int]]) -> Integers:
-    """Put sentences one after the other, each between two begins and two ends, so that contexts never run out."""
+    """Concatenate sentences, each with two begin and two end markers, so that every context is complete."""
     flat: list[int] = []
     for sentence in sentences:
         flat += (BEGIN, BEGIN, *sentence, END, END)
@@ -112,7 +112,7 @@ def _flatten(sentences: Sequence[Sequence[int]]) -> Integers:
 
 
 def _phrase_keys(text: Integers, length: int, size: int) -> tuple[Integers, npt.NDArray[np.bool_]]:
-    """Return the key of the phrase at each place, two words of context on each side, and whether it is one."""
+    """Return the key of the phrase at each position, its two context words on each side, and whether it is a phrase."""
     count = max(0, len(text) - length - 4)
     keys, real = np.zeros(count, np.int64), np.ones(count, bool)
     for place in range(length):
@@ -170,7 +170,7 @@ def _find_occurrences(text: Integers, phrases: _Phrases, size: int) -> _Occurren
 def _compare(
     source: _Occurrences, target: _Occurrences, phrases: _Phrases, maximum_filler_pairs: int
 ) -> tuple[sparse.csr_matrix, Floats]:
-    """Count how often each phrase of the source class can be expected at the places of each phrase of the target.
+    """Compute the expected count of each source phrase in the contexts of each target phrase.
 
     Returns:
         (phrases, phrases) the expected occurrences of the first at the places of the second, summed over the kinds of
@@ -210,7 +210,7 @@ def _select(
     size: int,
     options: PhraseTable,
 ) -> Replacements:
-    """Keep, for each phrase of the source class, the replacements that carry it furthest towards the target."""
+    """Keep the best replacements of each source phrase for the target class."""
     rates = phrases.rates
     style = rates[source] - rates[target]  # (phrases,) how much each belongs to the source class, in nats
     words = [_spell(phrases, number, size) for number in range(phrases.offsets[-1])]
@@ -245,7 +245,7 @@ def _select(
 
 
 def _price(phrase: Phrase, replacement: Phrase, word_style: Floats, options: PhraseTable) -> float:
-    """Price the content that a replacement loses and invents, and its length."""
+    """Return the cost of dropped and added content, and of additional length."""
     price = options.longer * max(0, len(replacement) - len(phrase))
     for word in set(replacement) - set(phrase):
         if not _is_function_word(word, options.function_words) and word_style[word] > -options.content_style:
@@ -259,7 +259,7 @@ def _price(phrase: Phrase, replacement: Phrase, word_style: Floats, options: Phr
 
 
 def _is_function_word(word: int, function_words: int) -> bool:
-    """Tell the most frequent words from the others."""
+    """Return whether a word is among the most frequent ones."""
     return END < word <= END + function_words
 
 

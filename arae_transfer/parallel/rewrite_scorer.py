@@ -1,4 +1,4 @@
-"""Score rewrites of a sentence: of the target style, as fluent as the sentence, and close to it.
+"""Score rewrites of a sentence by target style, fluency and closeness.
 
 The three are weighed in nats. What a rewrite gains in fluency over its sentence counts nothing: language models like
 what is said often, and a choice that follows them turns every sentence into a popular one.
@@ -30,7 +30,7 @@ DEFAULTS = RewriteScores()
 
 @dataclass(frozen=True)
 class ScoredRewrite:
-    """A rewrite that is good enough.
+    """A rewrite with a sufficient score.
 
     Attributes:
         words: Its words.
@@ -44,7 +44,7 @@ class ScoredRewrite:
 
 
 class RewriteScorer:
-    """Chooses rewrites by what the training text teaches."""
+    """Scores rewrites with statistics of the training text."""
 
     def __init__(
         self, lines: Mapping[str, Sequence[str]], classifier: LinearClassifier, options: RewriteScores = DEFAULTS
@@ -68,7 +68,7 @@ class RewriteScorer:
         ]
 
     def word_price(self, word: str, own: int, other: int) -> float:
-        """Price a word as content of a sentence of one class, seen from another; a word that bears style is cheap."""
+        """Return the cost of a content word in a sentence of one class relative to another; style words cost less."""
         options = self.options
         style = self._rates[own].get(word, 0.0) - self._rates[other].get(word, 0.0)
         free = 1.0 - (style - options.style_from) / (options.style_to - options.style_from)
@@ -83,7 +83,7 @@ class RewriteScorer:
         source: int,
         target: int,
     ) -> list[list[ScoredRewrite]]:
-        """Rate the candidates of each of some sentences of one class.
+        """Score the candidates of some sentences of one class.
 
         Args:
             sentences: The words of each sentence.
@@ -129,7 +129,7 @@ class RewriteScorer:
         source: int,
         target: int,
     ) -> ScoredRewrite | None:
-        """Choose among rated rewrites of a sentence with a trained model's opinion.
+        """Choose among scored rewrites of a sentence with a trained model's scores.
 
         Args:
             words: The words of the sentence.
@@ -153,7 +153,7 @@ class RewriteScorer:
         return best
 
     def _said_again(self, words: Sequence[str], rewrite: Sequence[str], source: int, target: int) -> int:
-        """Count the words of the wanted style that a rewrite says more often than once and than its sentence does."""
+        """Count the words of the target style that a rewrite repeats and its sentence does not."""
         before = Counter(words)
         return sum(
             max(0, count - max(1, before[word]))
@@ -162,7 +162,7 @@ class RewriteScorer:
         )
 
     def _distance(self, words: Sequence[str], rewrite: Sequence[str], source: int, target: int) -> float:
-        """Price what a rewrite lost of its sentence and what it added to it."""
+        """Return the cost of content that a rewrite drops and adds."""
         before, after, options = Counter(words), Counter(rewrite), self.options
         lost = sum(count * self.word_price(word, source, target) for word, count in (before - after).items())
         added = sum(count * self.word_price(word, target, source) for word, count in (after - before).items())
@@ -170,5 +170,5 @@ class RewriteScorer:
 
 
 def _repetitions(words: Sequence[str]) -> int:
-    """Count the words that follow themselves: enthusiasm where somebody wrote it, stuttering where a model did."""
+    """Count words that directly repeat the preceding word."""
     return sum(first == second for first, second in pairwise(words))

@@ -1,4 +1,4 @@
-"""Self-training: an earlier model generates rewrites of sentences, and rates the rewrites of others."""
+"""Self-training: an earlier model generates rewrites, and scores those of others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULTS = SelfTraining()
 
 
 class SelfTrainingGenerator:
-    """Rewrites sentences several times, first as a user would get it and then more boldly.
+    """Generates several rewrites per sentence, from greedy to bold.
 
     Bolder means that the difference between the two classes' decoders is amplified, or that what bears style is missing
     from the sentence; after these, samples are drawn.
@@ -39,7 +39,7 @@ class SelfTrainingGenerator:
         precision: str = "fp32",
         options: SelfTraining = DEFAULTS,
     ) -> None:
-        """Take a model.
+        """Prepare generation with a trained model.
 
         Args:
             model: The model, in evaluation mode.
@@ -66,7 +66,7 @@ class SelfTrainingGenerator:
 
     @torch.no_grad()
     def generate(self, sentences: Sequence[str], source: int, target: int) -> list[list[str]]:
-        """Return different rewrites of each sentence of a class.
+        """Return distinct rewrites of each sentence of a class.
 
         Args:
             sentences: Sentences of the class.
@@ -123,7 +123,7 @@ class SelfTrainingGenerator:
     def log_probabilities(
         self, sentences: Sequence[str], rewrites: Sequence[str], source: int, target: int
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Return what the model thinks of rewrites.
+        """Return the model's log-probabilities of rewrites.
 
         Args:
             sentences: Sentences of a class; one may stand there several times.
@@ -162,7 +162,7 @@ class SelfTrainingGenerator:
     def _log_probability(
         self, read: tuple[torch.Tensor, torch.Tensor], written: tuple[torch.Tensor, torch.Tensor], label: int
     ) -> npt.NDArray[np.float64]:
-        """Return (batch,) the log-probability of what a class's decoder is to write, given what the encoder reads."""
+        """Return the (batch,) log-probability of a class's decoder output, given the encoder's input."""
         code, mask = self._model.encoder(*read)
         targets = written[0]
         logits, columns = self._model.decoder(label)(targets, code, mask)

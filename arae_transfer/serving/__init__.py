@@ -1,1 +1,1 @@
-"""`arae serve`: models behind HTTP, with one batching thread, for programs, editors and people."""
+"""`arae serve`: models over HTTP, with one batching thread, for programs, editors and people."""

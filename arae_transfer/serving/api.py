@@ -1,4 +1,4 @@
-"""The routes under ``/v1``: texts to rewrites, to classes, and the way between two sentences."""
+"""Routes under ``/v1``: rewrite, classify and interpolate."""
 
 from __future__ import annotations
 
@@ -98,12 +98,17 @@ async def interpolate(request: Request) -> Response:
     for name in ("first", "second"):
         text = body.get(name)
         if not isinstance(text, str) or not text.strip():
-            raise Problem(422, "missing", f'"{name}" is no sentence', f'give "{name}": "...".', member=name)
+            raise Problem(422, "missing", f'"{name}" is not a sentence', f'give "{name}": "...".', member=name)
         check_length(text, limits)
         ends.append(repair(text)[0])
     steps = options.get("steps", 7)
     if steps < FEWEST_STEPS:
-        raise Problem(422, "invalid", f"{steps} sentences are no way", f'give "steps": {FEWEST_STEPS} or more.')
+        raise Problem(
+            422,
+            "invalid",
+            f"{steps} sentences are too few for an interpolation",
+            f'give "steps": {FEWEST_STEPS} or more.',
+        )
     if steps > limits.steps:
         raise over_limit("steps", steps, limits.steps, "steps", 'give fewer "steps".')
     engine = service.engine(body)
@@ -144,7 +149,7 @@ async def _answers(service: Service, request: Request, ticket: Ticket, *, refuse
 async def _ndjson(
     service: Service, request: Request, ticket: Ticket, units: Sequence[Sequence[Unit]], repaired: Sequence[int]
 ) -> AsyncIterator[bytes]:
-    """Yield a line for each part of each text as it is done, and a last one that says how it ended."""
+    """Yield a line for each part of each text when it is ready, and a final status line."""
     places = [(number, unit.after) for number, each in enumerate(units) for unit in each]
     done = 0
     try:
@@ -171,5 +176,5 @@ def _line(content: object) -> bytes:
 def _check_candidates(options: dict[str, Any], limits: Limits) -> None:
     for name in ("beam", "sample", "n_best"):
         if options.get(name, 0) > limits.candidates:
-            what = f'candidates of a line ("{name}")'
+            what = f'candidates per line ("{name}")'
             raise over_limit("candidates", options[name], limits.candidates, what, f'give a smaller "{name}".')

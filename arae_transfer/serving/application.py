@@ -1,4 +1,4 @@
-"""The routes of a server, and what surrounds them."""
+"""The HTTP application: routes and middleware."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def routes() -> list[Route]:
 
 
 def _named(path: str, handler: Handler | partial[Response]) -> Handler:
-    """Return a handler that leaves its route where it is counted by."""
+    """Return a handler that records its route for the metrics."""
 
     async def answer(request: Request) -> Response:
         request.scope["arae.route"] = path
@@ -160,7 +160,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 
 def build(service: Service, origins: Sequence[str] = (), stop: Stop | None = None) -> Observed:
-    """Return the application.
+    """Build the application.
 
     Args:
         service: The server's state.

@@ -1,4 +1,4 @@
-"""The queue in front of the model: whatever waits when the model is free goes, within a budget; there is no timer."""
+"""Dynamic batching: when the model is free, batch the waiting lines up to a limit, without a timer."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from arae_transfer.serving.limits import Limits
 from arae_transfer.serving.problems import draining, overloaded, unfinished
 
 SHARE = 16
-"""Lines that each request gives to a batch before any gives more: a long one does not keep a short one waiting."""
+"""Lines that each request adds to a batch before any adds more, so that long requests do not delay short ones."""
 
 CHARACTERS_PER_TOKEN = 4
-"""For an estimate that costs nothing: what is estimated wrongly makes a batch a little longer or shorter."""
+"""Characters per token, for a fast estimate; errors make a batch only a little larger or smaller."""
 
 LONGEST_WAIT = 60
-"""Seconds: the most that a client is told to wait before it tries again."""
+"""Maximum of ``Retry-After``, in seconds."""
 
 
 class Task(Protocol):
-    """What is done with lines. Lines of equal tasks may go into one batch, so a task must be hashable."""
+    """Operation on lines; lines of equal tasks may share a batch, so a task must be hashable."""
 
     @property
     def width(self) -> int:
-        """How many candidates a line costs."""
+        """Number of candidates per line."""
 
     def run(self, lines: Sequence[Any]) -> list[Any]:
-        """Return an answer for each line; an exception in the place of an answer is that line's own failure."""
+        """Return an answer for each line, or an exception as that line's own failure."""
 
 
 class Observer(Protocol):
-    """What is told of batches."""
+    """Receives figures about batches."""
 
     def batch(self, lines: int, tokens: int, seconds: float) -> None:
-        """Hear of a batch that was run."""
+        """Record a batch."""
 
     def waited(self, seconds: float) -> None:
-        """Hear how long the first line of a request has waited."""
+        """Record the waiting time of a request's first line."""
 
 
 @dataclass(eq=False)
 class Ticket:
-    """The lines of one request in the queue.
+    """Lines of one request in the queue.
 
     Attributes:
         task: What is done with them.
@@ -76,7 +76,7 @@ _Batch = list[tuple[Ticket, int]]
 
 
 class Batcher:
-    """One thread that owns the models, and the queue that it takes from.
+    """A thread that owns the models, and its queue.
 
     All methods but those of the thread are called in the event loop.
     """
@@ -111,7 +111,7 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """How many lines wait."""
+        """Number of waiting lines."""
         with self._changed:
             return self._lines
 
@@ -122,7 +122,7 @@ class Batcher:
 
     @property
     def open_requests(self) -> int:
-        """How many requests were accepted and are not answered."""
+        """Number of accepted requests without an answer."""
         return len(self._open)
 
     def submit(self, task: Task, lines: Sequence[Any], lengths: Iterable[int]) -> Ticket:
@@ -158,7 +158,7 @@ class Batcher:
         return ticket
 
     def abandon(self, ticket: Ticket) -> None:
-        """Drop what nobody waits for any more; what the model works on already is finished and thrown away."""
+        """Drop abandoned lines; the model finishes its current batch, whose answers are discarded."""
         for answer in ticket.answers:
             if not answer.cancel() and not answer.cancelled():
                 answer.exception()  # it has been heard of
@@ -170,7 +170,7 @@ class Batcher:
         self._close(ticket)
 
     def drain(self) -> None:
-        """Refuse new work from now on."""
+        """Refuse new work."""
         self._draining = True
 
     async def finished(self) -> None:
@@ -178,7 +178,7 @@ class Batcher:
         await self._empty.wait()
 
     def abort(self) -> int:
-        """Fail all that is not answered, and return how many requests that are."""
+        """Fail all unanswered requests, and return their number."""
         with self._changed:
             self._closed = True
             self._waiting.clear()
@@ -205,7 +205,7 @@ class Batcher:
             self._empty.set()
 
     def _deliver(self, batch: _Batch, answers: list[Any], seconds: float) -> None:
-        """Hand answers to those who wait for them, each once."""
+        """Deliver each answer once to its waiting request."""
         self._observer.batch(len(batch), sum(ticket.costs[place] for ticket, place in batch), seconds)
         rate = len(batch) / max(seconds, 1e-6)
         self._rate = 0.8 * self._rate + 0.2 * rate if self._rate else rate
@@ -240,7 +240,7 @@ class Batcher:
                 self._loop.call_soon_threadsafe(self._deliver, batch, answers, time.perf_counter() - started)
 
     def _take(self) -> _Batch:
-        """Wait for lines and take a batch; nothing where no more will come."""
+        """Wait for lines and return a batch; return nothing after the end."""
         with self._changed:
             while True:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
@@ -252,7 +252,7 @@ class Batcher:
                     return batch
 
     def _choose(self) -> _Batch:
-        """Take lines of the first request's task: a share of each request in turn, then more of them, until it is full.
+        """Select lines of the first request's task: a share of each request in turn, then more until the batch is full.
 
         Requests that have lines left stand behind the others afterwards.
         """
@@ -282,7 +282,7 @@ class Batcher:
 
 
 def _answers(batch: _Batch) -> list[Any]:
-    """Run a batch; where that fails, run line by line, so that a line fails by its own fault alone."""
+    """Run a batch; after a failure, run its lines one by one, so that only faulty lines fail."""
     task = batch[0][0].task
     lines = [ticket.lines[place] for ticket, place in batch]
     try:

@@ -1,4 +1,4 @@
-"""The one place where the server meets the runtime: options to decoding, rewrites to the fields of ``--json``."""
+"""Connects the server with the runtime: request options to decoding options, rewrites to ``--json`` fields."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FIRST_LINE = "the first line ."
 
 @dataclass(frozen=True)
 class RewriteTask:
-    """Lines to be rewritten alike; each is answered by its record.
+    """Lines to rewrite with the same options; each answer is a record.
 
     Attributes:
         engine: The model.
@@ -48,42 +48,42 @@ class RewriteTask:
 
     @property
     def width(self) -> int:
-        """How many candidates a line costs."""
+        """Number of candidates per line."""
         return self.options.resolve(self.engine.folder.beam).width
 
     def run(self, lines: Sequence[str]) -> list[Any]:
-        """Return the record of each line."""
+        """Return a record per line."""
         rewrites = self.engine.rewriter.rewrite_chunk(
             lines, self.to, form=self.form, long=self.long, options=self.options
         )
         return [self._record(each) for each in rewrites]
 
     def _record(self, rewrite: Rewrite) -> dict[str, Any]:
-        """Return the fields of ``arae transfer --json``, and in words what was not done, if anything."""
+        """Return the fields of ``arae transfer --json``, and a note on anything left undone."""
         record = rewrite_record(rewrite, self.options)
         record["note"] = self._note(rewrite)
         return record
 
     def _note(self, rewrite: Rewrite) -> str | None:
-        """Return why a line, or a part of it, was left as it is."""
+        """Return why a line, or a part of it, was left unchanged."""
         tokens = self.engine.folder.maximum_tokens - 1
-        part = "part of it was left as it is" if rewrite.pieces else "left as it is"
+        part = "part of it was left unchanged" if rewrite.pieces else "left unchanged"
         if rewrite.status is Status.TOO_LONG:
-            return f"left as it is: longer than the {tokens} tokens that the model reads"
+            return f"left unchanged: longer than the limit of {tokens} tokens"
         if rewrite.unfaithful:
             return f"{part}: no candidate kept its numbers, names, marks and words whole"
         if rewrite.status is Status.NOT_PROSE:
-            return "left as it is: there is no sentence in it"
+            return "left unchanged: it has no sentence"
         if rewrite.unread:
             return f"{part}: the model knows too few of its characters"
         if rewrite.already and self.options.if_already == "keep":
             return f"{part}: already {rewrite.to}"
         if rewrite.unsure:
-            return f"{part}: no candidate was {self.options.min_confidence:g} sure to be {rewrite.to}"
+            return f"{part}: no candidate had a probability of {self.options.min_confidence:g} of being {rewrite.to}"
         if rewrite.truncated:
-            return f"its end was left out: the model reads {tokens} tokens"
+            return f"truncated to {tokens} tokens"
         if rewrite.unfinished:
-            return "the answer was stopped before its end"
+            return "the answer was cut off"
         if rewrite.source.strip() and rewrite.output == one_line(rewrite.source):
             return "the model found nothing to change"
         return None
@@ -91,20 +91,20 @@ class RewriteTask:
 
 @dataclass(frozen=True)
 class ClassifyTask:
-    """Lines to be classified; each is answered by the fields of ``arae classify --json``."""
+    """Lines to classify; each answer has the fields of ``arae classify --json``."""
 
     engine: Engine
     form: str = "auto"
     width: int = 1
 
     def run(self, lines: Sequence[str]) -> list[Any]:
-        """Return the record of each line."""
+        """Return a record per line."""
         return [_verdict(each) for each in self.engine.classifier(self.form).classify_chunk(lines)]
 
 
 @dataclass(frozen=True)
 class CheckTask:
-    """Sentences to be checked: whether each has another class than the target, and how it may be rewritten.
+    """Sentences to check for other classes than the target, with suggested rewrites.
 
     Attributes:
         engine: The model.
@@ -120,11 +120,11 @@ class CheckTask:
 
     @property
     def width(self) -> int:
-        """How many candidates a line costs."""
+        """Number of candidates per line."""
         return self.offers if self.engine.rewriter.searches else 1
 
     def run(self, lines: Sequence[str]) -> list[Any]:
-        """Return for each line its class, that class's probability and rewrites, or None: nothing is wrong with it."""
+        """Return for each line its class, probability and rewrites, or None for a line without a finding."""
         found: list[Any] = [None] * len(lines)
         for place, verdict in enumerate(self.engine.classifier("auto").classify_chunk(lines)):
             probability = verdict.probabilities.get(verdict.label, 0.0)
@@ -142,7 +142,7 @@ class CheckTask:
 
 @dataclass(frozen=True)
 class InterpolateTask:
-    """Pairs of sentences; each is answered by the sentences on the way between its two, or an ``AraeError``."""
+    """Pairs of sentences to interpolate; each answer is the sentences between the two, or an ``AraeError``."""
 
     engine: Engine
     to: str
@@ -152,11 +152,11 @@ class InterpolateTask:
 
     @property
     def width(self) -> int:
-        """How many sentences a pair costs."""
+        """Number of sentences per pair."""
         return self.steps
 
     def run(self, lines: Sequence[tuple[str, str]]) -> list[Any]:
-        """Return the record of each step of each pair."""
+        """Return a record for each step of each pair."""
         found: list[Any] = []
         for first, second in lines:
             try:
@@ -188,7 +188,7 @@ class InterpolateTask:
 
 @dataclass(eq=False)
 class Engine:
-    """One exported model, as the server uses it. What runs the model is for the batching thread alone.
+    """One exported model in the server; only the batching thread runs it.
 
     Attributes:
         folder: The model.
@@ -208,7 +208,7 @@ class Engine:
         threads: int | None = None,
         variant: str = "auto",
     ) -> Engine:
-        """Find a model; see ``Rewriter.load``. Its graphs are opened by ``warm_up``.
+        """Find a model; see ``Rewriter.load``. ``warm_up`` opens its graphs.
 
         Raises:
             AraeError: There is no such model or device, or the model neither rewrites nor classifies text.
@@ -220,12 +220,12 @@ class Engine:
 
     @property
     def name(self) -> str:
-        """The model's name."""
+        """Name of the model."""
         return self.folder.name
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The model's classes."""
+        """Classes of the model."""
         return self.folder.classes
 
     @property
@@ -240,22 +240,22 @@ class Engine:
 
     @cached_property
     def rewriter(self) -> Rewriter:
-        """The model, ready to rewrite."""
+        """Rewriter of the model."""
         return Rewriter(self.sessions)
 
     @cached_property
     def code_space(self) -> CodeSpace:
-        """The model's code space."""
+        """Code space of the model."""
         return CodeSpace(self.sessions)
 
     def classifier(self, form: str) -> Classifier:
-        """Return the model, ready to classify lines of a form."""
+        """Return a classifier of lines in a form."""
         if form not in self._classifiers:
             self._classifiers[form] = Classifier(self.sessions, form)
         return self._classifiers[form]
 
     def warm_up(self) -> None:
-        """Open all that the first requests need, and answer a line with it.
+        """Open everything that the first requests need, and rewrite a line.
 
         Raises:
             AraeError: The model is damaged, or its device cannot be used.
@@ -268,7 +268,7 @@ class Engine:
             self.classifier("auto").classify_chunk(["\t".join([FIRST_LINE] * (1 + self.folder.pairs))])
 
     def description(self) -> dict[str, Any]:
-        """Return what a client may want to know of the model."""
+        """Return a description of the model for clients."""
         return {
             "name": self.name,
             "classes": list(self.classes),
@@ -285,7 +285,7 @@ class Engine:
         }
 
     def rewrite_task(self, options: Mapping[str, Any]) -> RewriteTask:
-        """Return what the options of a request ask for.
+        """Return the task for the options of a request.
 
         Args:
             options: Of ``REWRITE_OPTIONS``, with values of their types.
@@ -295,7 +295,7 @@ class Engine:
         """
         self.folder.require_rewriting()
         if "to" not in options:
-            raise AraeError("the class to rewrite to is missing", f'give "to", one of {", ".join(self.classes)}.')
+            raise AraeError("the target class is missing", f'give "to", one of {", ".join(self.classes)}.')
         check_together(options)
         to = self.folder.match_class(options["to"])
         form, long = self.form(options), options.get("long", "split")
@@ -310,13 +310,13 @@ class Engine:
             decoding.needs_scorer and self.folder.scorer is None
         ):
             raise AraeError(
-                f"the model {self.name} writes no candidates: it was exported before exports could",
-                'leave the options about candidates and "from" out, or export the model again.',
+                f"the model {self.name} cannot search candidates: an old version exported it",
+                'omit "from" and the options for candidates, or export the model again.',
             )
         return RewriteTask(self, to, form, long, decoding)
 
     def classify_task(self, options: Mapping[str, Any]) -> ClassifyTask:
-        """Return what the options of a request ask for.
+        """Return the task for the options of a request.
 
         Raises:
             AraeError: The model does not classify, or there is no such form.
@@ -325,7 +325,7 @@ class Engine:
         return ClassifyTask(self, self.form(options))
 
     def check_task(self, to: str | None, confidence: float, offers: int) -> CheckTask:
-        """Return the check for sentences that are not of a target class; None: the model's last.
+        """Return the check for sentences outside a target class; None: the model's last class.
 
         Raises:
             AraeError: The model does not rewrite or classify, or has no such class.
@@ -335,7 +335,7 @@ class Engine:
         return CheckTask(self, self.folder.match_class(to if to is not None else self.classes[-1]), confidence, offers)
 
     def interpolate_task(self, options: Mapping[str, Any]) -> InterpolateTask:
-        """Return what the options of a request ask for.
+        """Return the task for the options of a request.
 
         Raises:
             AraeError: The model does not rewrite, or not from codes, or an option is unknown.
@@ -349,7 +349,7 @@ class Engine:
 
     @staticmethod
     def form(options: Mapping[str, Any]) -> str:
-        """Return the form that options ask for.
+        """Return the form that options name.
 
         Raises:
             AraeError: There is no such form.
@@ -360,7 +360,7 @@ class Engine:
 
 
 def sentences_of(text: str) -> list[Unit]:
-    """Cut a text at its line ends and between sentences, as the rewriter does."""
+    """Split a text at line ends and between sentences, like the rewriter."""
     units = []
     for line in lines_of(text):
         split = split_sentences(line.text)

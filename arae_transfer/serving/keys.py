@@ -1,4 +1,4 @@
-"""Keys that clients show: a file holds their hashes alone."""
+"""API keys; a file holds only their hashes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arae_transfer.errors import AraeError
 
 PREFIX = "sha256:"
 LEAST_CHARACTERS = 20
-"""Of a key. A hash of SHA-256 is quickly tried, so that what can be guessed must not be a key."""
+"""Minimum length of a key: SHA-256 is fast, so that a short key could be guessed."""
 
 RANDOM_BYTES = 32
 
@@ -23,7 +23,7 @@ def hash_key(key: str) -> str:
 
 
 def make_key(typed: str) -> tuple[str, str]:
-    """Return a key and its line for the file: the typed key, or a random one where nothing was typed.
+    """Return a key and its line for the file: the typed key, or a random one for empty input.
 
     Raises:
         AraeError: What was typed is too short, or cannot be sent in a header.
@@ -31,17 +31,17 @@ def make_key(typed: str) -> tuple[str, str]:
     key = typed or secrets.token_urlsafe(RANDOM_BYTES)
     if len(key) < LEAST_CHARACTERS:
         raise AraeError(
-            f"a key of {len(key)} characters can be guessed",
-            f"type {LEAST_CHARACTERS} characters or more, or nothing for a random key.",
+            f"a key of {len(key)} characters is easy to guess",
+            f"type at least {LEAST_CHARACTERS} characters, or nothing for a random key.",
         )
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise AraeError("a key travels in a header", "use ASCII letters, digits and marks, without blanks.")
+        raise AraeError("a key must fit into an HTTP header", "use ASCII letters, digits and marks, without spaces.")
     return key, hash_key(key)
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The hashes of the keys that are let in.
+    """Hashes of the accepted keys.
 
     Attributes:
         hashes: Each as a file has it.
@@ -51,7 +51,7 @@ class Keys:
 
     @classmethod
     def read(cls, path: Path) -> Keys:
-        """Read a file: a hash a line; what follows it after a blank, blank lines and lines after # say whose it is.
+        """Read a file of one hash per line; text after a space, blank lines and lines with # are comments.
 
         Raises:
             AraeError: The file cannot be read, holds no hash, or something else.
@@ -73,11 +73,11 @@ class Keys:
                 raise AraeError(f"line {number} of {path} is not the hash of a key", _REMEDY)
             hashes.append(word)
         if not hashes:
-            raise AraeError(f"{path} holds no hash: nobody would be let in", _REMEDY)
+            raise AraeError(f"{path} has no hash, so that no key would be accepted", _REMEDY)
         return cls(tuple(hashes))
 
     def admit(self, key: str | None) -> bool:
-        """Say whether a key is one of these; how long that takes tells nothing of which."""
+        """Return whether a key is accepted, in constant time."""
         if not key:
             return False
         shown = hash_key(key)

@@ -1,4 +1,4 @@
-"""LanguageTool's HTTP interface, which editors let their users point at another server.
+"""LanguageTool's HTTP interface, for editors that support other servers.
 
 ``POST /v2/check`` marks each sentence that is not of the target class and offers rewrites. A path that begins with
 ``/to/CLASS`` names another target class than the server's.
@@ -31,14 +31,14 @@ LANGUAGES = [
 ]
 CATEGORY = "STYLE"
 CONTEXT = 40
-"""Characters of the text that are told on either side of a match."""
+"""Characters of context on either side of a match."""
 
 _MOST_FIELDS = 100
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """A text with markup in it, as ``data`` sends it.
+    """Text with markup, from the field ``data``.
 
     Attributes:
         plain: The text to check: markup stands in it as what it means.
@@ -82,7 +82,7 @@ class Annotated:
                 offset += _length(text)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise Problem(
-                400, "bad-data", '"data" is no annotated text', 'send {"annotation": [{"text": "..."}, ...]}.'
+                400, "bad-data", '"data" is not an annotated text', 'send {"annotation": [{"text": "..."}, ...]}.'
             ) from error
         return cls(plain, [*places, offset], frozenset(markup))
 
@@ -99,7 +99,7 @@ async def check(request: Request) -> Response:
     elif "text" in fields:
         annotated = Annotated.of_text(repair(fields["text"])[0])
     else:
-        raise Problem(400, "missing", 'neither "text" nor "data" is there', 'send "text", form-encoded.')
+        raise Problem(400, "missing", '"text" or "data" is missing', 'send "text", form-encoded.')
     check_length(annotated.plain, limits)
     checking = service.checking
     try:
@@ -137,12 +137,12 @@ def _fields(body: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="replace", max_num_fields=_MOST_FIELDS)
     except ValueError as error:
-        raise Problem(400, "bad-form", "the body is no form", "send fields as NAME=VALUE&..., in UTF-8.") from error
+        raise Problem(400, "bad-form", "the body is not a form", "send fields as NAME=VALUE&..., in UTF-8.") from error
     return dict(pairs)
 
 
 def _wanted(fields: dict[str, str], rule: str) -> bool:
-    """Say whether the client's choice of rules has this one in it."""
+    """Return whether the client's choice of rules includes this one."""
 
     def named(field: str) -> set[str]:
         return {name.strip() for name in fields.get(field, "").split(",") if name.strip()}
@@ -155,7 +155,7 @@ def _wanted(fields: dict[str, str], rule: str) -> bool:
 
 
 def _sentences(text: str) -> list[tuple[int, str]]:
-    """Return the sentences of a text that have words, and where they begin."""
+    """Return the sentences of a text that have words, and their positions."""
     sentences, start = [], 0
     for unit in sentences_of(text):
         lead = len(unit.text) - len(unit.text.lstrip())
@@ -186,7 +186,7 @@ def _match(
     probability: float,
     offered: Sequence[str],
 ) -> dict[str, Any]:
-    """Return a match; a sentence with markup in it has no rewrites, for which the markup would have to go."""
+    """Return a match; a sentence with markup gets no rewrites, which would lose the markup."""
     end = start + len(text)
     plain, places = annotated.plain, annotated.places
     # The end is behind the last character, not before the next one: markup may stand between them.
@@ -240,12 +240,12 @@ def _answer(
 
 
 def _length(text: str) -> int:
-    """Return the UTF-16 units of a text."""
+    """Return the number of UTF-16 units of a text."""
     return len(text) + sum(letter > "\uffff" for letter in text)
 
 
 def _units(text: str, start: int) -> list[int]:
-    """Return the place of each character, and of the end, in UTF-16 units from a start."""
+    """Return the position of each character, and of the end, in UTF-16 units from a start."""
     places = [start]
     for letter in text:
         places.append(places[-1] + (2 if letter > "\uffff" else 1))

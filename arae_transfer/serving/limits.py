@@ -1,4 +1,4 @@
-"""The limits of a server: each has a name, which errors and ``/info`` tell."""
+"""Limits of a server, by the names in errors and ``/info``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from arae_transfer.errors import AraeError
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may ask for, and how much may wait.
+    """Limits on a request and on the queue.
 
     Attributes:
         body_bytes: Bytes of a request's body.
@@ -39,16 +39,16 @@ class Limits:
     body_seconds: int = 30
 
     def __post_init__(self) -> None:
-        """Refuse limits under which some requests could never be answered.
+        """Raise an error for limits that no request can meet.
 
         Raises:
             AraeError: A limit is below 1, or the queue is shorter than one request may be.
         """
         for name, value in asdict(self).items():
             if value < 1:
-                raise AraeError(f"a limit of {value} {name} lets nothing through", "use 1 or more.")
+                raise AraeError(f"the limit {name} must be at least 1, not {value}", "use 1 or more.")
         if self.queue_lines < self.lines:
             raise AraeError(
-                f"a queue of {self.queue_lines} lines cannot take a request of {self.lines}",
+                f"a queue of {self.queue_lines} lines has no room for a request of {self.lines}",
                 f"use --max-queue {self.lines} or more, or a smaller --max-lines.",
             )

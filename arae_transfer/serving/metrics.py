@@ -1,4 +1,4 @@
-"""What Prometheus is told, and the summary at the end: numbers alone, no texts, keys or addresses."""
+"""Metrics for Prometheus and the final summary: numbers only, without texts, keys or addresses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Metrics:
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
-        """Register all of them."""
+        """Register all metrics."""
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._requests = Counter("arae_requests", "Requests answered.", ["route", "status"], registry=registry)
@@ -34,52 +34,52 @@ class Metrics:
         )
         self._waited = Histogram(
             "arae_queue_duration_seconds",
-            "Time that a request's first line waited.",
+            "Waiting time of a request's first line.",
             buckets=SECONDS,
             registry=registry,
         )
         self._inference = Histogram(
             "arae_inference_duration_seconds", "Time of a batch in the model.", buckets=SECONDS, registry=registry
         )
-        self._batch_lines = Histogram("arae_batch_lines", "Lines of a batch.", buckets=LINES, registry=registry)
+        self._batch_lines = Histogram("arae_batch_lines", "Lines per batch.", buckets=LINES, registry=registry)
         self._batch_tokens = Histogram(
-            "arae_batch_tokens", "Estimated tokens of a batch, times candidates.", buckets=TOKENS, registry=registry
+            "arae_batch_tokens", "Estimated tokens times candidates per batch.", buckets=TOKENS, registry=registry
         )
-        self._lines = Counter(
-            "arae_lines", "Lines answered, by what has become of them.", ["outcome"], registry=registry
+        self._lines = Counter("arae_lines", "Lines answered, by outcome.", ["outcome"], registry=registry)
+        self._queue = Gauge("arae_queue_lines", "Lines waiting for the model.", registry=registry)
+        self._ready = Gauge("arae_ready", "1 if the server accepts requests, else 0.", registry=registry)
+        self._info = Gauge(
+            "arae_info", "The served model.", ["version", "model", "variant", "device"], registry=registry
         )
-        self._queue = Gauge("arae_queue_lines", "Lines that wait for the model.", registry=registry)
-        self._ready = Gauge("arae_ready", "1 where requests are taken, else 0.", registry=registry)
-        self._info = Gauge("arae_info", "What is served.", ["version", "model", "variant", "device"], registry=registry)
         self.answered: Tally[tuple[str, int]] = Tally()
 
     def request(self, route: str, status: int, seconds: float) -> None:
-        """Count a request that was answered."""
+        """Count an answered request."""
         self._requests.labels(route, str(status)).inc()
         self._duration.labels(route).observe(seconds)
         self.answered[route, status] += 1
 
     def batch(self, lines: int, tokens: int, seconds: float) -> None:
-        """Count a batch that was run."""
+        """Count a batch."""
         self._batch_lines.observe(lines)
         self._batch_tokens.observe(tokens)
         self._inference.observe(seconds)
 
     def waited(self, seconds: float) -> None:
-        """Count how long the first line of a request has waited."""
+        """Record the waiting time of a request's first line."""
         self._waited.observe(max(0.0, seconds))
 
     def lines(self, outcomes: Tally[str]) -> None:
-        """Count what has become of lines."""
+        """Count lines by outcome."""
         for outcome, number in outcomes.items():
             self._lines.labels(outcome).inc(number)
 
     def loaded(self, engine: Engine) -> None:
-        """Tell of a model that is ready."""
+        """Record a ready model."""
         self._info.labels(__version__, engine.name, engine.sessions.variant, str(engine.sessions.device)).set(1)
 
     def exposition(self, queue_lines: int, *, ready: bool) -> bytes:
-        """Return all in the format that Prometheus reads."""
+        """Return all metrics in Prometheus's format."""
         self._queue.set(queue_lines)
         self._ready.set(ready)
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""What surrounds every request: its count, its time, its log line, and an answer whatever goes wrong."""
+"""Middleware around every request: count, time, log line, and an answer after any failure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from arae_transfer.serving.problems import CLIENT_GONE, Problem, bug
 LOG = logging.getLogger("arae.serve")
 OTHER = "other"
 ALWAYS = ("/health/", "/metrics")
-"""Routes that answer under any load: whoever watches the server must not take it for dead."""
+"""Routes that answer under any load, so that probes do not fail."""
 
 _HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 
 
 class Observed:
-    """An application whose requests are counted, timed and logged: by route, never by text, key or address."""
+    """Counts, times and logs requests by route, never by text, key or address."""
 
     def __init__(self, application: ASGIApp, metrics: Metrics, connections: int) -> None:
-        """Surround an application.
+        """Wrap an application.
 
         Args:
             application: The application.
@@ -61,8 +61,8 @@ class Observed:
                 problem = Problem(
                     503,
                     "too-many-requests",
-                    f"{self._most:,} requests are being answered already",
-                    "send the request again in a moment, or fewer at once.",
+                    f"{self._most:,} requests are in progress",
+                    "send the request again in a moment, or fewer at a time.",
                     headers={"Retry-After": "1"},
                 )
                 await problem.response()(scope, receive, tell)
@@ -82,7 +82,7 @@ class Observed:
 
 
 def _route(scope: Scope) -> str:
-    """Return the method and the route of a request as they were declared."""
+    """Return the declared method and route of a request."""
     route: Any = scope.get("route")
     path = getattr(route, "path", None) or scope.get("arae.route")
     if path is None:

@@ -1,4 +1,4 @@
-"""The options of requests: their names, their types, and which need which."""
+"""Options of requests: names, types and dependencies."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ INTERPOLATE_OPTIONS: dict[str, tuple[type, ...]] = {"to": (str,), "steps": (int,
 
 
 def check_together(options: Mapping[str, Any]) -> None:
-    """Refuse options that mean nothing without another one.
+    """Raise an error for options that need another one.
 
     Raises:
         AraeError: There is such an option.
     """
     for name, needed in _NEEDS.items():
         if name in options and not any(options.get(each) for each in needed):
-            raise AraeError(f'"{name}" needs "{needed[0]}"', f'give "{needed[0]}", or leave "{name}" out.')
+            raise AraeError(f'"{name}" needs "{needed[0]}"', f'give "{needed[0]}", or omit "{name}".')
 
 
 def one_of(name: str, value: object, known: Sequence[str]) -> None:
-    """Refuse a value that is not known.
+    """Raise an error for an unknown value.
 
     Raises:
         AraeError: It is not.

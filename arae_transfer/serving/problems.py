@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 writes them: what is wrong, and what to do about it."""
+"""Errors in the format of RFC 9457, with remedies."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from arae_transfer.errors import AraeError
 
 MEDIA_TYPE = "application/problem+json"
 CLIENT_GONE = 499
-"""The status under which a request is counted whose client has hung up; it is never sent."""
+"""Status for counting requests whose client has disconnected; it is never sent."""
 
 _OPTION = re.compile(r"--([a-z][a-z-]*)")
 
 
 class Problem(Exception):
-    """A refusal or a failure, as a client is told of it.
+    """A refusal or a failure, as the client receives it.
 
     Attributes:
         status: The HTTP status.
@@ -50,7 +50,7 @@ class Problem(Exception):
 
     @classmethod
     def of(cls, error: AraeError, status: int = 422, kind: str = "invalid") -> Problem:
-        """Return the problem of an error that the user can fix."""
+        """Return the problem for an error that the user can fix."""
         message, hint = (text and _OPTION.sub(_member, text) for text in (error.message, error.hint))
         return cls(status, kind, message or "", hint)
 
@@ -67,17 +67,17 @@ class Problem(Exception):
         return members | self.extra
 
     def response(self) -> JSONResponse:
-        """Return it as a response."""
+        """Return the problem as a response."""
         return JSONResponse(self.members(), self.status, self.headers, MEDIA_TYPE)
 
 
 def _member(option: re.Match[str]) -> str:
-    """Return what a command's option is called in JSON."""
+    """Return the JSON name of a command's option."""
     return f'"{option[1].replace("-", "_")}"'
 
 
 def over_limit(name: str, value: int, limit: int, what: str, remedy: str, status: int = 422) -> Problem:
-    """Return the problem of a request that is beyond a limit.
+    """Return the problem for a request over a limit.
 
     Args:
         name: The limit, as ``Limits`` names it.
@@ -87,33 +87,33 @@ def over_limit(name: str, value: int, limit: int, what: str, remedy: str, status
         remedy: What to do.
         status: The HTTP status.
     """
-    detail = f"{value:,} {what}; this server takes up to {limit:,}"
+    detail = f"{value:,} {what}; the limit is {limit:,}"
     return Problem(status, "over-limit", detail, remedy, limit={"name": name, "most": limit, "given": value})
 
 
 def bug() -> Problem:
-    """Return the problem of a request on which the server failed."""
-    return Problem(500, "bug", "this server has failed", "its log says where; please report it.")
+    """Return the problem for an internal failure."""
+    return Problem(500, "bug", "internal error", "see the server's log, and report the error.")
 
 
 def draining() -> Problem:
-    """Return the problem of new work for a server that is about to stop."""
+    """Return the problem for new work on a stopping server."""
     return Problem(
         503,
         "draining",
-        "this server is stopping and takes no new work",
+        "this server is stopping",
         "send the request again, to another server or in a moment.",
         headers={"Retry-After": "5", "Connection": "close"},
     )
 
 
 def starting() -> Problem:
-    """Return the problem of a server that has not rewritten its first line yet."""
+    """Return the problem for a server that is not ready yet."""
     return Problem(503, "starting", "the model is being loaded", "ask again in a moment.", headers={"Retry-After": "1"})
 
 
 def overloaded(seconds: int, waiting: int, most: int) -> Problem:
-    """Return the problem of work that the queue has no room for.
+    """Return the problem for a full queue.
 
     Args:
         seconds: When there will be room, as far as can be said.
@@ -123,13 +123,13 @@ def overloaded(seconds: int, waiting: int, most: int) -> Problem:
     return Problem(
         429,
         "overloaded",
-        f"{waiting:,} lines wait already; the queue holds {most:,}",
-        f"send the request again in {seconds} s, or fewer requests at once.",
+        f"{waiting:,} lines are waiting; the limit is {most:,}",
+        f"send the request again in {seconds} s, or fewer requests at a time.",
         headers={"Retry-After": str(seconds)},
         retry_after=seconds,
     )
 
 
 def unfinished() -> Problem:
-    """Return the problem of accepted work that the grace did not suffice for."""
-    return Problem(503, "stopped", "this server stopped before this was answered", "send the request again.")
+    """Return the problem for accepted work that did not end within the grace period."""
+    return Problem(503, "stopped", "this server stopped before it answered", "send the request again.")

@@ -1,4 +1,4 @@
-"""Requests in: bodies within bounds, JSON of the right shape, keys."""
+"""Read requests: bodies within limits, valid JSON, keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from arae_transfer.serving.limits import Limits
 from arae_transfer.serving.problems import CLIENT_GONE, Problem, over_limit
 
 DRAINED = 8
-"""Times the greatest body that are read and thrown away, so that a client that still sends hears the refusal."""
+"""Multiple of the maximum body size to read and discard, so that a client that is still sending sees the refusal."""
 
 _JSON = {str: "a text", int: "a whole number", float: "a number", list: "a list", bool: "true or false"}
 
@@ -45,7 +45,7 @@ async def read_body(request: Request, limits: Limits) -> bytes:
             408,
             "too-slow",
             f"the body did not arrive within {limits.body_seconds} s",
-            "send it again, in one go.",
+            "send it without pauses.",
             headers={"Connection": "close"},
         ) from error
     except ClientDisconnect as error:
@@ -56,8 +56,8 @@ async def read_body(request: Request, limits: Limits) -> bytes:
 
 
 def gone() -> Problem:
-    """Return what ends the work for a client that has hung up."""
-    return Problem(CLIENT_GONE, "gone", "the client has hung up")
+    """Return the exception for a closed connection."""
+    return Problem(CLIENT_GONE, "gone", "the client has closed the connection")
 
 
 def _too_large(size: int, limits: Limits) -> Problem:
@@ -66,7 +66,7 @@ def _too_large(size: int, limits: Limits) -> Problem:
         size,
         limits.body_bytes,
         "bytes of body",
-        "send fewer texts in a request, in several requests.",
+        "send the texts in several requests.",
         413,
     )
     problem.headers["Connection"] = "close"
@@ -74,7 +74,7 @@ def _too_large(size: int, limits: Limits) -> Problem:
 
 
 async def read_json(request: Request, limits: Limits) -> dict[str, Any]:
-    """Return the JSON object that a request holds.
+    """Return the JSON object in a request's body.
 
     Raises:
         Problem: It holds none.
@@ -84,7 +84,7 @@ async def read_json(request: Request, limits: Limits) -> dict[str, Any]:
         raise Problem(
             415,
             "not-json",
-            f"the body is {kind or 'of no type'}; this takes JSON",
+            f"the body is {kind or 'of no type'}; this route takes JSON",
             "send the header Content-Type: application/json.",
         )
     body = await read_body(request, limits)
@@ -98,7 +98,7 @@ async def read_json(request: Request, limits: Limits) -> dict[str, Any]:
             400, "bad-json", f"the body is not JSON{where}", 'send an object like {"text": "..."}.'
         ) from error
     if not isinstance(found, dict):
-        raise Problem(422, "invalid", "the body is no JSON object", 'send an object like {"text": "..."}.')
+        raise Problem(422, "invalid", "the body is not a JSON object", 'send an object like {"text": "..."}.')
     return found
 
 
@@ -109,7 +109,7 @@ def _no_constant(name: str) -> NoReturn:
 def take_options(
     body: Mapping[str, Any], known: Mapping[str, tuple[type, ...]], besides: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return the options in a request's object; null is as good as leaving one out.
+    """Return the options in a request's object; null means absent.
 
     Args:
         body: The object.
@@ -139,7 +139,7 @@ def take_options(
 
 
 def take_texts(body: Mapping[str, Any], limits: Limits) -> list[str]:
-    """Return the texts of a request: its ``text`` is one or a list of them.
+    """Return the texts of a request: ``text`` is one or a list of them.
 
     Raises:
         Problem: There is none, it is something else, or beyond a limit.
@@ -148,10 +148,10 @@ def take_texts(body: Mapping[str, Any], limits: Limits) -> list[str]:
         raise Problem(422, "missing", '"text" is missing', 'give "text": "..." or a list of texts.')
     texts = body["text"] if isinstance(body["text"], list) else [body["text"]]
     if len(texts) > limits.texts:
-        raise over_limit("texts", len(texts), limits.texts, "texts in one request", "send several requests.")
+        raise over_limit("texts", len(texts), limits.texts, "texts per request", "send several requests.")
     for place, text in enumerate(texts):
         if not isinstance(text, str):
-            where = f" at place {place}" if isinstance(body["text"], list) else ""
+            where = f" at index {place}" if isinstance(body["text"], list) else ""
             raise Problem(
                 422, "wrong-type", f'"text" is {_kind(text)}{where}', "give a text or a list of texts.", member="text"
             )
@@ -160,29 +160,29 @@ def take_texts(body: Mapping[str, Any], limits: Limits) -> list[str]:
 
 
 def check_length(text: str, limits: Limits) -> None:
-    """Refuse a text that is too long.
+    """Raise an error for a text that is too long.
 
     Raises:
         Problem: It is.
     """
     if len(text) > limits.characters:
         raise over_limit(
-            "characters", len(text), limits.characters, "characters in one text", "cut it into several texts."
+            "characters", len(text), limits.characters, "characters per text", "split it into several texts."
         )
 
 
 def check_lines(number: int, limits: Limits) -> None:
-    """Refuse more lines than a request may have.
+    """Raise an error for more lines than a request may have.
 
     Raises:
         Problem: There are more.
     """
     if number > limits.lines:
-        raise over_limit("lines", number, limits.lines, "lines in one request", "send several requests.")
+        raise over_limit("lines", number, limits.lines, "lines per request", "send several requests.")
 
 
 def require_key(request: Request, keys: Keys | None, other: str | None = None) -> None:
-    """Refuse a request without a key, where keys are asked for.
+    """Raise an error for a request without a key, if keys are required.
 
     Args:
         request: The request.
@@ -197,7 +197,7 @@ def require_key(request: Request, keys: Keys | None, other: str | None = None) -
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     shown = key.strip() if scheme.lower() == "bearer" else other
     if not keys.admit(shown):
-        detail = "this key is not known here" if shown else "this server asks for a key"
+        detail = "this key is unknown" if shown else "this server requires a key"
         raise Problem(
             401,
             "no-key",

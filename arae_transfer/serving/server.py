@@ -1,4 +1,4 @@
-"""The process: its socket, its signals, and its end."""
+"""The server process: socket, signals and shutdown."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from arae_transfer.serving.service import Service
 BACKLOG = 2048
 SIGNALLED = 128
 SWITCH_SECONDS = 0.001
-"""How long a thread may keep the interpreter from the event loop, which writes answers while the model works."""
+"""Switch interval of the interpreter, in seconds, so that the event loop writes answers while the model runs."""
 
 # Seconds left for the last bytes to leave after the grace.
 _LAST_SECONDS = 1
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address; port 0 takes a free one.
+    """Return a socket bound to an address; port 0 chooses a free one.
 
     Raises:
         AraeError: The address cannot be used.
@@ -50,7 +50,7 @@ def listen(host: str, port: int) -> socket.socket:
         bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
-        hint = f"stop what listens there, or use --port {port + 1}, or --port 0 for a free one."
+        hint = f"stop the program on this port, or use --port {port + 1}, or --port 0 for a free one."
         if isinstance(error, PermissionError):
             hint = "use --port 8080, and a proxy for ports below 1024."
         raise AraeError(f"cannot listen on {url_of(host, port)}: {error.strerror or error}", hint) from error
@@ -58,12 +58,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url_of(host: str, port: int) -> str:
-    """Return the address of a server as a browser takes it."""
+    """Return the address of a server as a URL."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Server(uvicorn.Server):
-    """A server that finishes what it has accepted when it is told to stop, and stops at once when told twice.
+    """A server that finishes accepted requests on the first signal, and stops at once on the second.
 
     Attributes:
         signalled: The signal that it was told to stop by.
@@ -73,7 +73,7 @@ class Server(uvicorn.Server):
     def __init__(
         self, service: Service, *, grace: float, origins: Sequence[str] = (), ready: Callable[[], None] | None = None
     ) -> None:
-        """Make the server, which does not listen yet.
+        """Create the server without listening.
 
         Args:
             service: Its state.
@@ -107,26 +107,26 @@ class Server(uvicorn.Server):
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve."""
+        """Start to serve."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
-        """Do what is done ten times a second, and say whether to leave."""
+        """Run the periodic checks, ten times a second, and return whether to stop."""
         if self._ready is not None and self.service.ready:
             self._ready()
             self._ready = None
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal: finish, or at the second one leave at once."""
+        """Handle a signal: finish accepted requests, or stop at once on the second one."""
         if self.signalled is not None or self._loop is None:  # nothing was accepted before there is a loop
             os._exit(SIGNALLED + sig)
         self.signalled = sig
         self._loop.call_soon_threadsafe(self.drain)
 
     def drain(self) -> None:
-        """Refuse new work, finish what was accepted, then leave."""
+        """Refuse new work, finish accepted requests, then stop."""
         if self._ending is None:
             waiting = self.service.batcher.open_requests
             LOG.warning("stopping: %d accepted requests to finish, within %g s", waiting, self._grace)
@@ -149,7 +149,7 @@ class Server(uvicorn.Server):
 
 
 def serve(server: Server, bound: socket.socket, *, verbose: bool) -> None:
-    """Serve until a signal comes, then finish what was accepted.
+    """Serve until a signal, then finish accepted requests.
 
     Raises:
         AraeError: The models cannot be made ready, or the grace did not suffice.
@@ -170,7 +170,8 @@ def serve(server: Server, bound: socket.socket, *, verbose: bool) -> None:
             LOG.info("answered %s %d: %d", route, status, number)
     if server.late:
         raise AraeError(
-            f"{server.late} accepted requests were not finished within the grace", "give more: --grace SECONDS."
+            f"{server.late} accepted requests did not finish within the grace period",
+            "allow more time: --grace SECONDS.",
         )
     if server.signalled == signal.SIGINT:
         raise KeyboardInterrupt

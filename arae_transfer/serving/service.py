@@ -1,4 +1,4 @@
-"""What the routes share: the models, the queue, the limits, and waiting for answers."""
+"""State that the routes share: models, queue, limits, and waiting for answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from arae_transfer.serving.texts import outcome
 
 @dataclass(frozen=True)
 class Checking:
-    """How ``/v2/check`` finds what to mark.
+    """Settings of ``/v2/check``.
 
     Attributes:
         to: The target class; None: the model's last.
@@ -39,7 +39,7 @@ class Checking:
 
 
 class Service:
-    """The state of one server."""
+    """State of one server."""
 
     def __init__(
         self,
@@ -48,14 +48,14 @@ class Service:
         keys: Keys | None = None,
         checking: Checking | None = None,
     ) -> None:
-        """Name the models.
+        """Collect the models by name.
 
         Raises:
             AraeError: Two models have the same name, or the target class of ``/v2/check`` does not exist.
         """
         self.engines = {engine.name: engine for engine in engines}
         if len(self.engines) < len(engines):
-            raise AraeError("two models have the same name", "export one of them under another name.")
+            raise AraeError("two models have the same name", "export one of them with another name.")
         self.default = engines[0]
         self.limits = limits
         self.keys = keys
@@ -69,18 +69,18 @@ class Service:
 
     @property
     def batcher(self) -> Batcher:
-        """The queue, which the event loop makes."""
+        """Queue of the event loop."""
         if self._batcher is None:
             self._batcher = Batcher(self.limits, self.metrics)
         return self._batcher
 
     def warm_up(self) -> None:
-        """Make all models ready; the batching thread does this first."""
+        """Warm up all models, in the batching thread."""
         for engine in self.engines.values():
             engine.warm_up()
 
     def warmed_up(self, failure: Exception | None) -> None:
-        """Hear that all models are ready, or why not."""
+        """Record that all models are ready, or the failure."""
         self.failure = failure
         if failure is None:
             self.ready = True
@@ -88,11 +88,11 @@ class Service:
                 self.metrics.loaded(engine)
 
     def authorize(self, request: Request, other: str | None = None) -> None:
-        """Refuse a request without a key, where keys are asked for."""
+        """Raise an error for a request without a key, if keys are required."""
         require_key(request, self.keys, other)
 
     def engine(self, body: Mapping[str, Any]) -> Engine:
-        """Return the model that a request names; the first one where it names none.
+        """Return the model that a request names, by default the first one.
 
         Raises:
             Problem: It is not served.
@@ -103,12 +103,12 @@ class Service:
         if not isinstance(name, str) or name not in self.engines:
             likely = nearest(str(name), self.engines)
             question = f"did you mean {likely}? " if likely else ""
-            detail = f"the model {name!r:.60} is not served here"
-            raise Problem(422, "unknown-model", detail, f"{question}served are {', '.join(self.engines)}.")
+            detail = f"the model {name!r:.60} is not on this server"
+            raise Problem(422, "unknown-model", detail, f"{question}the models are: {', '.join(self.engines)}.")
         return self.engines[name]
 
     def submit(self, task: Task, lines: Sequence[Any], characters: Sequence[int]) -> Ticket:
-        """Accept lines for the model.
+        """Submit lines to the model.
 
         Raises:
             Problem: There are more than a request may have, no room for them, or the server is stopping.
@@ -117,7 +117,7 @@ class Service:
         return self.batcher.submit(task, lines, characters)
 
     async def answers(self, request: Request, ticket: Ticket) -> list[Any]:
-        """Wait for all answers of a request; where its client hangs up, what waits is dropped.
+        """Wait for all answers of a request; drop waiting lines if the client disconnects.
 
         Raises:
             Problem: The client has gone, or the server was stopped.
@@ -127,7 +127,7 @@ class Service:
             return [answer async for answer in answers]
 
     async def stream(self, request: Request, ticket: Ticket) -> AsyncGenerator[Any, None]:
-        """Yield the answers of a request in order, as they come; see ``answers``."""
+        """Yield the answers of a request in order, when they are ready; see ``answers``."""
         hung_up = asyncio.ensure_future(_hung_up(request))
         hung_up.add_done_callback(lambda done: None if done.cancelled() else self.batcher.abandon(ticket))
         try:
@@ -142,11 +142,11 @@ class Service:
             self.batcher.abandon(ticket)
 
     def count(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Count what has become of lines."""
+        """Count lines by outcome."""
         self.metrics.lines(Counter(map(outcome, records)))
 
 
 async def _hung_up(request: Request) -> None:
-    """Wait until the client has gone."""
+    """Wait until the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

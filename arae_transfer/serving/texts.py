@@ -1,4 +1,4 @@
-"""Texts in parts, and the record of a text from those of its parts."""
+"""Split texts into parts, and combine the parts' records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A part of a text that is rewritten by itself.
+    """Separately rewritten part of a text.
 
     Attributes:
         text: The part.
@@ -28,12 +28,12 @@ class Unit:
 
 
 def repair(text: str) -> tuple[str, int]:
-    """Replace halves of surrogate pairs, which JSON can spell and UTF-8 cannot, and count them."""
+    """Replace lone surrogates, which JSON can express and UTF-8 cannot, and count them."""
     return _SURROGATE.subn("\N{REPLACEMENT CHARACTER}", text)
 
 
 def lines_of(text: str) -> list[Unit]:
-    """Cut a text at its line ends."""
+    """Split a text at its line ends."""
     lines = text.split("\n")
     units = []
     for line in lines[:-1]:
@@ -43,7 +43,7 @@ def lines_of(text: str) -> list[Unit]:
 
 
 def joined(units: Sequence[Unit], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the record of a text from those of its lines, which stand in ``lines`` where there are several."""
+    """Return the record of a text from those of its lines; with several, they are in ``lines``."""
     if len(records) == 1:
         return records[0]
     whole: dict[str, Any] = {
@@ -72,5 +72,5 @@ def joined(units: Sequence[Unit], records: Sequence[dict[str, Any]]) -> dict[str
 
 
 def outcome(record: Mapping[str, Any]) -> str:
-    """Return what has become of a line, for counting."""
+    """Return the outcome of a line, for counting."""
     return str(record["status"])

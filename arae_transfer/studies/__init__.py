@@ -1,1 +1,1 @@
-"""Reader studies: people rate rewrites without knowing who wrote them."""
+"""Reader studies: people rate rewrites without knowing their systems."""

@@ -1,4 +1,4 @@
-"""Sources drawn by chance, candidates merged and shuffled: the making of a study."""
+"""Make a study: draw sources, and merge and shuffle candidates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arae_transfer.studies.study import Candidate, Item, Part, Study, letter
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A source that was drawn: its part, its place in the file from 0, its text."""
+    """A drawn source: its part, its index in the file from 0, its text."""
 
     part: Part
     place: int
@@ -31,7 +31,7 @@ def make_study(
     seed: int = 1,
     progress: Callable[[str], None] = lambda message: None,
 ) -> Study:
-    """Draw sources, have them rewritten, and hide who wrote what.
+    """Draw sources, rewrite them, and hide the systems.
 
     The sources depend on the seed and on their own files alone, so another system does not change them. Candidates
     that are equal but for their spaces become one.
@@ -50,7 +50,7 @@ def make_study(
     """
     drawn = [each for part in sources for each in _draw(part, items, seed)]
     if not drawn:
-        raise AraeError("the sources have no text", "give files of sentences, one a line.")
+        raise AraeError("the sources have no text", "give files with one sentence per line.")
     if shared > len(drawn) or len(drawn) - shared < (sheets if shared < len(drawn) else 0):
         raise AraeError(
             f"{len(drawn)} sources are too few for {sheets} sheets that share {shared}",
@@ -70,12 +70,12 @@ def make_study(
 
 
 def _chance(seed: int, *what: str) -> random.Random:
-    """Return a generator for one purpose, so that no drawing depends on another."""
+    """Return a random generator for one purpose, so that draws do not depend on one another."""
     return random.Random("\0".join([str(seed), *what]))
 
 
 def _draw(sources: Sources, items: int, seed: int) -> list[_Drawn]:
-    """Draw different sources that have text; of equal ones the first counts."""
+    """Draw different sources with text; of equal ones, the first counts."""
     first: dict[str, int] = {}
     for place, line in enumerate(sources.lines):
         first.setdefault(_normal(line), place)
@@ -88,7 +88,7 @@ def _draw(sources: Sources, items: int, seed: int) -> list[_Drawn]:
 def _rewrite(
     drawn: Sequence[_Drawn], systems: Mapping[str, System], progress: Callable[[str], None]
 ) -> list[dict[str, str]]:
-    """Return the rewrites of each source by the names of the systems that have one."""
+    """Return the rewrites of each source, by system."""
     by_part: dict[Part, list[int]] = defaultdict(list)
     for index, each in enumerate(drawn):
         by_part[each.part].append(index)
@@ -103,7 +103,7 @@ def _rewrite(
 
 
 def _merge(rewrites: Mapping[str, str], chance: random.Random) -> dict[str, Candidate]:
-    """Join equal rewrites, and put them into a random order."""
+    """Merge equal rewrites, and shuffle them."""
     by_text: dict[str, list[str]] = defaultdict(list)
     for name, text in rewrites.items():
         by_text[text].append(name)
@@ -113,7 +113,7 @@ def _merge(rewrites: Mapping[str, str], chance: random.Random) -> dict[str, Cand
 
 
 def _deal(order: Sequence[int], sheets: int, shared: int) -> list[tuple[int, tuple[int, ...]]]:
-    """Deal items out to sheets; each comes with its sheets, sheet by sheet, the shared ones first."""
+    """Distribute items over sheets; return each with its sheets, sheet by sheet, shared ones first."""
     common, rest = order[:shared], order[shared:]
     dealt = [(index, tuple(range(1, sheets + 1))) for index in common]
     for sheet in range(sheets):

@@ -1,4 +1,4 @@
-"""Ratings as readers hand them in: tables of item, letter and the four scales, checked line by line."""
+"""Read and check readers' ratings: tables of item, letter and the four scales."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HEADER = re.compile(r"#\s*(study|sheet|reader|saved)\s*:\s*(.*?)\s*$")
 
 @dataclass(frozen=True)
 class Rating:
-    """What one reader thinks of one candidate.
+    """One reader's ratings of one candidate.
 
     Attributes:
         reader: Who rated.
@@ -52,7 +52,7 @@ class Ratings:
 
 @dataclass
 class _Table:
-    """A file of ratings, its header apart."""
+    """A file of ratings, without its header."""
 
     path: Path
     rows: list[tuple[int, str]]
@@ -65,7 +65,7 @@ class _Table:
 
 
 def find_ratings(root: Path, given: Sequence[Path]) -> list[Path]:
-    """Return the files of ratings: those given, the tables of folders given, or those in the study's folder.
+    """Return the files of ratings: given files, tables in given folders, or those in the study's folder.
 
     Raises:
         AraeError: There is none.
@@ -98,8 +98,8 @@ def read_ratings(study: Study, paths: Iterable[Path]) -> Ratings:
         of_study = table.header.get("study") or study.identity
         if of_study != study.identity:
             raise AraeError(
-                f"{table.path} belongs to the study {of_study}, this is the study {study.identity}",
-                "take it out of the ratings, or tally it with its own study.",
+                f"{table.path} belongs to the study {of_study}, not to {study.identity}",
+                "remove it from the ratings, or tally it with its own study.",
             )
         for number, row in table.rows:
             _read_row(table, number, row, known, ratings)
@@ -124,13 +124,13 @@ def _read_row(table: _Table, number: int, row: str, known: set[Key], ratings: Ra
     if [cell.lower() for cell in cells[:2]] == ["item", "letter"]:
         return
     if len(cells) < 2:
-        ratings.problems.append(f"{place}: {row.strip()!r} is no item, letter and {len(SCALES)} ratings")
+        ratings.problems.append(f"{place}: {row.strip()!r} is not an item, a letter and {len(SCALES)} ratings")
         return
     key = (cells[0], cells[1].upper())
     if key not in known:
         raise AraeError(
             f"{place}: the study has no candidate {cells[0]} {cells[1]}",
-            "correct the item and the letter; they stand in the sheet.",
+            "correct the item and the letter; the sheet shows them.",
         )
     values = cells[2:]
     if all(value in ("", NOT_RATED) for value in values):
@@ -142,7 +142,7 @@ def _read_row(table: _Table, number: int, row: str, known: set[Key], ratings: Ra
     for scale, value in zip(SCALES, values, strict=True):
         rating = _parse(value)
         if rating is None:
-            what = "no rating" if value in ("", NOT_RATED) else f"{value!r}, which is none of 1, 1.5, ... 5"
+            what = "no rating" if value in ("", NOT_RATED) else f"{value!r}, which is not one of 1, 1.5, ... 5"
             ratings.problems.append(f"{place}: {cells[0]} {cells[1]} has for {scale} {what}")
             return
         numbers.append(rating)
@@ -157,7 +157,7 @@ def _read_row(table: _Table, number: int, row: str, known: set[Key], ratings: Ra
 
 
 def _parse(value: str) -> float | None:
-    """Return a rating, or None where it is none of the halves from 1 to 5."""
+    """Return a rating, or None if it is not a multiple of 0.5 from 1 to 5."""
     if not re.fullmatch(r"[1-5](\.[05]0*)?", value):
         return None
     number = float(value)

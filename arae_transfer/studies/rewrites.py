@@ -1,4 +1,4 @@
-"""The systems of a study: their rewrites come from files, from folders of files, or from exported models."""
+"""Systems of a study: rewrites from files, from folders of files, or from exported models."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Sources:
 
 
 class System(Protocol):
-    """Whoever rewrites sources."""
+    """A system that rewrites sources."""
 
     def rewrite(self, part: Part, numbers: Sequence[int], lines: Sequence[str]) -> list[str] | None:
-        """Return the rewrites of some lines of a part; None: the system has none for this part.
+        """Rewrite some lines of a part, or return None if the system has no rewrites of this part.
 
         Args:
             part: The part.
@@ -47,7 +47,7 @@ class System(Protocol):
 
 
 class Copy:
-    """Answers with the source itself, which shows what readers make of a text without any change."""
+    """Returns the source itself, as a baseline."""
 
     def rewrite(self, part: Part, numbers: Sequence[int], lines: Sequence[str]) -> list[str] | None:
         """Return the lines."""
@@ -56,7 +56,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Files:
-    """Rewrites in files, which have a line for each line of a part's file.
+    """Rewrites in files with one line per source line.
 
     Attributes:
         rewrites: The lines of each part's file, by the part's name.
@@ -65,14 +65,14 @@ class Files:
     rewrites: Mapping[str, Sequence[str]]
 
     def rewrite(self, part: Part, numbers: Sequence[int], lines: Sequence[str]) -> list[str] | None:
-        """Return the lines of the part's file that stand at these places."""
+        """Return the lines of the part's file at these indices."""
         found = self.rewrites.get(part.name)
         return None if found is None else [found[number] for number in numbers]
 
 
 @dataclass(frozen=True)
 class Model:
-    """An exported model, which rewrites when it is asked.
+    """An exported model, which rewrites on request.
 
     Attributes:
         folder: The model.
@@ -116,7 +116,7 @@ def read_sources(values: Sequence[str]) -> list[Sources]:
                 "write --sources [GROUP/][CLASS-to-]CLASS=FILE, such as --sources positive=test.negative.txt",
             )
         if name in found:
-            raise AraeError(f"--sources {name}= is given twice", "give each part one file.")
+            raise AraeError(f"--sources {name}= is given twice", "give one file per part.")
         found[name] = Sources(part, expanded(path), _read_lines(expanded(path)))
     return list(found.values())
 
@@ -124,7 +124,7 @@ def read_sources(values: Sequence[str]) -> list[Sources]:
 def find_systems(
     values: Sequence[str], sources: Sequence[Sources], *, device: str = "auto", threads: int | None = None
 ) -> dict[str, System]:
-    """Find the systems of ``[NAME=]MODEL|FOLDER|FILE`` and ``NAME@PART=FILE`` values, by name, in their order.
+    """Return the systems of ``[NAME=]MODEL|FOLDER|FILE`` and ``NAME@PART=FILE`` values, by name, in order.
 
     Raises:
         AraeError: A value names nothing that rewrites, a name is given twice, or a file does not fit its sources.
@@ -152,7 +152,7 @@ def find_systems(
 
 
 def _split_value(value: str) -> tuple[str, str]:
-    """Return the name and the place; a place alone gives its last part as the name."""
+    """Return the name and the path; a path alone is named after its last part."""
     name, equals, wish = value.partition("=")
     if equals and not expanded(value).exists():
         return name, wish
@@ -164,10 +164,11 @@ def _split_value(value: str) -> tuple[str, str]:
 
 def _check_name(name: str, value: str) -> None:
     if name == COPY:
-        raise AraeError(f"the name {COPY} is taken by the copied source", "give another name: NAME=...")
+        raise AraeError(f"the name {COPY} is reserved for the copied source", "give another name: NAME=...")
     if not name or any(character in name for character in ",\t\r\n"):
         raise AraeError(
-            f"{value!r} names no system", "write NAME=MODEL, NAME=FOLDER or NAME@PART=FILE; no comma in it."
+            f"{value!r} does not name a system",
+            "write NAME=MODEL, NAME=FOLDER or NAME@PART=FILE, without a comma in the name.",
         )
 
 
@@ -178,15 +179,15 @@ def _find_system(wish: str, sources: Sequence[Sources], device: str, threads: in
         found = {each.part.name: _read_aligned(file, each) for each, file in files if file.is_file()}
         if not found:
             raise AraeError(
-                f"{path} holds no rewrites of these sources",
-                f"rewrites are read from {', '.join(f'{each.part.name}.txt' for each in sources[:3])}.",
+                f"{path} has no rewrites of these sources",
+                f"it must have files such as {', '.join(f'{each.part.name}.txt' for each in sources[:3])}.",
             )
         return Files(found)
     if path.is_file() and path.name != ExportLayout.CONFIG:
         if len(sources) > 1:
             raise AraeError(
-                f"{wish} is one file, and there are {len(sources)} parts",
-                f"say which: NAME@{sources[0].part.name}={wish}",
+                f"{wish} is one file, but there are {len(sources)} parts",
+                f"name the part: NAME@{sources[0].part.name}={wish}",
             )
         return Files({sources[0].part.name: _read_aligned(path, sources[0])})
     folder = ModelFolder.find(wish)
@@ -206,6 +207,6 @@ def _read_aligned(path: Path, sources: Sources) -> list[str]:
     if len(lines) != len(sources.lines):
         raise AraeError(
             f"{path} has {len(lines):,} lines, the sources {sources.path} have {len(sources.lines):,}",
-            "one line is needed for each line of the sources, in their order.",
+            "write one line per source line, in the same order.",
         )
     return lines

@@ -1,4 +1,4 @@
-"""What readers get: each sheet as a web page and as text, the guide, an empty table; and the files of a study."""
+"""Files for readers: each sheet as a web page and as text, the guide, and an empty table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ADVICE = (
     "length nor bluntness nor closeness to the source."
 )
 NOTHING = "(no text)"
-"""What stands in a sheet for an empty rewrite."""
+"""Text in a sheet for an empty rewrite."""
 NOT_RATED = "-"
 
 _TEMPLATE = Path(__file__).with_name("page.html")
@@ -59,7 +59,7 @@ def text_sheet(study: Study, number: int) -> str:
 
 
 def empty_ratings(study: Study, number: int) -> str:
-    """Return the table that a reader of a text sheet fills in."""
+    """Return the empty ratings table of a text sheet."""
     head = f"# study: {study.identity}\n# sheet: {number}\n# reader: \n"
     rows = ["\t".join(("item", "letter", *SCALES))]
     for name, item in study.sheet(number).items():
@@ -68,7 +68,7 @@ def empty_ratings(study: Study, number: int) -> str:
 
 
 def candidate_table(study: Study) -> str:
-    """Return all candidates as a table without the names of the systems, for programs that score them."""
+    """Return all candidates as a table without the systems, for scoring programs."""
     rows = ["item\tletter\tto\tsource\tcandidate"]
     for name, item in study.items.items():
         rows += [
@@ -79,7 +79,7 @@ def candidate_table(study: Study) -> str:
 
 
 def page(study: Study, number: int) -> str:
-    """Return a sheet as one web page that needs no other file and talks to no other host.
+    """Return a sheet as a self-contained web page without network access.
 
     Its content security policy allows the page's own script and style, named by their hashes, and nothing else.
     """
@@ -113,7 +113,7 @@ def _page_item(name: str, item: Item) -> dict[str, Any]:
 
 
 def _hash_of(template: str, element: str) -> str:
-    """Return the hash of the content of the template's style or script, as a policy names it."""
+    """Return the hash of the template's style or script for the content security policy."""
     found = re.search(f"<{element}>(.*?)</{element}>", template, re.DOTALL)
     if found is None:
         raise ValueError(f"the page has no {element}")
@@ -147,7 +147,7 @@ def write_study(study: Study, root: Path) -> None:
 
 
 def check_place(root: Path) -> None:
-    """Make sure that a study can be written there without losing what is there.
+    """Verify that a study can be written to a folder without overwriting anything.
 
     Raises:
         AraeError: The folder is not empty, or is no folder.
@@ -157,7 +157,7 @@ def check_place(root: Path) -> None:
     except OSError as error:
         raise explain_write_failure(root, error) from error
     if taken:
-        raise AraeError(f"{root} is there already and is not empty", "give a new folder, so that no rating is lost.")
+        raise AraeError(f"{root} exists and is not empty", "give a new folder, so that no rating is lost.")
 
 
 def _write(path: Path, text: str) -> None:

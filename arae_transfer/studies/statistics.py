@@ -1,4 +1,4 @@
-"""The statistics of reader studies: intervals of shares, the sign test, agreement, correlation of ranks."""
+"""Statistics of reader studies: intervals of proportions, sign test, agreement, rank correlation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NORMAL_QUANTILE = 1.959963984540054
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Return the 95 % score interval of a share (Wilson 1927), which holds for few trials and shares near 0 and 1.
+    """Return the 95 % score interval of a proportion (Wilson 1927), valid for few trials and extreme proportions.
 
     Raises:
         ValueError: There are no trials.
@@ -34,14 +34,14 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 
 
 def sign_test(wins: int, losses: int) -> float:
-    """Return the two-sided p value of wins and losses under equal chances; ties do not count."""
+    """Return the two-sided p value of wins and losses under equal probabilities, without ties."""
     decided = wins + losses
     tail = sum(math.comb(decided, number) for number in range(min(wins, losses) + 1))
     return float(min(1.0, 2 * tail / 2**decided))
 
 
 def krippendorff_alpha(units: Sequence[Sequence[float]]) -> float | None:
-    """Return Krippendorff's alpha for interval data: 1 is full agreement, 0 that of chance.
+    """Return Krippendorff's alpha for interval data: 1 is perfect agreement, 0 is chance.
 
     Args:
         units: The values that each unit was given, by as many readers as rated it; units with one value do not count.
@@ -64,7 +64,7 @@ def _deviations(values: Floats) -> float:
 
 
 def within(units: Sequence[Sequence[float]], distance: float) -> float | None:
-    """Return the share of pairs of values of one unit that lie at most so far apart; None: there is no pair."""
+    """Return the share of value pairs of a unit that differ by at most a distance; None without pairs."""
     close = pairs = 0
     for unit in units:
         for index, first in enumerate(unit):
@@ -82,7 +82,7 @@ def ranks(values: Floats) -> Floats:
 
 
 def spearman(first: Floats, second: Floats) -> float | None:
-    """Return the rank correlation of two arrays of shape (n,); None where one of them is constant."""
+    """Return the rank correlation of two arrays of shape (n,), or None if one is constant."""
     if len(first) < 2:
         return None
     a, b = (ranks(each) - (len(each) + 1) / 2 for each in (first, second))
@@ -93,7 +93,7 @@ def spearman(first: Floats, second: Floats) -> float | None:
 def spearman_interval(
     first: Floats, second: Floats, groups: Sequence[str], seed: int = 1
 ) -> tuple[float, float] | None:
-    """Return the 95 % bootstrap interval of the rank correlation, drawing whole groups.
+    """Return the 95 % bootstrap interval of the rank correlation, resampling whole groups.
 
     Args:
         first: An array of shape (n,).
@@ -123,7 +123,7 @@ def spearman_interval(
 
 
 def pair_accuracy(scores: Floats, ratings: Floats, groups: Sequence[str]) -> tuple[int, int, int]:
-    """Return how many pairs of one group that readers rate differently a score orders rightly, wrongly, not at all."""
+    """Return how many rated pairs of a group a score orders correctly, wrongly, and not at all."""
     members: dict[str, list[int]] = {}
     for place, group in enumerate(groups):
         members.setdefault(group, []).append(place)

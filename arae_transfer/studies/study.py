@@ -1,4 +1,4 @@
-"""What a reader study consists of, and the key that tells which system wrote which candidate."""
+"""Parts of a reader study, and the key from candidates to systems."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class StudyLayout:
 
     @property
     def key(self) -> Path:
-        """Return the path of the key, which a reader must not open."""
+        """Return the path of the key, which readers must not open."""
         return self.root / "key.json"
 
     @property
     def candidates(self) -> Path:
-        """Return the path of the table of all candidates, for programs that score them."""
+        """Return the path of the table of all candidates, for scoring programs."""
         return self.root / "candidates.tsv"
 
     @property
     def sheets(self) -> Path:
-        """Return the folder that readers get."""
+        """Return the folder for readers."""
         return self.root / self.SHEETS
 
     @property
@@ -55,7 +55,7 @@ class StudyLayout:
 
     @property
     def ratings(self) -> Path:
-        """Return the folder that readers' ratings are collected in."""
+        """Return the folder for readers' ratings."""
         return self.root / self.RATINGS
 
     def page(self, sheet: int) -> Path:
@@ -67,13 +67,13 @@ class StudyLayout:
         return self.sheets / f"sheet-{sheet}.txt"
 
     def form(self, sheet: int) -> Path:
-        """Return the path of the empty table of ratings that belongs to a sheet as text."""
+        """Return the path of the empty ratings table of a text sheet."""
         return self.sheets / f"ratings-{sheet}.tsv"
 
 
 @dataclass(frozen=True)
 class Part:
-    """Sources that are rewritten to one class.
+    """Sources to rewrite to one class.
 
     Attributes:
         name: How the command line calls the part: ``[GROUP/][CLASS-to-]CLASS``.
@@ -101,7 +101,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One text that readers rate.
+    """One text to rate.
 
     Attributes:
         text: The rewrite.
@@ -149,7 +149,7 @@ class Study:
 
     @property
     def identity(self) -> str:
-        """Return a short text that differs between studies; ratings carry it."""
+        """Return a short identifier of the study, which its ratings carry."""
         content = json.dumps(_items_to_data(self.items), sort_keys=True)
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
@@ -191,7 +191,7 @@ class Study:
             content = json.loads(path.read_bytes())
         except FileNotFoundError as error:
             raise AraeError(
-                f"there is no study in {root}: it has no {path.name}", "arae study make writes one."
+                f"there is no study in {root}: it has no {path.name}", "`arae study make` writes one."
             ) from error
         except OSError as error:
             raise AraeError(f"cannot read {path}: {error.strerror or error}") from error
@@ -218,7 +218,7 @@ _RESTORE = "use the key that arae study make wrote."
 
 
 def letter(number: int) -> str:
-    """Return the name of a candidate by its position from 0: A to Z, then AA, AB and so on."""
+    """Return the name of a candidate by its index from 0: A to Z, then AA, AB and so on."""
     text = ""
     number += 1
     while number:

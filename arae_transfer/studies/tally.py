@@ -1,4 +1,4 @@
-"""What the ratings of a study say, as data: means, acceptance, paired tests, agreement, correlation of scores."""
+"""Results of a study as data: means, acceptance, paired tests, agreement, correlation with scores."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from arae_transfer.studies.study import ACCEPTED, SCALES, Candidate, Item, Study
 OVERALL = SCALES.index("overall")
 TOGETHER = "together"
 HAS_LETTERS = 3
-"""Columns of a file of scores that says whose score it is: item, letter, score."""
+"""Columns of a file of scores with candidates: item, letter, score."""
 
 Values = tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class _Means:
-    """The ratings of one candidate, averaged over its readers."""
+    """Mean ratings of one candidate over its readers."""
 
     item: str
     values: Values
@@ -45,7 +45,7 @@ class _Means:
 def tally(
     study: Study, ratings: Ratings, *, base: str | None = None, scores: Mapping[str, Mapping[Key, float]] | None = None
 ) -> dict[str, Any]:
-    """Sum a study up.
+    """Tally a study.
 
     A candidate counts for each system that wrote it. Where several readers rated it, their mean counts.
 
@@ -101,7 +101,7 @@ def _by_system(study: Study, ratings: Ratings) -> dict[str, dict[str, Values]]:
 
 
 def _sections(items: Mapping[str, Item]) -> dict[str, set[str]]:
-    """Return the items of all together, of each class, group and part; what holds the same items stands once."""
+    """Return the items of the study, and of each class, group and part, without repeating equal sets."""
     named: dict[str, set[str]] = defaultdict(set)
     named[TOGETHER] = set(items)
     for label in (lambda part: f"to {part.target}", lambda part: part.group, lambda part: part.name):
@@ -137,7 +137,7 @@ def _measures(values: Sequence[Values]) -> dict[str, Any]:
 
 
 def _compare(base: Mapping[str, Values], other: Mapping[str, Values]) -> dict[str, Any]:
-    """Return how often the base is rated higher overall than another system, on the items that both have."""
+    """Compare the base with another system: how often each is rated higher overall on common items."""
     both = base.keys() & other.keys()
     differences = [base[item][OVERALL] - other[item][OVERALL] for item in both]
     wins, losses = sum(each > 0 for each in differences), sum(each < 0 for each in differences)
@@ -145,7 +145,7 @@ def _compare(base: Mapping[str, Values], other: Mapping[str, Values]) -> dict[st
 
 
 def _readers(ratings: Ratings) -> dict[str, Any]:
-    """Return how many candidates each reader rated, and how kindly."""
+    """Return the number of candidates that each reader rated, and the mean rating."""
     by_reader: dict[str, list[Values]] = defaultdict(list)
     for given in ratings.by_candidate.values():
         for rating in given:
@@ -161,7 +161,7 @@ def _readers(ratings: Ratings) -> dict[str, Any]:
 
 
 def _agreement(ratings: Ratings) -> dict[str, Any] | None:
-    """Return how far readers agree on the candidates that several rated; None: there are no such candidates."""
+    """Return the agreement of readers on candidates with several ratings, or None without any."""
     several = [given for given in ratings.by_candidate.values() if len(given) > 1]
     if not several:
         return None
@@ -174,7 +174,7 @@ def _agreement(ratings: Ratings) -> dict[str, Any] | None:
 
 
 def _correlations(ratings: Ratings, scores: Mapping[Key, float]) -> dict[str, Any]:
-    """Return how an automatic score goes with the ratings of the candidates that have both."""
+    """Return the correlation of an automatic score with the ratings."""
     keys = [key for key in ratings.by_candidate if key in scores]
     values = np.array([scores[key] for key in keys])
     means = np.array([_mean(rating.values for rating in ratings.by_candidate[key]) for key in keys]).reshape(-1, 4)
@@ -192,7 +192,7 @@ def _correlations(ratings: Ratings, scores: Mapping[Key, float]) -> dict[str, An
 
 
 def read_scores(study: Study, path: Path) -> dict[Key, float]:
-    """Read automatic scores: lines of item, letter and score, or a score a line in the order of ``candidates.tsv``.
+    """Read automatic scores: lines of item, letter and score, or one score per line of ``candidates.tsv``.
 
     Raises:
         AraeError: A line has no score or an unknown candidate, or there are not as many lines as candidates.
@@ -211,14 +211,14 @@ def read_scores(study: Study, path: Path) -> dict[Key, float]:
     if all(len(cells) == 1 for _, cells in lines) and len(lines) != len(keys):
         raise AraeError(
             f"{path} has {len(lines):,} scores, the study has {len(keys):,} candidates",
-            "write item, letter and score, or one score for each line of candidates.tsv but the first.",
+            "write item, letter and score, or one score per line of candidates.tsv without its header.",
         )
     scores: dict[Key, float] = {}
     for (number, cells), by_order in zip(lines, keys, strict=False):
         key = (cells[0], cells[1].upper()) if len(cells) == HAS_LETTERS else by_order
         if len(cells) not in (1, HAS_LETTERS) or key not in known or key in scores:
             raise AraeError(
-                f"{path}, line {number}: {' '.join(cells)!r} is not the score of a candidate, or its second one",
+                f"{path}, line {number}: {' '.join(cells)!r} is not the score of a candidate, or repeats one",
                 "write item, letter and score.",
             )
         try:
@@ -231,7 +231,7 @@ def read_scores(study: Study, path: Path) -> dict[Key, float]:
 
 
 def rated_table(study: Study, ratings: Ratings) -> str:
-    """Return the rated candidates with their systems as a table, to learn from or to look through."""
+    """Return the rated candidates with their systems as a table."""
     rows = ["\t".join(("group", "to", "source", "candidate", "systems", *SCALES, "readers"))]
     for item, letter in study.candidate_keys():
         if given := ratings.by_candidate.get((item, letter)):

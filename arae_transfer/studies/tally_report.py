@@ -1,4 +1,4 @@
-"""A tally as text: tables for a terminal, and what the numbers mean."""
+"""Text report of a tally, with tables for a terminal."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from arae_transfer.studies.study import SCALES
 from arae_transfer.studies.tally import TOGETHER
 
 MOST_NAMED = 10
-"""Missing or unusable ratings that are named one by one; the rest is counted."""
+"""Maximum number of missing or unusable ratings to list; the others are counted."""
 
 LEAST_P_VALUE = 0.001
-"""Smaller ones are shown as smaller than this."""
+"""Smaller p values are shown as smaller than this."""
 
 
 def render_tally(data: Mapping[str, Any]) -> str:
@@ -22,7 +22,7 @@ def render_tally(data: Mapping[str, Any]) -> str:
 
 
 def problems(data: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what a user must know of ratings that do not count, a line each."""
+    """Yield warnings about ratings that do not count, one per line."""
     for name, what in (
         ("missing", "not rated"),
         ("problems", "rating could not be used|ratings could not be used"),
@@ -39,7 +39,7 @@ def problems(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"{len(found):,} {one if len(found) == 1 else many}:"
         yield from (f"  {each}" for each in found[:MOST_NAMED])
         if len(found) > MOST_NAMED:
-            yield f"  ... and {len(found) - MOST_NAMED:,} more; --json names all"
+            yield f"  ... and {len(found) - MOST_NAMED:,} more; --json lists all"
 
 
 def _summary(data: Mapping[str, Any]) -> str:
@@ -90,7 +90,7 @@ def _readers(data: Mapping[str, Any]) -> str:
         rows.append([name, f"{each['candidates']:,}", *scales, f"{100 * each['accepted']:.0f}"])
     agreement = data["agreement"]
     if agreement is None:
-        return _table(rows) + "\nNo candidate was rated by two readers, so their agreement is not known.\n"
+        return _table(rows) + "\nNo candidate was rated by two readers, so their agreement is unknown.\n"
     scales = agreement["scales"]
     shown = [["agreement", *SCALES]]
     shown.append(["Krippendorff's alpha", *(_number(scales[scale]["alpha"]) for scale in SCALES)])
@@ -114,7 +114,7 @@ def _scores(data: Mapping[str, Any]) -> str:
         rows.append([name, f"{each['candidates']:,}", *scales, bounds, "–" if share is None else f"{100 * share:.0f}"])
     return (
         _table(rows)
-        + "pairs: two candidates of one source, rated differently overall, that the score orders rightly.\n"
+        + "pairs: two candidates of one source with different overall ratings that the score orders correctly.\n"
     )
 
 
@@ -132,7 +132,7 @@ def _number(value: float | None) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows with their columns aligned, the first to the left."""
+    """Return rows with aligned columns, the first one to the left."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for first, *others in rows:

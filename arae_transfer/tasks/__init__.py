@@ -1,4 +1,4 @@
-"""Tasks: each owns its data, its step, its validation and its export, so that nothing else asks which task it is."""
+"""Tasks: objects that own data, training step, validation and export, so that no other code branches on the task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classification: a classifier of codes taught by some labels, beside one decoder (the paper's semi-supervision)."""
+"""Task classification: one decoder, and a classifier of codes trained on labels (the paper's semi-supervision)."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 class ClassificationTask(TextTask):
-    """Learn labels of sentences, or of pairs of sentences."""
+    """Learn the labels of sentences or sentence pairs."""
 
     description = "a classification"
     several_devices = False
 
     def refused_keys(self, recipe: Recipe) -> Iterable[tuple[str, object, str]]:
-        """Return what only rewriting reads, and what its one schedule does not do."""
+        """Return the keys that only rewriting reads, and those that this schedule ignores."""
         return (
             *rewriting_keys(recipe),
             ("training.averaging", recipe.training.averaging, "0"),
@@ -42,23 +42,23 @@ class ClassificationTask(TextTask):
         )
 
     def decoders_learn(self, recipe: Recipe) -> bool:
-        """Say no where labels alone are learned, on purpose."""
+        """Return whether a decoder learns; it does not if only labels are learned."""
         return recipe.training.reconstruction > 0
 
     def require_sentences(self, what: str) -> None:
-        """Refuse."""
-        raise AraeError(f"{what} is a classification", "arae diagnose looks into runs that write sentences.")
+        """Raise an error."""
+        raise AraeError(f"{what} is a classification", "arae diagnose needs a run that writes sentences.")
 
     def use_command(self, model: str, classes: Sequence[str]) -> str:
         """Return the command that classifies."""
         return f"arae classify --model {model}"
 
     def data_forms(self, recipe: Recipe) -> str:
-        """Return what ``--data`` takes: pairs come from SNLI's files."""
+        """Return the help on ``--data``; sentence pairs come from SNLI's files."""
         return SNLI_FORM if recipe.labels.sentence_pairs else DEFAULT_FORMS
 
     def read(self, recipe: Recipe, sources: list[str], reading: Reading) -> LabelledData:
-        """Read labelled examples and further sentences."""
+        """Read labelled examples and unlabelled sentences."""
         from arae_transfer.corpus.labelled import read_labelled_data
         from arae_transfer.corpus.reading import ReadingOptions
         from arae_transfer.corpus.sources import absolute_source
@@ -70,7 +70,7 @@ class ClassificationTask(TextTask):
         return replace(found, sources=tuple(absolute_source(source) for source in sources))
 
     def read_part(self, recipe: Recipe, sources: list[str], part: str, classes: Sequence[str]) -> LabelledLines:
-        """Read the sentences of the examples of a split: first ones and second ones."""
+        """Read the sentences of a split's examples: first sentences and second ones."""
         if not sources:
             return builtin_part(recipe, part)
         from arae_transfer.corpus.labelled import read_examples
@@ -81,7 +81,7 @@ class ClassificationTask(TextTask):
         return {str(place): lines for place, lines in enumerate(examples.sentences)}
 
     def prepare(self, recipe: Recipe, data: DataSource, setting: RunSetting) -> PreparedData:
-        """Tokenize all sentences, and choose the labels that are learned from."""
+        """Tokenize all sentences, and choose the labels to use."""
         from arae_transfer.corpus.labelled import LabelledData
         from arae_transfer.training.classification import PreparedExamples
 
@@ -103,17 +103,17 @@ class ClassificationTask(TextTask):
         return CodeClassifier(recipe.model, recipe.attribute, recipe.labels, len(classes))
 
     def examples_per_step(self, recipe: Recipe, classes: Sequence[str]) -> int:
-        """Return the sentences of a step; those of all classes stand together."""
+        """Return the number of sentences of a step; the classes share one batch."""
         return recipe.training.batch_size
 
     def unfit_export_options(self, name: str, *, beam: bool, sentences: bool, scores: bool) -> Iterator[str]:
-        """Yield what is only for rewriting, reports of rewrites among it."""
+        """Yield errors for options that are only for rewriting."""
         yield from super().unfit_export_options(name, beam=beam, sentences=sentences, scores=scores)
         if scores:
-            yield "--scores takes a report of rewrites; this run is a classification."
+            yield "Option '--scores' takes a report of rewrites; this run is a classification."
 
     def export(self, request: ExportRequest) -> list[str]:
-        """Write graphs of encoder and classifier."""
+        """Export graphs of encoder and classifier."""
         from arae_transfer.export.classification import export_classifier
         from arae_transfer.training.lineage import trained_in_all
 

@@ -1,4 +1,4 @@
-"""Editing: decoders that rewrite by editing spans of their source, and keep everything else as it is."""
+"""Task editing: decoders that rewrite spans of their source and keep the rest."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class EditingTask(RewritingTask):
-    """Learn to rewrite text from one class to another by editing it."""
+    """Learn to rewrite text between classes by editing it."""
 
     description = "a rewriting by edits"
     several_devices = False
     writes_from_codes = False
 
     def refused_keys(self, recipe: Recipe) -> Iterable[tuple[str, object, str]]:
-        """Return what shapes a code that decoders read alone: edits read the source as well."""
+        """Return the keys that shape a code for decoders without access to the source."""
         model = recipe.model
         return (
             ("adversary.weight", recipe.adversary.weight, "0"),
@@ -38,24 +38,24 @@ class EditingTask(RewritingTask):
         )
 
     def require_sentences(self, what: str) -> None:
-        """Refuse to look into codes that no sentence is written from."""
+        """Raise an error, because no sentence is decoded from a code alone."""
         raise AraeError(
-            f"{what} is {self.description}: it writes no sentence from a code alone",
+            f"{what} is {self.description}: it decodes no sentence from a code alone",
             "arae evaluate measures its rewrites.",
         )
 
     def check(self, recipe: Recipe, source: str) -> None:
-        """Refuse keys that this task would ignore, and sizes that do not fit together."""
+        """Refuse keys that this task ignores, and sizes that do not match."""
         super().check(recipe, source)
         model = recipe.model
         if model.code_size % model.attention_heads:
             raise AraeError(
-                f"{source}: model.code_size = {model.code_size} cannot be shared by {model.attention_heads} heads",
+                f"{source}: model.code_size = {model.code_size} is not divisible by {model.attention_heads} heads",
                 "set model.attention_heads to a divisor of model.code_size.",
             )
         if model.frozen_layers > model.encoder_layers:
             raise AraeError(
-                f"{source}: model.frozen_layers = {model.frozen_layers} of {model.encoder_layers} layers",
+                f"{source}: model.frozen_layers = {model.frozen_layers} exceeds {model.encoder_layers} layers",
                 "freeze at most model.encoder_layers.",
             )
         if recipe.quality.layers > model.encoder_layers - model.frozen_layers:
@@ -95,7 +95,7 @@ class EditingTask(RewritingTask):
         )
 
     def export(self, request: ExportRequest) -> list[str]:
-        """Write graphs that edit."""
+        """Export graphs that edit."""
         from arae_transfer.export.editing import export_editor
 
         return export_editor(request, self.probes(request))

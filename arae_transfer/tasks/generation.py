@@ -1,4 +1,4 @@
-"""Generation: one kind of text, which the generator writes anew (the paper's language model)."""
+"""Task generation: a generator of new sentences of one class (the paper's language model)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class GenerationTask(TextTask):
-    """Learn to write sentences of one kind."""
+    """Learn to generate sentences of one class."""
 
     description = "a generation"
     learns_style = False
 
     def refused_keys(self, recipe: Recipe) -> Iterable[tuple[str, object, str]]:
-        """Return what needs several classes or labels, and codes of many vectors."""
+        """Return the keys for several classes, labels, or codes of many vectors."""
         return (
             *rewriting_keys(recipe),
             # A code of one vector per token would come from noise one vector at a time, its length guessed.
@@ -33,12 +33,12 @@ class GenerationTask(TextTask):
         )
 
     def use_command(self, model: str, classes: Sequence[str]) -> str:
-        """Return the command that writes sentences."""
+        """Return the command that generates sentences."""
         return f"arae sample --model {model} -n 20"
 
     def data_forms(self, recipe: Recipe) -> str:
-        """Return what ``--data`` takes: no classes."""
-        return "--data FILE.txt, one sentence a line, or --data FOLDER with SNLI's files."
+        """Return the help on ``--data``, which has no classes."""
+        return "--data FILE.txt with one sentence per line, or --data FOLDER with SNLI's files"
 
     def read(self, recipe: Recipe, sources: list[str], reading: Reading) -> TrainingData:
         """Read training and held-out sentences."""
@@ -54,7 +54,7 @@ class GenerationTask(TextTask):
     def read_splits(
         self, recipe: Recipe, sources: list[str], splits: Sequence[str], reading: Reading
     ) -> list[LabelledLines]:
-        """Read splits of the one kind of text, each as lines under the name of its class.
+        """Read splits of one class of text, each as lines by the name of the class.
 
         Raises:
             AraeError: They cannot be read, or have several classes.
@@ -77,7 +77,7 @@ class GenerationTask(TextTask):
     def read_part(self, recipe: Recipe, sources: list[str], part: str, classes: Sequence[str]) -> LabelledLines:
         """Read the sentences of a split into memory."""
         if not sources:
-            raise AraeError("the run does not say where they are", "say it: --data, as for `arae train`.")
+            raise AraeError("the run does not record where its data are", "name them with --data, as for `arae train`.")
         (lines,) = self.read_splits(recipe, sources, [part], Reading())
         return {name: list(own) for name, own in lines.items()}
 
@@ -90,12 +90,12 @@ class GenerationTask(TextTask):
         return PreparedGeneration(recipe, data, setting)
 
     def export(self, request: ExportRequest) -> list[str]:
-        """Write graphs of encoder, decoder and generator."""
+        """Export graphs of encoder, decoder and generator."""
         return self.export_decoders(request, None, self.probes(request))
 
 
 def rewriting_keys(recipe: Recipe) -> tuple[tuple[str, object, str], ...]:
-    """Return the keys that only rewriting reads, whether the recipe sets them, and what to set them to."""
+    """Return the keys that only rewriting reads, whether the recipe sets them, and their values without effect."""
     return (
         # How its sentences are written is found line by line.
         ("data.writing", recipe.data.writing != "corpus", "corpus"),

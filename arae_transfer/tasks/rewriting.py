@@ -1,4 +1,4 @@
-"""Rewriting: a decoder for each class, which rewrites sentences of the others (the paper, Section 4)."""
+"""Task rewriting: one decoder per class, which rewrites sentences of the others (the paper, Section 4)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class RewritingTask(TextTask):
-    """Learn to rewrite text from one class to another."""
+    """Learn to rewrite text between classes."""
 
     description = "a rewriting of text"
 
     def learns_from_parallel(self, recipe: Recipe) -> bool:
-        """Say yes in the joint schedule; the alternating one is the paper's own."""
+        """Return whether parallel examples are used: in the joint schedule, not in the paper's alternating one."""
         return recipe.training.schedule == "joint"
 
     def require_rewriting(self, what: str) -> None:
@@ -34,7 +34,7 @@ class RewritingTask(TextTask):
         return f"arae transfer --model {model} --to {quoted(classes[-1])}"
 
     def find_writing(self, recipe: Recipe, sources: list[str]) -> Recipe:
-        """Look at the first lines; the corpus that the project makes itself is in the form of a corpus."""
+        """Detect the text format from the first lines; the built-in corpus is in a corpus's form."""
         from arae_transfer.corpus import adaptation
 
         self.require_data(recipe, sources)
@@ -45,7 +45,7 @@ class RewritingTask(TextTask):
     def adapt(
         self, recipe: Recipe, data: DataSource, name: str, given: Collection[str], initial: Path | None
     ) -> tuple[Recipe, str]:
-        """Size a recipe by its lines; a run that starts from another one takes over tokenizer and length of lines."""
+        """Size a recipe by its lines; a run that starts from another keeps its tokenizer and line length."""
         from arae_transfer.corpus import adaptation
         from arae_transfer.layout import RunLayout
         from arae_transfer.recipe import load_recipe
@@ -60,7 +60,7 @@ class RewritingTask(TextTask):
         return adaptation.adapt(recipe, data.train, name, given)
 
     def read(self, recipe: Recipe, sources: list[str], reading: Reading) -> TrainingData:
-        """Read the lines of each class, or make the corpus that the recipe brings."""
+        """Read the lines of each class, or make the recipe's built-in corpus."""
         from arae_transfer.corpus.reading import ReadingOptions, is_large, read_corpus, stream_corpus
         from arae_transfer.corpus.sources import absolute_source
         from arae_transfer.training.data import TrainingData
@@ -94,10 +94,10 @@ class RewritingTask(TextTask):
         return PreparedText(recipe, data, setting)
 
     def unfit_export_options(self, name: str, *, beam: bool, sentences: bool, scores: bool) -> Iterator[str]:
-        """Yield nothing: all options are for rewriting."""
+        """Yield nothing: all options apply."""
         yield from ()
 
     def export(self, request: ExportRequest) -> list[str]:
-        """Write graphs that rewrite, with the language models that rank their candidates."""
+        """Export graphs that rewrite, with the language models that rank candidates."""
         lines = self.probes(request)
         return self.export_decoders(request, self.training_lines(request), lines)

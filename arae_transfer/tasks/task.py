@@ -1,4 +1,4 @@
-"""What every task answers. Modules of tasks import nothing heavy: commands ask a task before anything is loaded."""
+"""Interface of a task; modules of tasks import nothing heavy, because commands query a task before loading."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SNLI_FORM = "--data FOLDER with SNLI's files: https://nlp.stanford.edu/projects/
 
 @dataclass(frozen=True)
 class Reading:
-    """Who is told while data are read.
+    """Receivers of progress and findings while data are read.
 
     Attributes:
         message: Takes what is remarkable about the data, in sentences.
@@ -48,16 +48,16 @@ class Reading:
 
 
 class DataSource(Protocol):
-    """What a run learns from, as it was read."""
+    """Training data of a run."""
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """What ``--data`` named, so that a run can be continued without saying it again."""
+        """Values of ``--data``, recorded to continue the run."""
 
 
 @dataclass(frozen=True)
 class RunSetting:
-    """Where data are prepared for a run.
+    """Context for preparing the data of a run.
 
     Attributes:
         layout: The files of the run.
@@ -76,7 +76,7 @@ class RunSetting:
 
 @dataclass(frozen=True)
 class StepContext:
-    """Where a run stands.
+    """State of a run at a step.
 
     Attributes:
         step: The number of the step, from 0.
@@ -92,7 +92,7 @@ class StepContext:
 
 
 class PreparedData(Protocol):
-    """The data of a run as ids or pixels, and what a step and a validation do with them.
+    """Prepared data of a run as ids or pixels, with its training step and validation.
 
     Attributes:
         noun: What the data are, in messages.
@@ -104,15 +104,15 @@ class PreparedData(Protocol):
 
     @property
     def model_classes(self) -> tuple[str, ...]:
-        """The classes that the model tells apart."""
+        """Classes that the model distinguishes."""
 
     @property
     def vocabulary_size(self) -> int:
-        """The number of ids that a position may have."""
+        """Number of different ids."""
 
     @property
     def schedule(self) -> BatchSchedule:
-        """Which training data are in the batch of a step."""
+        """Choice of training data for the batch of each step."""
 
     @property
     def train(self) -> Mapping[str, BatchSource]:
@@ -126,24 +126,24 @@ class PreparedData(Protocol):
         """Return a hash of the training data."""
 
     def save(self) -> None:
-        """Write into the run what its data are read by."""
+        """Save the tokenizer and similar files into the run."""
 
     def initialize(self, model: ARAE) -> None:
-        """Start the weights of a new run from those of another kind of model, where the recipe says so."""
+        """Initialize the weights of a new run from pretrained ones, if the recipe names some."""
 
     def prepare_parallel(self, model: ARAE) -> None:
-        """Read, mine or generate parallel examples, where the recipe learns from such."""
+        """Load, mine or generate parallel examples, if the recipe uses them."""
 
     def step(self, networks: Networks, context: StepContext) -> Metrics:
-        """Move every network once."""
+        """Update every network once."""
 
     def validate(self, model: ARAE, device: torch.device) -> ValidationReport | None:
-        """Score a model on held-out data; None in all processes but the leading one."""
+        """Score a model on held-out data; return None except in the leading process."""
 
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What `arae export` was asked for.
+    """Options of `arae export`.
 
     Attributes:
         run: The folder of the run.
@@ -195,21 +195,21 @@ class Task(ABC):
     # --- the recipe -------------------------------------------------------------------------------------------
 
     def check(self, recipe: Recipe, source: str) -> None:
-        """Refuse keys that this task would ignore.
+        """Refuse keys that this task ignores.
 
         Raises:
             AraeError: Naming the key.
         """
         for key, value, remedy in self.refused_keys(recipe):
             if value:
-                raise AraeError(f"{source}: {key} has no place in {self.description}", f"set {key}={remedy}.")
+                raise AraeError(f"{source}: {key} has no effect in {self.description}", f"set {key}={remedy}.")
 
     def refused_keys(self, recipe: Recipe) -> Iterable[tuple[str, object, str]]:
-        """Return keys without a place, whether the recipe sets them, and what to set them to."""
+        """Return ignored keys, whether the recipe sets them, and their values without effect."""
         return ()
 
     def check_devices(self, recipe: Recipe, devices: int) -> None:
-        """Refuse several processes for what trains in one.
+        """Refuse several processes for a task that trains in one.
 
         Raises:
             AraeError: Saying so.
@@ -220,25 +220,23 @@ class Task(ABC):
             )
 
     def learns_from_parallel(self, recipe: Recipe) -> bool:
-        """Say whether sentences with given rewrites can be learned from."""
+        """Return whether parallel examples can be used."""
         return False
 
     def decoders_learn(self, recipe: Recipe) -> bool:
-        """Say whether decoders learn anything: a code that none reads is not ignored."""
+        """Return whether decoders learn."""
         return True
 
     def require_rewriting(self, what: str) -> None:
-        """Refuse to rewrite with a run (``what``) that does not.
+        """Refuse a run (``what``) that cannot rewrite.
 
         Raises:
             AraeError: Saying so.
         """
-        raise AraeError(
-            f"{what} is {self.description}, which rewrites nothing", "give a run of a recipe that rewrites."
-        )
+        raise AraeError(f"{what} is {self.description} and cannot rewrite", "give a run of a recipe for rewriting.")
 
     def require_sentences(self, what: str) -> None:  # noqa: B027 -- most tasks write some
-        """Refuse to look into a run (``what``) that writes no sentences.
+        """Refuse a run (``what``) that writes no sentences.
 
         Raises:
             AraeError: Saying so.
@@ -256,7 +254,7 @@ class Task(ABC):
     # --- data -------------------------------------------------------------------------------------------------
 
     def data_forms(self, recipe: Recipe) -> str:
-        """Return what ``--data`` takes, for a recipe that needs some."""
+        """Return the help on ``--data``."""
         return DEFAULT_FORMS
 
     def require_data(self, recipe: Recipe, sources: Sequence[str]) -> None:
@@ -266,11 +264,11 @@ class Task(ABC):
             AraeError: There are none, and the recipe brings none; the message says where to find some.
         """
         if not sources and not recipe.data.builtin:
-            where = f" The data: {recipe.data_source}" if recipe.data_source else ""
+            where = f" Source of the data: {recipe.data_source}" if recipe.data_source else ""
             raise AraeError(f"the recipe {recipe.name} needs data", f"give {self.data_forms(recipe)}{where}")
 
     def find_writing(self, recipe: Recipe, sources: list[str]) -> Recipe:
-        """Return a recipe that says how its data are written, where it leaves that open (``data.writing``).
+        """Return the recipe with the text format of its data, if it leaves it open (``data.writing``).
 
         Raises:
             AraeError: The data cannot be read.
@@ -280,7 +278,7 @@ class Task(ABC):
     def adapt(
         self, recipe: Recipe, data: DataSource, name: str, given: Collection[str], initial: Path | None
     ) -> tuple[Recipe, str]:
-        """Size a recipe by its data, where it asks for that (``data.adapt``).
+        """Size a recipe by its data, if it asks for that (``data.adapt``).
 
         Args:
             recipe: The recipe.
@@ -295,11 +293,11 @@ class Task(ABC):
         Raises:
             AraeError: No recipe of this task is sized by its data.
         """
-        raise AraeError(f"data.adapt has no place in {self.description}", "set data.adapt=false.")
+        raise AraeError(f"data.adapt has no effect in {self.description}", "set data.adapt=false.")
 
     @abstractmethod
     def read(self, recipe: Recipe, sources: list[str], reading: Reading) -> DataSource:
-        """Read what a recipe learns from.
+        """Read the training data of a recipe.
 
         Raises:
             AraeError: It cannot be read.
@@ -315,7 +313,7 @@ class Task(ABC):
 
     @abstractmethod
     def prepare(self, recipe: Recipe, data: DataSource, setting: RunSetting) -> PreparedData:
-        """Turn data into what batches are cut from.
+        """Prepare data for batches.
 
         Raises:
             AraeError: The data cannot be used.
@@ -345,13 +343,13 @@ class Task(ABC):
         return tokenizer, tokenizer.vocabulary_size
 
     def examples_per_step(self, recipe: Recipe, classes: Sequence[str]) -> int:
-        """Return how many sentences or images a step reads."""
+        """Return the number of sentences or images per step."""
         return recipe.training.batch_size * len(classes)
 
     # --- export -----------------------------------------------------------------------------------------------
 
     def unfit_export_options(self, name: str, *, beam: bool, sentences: bool, scores: bool) -> Iterator[str]:
-        """Yield what is wrong with options of `arae export` that mean nothing for this task.
+        """Yield errors for options of `arae export` that do not apply to this task.
 
         Args:
             name: The name of the recipe.
@@ -360,13 +358,13 @@ class Task(ABC):
             scores: Whether the report of an evaluation was given.
         """
         if beam:
-            yield f"--beam searches rewrites of text, which {name} does not make."
+            yield f"Option '--beam' is for rewriting, which {name} does not do."
         if sentences:
-            yield f"--sentences are rewritten, which {name} does not do."
+            yield f"Option '--sentences' is for rewriting, which {name} does not do."
 
     @abstractmethod
     def export(self, request: ExportRequest) -> list[str]:
-        """Write an exported model; return what a person should know of it, in lines.
+        """Export a model, and return lines about it for the user.
 
         Raises:
             AraeError: It cannot be written, or does not answer as the trained model does.

@@ -1,4 +1,4 @@
-"""What tasks on text have in common."""
+"""Common parts of tasks on text."""
 
 from __future__ import annotations
 
@@ -29,22 +29,20 @@ class TextTask(Task):
         return text_autoencoder(recipe.model, len(classes), vocabulary_size, maximum_vectors)
 
     def probes(self, request: ExportRequest) -> Sequence[str]:
-        """Return the sentences to check an export with; none where the run's held-out ones are gone."""
+        """Return the sentences to check an export with; none if the run's held-out ones are missing."""
         if request.probes is not None:
             return request.probes
         try:
             corpus = self.read_run_part(request, "valid")
         except AraeError as error:
-            request.notice(
-                f"the run's held-out sentences cannot be read: {error.message}", "checking with random ones."
-            )
+            request.notice(f"cannot read the run's held-out sentences: {error.message}", "checking with random ones.")
             return []
         from arae_transfer.export.parity import interleave
 
         return interleave(corpus)
 
     def read_run_part(self, request: ExportRequest, part: str) -> LabelledLines:
-        """Read a split of the data that a run was begun with.
+        """Read a split of the run's training data.
 
         Raises:
             AraeError: The run does not say where they are, or they cannot be read.
@@ -55,15 +53,15 @@ class TextTask(Task):
         return self.read_part(recipe, recorded_sources(request.run), part, request.loaded.classes)
 
     def training_lines(self, request: ExportRequest) -> Mapping[str, Sequence[str]] | None:
-        """Return sentences that the run learned from, of each class; None where they are gone."""
+        """Return training sentences of each class, or None if they are missing."""
         from arae_transfer.corpus.tokenizing import sample_lines
 
         try:
             lines = self.read_run_part(request, "train")
         except AraeError as error:
             request.notice(
-                f"the run's training sentences cannot be read: {error.message}",
-                "the export has no language models, by which candidates would be ranked, too.",
+                f"cannot read the run's training sentences: {error.message}",
+                "the export has no language models for ranking candidates.",
             )
             return None
         return sample_lines(lines, _MOST_LEARNED, request.loaded.recipe.training.seed)
@@ -98,13 +96,13 @@ class TextTask(Task):
 
 
 def builtin_part(recipe: Recipe, part: str) -> LabelledLines:
-    """Return a split of the corpus that the project makes itself.
+    """Return a split of the built-in corpus.
 
     Raises:
         AraeError: The recipe does not learn from it: sentences of another corpus would check less.
     """
     if not recipe.data.builtin:
-        raise AraeError("the run does not say where they are", "say it: --data, as for `arae train`.")
+        raise AraeError("the run does not record where its data are", "name them with --data, as for `arae train`.")
     from arae_transfer.corpus.quickstart import make_sentences
 
     return make_sentences()[part]

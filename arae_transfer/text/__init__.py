@@ -1,4 +1,4 @@
-"""Ordinary writing to the form of a model's corpus, and back.
+"""Convert ordinary text to the form of a model's corpus, and back.
 
 A corpus has its own way of writing: lower case, words split from punctuation, a placeholder for numbers. A person types
 ordinary sentences and expects ordinary sentences. ``TextFormat`` says how a corpus is written and travels with the

@@ -1,4 +1,4 @@
-"""Words that a period may follow without ending a sentence; one list for splitting and for tokenizing."""
+"""Words whose period does not end a sentence, for sentence splitting and tokenization."""
 
 from __future__ import annotations
 

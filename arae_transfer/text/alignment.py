@@ -1,4 +1,4 @@
-"""Find the words of a typed line again in the answer."""
+"""Align the words of a typed line with those of the rewrite."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ ABSENT = -2  # no position, and not the one before the first either
 
 
 def align(source: Sequence[str], answer: Sequence[str]) -> list[int]:
-    """Return for each word of the answer the position of the same word in the source, or ``ABSENT``.
+    """Return for each word of the rewrite the position of the same word in the source, or ``ABSENT``.
 
     Each position is given once. The common beginning and the common end come first; between them a word goes to the
     position after its predecessor's if it stands there, else to its first free one. The time is linear.

@@ -1,4 +1,4 @@
-"""Bring words to the characters that a model reads."""
+"""Reduce words to the characters that a model knows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from arae_transfer.text.treebank import PLAIN_CHARACTERS
 
 
 def fold(word: str, known: Collection[str], *, lower_case: bool) -> str | None:
-    """Return a word in known characters, without accents and the like; None where it has others.
+    """Return a word in known characters, without accents; None if it has others.
 
     Letters lose their marks, ligatures are parted, curly quotes become straight, and what is invisible is left out.
 
@@ -25,6 +25,6 @@ def fold(word: str, known: Collection[str], *, lower_case: bool) -> str | None:
 
 
 def _plain(character: str) -> str:
-    """Return what is left of a character without marks above and below, which may be several ones, or none."""
+    """Return a character without combining marks: none, one or several characters."""
     parts = unicodedata.normalize("NFKD", character.translate(PLAIN_CHARACTERS))
     return "".join(part for part in parts if not unicodedata.combining(part) and unicodedata.category(part) != "Cf")

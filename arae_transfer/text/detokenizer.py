@@ -1,4 +1,4 @@
-"""Blanks of ordinary English between words that a treebank corpus writes apart."""
+"""Detokenizer: spaces of ordinary English between the tokens of a treebank corpus."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PREFIXES = frozenset("$#")
 
 
 def spaces_before(words: Sequence[str], number: str) -> list[str]:
-    """Return the blank, one or none, that stands before each word in ordinary writing.
+    """Return the space, one or none, before each word in ordinary text.
 
     Args:
         words: Words of a treebank corpus.

@@ -1,4 +1,4 @@
-"""Characters that are typed as escapes, ``&apos;``: read as characters, and written back as they were typed."""
+"""Read character escapes such as ``&apos;``, and restore them as typed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PRIVATE = re.compile(f"[{chr(_FIRST)}-{chr(_FIRST + _MOST)}]")
 
 @dataclass(frozen=True, slots=True)
 class Escapes:
-    """The escapes of one line.
+    """Escapes of one line.
 
     Attributes:
         characters: What each private character stands for.
@@ -29,11 +29,11 @@ class Escapes:
         return bool(self.typed)
 
     def private(self, character: str) -> str | None:
-        """Return the private character that stands for a character, or None."""
+        """Return the private character for a character, or None."""
         return next((chr(code) for code, meant in self.characters.items() if meant == character), None)
 
     def restore(self, text: str) -> str:
-        """Return a text with escapes in the place of private characters."""
+        """Return a text with escapes in place of private characters."""
         return text.translate(self.typed) if self.typed else text
 
 
@@ -41,7 +41,7 @@ NO_ESCAPES = Escapes()
 
 
 def without_escapes(line: str) -> str:
-    """Return a line with the characters that its escapes stand for."""
+    """Return a line with its escapes decoded."""
     if "&" not in line:
         return line
     typed, escapes = read_escapes(line)
@@ -49,7 +49,7 @@ def without_escapes(line: str) -> str:
 
 
 def read_escapes(line: str) -> tuple[str, Escapes]:
-    """Return a line with one private character in the place of each escape of one character, and what they mean."""
+    """Return a line with a private character for each escape, and the meanings of these."""
     if "&" not in line or ";" not in line or _PRIVATE.search(line):
         return line, NO_ESCAPES
     from html import unescape

@@ -1,4 +1,4 @@
-"""Whether an answer keeps what has nothing to do with style: protected spans, quotation marks and brackets."""
+"""Check that a rewrite keeps protected spans, and balanced quotation marks and brackets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OPENS = frozenset(_CLOSES.values())
 
 
 def keeps_form(source: str, answer: str, protector: Protector, number: str = "") -> bool:
-    """Say whether an answer has the protected spans of its source, and quotation marks and brackets that balance.
+    """Return whether a rewrite has its source's protected spans, and balanced quotation marks and brackets.
 
     Args:
         source: A line as it was typed.
@@ -42,7 +42,7 @@ def keeps_form(source: str, answer: str, protector: Protector, number: str = "")
 
 
 def keeps_blanks(source: str, answer: str) -> bool:
-    """Say whether the blanks between words that follow each other in both are the same, and those at both ends."""
+    """Return whether the spaces at both ends, and between words adjacent in both texts, are equal."""
     from difflib import SequenceMatcher  # here, because few lines need it
 
     words, gaps = _words_and_gaps(source)
@@ -56,7 +56,7 @@ def keeps_blanks(source: str, answer: str) -> bool:
 
 
 def _words_and_gaps(text: str) -> tuple[list[str], list[str]]:
-    """Return the words and marks of a text, and the blanks before each and after the last."""
+    """Return the words and marks of a text, and the spaces around them."""
     words: list[str] = []
     gaps = [""]
     for token in _TOKEN.findall(text):
@@ -69,7 +69,7 @@ def _words_and_gaps(text: str) -> tuple[list[str], list[str]]:
 
 
 def is_balanced(marks: list[str]) -> bool:
-    """Say whether brackets are closed as they were opened, and quotation marks come in pairs of their kind."""
+    """Return whether brackets match, and quotation marks occur in pairs of their kind."""
     opened: list[str] = []
     counts: dict[str, int] = {}
     for mark in marks:

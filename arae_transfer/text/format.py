@@ -1,4 +1,4 @@
-"""How a corpus is written: the ``[form]`` section of a recipe and of an exported model."""
+"""Text format of a corpus: the ``[form]`` section of a recipe and of an exported model."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ FormatChoice = Literal["auto", "ordinary", "corpus"]
 
 @dataclass(frozen=True)
 class TextFormat:
-    """The way in which a corpus is written; the default is ordinary writing, left as it is.
+    """Text format of a corpus; the default is ordinary text.
 
     Raises:
         AraeError: ``tokens`` is unknown, ``number`` contains a blank, or a field has the wrong type.
     """
 
-    lower_case: bool = field(default=False, metadata={"help": "The corpus is written in lower case."})
+    lower_case: bool = field(default=False, metadata={"help": "Whether the corpus is in lower case."})
     tokens: Separation = field(
         default="plain",
         metadata={
-            "help": "How words and punctuation are separated: plain (as people write) or penn-treebank (was n't .)."
+            "help": "The tokenization of words and punctuation: plain (ordinary text) or penn-treebank (was n't .)."
         },
     )
     number: str = field(
         default="",
-        metadata={"help": "The placeholder that stands for numbers; empty when numbers stand as they are."},
+        metadata={"help": "The placeholder for numbers; empty if the corpus keeps them."},
     )
 
     def __post_init__(self) -> None:
         if not isinstance(self.lower_case, bool) or not isinstance(self.number, str):
             raise AraeError(
                 f"form.lower_case = {self.lower_case!r} or form.number = {self.number!r} has the wrong type",
-                "lower_case is true or false, number is text.",
+                "lower_case must be true or false, number must be text.",
             )
         if self.tokens not in get_args(Separation):
             raise AraeError(
@@ -44,6 +44,6 @@ class TextFormat:
             )
         if self.number and self.number.split() != [self.number]:
             raise AraeError(
-                f"form.number = {self.number!r} contains a blank",
+                f"form.number = {self.number!r} contains a space",
                 'use one word, such as "_num_", or "" when the corpus keeps its numbers.',
             )

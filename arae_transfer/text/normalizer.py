@@ -1,4 +1,4 @@
-"""Bring a typed line to the corpus's form, and the model's answer back to the way in which it was typed."""
+"""Normalize a typed line to the corpus's form, and restore the rewrite to the typed form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO_PROTECTOR = Protector()
 
 
 class Normalizer:
-    """Translator between a person's writing and the form of one model's corpus; threads may share it.
+    """Converts between ordinary text and a corpus's form; thread-safe.
 
     ``auto`` decides line by line: what is surely in the form is left alone and answered in it, all else is taken for
     ordinary writing. ``ordinary`` and ``corpus`` decide for every line.
@@ -34,7 +34,7 @@ class Normalizer:
         self._restorer = Restorer(form)
 
     def normalize(self, line: str, known: Collection[str] | None = None) -> tuple[str, SurfaceForm]:
-        """Return the line as the corpus would write it, and what ``restore`` must know about it.
+        """Return the line in the corpus's form, and the surface form that ``restore`` needs.
 
         No line raises. Control characters and line breaks inside an ordinary line become blanks.
 
@@ -56,22 +56,22 @@ class Normalizer:
         return self._join(words, gaps), SurfaceForm(tuple(words), tuple(surfaces), tuple(gaps))
 
     def restore(self, answer: str, surface: SurfaceForm) -> str:
-        """Return the model's answer in the way in which the line was typed; see ``Restorer.restore``."""
+        """Return the model's output in the typed form; see ``Restorer.restore``."""
         return self._restorer.restore(answer, surface)
 
     def forget_after(self, surface: SurfaceForm, read: str) -> SurfaceForm:
-        """Return what must be known of a line of which the model read only the beginning, ``read``."""
+        """Return the surface form of the beginning of a line, ``read``, if the model read only that."""
         if not surface.carried:
             return surface
         words = len(read.split() if self._treebank else tokenize(read, self.form).words)
         return replace(surface, carried=tuple(each for each in surface.carried if each.before < words))
 
     def may_protect(self, line: str) -> bool:
-        """Say whether a line may hold what is to be carried past the model; fast, and right where it says no."""
+        """Return whether a line may have protected spans; a fast test without false negatives."""
         return self.choice != "corpus" and self.protector.may_hold(line)
 
     def _protected(self, line: str, known: Collection[str]) -> tuple[str, SurfaceForm]:
-        """Write a line in known characters; nothing is remembered where most of its words have others, or none has."""
+        """Write a line in known characters; remember none if most of its words have others, or if none has."""
         typed, escapes = read_escapes(line)
         meant = typed.translate(escapes.characters) if escapes else typed
         spans = self.protector.find(meant, self.form.number)

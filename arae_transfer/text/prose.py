@@ -1,4 +1,4 @@
-"""Tell lines that people wrote to be read from lines of code, logs and subtitles' timings, which no style can have."""
+"""Detect lines without style: code, logs and subtitle timings."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _CODE_WORD = re.compile(
 
 @cache
 def _not_prose() -> re.Pattern[str]:
-    """Return the expression, compiled when a line first needs it, which takes as long as a small import."""
+    """Return the regular expression, compiled on first use, which takes as long as a small import."""
     return re.compile(_NOT_PROSE, re.VERBOSE)
 
 
 def is_prose(line: str) -> bool:
-    """Say whether a line may be text that somebody wrote: no code, log, timing of a subtitle, nor marks and numbers."""
+    """Return whether a line may be prose: not code, logs, subtitle timings, marks or numbers."""
     if _PLAIN.match(line) is not None and _CODE_WORD.match(line) is None:
         return _LETTER.search(line) is not None
     return _LETTER.search(line) is not None and _not_prose().match(line) is None

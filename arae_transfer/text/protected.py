@@ -1,4 +1,4 @@
-"""What has nothing to do with style and comes back as it was typed: one list, for carrying and for checking.
+"""Protected spans, which rewriting keeps as typed: numbers, addresses, tags, code, emoji and the like.
 
 ``Protector.find`` finds what is carried past the model, which has no token for it: addresses, tags, code, marks of
 Markdown, emoticons and the like, and what a user adds. Numbers are read by the model, as a placeholder where its corpus
@@ -90,7 +90,7 @@ _MAY_BE_LISTED = re.compile(r"\d|_")
 
 
 class Span(NamedTuple):
-    """A protected part of a line, from ``start`` to before ``stop``.
+    """Protected part of a line, from ``start`` to before ``stop``.
 
     Attributes:
         start: The position of its first character.
@@ -104,10 +104,10 @@ class Span(NamedTuple):
 
 
 class Protector:
-    """Finds what is protected in a line; threads may share it."""
+    """Finds protected spans in lines; thread-safe."""
 
     def __init__(self, patterns: Iterable[str] = (), words: Iterable[str] = ()) -> None:
-        """Add a user's own to the list.
+        """Add the user's patterns and terms.
 
         Args:
             patterns: Regular expressions.
@@ -124,21 +124,22 @@ class Protector:
                 compiled = re.compile(pattern)
             except re.error as error:
                 raise AraeError(
-                    f"{pattern!r} is no regular expression: {error}", "quote it for the shell, such as 'JIRA-[0-9]+'."
+                    f"{pattern!r} is not a regular expression: {error}",
+                    "quote it for the shell, such as 'JIRA-[0-9]+'.",
                 ) from error
             if compiled.match(""):
-                raise AraeError(f"{pattern!r} matches the empty text", "let it match one character or more.")
+                raise AraeError(f"{pattern!r} matches the empty text", "let it match at least one character.")
             own.append(compiled)
         if self.words:
             own.append(re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in self.words)))
         self._own = tuple(own)
 
     def may_hold(self, line: str) -> bool:
-        """Say whether a line may hold what is carried; fast, and right where it says no."""
+        """Return whether a line may have carried spans; a fast test without false negatives."""
         return _MAY_BE_CARRIED.search(line) is not None or any(own.search(line) for own in self._own)
 
     def find(self, line: str, number: str = "") -> list[Span]:
-        """Return what is carried past the model, in order and without overlaps.
+        """Return the carried spans, in order and without overlaps.
 
         Args:
             line: The line.
@@ -154,7 +155,7 @@ class Protector:
         return free
 
     def sequence(self, line: str, number: str = "") -> list[str]:
-        """Return everything that is protected in a line as it stands there, numbers with their units among it.
+        """Return all protected text of a line in order, including numbers with their units.
 
         Args:
             line: A line or an answer.
@@ -167,7 +168,7 @@ class Protector:
         return [" ".join(line[span.start : span.stop].split()) for span in spans]
 
     def masked(self, line: str, number: str = "") -> str:
-        """Return a line without what is protected."""
+        """Return a line without its protected text."""
         for span in reversed(self.find(line, number)):
             line = f"{line[: span.start]} {line[span.stop :]}"
         return line
@@ -205,7 +206,7 @@ def _numbers(number: str) -> re.Pattern[str]:
 
 
 def _without_overlaps(spans: Sequence[Span], first: int = 0) -> list[Span]:
-    """Return spans in order; of two that overlap the one that is among the first, or begins earlier, stays."""
+    """Return spans in order; of overlapping ones, keep preferred or earlier spans."""
     taken: list[Span] = []
     for span in [*spans[:first], *sorted(spans[first:])]:
         if all(span.stop <= other.start or other.stop <= span.start for other in taken):

@@ -1,4 +1,4 @@
-"""Tell a line that is already in the corpus's form from one that is not."""
+"""Detect lines that are already in the corpus's form."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BARE_NUMBER = re.compile(r"\d*\.?\d+")
 
 
 def recognizer(form: TextFormat) -> Callable[[str], bool]:
-    """Return a test that says whether a line is surely in the form, and not merely in no conflict with it.
+    """Return a test for lines that are certainly in the form, not only compatible with it.
 
     "the food was cold" is consistent with a lower-case treebank corpus and with a person who types so: the test says
     no. "the food was cold ." leaves no doubt: the test says yes.

@@ -1,4 +1,4 @@
-"""Write a model's answer in the way in which its line was typed."""
+"""Restore a rewrite to the form in which its line was typed."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _MOST_PERMUTED = 5
 
 
 class Restorer:
-    """Writes answers of a model whose corpus has a form; threads may share it."""
+    """Restores rewrites of a model whose corpus has a format; thread-safe."""
 
     def __init__(self, form: TextFormat) -> None:
         self._form = form
         self._treebank = form.tokens == "penn-treebank"
 
     def restore(self, answer: str, surface: SurfaceForm) -> str:
-        """Return the model's answer in the way in which the line was typed.
+        """Return the rewrite in the typed form.
 
         What the answer shares with the line is written as it was typed: blanks, capitals, curly quotes, "!!!". A new
         word takes the blanks of the word in whose place it stands; the rest is written by rule. A placeholder becomes
@@ -94,7 +94,7 @@ class Restorer:
 
 
 def _take_final_mark(words: list[str], typed: Sequence[str], rule: list[str] | None = None) -> None:
-    """Give an answer the final marks of the line, or none; ``rule`` are the blanks before its words."""
+    """Give a rewrite the line's final marks, or none; ``rule`` is the spaces before its words."""
     start, stop = _final_marks(words)
     typed_start, typed_stop = _final_marks(typed)
     if start == 0 or typed_start == 0 or words[start:stop] == list(typed[typed_start:typed_stop]):
@@ -107,7 +107,7 @@ def _take_final_mark(words: list[str], typed: Sequence[str], rule: list[str] | N
 
 
 def _final_marks(words: Sequence[str]) -> tuple[int, int]:
-    """Return where the run of final marks of a line begins and ends, before what closes after it."""
+    """Return start and end of a line's final marks, without closing quotes and brackets."""
     stop = len(words)
     while stop and words[stop - 1] in _AFTER_FINAL_MARK:
         stop -= 1
@@ -120,7 +120,7 @@ def _final_marks(words: Sequence[str]) -> tuple[int, int]:
 
 
 def _gaps(words: Sequence[str], positions: Sequence[int], rule: Sequence[str], surface: SurfaceForm) -> list[str]:
-    """Return the blanks before each word of an answer: the line's own, and those of a rule where it has none."""
+    """Return the spaces before each word of a rewrite: the line's own, else those of a rule."""
     gaps = list(rule[: len(words)])
     typed, typed_gaps = surface.words, surface.gaps
     begun, last = 0, -1  # the words since the last one that goes on in the line, and its position there
@@ -150,7 +150,7 @@ def _gaps(words: Sequence[str], positions: Sequence[int], rule: Sequence[str], s
 
 
 def word_like(word: str) -> bool:
-    """Say whether a word is no mark."""
+    """Return whether a word is not punctuation."""
     return word[:1].isalnum()
 
 
@@ -163,7 +163,7 @@ def _kind(word: str) -> str:
 
 
 def _would_join(parts: Sequence[str], written: str, previous: str, word: str) -> bool:
-    """Say whether two words would become one without a blank, and people do not write them so."""
+    """Return whether two words would merge without a space, against ordinary spelling."""
     if not parts or word in CONTRACTED or (previous, word) in MERGED_PAIRS:
         return False
     before = next((part for part in reversed(parts) if part), "")
@@ -171,7 +171,7 @@ def _would_join(parts: Sequence[str], written: str, previous: str, word: str) ->
 
 
 def _numbers(words: Sequence[str], positions: Sequence[int], surface: SurfaceForm, number: str) -> dict[int, str]:
-    """Return which number of the line each placeholder of the answer stands for.
+    """Return which number of the line each placeholder of the rewrite stands for.
 
     A number goes where most of the words around it are those around the placeholder.
     """
@@ -199,7 +199,7 @@ def _numbers(words: Sequence[str], positions: Sequence[int], surface: SurfaceFor
 
 
 def _likeness(words: Sequence[str], index: int, typed: Sequence[str], position: int) -> float:
-    """Return how many of the words around a placeholder are those around a number, nearer ones counting more."""
+    """Return how many words around a placeholder equal those around a number, weighted by proximity."""
     total = 0.0
     for distance, weight in ((1, 2.0), (-1, 1.5), (2, 1.0), (-2, 0.5)):
         one, other = index + distance, position + distance
@@ -210,7 +210,7 @@ def _likeness(words: Sequence[str], index: int, typed: Sequence[str], position: 
 
 @dataclass(frozen=True, slots=True)
 class _WriterStyle:
-    """How one line's writer writes a word that the line does not hold in the same place.
+    """How a line's writer types a word that the line does not have at the same position.
 
     Attributes:
         casing: The use of capitals; None where the corpus keeps them.
@@ -250,7 +250,7 @@ class _WriterStyle:
         return cls(casing, _STRAIGHT_QUOTES | marks, apostrophe, accents)
 
     def write(self, word: str, starts: bool) -> str:
-        """Return the word as typed; ``starts`` says that it begins a sentence."""
+        """Return the word as typed; ``starts`` marks the beginning of a sentence."""
         mark = self.marks.get(word)
         if mark is not None:
             return mark
@@ -264,7 +264,7 @@ class _WriterStyle:
 
 
 def _single_blanks(answer: str) -> str:
-    """Return a text with one blank between its words and none at its ends."""
+    """Return a text with single spaces between its words and none at its ends."""
     # As nearly all are; no other blank is printable.
     if answer.isprintable() and "  " not in answer and answer[:1] != " " and answer[-1:] != " ":
         return answer
@@ -272,7 +272,7 @@ def _single_blanks(answer: str) -> str:
 
 
 def _is_spaced(surface: SurfaceForm) -> bool:
-    """Say whether the line has blanks before its marks and contractions more often than not."""
+    """Return whether most of the line's marks and contractions follow a space."""
     balance = 0
     for index in range(1, len(surface.words)):
         if surface.words[index] in _TELLTALES:

@@ -1,4 +1,4 @@
-"""Lines of several sentences, or longer than a model reads: cut into pieces that are rewritten one by one."""
+"""Split lines into sentences, and long sentences into parts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BLANKS = re.compile(r"\s+")
 
 @dataclass(slots=True)
 class SentenceSplit:
-    """A line in pieces; it is not frozen, which would take three times as long to make.
+    """A line in parts; not frozen, which would take three times as long to construct.
 
     Attributes:
         texts: The pieces, at least one.
@@ -39,7 +39,7 @@ class SentenceSplit:
     gaps: tuple[str, ...] = ()
 
     def join(self, answers: list[str]) -> str:
-        """Join the answers to the pieces by the line's own blanks; a blank answer takes the blanks before it along."""
+        """Join rewritten parts with the line's own spaces; an empty part takes the spaces before it along."""
         parts = [answers[0]]
         for gap, answer in zip(self.gaps, answers[1:], strict=True):
             if answer.strip():
@@ -48,7 +48,7 @@ class SentenceSplit:
 
 
 def split_sentences(line: str) -> SentenceSplit:
-    """Cut a line after each sentence; nothing but the blanks between sentences is left out of the pieces.
+    """Split a line after each sentence; only the spaces between sentences are left out.
 
     A period after an abbreviation, a single letter or a letter between periods ends no sentence, nor do dots before a
     small letter: "Dr. Smith", "at 5 p.m. on" and "wait ... what" are whole.
@@ -85,7 +85,7 @@ def _ends(match: re.Match[str], line: str) -> bool:
 
 
 def split_in_two(text: str) -> SentenceSplit | None:
-    """Cut a text near its middle: between two clauses if it has any, otherwise between words; None: it is one word."""
+    """Split a text near its middle, between clauses or else between words; None: it is one word."""
     middle = len(text) / 2
     inner = (len(text) - len(text.lstrip()), len(text.rstrip()))
     for pattern, reach in ((_CLAUSE, len(text) / 4), (_BLANKS, middle)):

@@ -1,4 +1,4 @@
-"""What a typed line looked like: what must be known to write an answer as it was typed."""
+"""Surface form of a typed line: what restoring a rewrite needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from arae_transfer.text.escapes import NO_ESCAPES, Escapes
 
 @dataclass(frozen=True, slots=True)
 class CarriedSpan:
-    """A part of a line that the model does not read, such as an emoji, an address or a tag; it keeps its place.
+    """Part of a line that bypasses the model and keeps its position, such as an emoji, an address or a tag.
 
     Attributes:
         before: The position of the read word that it stands before.
@@ -24,7 +24,7 @@ class CarriedSpan:
 
 @dataclass(frozen=True, slots=True)
 class SurfaceForm:
-    """What must be undone in an answer; false when nothing must.
+    """Surface form of a line; false if nothing needs restoring.
 
     Attributes:
         words: The typed line's words in the corpus's form.

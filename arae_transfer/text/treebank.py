@@ -1,4 +1,4 @@
-"""Tokenize a typed line: the corpus's words, how each was typed, and the blanks between them.
+"""Penn Treebank tokenizer: the corpus's words, their typed forms, and the spaces between them.
 
 The rules are those of the Penn Treebank as review corpora apply them: contractions and possessives are cut
 (``was n't``, ``joe 's``, ``can not``), punctuation stands alone except inside a word (``p.m.``, ``check-in``,
@@ -84,7 +84,7 @@ _NEXT = re.compile(r"(\s*+)(\S?)")
 
 
 class TokenizedLine(NamedTuple):
-    """A line in pieces; joining gaps and surfaces in turn gives the line again.
+    """A tokenized line; joining gaps and surfaces alternately gives the line.
 
     Attributes:
         words: The corpus's words, one per piece.
@@ -100,19 +100,19 @@ class TokenizedLine(NamedTuple):
 
 
 def without_controls(line: str) -> str:
-    """Return the line with line breaks and other control characters turned into blanks."""
+    """Return the line with line breaks and other control characters replaced by spaces."""
     return line if line.isprintable() else line.translate(_CONTROLS)
 
 
 def is_number(word: str) -> bool:
-    """Say whether a placeholder stands for this word in a corpus that has one."""
+    """Return whether a corpus with a number placeholder replaces this word."""
     return _NUMBER.fullmatch(word) is not None
 
 
 def tokenize(
     line: str, form: TextFormat, spans: Sequence[Span] = (), escaped: Mapping[int, str] = _NO_ESCAPES
 ) -> TokenizedLine:
-    """Cut a line into pieces, each with the word that the corpus writes for it.
+    """Tokenize a line, and return each token with the corpus's word for it.
 
     Args:
         line: Any text; control characters count as blanks.
@@ -187,7 +187,7 @@ def tokenize(
 
 
 def _mask(text: str, spans: Sequence[Span], form: TextFormat) -> str:
-    """Return a text with private characters in the place of spans, those of neighbours different ones."""
+    """Return a text with private characters in place of spans, different ones for adjacent spans."""
     parts: list[str] = []
     end = 0
     for place, span in enumerate(spans):
@@ -216,7 +216,7 @@ def _written(typed: str, form: TextFormat) -> str:
 
 
 def _cuts(word: str, start: int, form: TextFormat) -> list[int]:
-    """Return the positions inside a word, which begins at ``start``, where the Treebank cuts it."""
+    """Return the positions inside a word, which begins at ``start``, where the Treebank splits it."""
     if word.isalpha():
         return [start + MERGED_WORDS[word.lower()]]
     cuts: list[int] = []
@@ -237,7 +237,7 @@ def _cuts(word: str, start: int, form: TextFormat) -> list[int]:
 
 
 def _keeps_period(word: str, text: str, stop: int, treebank: bool) -> bool:
-    """Say whether the period after a word belongs to it; the last one of a line never does."""
+    """Return whether the period after a word belongs to it; the last one of a line never does."""
     following = _NEXT.match(text, stop)
     if following is None or not following[2] or not (following[1] or following[2] in ",:;"):
         return False
@@ -250,7 +250,7 @@ def _keeps_period(word: str, text: str, stop: int, treebank: bool) -> bool:
 
 
 def _opens_quote(line: str, start: int, stop: int, quote_open: bool) -> bool:
-    """Say whether a double quote opens a quotation, by its shape or by what stands around it."""
+    """Return whether a double quote opens a quotation, by its shape and context."""
     typed = line[start:stop]
     if typed in ("“", "„", "«", "``"):
         return True

@@ -1,4 +1,4 @@
-"""Capitals: what a typed line says about them, and their place in the answer."""
+"""Truecasing: read the capitals of a typed line, and apply them to a rewrite."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FEWEST_TITLE_WORDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Casing:
-    """How a line uses capitals.
+    """Use of capitals in a line.
 
     Attributes:
         shouts: The whole line is in capitals.
@@ -37,7 +37,7 @@ class Casing:
 
     @classmethod
     def of(cls, words: Sequence[str], surfaces: Sequence[str]) -> Casing:
-        """Read the casing of a line in pieces: the corpus's words and how each was typed."""
+        """Return the casing of a tokenized line: the corpus's words and their typed forms."""
         typed = " ".join(surfaces)
         if typed == typed.lower():
             return cls(shouts=False, title=False, capitals=False, sentences=False, names={})
@@ -58,7 +58,7 @@ class Casing:
         return cls(shouts, title, True, sentences, {} if shouts or title else names)
 
     def spell(self, word: str, starts: bool) -> str:
-        """Return the word of a lower-case corpus as this line's writer would type it.
+        """Return a word of a lower-case corpus in this line's casing.
 
         Args:
             word: A word of the answer.
@@ -76,12 +76,12 @@ class Casing:
 
 
 def begins_next(word: str, starts: bool) -> bool:
-    """Say whether the word after this one begins a sentence, given whether this one did."""
+    """Return whether the next word begins a sentence, given whether this one did."""
     return word in SENTENCE_ENDS or (starts and word in _TRANSPARENT)
 
 
 def _is_ordinary(words: Sequence[str], index: int) -> bool:
-    """Say whether a word may have its capital from the beginning of a sentence alone."""
+    """Return whether a word may have its capital only because it begins a sentence."""
     before = index - 1
     while before >= 0 and words[before] in _TRANSPARENT:
         before -= 1

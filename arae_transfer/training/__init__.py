@@ -1,1 +1,1 @@
-"""Learning: losses, networks, the loop and its checkpoints (torch)."""
+"""Training with PyTorch: losses, networks, the loop and its checkpoints."""

@@ -23,7 +23,7 @@ from arae_transfer.training.processes import ALONE, Processes
 
 @dataclass(frozen=True)
 class Batch:
-    """Sentences of all classes, class by class, each class with the same number of rows.
+    """Sentences of all classes, class by class, with the same number of rows per class.
 
     Attributes:
         tokens: (rows, time) the whole sentences with end ids.
@@ -94,7 +94,7 @@ class Batch:
         return parts
 
     def rows_of(self, index: int) -> slice:
-        """Return the rows of a class; rows stand class by class."""
+        """Return the rows of a class; the rows are sorted by class."""
         rows = self.tokens.size(0) // (int(self.classes[-1]) + 1)
         return slice(index * rows, (index + 1) * rows)
 
@@ -131,7 +131,7 @@ def make_labelled_batch(
     indices: IntegerArray,
     device: torch.device,
 ) -> LabelledBatch:
-    """Gather the sentences and classes of examples and move them to the device."""
+    """Collect the sentences and classes of examples, and move them to the device."""
     parts = [with_end(*corpus.padded(indices)) for corpus in sentences]
     moved = tuple(
         (torch.from_numpy(tokens).to(device), torch.from_numpy(lengths).to(device)) for tokens, lengths in parts
@@ -140,14 +140,14 @@ def make_labelled_batch(
 
 
 def stack_classes(parts: list[tuple[IntegerArray, IntegerArray]]) -> tuple[IntegerArray, IntegerArray]:
-    """Put the padded sentences of several classes under each other."""
+    """Stack the padded sentences of several classes."""
     time = max(tokens.shape[1] for tokens, _ in parts)
     stacked = [np.pad(tokens, ((0, 0), (0, time - tokens.shape[1])), constant_values=PAD_ID) for tokens, _ in parts]
     return np.concatenate(stacked), np.concatenate([lengths for _, lengths in parts])
 
 
 def _token_shares(lengths: IntegerArray, rows: IntegerArray, classes: int, size: int) -> tuple[float, ...]:
-    """Return, for each class, this process's tokens over those of an average process.
+    """Return, for each class, the tokens of this process relative to the mean of all processes.
 
     Args:
         lengths: (all rows,) of the whole batch, class by class.
@@ -160,7 +160,7 @@ def _token_shares(lengths: IntegerArray, rows: IntegerArray, classes: int, size:
 
 
 class SoftmaxSampler:
-    """Draws the part of the vocabulary over which a step's softmax runs.
+    """Draws the sampled vocabulary of a step's softmax.
 
     The targets of the batch, then the most frequent tokens, then random ones: the tokens that compete most are always
     there, and each other one takes its turn (vocabulary selection, Jean et al. 2015). A softmax over 2,500 of 8,000
@@ -180,7 +180,7 @@ class SoftmaxSampler:
     def draw(
         self, tokens: IntegerArray, generator: np.random.Generator
     ) -> tuple[IntegerArray, npt.NDArray[np.float32]]:
-        """Return the sorted subset for (batch, time) targets, and what is added to their scores."""
+        """Return the sorted sampled vocabulary for (batch, time) targets, and corrections to its scores."""
         needed = np.zeros(self._vocabulary_size, dtype=np.bool_)
         needed[tokens.ravel()] = True
         needed[self._frequent] = True
@@ -198,7 +198,7 @@ class SoftmaxSampler:
 
 @dataclass(frozen=True)
 class ParallelSentences:
-    """What the decoder of one class learns to produce from sentences of other classes.
+    """Targets of one class's decoder, and their sources in other classes.
 
     Attributes:
         inputs: What the encoder reads.
@@ -220,7 +220,7 @@ def parallel_sentences(
     maximum_tokens: int,
     weights: ParallelData,
 ) -> dict[str, ParallelSentences]:
-    """Turn pairs into what each class's decoder learns from them, in both directions.
+    """Turn parallel examples into sources and targets of each class's decoder, in both directions.
 
     Backwards, the class's own sentence is reconstructed from its rewrite, which is damaged like any input of training:
     the target is what somebody wrote (back-translation, Sennrich et al. 2016). Forwards, the rewrite is produced from
@@ -257,7 +257,7 @@ def make_parallel_batch(
     sampler: SoftmaxSampler | None = None,
     processes: Processes = ALONE,
 ) -> Batch:
-    """Gather inputs and targets, the classes being those of the targets, and move this process's to the device."""
+    """Collect sources and targets, by the classes of the targets, and move this process's rows to the device."""
     chosen = list(zip(parallel, indices, strict=True))
     tokens, lengths = stack_classes([pairs.targets.padded(rows) for pairs, rows in chosen])
     inputs, input_lengths = stack_classes([pairs.inputs.padded(rows) for pairs, rows in chosen])
@@ -293,7 +293,7 @@ def make_batch(
     sampler: SoftmaxSampler | None = None,
     processes: Processes = ALONE,
 ) -> Batch:
-    """Gather sentences, damage the encoder's copy and move this process's part of both to the device."""
+    """Collect sentences, add noise to the encoder's copy, and move this process's rows of both to the device."""
     parts = [corpus.padded(chosen) for corpus, chosen in zip(sentences, indices, strict=True)]
     tokens, lengths = stack_classes(parts)
     classes = np.repeat(np.arange(len(sentences)), [len(chosen) for chosen in indices])
@@ -321,7 +321,7 @@ def _own_part(
     device: torch.device,
     processes: Processes,
 ) -> Batch:
-    """Move this process's rows to the device, as long as those of all processes."""
+    """Move this process's rows to the device, padded to the longest row of all processes."""
     number, shares = int(classes[-1]) + 1, None
     rows: IntegerArray | slice = slice(None)
     if processes.size > 1:

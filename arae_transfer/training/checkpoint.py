@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors and JSON, complete or absent, with everything that an exact continuation needs."""
+"""Atomic checkpoints in safetensors and JSON, with the full state for an exact continuation."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CHECKPOINT_FORMAT = 2
 
 @dataclass
 class State:
-    """Where a run stands. Noise level, learning rate and data position all follow from the step.
+    """Progress of a run; noise level, learning rate and data position follow from its step.
 
     Attributes:
         step: Finished steps.
@@ -71,14 +71,14 @@ def model_tensors(model: ARAE) -> dict[str, Tensor]:
 
 
 def load_model_tensors(model: ARAE, tensors: dict[str, Tensor], source: Path) -> None:
-    """Copy tensors into a model; every name must be there with its shape."""
+    """Copy tensors into a model; every name must exist and have its shape."""
     own = model_tensors(model)
     missing = sorted(set(own) - set(tensors))
     wrong = [name for name in own if name in tensors and own[name].shape != tensors[name].shape]
     if missing or wrong:
         raise AraeError(
-            f"{source} does not fit the recipe beside it: {(missing + wrong)[0]} is missing or has another shape",
-            "the run was changed by hand or damaged; use another checkpoint.",
+            f"{source} does not match the run's recipe: {(missing + wrong)[0]} is missing or has another shape",
+            "the run was edited or damaged; use another checkpoint.",
         )
     with torch.no_grad():
         for name, tensor in own.items():
@@ -108,7 +108,7 @@ def _restore_optimizers(optimizers: Optimizers, tensors: dict[str, Tensor]) -> N
 def save_checkpoint(
     layout: RunLayout, state: State, model: ARAE, average: ARAE | None, optimizers: Optimizers, *, best: bool
 ) -> None:
-    """Write a checkpoint and point ``latest`` (and ``best``) to it; then remove those that nothing points to.
+    """Write a checkpoint, point ``latest`` (and ``best``) to it, and remove unreferenced checkpoints.
 
     Raises:
         AraeError: It cannot be written (disk full, no permission); earlier checkpoints stay as they are.
@@ -167,7 +167,7 @@ def _digest(path: Path) -> str:
 
 
 def _run_digests(layout: RunLayout) -> dict[str, str]:
-    """Return the hashes of the files of a run without which its weights mean nothing."""
+    """Return the hashes of the run's files that its weights depend on."""
     found = {path.name: _digest(path) for path in (layout.tokenizer, layout.pairs, layout.ratings) if path.is_file()}
     if layout.recipe.is_file():
         found[layout.recipe.name] = recipe_checksum(layout.recipe.read_text("utf-8"))
@@ -175,7 +175,7 @@ def _run_digests(layout: RunLayout) -> dict[str, str]:
 
 
 def verify_run(layout: RunLayout, state: State) -> None:
-    """Make sure that the files of a run are those that a checkpoint was trained with.
+    """Verify that a run's files are those of its checkpoint.
 
     Raises:
         AraeError: One of them is another, or missing.
@@ -183,19 +183,20 @@ def verify_run(layout: RunLayout, state: State) -> None:
     try:
         found = _run_digests(layout)
     except (OSError, UnicodeDecodeError) as error:
-        failure = error if isinstance(error, OSError) else OSError("it is no UTF-8 text")
+        failure = error if isinstance(error, OSError) else OSError("it is not UTF-8 text")
         raise explain_read_failure(layout.root, failure) from error
     for name in (layout.tokenizer.name, layout.pairs.name, layout.ratings.name, layout.recipe.name):
         if name in state.files and state.files[name] != found.get(name):
-            what = "is missing" if name not in found else "is damaged, or was changed since the checkpoint was saved"
+            what = "is missing" if name not in found else "is damaged, or changed after the checkpoint was saved"
             raise AraeError(
                 f"{layout.root / name} {what}",
-                "restore it from a copy of the run; other keys are for a new run: --from RUN --set SECTION.KEY=VALUE.",
+                "restore it from a copy of the run; to change keys, start a new run: --from RUN --set "
+                "SECTION.KEY=VALUE.",
             )
 
 
 def _pointed(pointer: Path) -> int | None:
-    """Return the step that a pointer names; None where there is no pointer.
+    """Return the step in a pointer file, or None if the file does not exist.
 
     Raises:
         AraeError: The pointer may not be read, or is damaged.
@@ -203,33 +204,31 @@ def _pointed(pointer: Path) -> int | None:
     try:
         table = json.loads(pointer.read_text("utf-8"))
         if table.get("checkpoint", pointer.stem) != pointer.stem:
-            raise AraeError(f"{pointer} is another pointer of the run under this name", _way_to_point(pointer))
+            raise AraeError(f"{pointer} is a pointer of the run with another name", _way_to_point(pointer))
         return int(table["step"])
     except FileNotFoundError:
         return None
     except OSError as error:
         raise explain_read_failure(pointer, error) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AraeError(f"{pointer} is damaged: it names no step", _way_to_point(pointer)) from error
+        raise AraeError(f"{pointer} is damaged: it contains no step", _way_to_point(pointer)) from error
 
 
 def _way_to_point(pointer: Path) -> str:
-    """Say how a damaged pointer is written anew."""
+    """Return a hint that tells how to rewrite a damaged pointer."""
     layout = RunLayout(pointer.parent)
     with suppress(OSError):
         steps = sorted(int(path.name) for path in layout.checkpoints.iterdir() if path.name.isdigit())
         if steps:
             known = ", ".join(f"{step:,}" for step in steps)
             content = quoted(json.dumps({"step": steps[-1]}))
-            return (
-                f"the run has checkpoints of step {known}; to use the last of them: echo {content} > {quoted(pointer)}"
-            )
-    return "the run has no checkpoint; continue it with --resume, which begins at step 0."
+            return f"the run has checkpoints of step {known}; to use the last one: echo {content} > {quoted(pointer)}"
+    return "the run has no checkpoint; continue it with --resume, which starts at step 0."
 
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """What a run started from.
+    """The weights that a run started from.
 
     Attributes:
         initial: Another run, or an exported model; None: random weights.
@@ -240,14 +239,14 @@ class InitialWeights:
     checkpoint: WhichCheckpoint = "best"
 
     def to_table(self) -> dict[str, str | None]:
-        """Return what a run's record of its environment says of it."""
+        """Return the entry for the run's record of its environment."""
         if self.initial is None:
             return {"initial": None}
         return {"initial": str(self.initial), "initial_checkpoint": self.checkpoint}
 
 
 def recorded_initial_weights(layout: RunLayout) -> InitialWeights:
-    """Return what a run's record of its environment says that it started from.
+    """Return the initial weights that a run's record of its environment names.
 
     Raises:
         AraeError: There is no such record, or it is damaged.
@@ -263,13 +262,13 @@ def recorded_initial_weights(layout: RunLayout) -> InitialWeights:
         raise explain_read_failure(layout.environment, error) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AraeError(
-            f"{layout.environment} is damaged, and nothing else says what {layout.root} started from",
-            f"restore it from a copy, or train on from the weights of the run: --from {quoted(layout.root)}",
+            f"{layout.environment} is damaged, and no other file records what {layout.root} started from",
+            f"restore it from a copy, or start a new run from its weights: --from {quoted(layout.root)}",
         ) from error
 
 
 def find_checkpoint(layout: RunLayout, which: WhichCheckpoint) -> Path:
-    """Return the directory of a run's checkpoint.
+    """Return the folder of a run's checkpoint.
 
     Raises:
         AraeError: The run or the checkpoint does not exist.
@@ -292,7 +291,7 @@ def find_checkpoint(layout: RunLayout, which: WhichCheckpoint) -> Path:
     if step is None:
         raise AraeError(
             f"the run {layout.root} has no {which} checkpoint yet",
-            "let it train until its first validation, or continue it with --resume.",
+            "train until the first validation, or continue the run with --resume.",
         )
     checkpoint = layout.checkpoint(step)
     _verify_state(pointer, checkpoint, layout)
@@ -300,7 +299,7 @@ def find_checkpoint(layout: RunLayout, which: WhichCheckpoint) -> Path:
 
 
 def _verify_state(pointer: Path, checkpoint: Path, layout: RunLayout) -> None:
-    """Make sure that a checkpoint's state is the one that a pointer was written for.
+    """Verify that a checkpoint's state matches its pointer.
 
     Raises:
         AraeError: It is another, or missing; pointers that somebody wrote by hand name none.
@@ -315,7 +314,7 @@ def _verify_state(pointer: Path, checkpoint: Path, layout: RunLayout) -> None:
 
 
 def _damaged(path: Path, layout: RunLayout) -> AraeError:
-    """Return the error for a file of a checkpoint that cannot be read, naming the run's other checkpoint."""
+    """Return the error for an unreadable checkpoint file, with the run's other checkpoint as the remedy."""
     what = "is damaged"
     try:
         path.open("rb").close()
@@ -330,8 +329,8 @@ def _damaged(path: Path, layout: RunLayout) -> AraeError:
         if step is not None and layout.checkpoint(step) != path.parent and layout.checkpoint(step).is_dir():
             content = quoted(json.dumps({"step": step}))
             hint = (
-                f"the run's {pointer.stem} checkpoint is another one, of step {step:,}; "
-                f"to use it: echo {content} > {quoted(replaced)}"
+                f"the run also has a {pointer.stem} checkpoint of step {step:,}; to use it: echo {content} > "
+                f"{quoted(replaced)}"
             )
             break
     else:
@@ -368,7 +367,7 @@ def load_state(checkpoint: Path, layout: RunLayout) -> State:
 
 
 def restore(layout: RunLayout, checkpoint: Path, model: ARAE, average: ARAE | None, optimizers: Optimizers) -> State:
-    """Put a checkpoint's weights, optimizers and random state in place, and return its state."""
+    """Load a checkpoint's weights, optimizer and random states, and return its progress."""
     state = load_state(checkpoint, layout)
     verify_run(layout, state)
     models = [(layout.MODEL, model)] if average is None else [(layout.MODEL, model), (layout.AVERAGE, average)]
@@ -389,7 +388,7 @@ def restore(layout: RunLayout, checkpoint: Path, model: ARAE, average: ARAE | No
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A trained model with what belongs to it.
+    """A trained model with its recipe, tokenizer and classes.
 
     Attributes:
         recipe: The resolved recipe of the run.
@@ -407,14 +406,14 @@ class LoadedRun:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer of a run on text.
+        """Tokenizer of a run on text.
 
         Raises:
             AraeError: The run is on images.
         """
         if self.text_tokenizer is None:
             raise AraeError(
-                f"{self.recipe.name} is a model of images, which has no sentences", "give a run of a text recipe."
+                f"{self.recipe.name} is a model of images and has no sentences", "give a run of a text recipe."
             )
         return self.text_tokenizer
 

@@ -1,4 +1,4 @@
-"""The data of a classification: sentences that shape the code space, and labels that teach a classifier of codes."""
+"""Data of a classification: sentences for the code space, and labels for a classifier of codes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from arae_transfer.training.validation import ValidationReport, length_batches
 
 
 def tokenize_examples(examples: Examples, tokenizer: Tokenizer, maximum_tokens: int) -> tuple[TokenizedSentences, ...]:
-    """Tokenize every sentence of the examples: a too long one is cut, because each example has an answer."""
+    """Tokenize all sentences of the examples, and truncate those that are too long."""
     return tuple(
         TokenizedSentences.join([ids[: maximum_tokens - 1] or [UNKNOWN_ID] for ids in tokenizer.encode_lines(lines)])
         for lines in examples.sentences
@@ -34,7 +34,7 @@ def tokenize_examples(examples: Examples, tokenizer: Tokenizer, maximum_tokens: 
 def class_probabilities(
     model: ARAE, sentences: Sequence[TokenizedSentences], device: torch.device
 ) -> npt.NDArray[np.float32]:
-    """Return the model's probabilities of the classes for every example: (examples, classes)."""
+    """Return the class probabilities of every example: (examples, classes)."""
     was_training = model.training
     model.eval()
     found = np.zeros((len(sentences[0]), len(model.classes)), dtype=np.float32)
@@ -49,12 +49,12 @@ def class_probabilities(
 
 
 def accuracy(probabilities: npt.NDArray[np.float32], classes: npt.NDArray[np.int64]) -> float:
-    """Return the percentage of (examples, classes) whose most probable class is the given (examples,)."""
+    """Return the accuracy in percent of (examples, classes) probabilities against (examples,) classes."""
     return 100.0 * float((probabilities.argmax(1) == classes).mean())
 
 
 class PreparedExamples(PreparedText):
-    """The data of a classification: all sentences for one decoder, and examples whose labels are learned.
+    """Data of a classification: all sentences for one decoder, and labelled examples.
 
     Attributes:
         train_examples: The sentences of each training example, one or two.
@@ -85,18 +85,18 @@ class PreparedExamples(PreparedText):
             [first.ids[first.starts[row] : first.starts[row + 1]].tolist() for row in self.chosen]
         )
         self.label_schedule = BatchSchedule({TEXT: known}, labels.batch_size, seed + 2, batches_per_pool=1)
-        setting.reporter.message(f"{len(self.chosen):,} of {len(data.train):,} labels are used")
+        setting.reporter.message(f"uses {len(self.chosen):,} of {len(data.train):,} labels")
         for name, examples in (("training", data.train), ("validation", data.valid)):
             if examples.skipped:
-                setting.reporter.message(f"{examples.skipped:,} {name} pairs have no gold label and are left out")
+                setting.reporter.message(f"left out {examples.skipped:,} {name} pairs without a gold label")
 
     @property
     def model_classes(self) -> tuple[str, ...]:
-        """The classes of the labels."""
+        """Classes of the labels."""
         return self._label_names
 
     def step(self, networks: Networks, context: StepContext) -> Metrics:
-        """Learn labels from some examples, and the code space from all sentences."""
+        """Update the networks on labelled examples and on all sentences."""
         batch = self.batch(context.step, context.generator, context.device)
         rows = self.chosen[self.label_schedule.indices(context.step)[0]]
         examples = make_labelled_batch(self.train_examples, self.train_classes, rows, context.device)

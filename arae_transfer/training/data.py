@@ -1,4 +1,4 @@
-"""The data of a run: lines to ids, and what batches are cut from them."""
+"""Data of a run: tokenized lines, and the batches made of them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def fingerprint(sentences: Mapping[str, TokenizedSentences]) -> str:
 
 
 class PreparedText:
-    """The sentences of a run as ids, and the batches of each step: what ``tasks.task.PreparedData`` is for text.
+    """The tokenized sentences of a run, and the batches of each step: ``tasks.task.PreparedData`` for text.
 
     Attributes:
         classes: The classes, in order.
@@ -125,12 +125,12 @@ class PreparedText:
 
     @property
     def model_classes(self) -> tuple[str, ...]:
-        """The classes that the model tells apart: those that the sentences stand in."""
+        """Classes that the model distinguishes."""
         return self.classes
 
     @property
     def vocabulary_size(self) -> int:
-        """The number of ids that a position may have."""
+        """Number of different token ids."""
         return self.tokenizer.vocabulary_size
 
     def fingerprint(self) -> str:
@@ -138,7 +138,7 @@ class PreparedText:
         return fingerprint(self.train)
 
     def save(self) -> None:
-        """Write into the run what its data are read by, and the pairs that were given.
+        """Save the tokenizer and the given parallel examples into the run.
 
         Raises:
             AraeError: The run has other pairs already, or one of them cannot be written.
@@ -150,8 +150,8 @@ class PreparedText:
         if self._layout.pairs.is_file():
             if read_parallel(self._layout.pairs) != list(self._given_pairs):
                 raise AraeError(
-                    f"the run has other examples than those of --examples, in {self._layout.pairs}",
-                    "leave --examples out to go on with its own, or begin another run with --name.",
+                    f"the run has other parallel examples than --examples, in {self._layout.pairs}",
+                    "leave --examples out to continue the run, or start another run with --name.",
                 )
             return
         write_parallel(self._layout.pairs, self._given_pairs)
@@ -164,19 +164,19 @@ class PreparedText:
             write_ratings(path, self._given_ratings)
         elif read_ratings(path, self.classes) != list(self._given_ratings):
             raise AraeError(
-                f"the run has other ratings than those of --ratings, in {path}",
-                "leave --ratings out to go on with its own, or begin another run with --name.",
+                f"the run has other ratings than --ratings, in {path}",
+                "leave --ratings out to continue the run, or start another run with --name.",
             )
 
     def validate(self, model: ARAE, device: torch.device) -> ValidationReport | None:
-        """Score a model on the held-out sentences, all processes together; the leading one alone gets the report."""
+        """Score a model on the held-out sentences in all processes; only the leading process gets the report."""
         sentences = list(self.valid.values())
         part = validate_part(model, self.recipe, self.tokenizer, sentences, device, self.processes)
         parts = self.processes.to_leader(part)
         return report_validation(parts, rewriting_scores) if self.processes.leads else None
 
     def step(self, networks: Networks, context: StepContext) -> Metrics:
-        """Move every network once, in the order of the recipe's schedule."""
+        """Update every network once, in the order of the recipe's schedule."""
         return scheduled_step(self, networks, context)
 
     def _find_tokenizer(self, data: TrainingData, resume: bool) -> Tokenizer:
@@ -194,8 +194,8 @@ class PreparedText:
         )
         if tokenizer.vocabulary_size < self.recipe.tokenizer.vocabulary_size:
             self._reporter.message(
-                f"the corpus fills a vocabulary of {tokenizer.vocabulary_size} pieces, "
-                f"not {self.recipe.tokenizer.vocabulary_size}"
+                f"the corpus has only {tokenizer.vocabulary_size} different tokens, not "
+                f"{self.recipe.tokenizer.vocabulary_size}"
             )
         return tokenizer
 
@@ -214,27 +214,27 @@ class PreparedText:
         # What the first process puts into the cache the others find there.
         found = self.processes.first_on_each_machine(make) if streamed else make()
         if streamed:
-            self._reporter.message(f"the tokens of the {purpose} sentences are kept in {corpus_cache_directory()}")
+            self._reporter.message(f"the {purpose} tokens are cached in {corpus_cache_directory()}")
         sentences = {name: found[name] for name in self.classes}
         left_out = sum(corpus.too_long for corpus in sentences.values())
         if left_out:
             self._reporter.message(
-                f"{left_out:,} {purpose} sentences have more than {self.recipe.data.maximum_tokens} tokens "
-                "and are left out (data.maximum_tokens)"
+                f"left out {left_out:,} {purpose} sentences of more than {self.recipe.data.maximum_tokens} "
+                "tokens (data.maximum_tokens)"
             )
         for name, corpus in sentences.items():
             if len(corpus) == 0:
                 raise AraeError(
-                    f"no {purpose} sentence of class {name!r} is left",
-                    "raise data.maximum_tokens, or give other data.",
+                    f"class {name!r} has no {purpose} sentence that is short enough",
+                    "raise data.maximum_tokens, or add shorter sentences.",
                 )
         return sentences
 
     def initialize(self, model: ARAE) -> None:
-        """Leave the weights as they are."""
+        """Keep the weights as they are."""
 
     def prepare_parallel(self, model: ARAE) -> None:
-        """Take the run's pairs, or search them and keep them for a resumed run.
+        """Load the run's parallel examples, or mine them and save them for a resumed run.
 
         Args:
             model: The model as another run left it, for the rewrites that it generates; only asked where the recipe
@@ -254,10 +254,10 @@ class PreparedText:
         poor = [name for name, sentences in self._parallel.items() if len(sentences.targets) == 0]
         if poor:
             raise AraeError(
-                f"no rewrite to or from {', '.join(poor)} was found or given",
-                "set parallel.sentences=0, or raise it; --examples gives rewrites.",
+                f"found no rewrites to or from {', '.join(poor)}",
+                "raise parallel.sentences, set it to 0, or give rewrites with --examples.",
             )
-        self._reporter.message(f"{len(pairs):,} sentences with a rewrite, in {self._layout.pairs}")
+        self._reporter.message(f"{len(pairs):,} parallel examples in {self._layout.pairs}")
         self._parallel_schedule = BatchSchedule(
             {name: sentences.targets for name, sentences in self._parallel.items()},
             recipe.training.batch_size,
@@ -301,7 +301,7 @@ class PreparedText:
         return pairs
 
     def batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch:
-        """Return the batch of a step: sentences of about the same length."""
+        """Return the batch of a step, of sentences of similar length."""
         sentences = list(self.train.values())
         chosen = self.schedule.indices(step)
         return make_batch(
@@ -309,7 +309,7 @@ class PreparedText:
         )
 
     def random_batch(self, generator: np.random.Generator, device: torch.device) -> Batch:
-        """Return whole sentences drawn at random: generator and critic read their codes and nothing else."""
+        """Return a random batch of undamaged sentences for generator and critic."""
         size = self.recipe.adversary.batch_size or self.recipe.training.batch_size
         chosen = [generator.integers(0, len(corpus), size) for corpus in self.train.values()]
         return make_batch(
@@ -317,7 +317,7 @@ class PreparedText:
         )
 
     def parallel_batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch | None:
-        """Return the sentences with a rewrite of a step, or None where the recipe searches none."""
+        """Return the parallel examples of a step, or None if the recipe has none."""
         if self._parallel_schedule is None:
             return None
         return make_parallel_batch(

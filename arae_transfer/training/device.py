@@ -1,4 +1,4 @@
-"""Where a run computes, and in which precision."""
+"""Choose the device and the precision of training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arae_transfer.training.processor import multiplies_bf16, runs_bf16
 
 
 def choose_device(wish: str, processes: Processes = ALONE) -> torch.device:
-    """Return the device for ``auto``, ``cpu`` or ``cuda[:N]``; of several processes, each gets a GPU of its own.
+    """Return the device for ``auto``, ``cpu`` or ``cuda[:N]``; several processes get one GPU each.
 
     Raises:
         AraeError: The device does not exist here.
@@ -22,8 +22,8 @@ def choose_device(wish: str, processes: Processes = ALONE) -> torch.device:
     if processes.size > 1 and wish.startswith("cuda"):
         if wish != "cuda":
             raise AraeError(
-                f"--device {wish} is one GPU for {processes.local_size} processes",
-                "use --device cuda, and CUDA_VISIBLE_DEVICES to choose GPUs.",
+                f"--device {wish} gives one GPU to {processes.local_size} processes",
+                "use --device cuda, and select GPUs with CUDA_VISIBLE_DEVICES.",
             )
         wish = f"cuda:{processes.local_rank}"
     try:
@@ -36,14 +36,14 @@ def choose_device(wish: str, processes: Processes = ALONE) -> torch.device:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
             raise AraeError(
-                f"--device {wish}: {count} CUDA devices can be used here",
+                f"--device {wish}: this machine has {count} usable CUDA devices",
                 "use --device cpu, or install a CUDA build of torch and a driver.",
             )
     return device
 
 
 def use_threads(wish: int | None, processes: Processes = ALONE) -> None:
-    """Let torch use a number of CPU threads; None: its share of those that this machine's processes may use."""
+    """Set torch's number of CPU threads; None: this process's share of the available CPUs."""
     if wish is None:
         affinity = getattr(os, "sched_getaffinity", None)
         wish = len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -63,10 +63,10 @@ def choose_precision(wish: str, device: torch.device) -> str:
     if wish in ("auto", "fast"):
         return "bf16" if capable else "fp32"
     if wish == "bf16" and device.type == "cuda" and not capable:
-        raise AraeError(f"{device} has no bf16", "set training.precision to auto or fp32.")
+        raise AraeError(f"{device} does not support bf16", "set training.precision to auto or fp32.")
     if wish == "bf16" and device.type == "cpu" and not runs_bf16():
         raise AraeError(
-            "torch runs no LSTM in bf16 on this processor, which lacks AVX-512",
+            "torch does not run LSTMs in bf16 on this processor, which lacks AVX-512",
             "set training.precision to auto or fp32.",
         )
     return wish

@@ -1,4 +1,4 @@
-"""What a guard looks at: the networks' gradients and updates, and what the code is worth on held-out sentences.
+"""Diagnostics for the collapse guard: gradients, updates, and the use of codes on held-out sentences.
 
 Nothing here draws a random number or changes a weight, so a watched run ends with the same bits as an unwatched one.
 """
@@ -25,7 +25,7 @@ _RIDGE = 1e-2
 
 @torch.no_grad()
 def optimizer_statistics(optimizers: Optimizers) -> Metrics:
-    """Return the gradient norm of each network on the code, and the size of its next update relative to its weights.
+    """Return the gradient norm of each network on the code, and its update relative to its weights.
 
     Gradients are those of each network's latest update. The size of an update follows from Adam's moments alone, so a
     resumed run finds what an uninterrupted one finds.
@@ -65,7 +65,7 @@ def _update_ratio(optimizer: torch.optim.Optimizer) -> float:
 
 @torch.no_grad()
 def code_diagnostics(model: ARAE, sentences: Sequence[BatchSource], device: torch.device) -> Metrics:
-    """Measure on held-out sentences what the codes are worth to those who read them.
+    """Measure on held-out sentences how much decoders and classifier learn from the codes.
 
     Args:
         model: The model (its averaged weights, where the recipe averages).

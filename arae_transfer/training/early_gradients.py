@@ -1,4 +1,4 @@
-"""Gradients that are taken as soon as a loss is there, so that what it was computed from need not be kept.
+"""Compute gradients as soon as a loss exists, to free its graph early.
 
 A step adds up the losses of all decoders before it goes backwards. Until then each would keep what all its layers
 computed: with four decoders of long sentences 2.2 of 11.1 GB.
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class _Known(torch.autograd.Function):
-    """A loss whose gradients are known already."""
+    """A loss with precomputed gradients."""
 
     @staticmethod
     def forward(ctx: Any, loss: Tensor, gradients: Sequence[Tensor | None], *inputs: Tensor) -> Tensor:  # noqa: ANN401 -- torch's own
@@ -27,7 +27,7 @@ class _Known(torch.autograd.Function):
 
 
 def take_gradients(loss: Tensor, read: Sequence[Tensor], inputs: Sequence[Tensor]) -> Tensor:
-    """Return a loss with the same value and gradients that keeps nothing of what it was computed from but those.
+    """Detach a loss from its graph, and keep its precomputed gradients.
 
     Args:
         loss: A scalar.

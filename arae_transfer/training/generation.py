@@ -1,4 +1,4 @@
-"""The data of a generation: sentences of one kind, validated by sentences that the generator writes."""
+"""Data of a generation: sentences of one class, validated by generated sentences."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from arae_transfer.training.validation import (
 
 
 class PreparedGeneration(PreparedText):
-    """The sentences of a run as ids; see ``PreparedText``."""
+    """The tokenized sentences of a run; see ``PreparedText``."""
 
     def validate(self, model: ARAE, device: torch.device) -> ValidationReport | None:
-        """Score reconstructions and generated sentences; the leading process alone gets the report."""
+        """Score reconstructions and generated sentences; only the leading process gets the report."""
         part = validate_part(model, self.recipe, self.tokenizer, list(self.valid.values()), device, self.processes)
         if self.recipe.adversary.weight > 0:
             generate_part(model, self.recipe, self.tokenizer, part, device, self.processes)

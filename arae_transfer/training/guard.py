@@ -1,4 +1,4 @@
-"""Says in a sentence when a training has gone wrong in a way that no error shows.
+"""Warn about training failures that raise no error.
 
 Adversarial training fails quietly: losses stay finite while nothing is learned. Each such state is said once, with
 what was seen and which key of the recipe to change. The thresholds were set between real runs that were healthy and
@@ -36,7 +36,7 @@ NEVER_HIDDEN_PATIENCE = 4
 
 
 class CollapseGuard:
-    """Reads the figures of a run as they are logged; a resumed run lets it read the log so far.
+    """Reads the logged figures of a run; a resumed run replays its log.
 
     Args:
         recipe: The recipe.
@@ -52,7 +52,7 @@ class CollapseGuard:
         self._seen: defaultdict[str, int] = defaultdict(int)
 
     def observe(self, step: int, figures: Mapping[str, Any]) -> list[str]:
-        """Take the figures of a log record, by ``kind/name``; return what is new to say, usually nothing."""
+        """Read the figures of a log record, by ``kind/name``, and return new warnings."""
         if step < max(MINIMUM_STEPS, GRACE * self._steps):
             return []
         found = [
@@ -66,7 +66,7 @@ class CollapseGuard:
         return [f"step {step:,}: {text}" for text in found if text is not None]
 
     def _holds(self, kind: str, sign: bool, patience: int = PATIENCE) -> bool:
-        """Count a sign; say whether it has stood long enough and was not said before."""
+        """Count a sign, and return whether it has lasted long enough and is new."""
         self._seen[kind] = self._seen[kind] + 1 if sign else 0
         if self._seen[kind] < patience or kind in self._said:
             return False
@@ -74,7 +74,7 @@ class CollapseGuard:
         return True
 
     def _less_noise(self) -> str | None:
-        """Return what to change where the noise on the codes drowns them; codes have norm 1."""
+        """Return a remedy for code noise that drowns the codes, which have norm 1."""
         model = self._recipe.model
         norm = model.code_noise * model.code_size**0.5
         return f"lower model.code_noise ({model.code_noise:g}: noise of norm {norm:.1f})" if norm > DROWNING else None
@@ -97,7 +97,7 @@ class CollapseGuard:
             return None
         section, _, name = key.partition(".")
         value = getattr(getattr(self._recipe, section), name)
-        return f"the {network} stands still (an update changes {ratio:.0e} of its weights); raise {key} ({value:g})."
+        return f"the {network} does not learn (an update changes {ratio:.0e} of its weights); raise {key} ({value:g})."
 
     def _constant_critic(self, spread: float | None) -> str | None:
         if spread is None or self._recipe.adversary.weight == 0 or not self._holds("critic", spread < CONSTANT):
@@ -105,8 +105,8 @@ class CollapseGuard:
         adversary = self._recipe.adversary
         key, value = ("clip", adversary.clip) if adversary.constraint == "clip" else ("penalty", adversary.penalty)
         return (
-            f"the critic scores every code alike (they spread by {spread:.0e}), so generator and encoder learn nothing "
-            f"from it; {'raise' if key == 'clip' else 'lower'} adversary.{key} ({value:g})."
+            f"the critic gives all codes the same score (spread {spread:.0e}), so generator and encoder learn "
+            f"nothing from it; {'raise' if key == 'clip' else 'lower'} adversary.{key} ({value:g})."
         )
 
     def _ignored_code(self, use: float | None) -> str | None:
@@ -119,7 +119,7 @@ class CollapseGuard:
         if remedy is None:
             remedy = f"raise model.word_dropout ({self._recipe.model.word_dropout:g}), so that they need it"
         return (
-            "the decoders ignore the code: with another sentence's code the loss of reconstruction changes by "
+            "the decoders ignore the code: another sentence's code changes the reconstruction loss by "
             f"{100 * use:.1f} %; {remedy}."
         )
 
@@ -130,6 +130,6 @@ class CollapseGuard:
         if not self._holds("class", share > NEVER_HIDDEN, NEVER_HIDDEN_PATIENCE):
             return None
         return (
-            f"the encoder does not hide the class: the classifier tells it from {100 * accuracy:.0f} % of the codes; "
-            f"raise attribute.weight ({self._recipe.attribute.weight:g})."
+            f"the encoder does not hide the class: the classifier recognizes it in {100 * accuracy:.0f} % of "
+            f"the codes; raise attribute.weight ({self._recipe.attribute.weight:g})."
         )

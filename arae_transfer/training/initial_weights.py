@@ -1,4 +1,4 @@
-"""What a run starts from: the weights of another run, or of an exported model."""
+"""Initial weights of a run, from another run or an exported model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arae_transfer.training.reporter import Reporter
 
 
 def take_initial_weights(model: ARAE, recipe: Recipe, start: InitialWeights, reporter: Reporter) -> None:
-    """Put the weights that a run starts from into its networks.
+    """Load a run's initial weights into its networks.
 
     Raises:
         AraeError: They cannot be read, or do not fit.
@@ -34,7 +34,7 @@ def take_initial_weights(model: ARAE, recipe: Recipe, start: InitialWeights, rep
     except RuntimeError as error:
         raise AraeError(
             f"the weights of {start.initial} do not fit the recipe's networks",
-            "take over its sections [data], [model], [adversary] and [attribute].",
+            "copy the sections [data], [model], [adversary] and [attribute] of its recipe.",
         ) from error
     reporter.message(f"starting from {start.initial}, step {loaded.state.step:,}")
 
@@ -47,16 +47,16 @@ def _take_exported_weights(model: ARAE, recipe: Recipe, root: Path, reporter: Re
     if exported.model != recipe.model or exported.data.maximum_tokens != recipe.data.maximum_tokens:
         raise AraeError(
             f"the model {root} does not fit the recipe {recipe.name}",
-            "take over its sections [data] and [model], which stand under recipe in its config.json.",
+            'copy the sections [data] and [model] from "recipe" in its config.json.',
         )
     restore_weights(model, root)
-    reporter.message(f"starting from the exported model {root}; generator, critic and classifier begin anew")
+    reporter.message(f"starting from the exported model {root}; generator, critic and classifier start at random")
 
 
 def _require_classes(model: ARAE, root: Path, classes: Sequence[str]) -> None:
-    """Refuse to start from a model that tells other classes apart."""
+    """Raise an error if the initial model has other classes."""
     if tuple(classes) != model.classes:
         raise AraeError(
-            f"{root} knows the classes {', '.join(classes)}, the data has {', '.join(model.classes)}",
+            f"{root} has the classes {', '.join(classes)}, the data has {', '.join(model.classes)}",
             "give data of the same classes in the same order.",
         )

@@ -1,4 +1,4 @@
-"""Damage to the encoder's input, while the target stays whole (denoising autoencoder, Vincent et al. 2008)."""
+"""Add noise to the encoder's input, and keep the target (denoising autoencoder, Vincent et al. 2008)."""
 
 from __future__ import annotations
 

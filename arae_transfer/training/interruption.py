@@ -1,4 +1,4 @@
-"""How a person stops a run."""
+"""Stop a run on Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class StopRequest:
-    """Turns the first Ctrl-C or SIGTERM into a wish to stop after the step; the second Ctrl-C acts at once."""
+    """Turns the first Ctrl-C or SIGTERM into a request to stop after the step; the second Ctrl-C stops at once."""
 
     def __init__(self) -> None:
         self.asked = False

@@ -1,4 +1,4 @@
-"""What a model learned from in all: its own run, the run that this one started from, and so on to the first."""
+"""The total training of a model: its own run, and all runs that it started from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from arae_transfer.training.checkpoint import find_checkpoint, load_state, recor
 
 @dataclass(frozen=True)
 class Lineage:
-    """What a chain of runs took.
+    """Total cost of a chain of runs.
 
     Attributes:
         examples: The sentences or images that all of them saw.
@@ -33,7 +33,7 @@ class Lineage:
     checkpoint: str
 
     def to_table(self, noun: str) -> dict[str, Any]:
-        """Return it as ``config.json`` has it; ``noun`` says what the examples are."""
+        """Return the entry for ``config.json``; ``noun`` names the examples."""
         return {
             noun: self.examples,
             "minutes": round(self.minutes, 1),
@@ -44,7 +44,7 @@ class Lineage:
 
 
 def trained_in_all(run: Path, checkpoint: str) -> Lineage:
-    """Add up what a run took and what the runs took that it descends from.
+    """Add up the training of a run and of its ancestors.
 
     Args:
         run: The folder of the last run.

@@ -1,4 +1,4 @@
-"""The written record of a run: its metrics as JSON lines and its samples, each step in them once."""
+"""Log of a run: metrics as JSON lines and sample rewrites, with each step once."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from arae_transfer.training.validation import ValidationReport
 
 
 class ScalarWriter(Protocol):
-    """Whoever else wants every figure of the metrics."""
+    """Another receiver of all metrics."""
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Take the figures of a step, by ``kind/name``."""
+        """Write the figures of a step, by ``kind/name``."""
 
     def close(self) -> None:
-        """Take no more."""
+        """Stop writing."""
 
 
 class RunLog:
-    """Writes the metrics and the samples of a run, and cuts off what a resumed run does again.
+    """Writes the metrics and samples of a run, and removes the steps that a resumed run repeats.
 
     Args:
         layout: The files of the run.
@@ -36,7 +36,7 @@ class RunLog:
         self._scalars = scalars
 
     def metrics(self, kind: str, step: int, values: Mapping[str, float]) -> dict[str, float]:
-        """Append one line of figures under ``kind/name``, and return these figures as they were written.
+        """Append one line of figures under ``kind/name``, and return them as written.
 
         Raises:
             AraeError: The file cannot be written.
@@ -64,7 +64,7 @@ class RunLog:
         append_text(self._layout.samples, "\n".join(lines) + "\n")
 
     def trim(self, step: int) -> list[dict[str, Any]]:
-        """Drop what was written after a step, because those steps are done again.
+        """Remove everything after a step, because those steps are repeated.
 
         Args:
             step: The step of the checkpoint that the run continues from.
@@ -79,7 +79,7 @@ class RunLog:
         return self._trim_metrics(step)
 
     def close(self) -> None:
-        """Finish the copies of the figures that are elsewhere; this log itself is always complete."""
+        """Close the other receivers; this log itself is always complete."""
         if self._scalars is not None:
             self._scalars.close()
 
@@ -112,5 +112,5 @@ class RunLog:
 
 
 def _rounded(value: float) -> float:
-    """Keep six decimals, and six digits of what is smaller."""
+    """Round to six decimals, or small numbers to six digits."""
     return round(value, 6) if abs(value) >= 0.1 else float(f"{value:.6g}")

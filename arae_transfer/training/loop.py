@@ -1,4 +1,4 @@
-"""The training of one recipe: begin or resume, loop, validate, save."""
+"""Train one recipe: start or resume, loop, validate, save."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CODE_NOISE_DECAY_STEPS = 100
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """The result of a run.
 
     Attributes:
         run: Its folder.
@@ -67,7 +67,7 @@ class Outcome:
 
 
 def _torch_seed(*parts: int) -> int:
-    """Mix numbers into a seed for torch."""
+    """Combine numbers into a seed for torch."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
@@ -87,7 +87,7 @@ class Trainer:
         initial_checkpoint: WhichCheckpoint = "best",
         processes: Processes = ALONE,
     ) -> None:
-        """Set a run up.
+        """Set up a run.
 
         Args:
             recipe: Its recipe.
@@ -118,8 +118,7 @@ class Trainer:
         self.initial_checkpoint = start.checkpoint
         if recipe.self_training.rewrites > 0 and self.initial is None and not self.layout.pairs.is_file():
             raise AraeError(
-                f"self_training.rewrites = {recipe.self_training.rewrites} asks the model of an earlier run, "
-                "and none is given",
+                f"self_training.rewrites = {recipe.self_training.rewrites} needs the model of an earlier run",
                 "name it with --from RUN, or set self_training.rewrites=0.",
             )
         self.sources = data.sources
@@ -155,7 +154,7 @@ class Trainer:
 
     @property
     def text(self) -> PreparedText:
-        """The prepared sentences of a run on text.
+        """Prepared sentences of a run on text.
 
         Raises:
             AraeError: The run is on images.
@@ -167,7 +166,7 @@ class Trainer:
     # --- set-up -----------------------------------------------------------------------------------------------
 
     def _initial_weights(self) -> InitialWeights:
-        """Return what a run started from, also where its own checkpoints have taken over since."""
+        """Return the initial weights of a run, even after its first checkpoint."""
         if self.initial is not None:
             return InitialWeights(self.initial.root, self.initial_checkpoint)
         try:
@@ -176,7 +175,7 @@ class Trainer:
             return InitialWeights()  # a new run, or one that says nothing
 
     def _resumed_initial_weights(self) -> InitialWeights:
-        """Return what a run that is resumed has to start from once more: it was killed before its first checkpoint."""
+        """Return the initial weights that a resumed run must load again: it was killed before its first checkpoint."""
         if self.layout.latest.is_file() or not self.layout.environment.is_file():
             return InitialWeights()
         return recorded_initial_weights(self.layout)
@@ -190,8 +189,8 @@ class Trainer:
             state = load_state(checkpoint, self.layout)
             if state.corpus != self.state.corpus or state.classes != self.model.classes:
                 raise AraeError(
-                    f"the data are not those that {self.layout.root} was trained on",
-                    f"give the same --data; to learn from other data, begin a run --from {quoted(self.layout.root)}",
+                    f"{self.layout.root} was trained on other data",
+                    f"give the same --data; to learn from other data, start a run --from {quoted(self.layout.root)}",
                 )
             self.state = restore(self.layout, checkpoint, self.model, self.average, self.optimizers)
             self._saved_step = self.state.step
@@ -222,7 +221,7 @@ class Trainer:
     # --- the loop ---------------------------------------------------------------------------------------------
 
     def train(self) -> Outcome:
-        """Train to the end of the recipe, or until asked to stop; either way the run can be loaded afterwards.
+        """Train to the end of the recipe, or until a request to stop; the run is usable afterwards.
 
         Raises:
             AraeError: Another process trains the run, or it cannot be written.
@@ -295,7 +294,7 @@ class Trainer:
         return metrics | {"learning_rate": rate, "code_noise": self.networks.code_noise}
 
     def _begin_step(self, step: int) -> float:
-        """Seed the noise of a step, set its code noise and its learning rate, and return the latter."""
+        """Seed the noise of a step, set its code noise and learning rate, and return the latter."""
         self._seed_noise(step)
         model, rate = self.recipe.model, self._learning_rate(step)
         self.networks.code_noise = model.code_noise * model.code_noise_decay ** (step // CODE_NOISE_DECAY_STEPS)
@@ -305,7 +304,7 @@ class Trainer:
         return rate
 
     def _arithmetic(self) -> torch.autocast:
-        """Return the context of a step's arithmetic.
+        """Return the precision context of a step.
 
         Without its cache: a network's copies in bfloat16 would outlive its update until the end of the step.
         """
@@ -313,7 +312,7 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=half, cache_enabled=False)
 
     def _seed_noise(self, step: int) -> None:
-        """Make noise on codes and for the generator follow from seed and step, whatever dropout has drawn."""
+        """Seed the noise on codes and of the generator from seed and step, independently of dropout."""
         seed, processes = self.recipe.training.seed, self.processes
         if self.networks.noise is not None:
             self.networks.noise.manual_seed(_torch_seed(seed, step, 8))
@@ -345,12 +344,12 @@ class Trainer:
     # --- once in a while --------------------------------------------------------------------------------------
 
     def _log(self, kind: str, values: Mapping[str, float]) -> None:
-        """Write figures, and say what the guard sees in them."""
+        """Log figures, and report warnings of the guard."""
         for text in self.guard.observe(self.state.step, self.log.metrics(kind, self.state.step, values)):
             self.reporter.message(text)
 
     def _check_weights(self) -> None:
-        """Refuse to save what no longer holds numbers, so that the last good checkpoint stays the latest.
+        """Refuse to save weights with NaN or infinity, so that the last good checkpoint stays the latest.
 
         Raises:
             TrainingDiverged: Naming the network.
@@ -358,7 +357,7 @@ class Trainer:
         for name, tensor in model_tensors(self.model).items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise TrainingDiverged(
-                    f"the weights of the {name.partition('.')[0]} are no longer numbers",
+                    f"the weights of the {name.partition('.')[0]} are no longer finite",
                     "lower the learning rates; the last good checkpoint is kept.",
                 )
 

@@ -1,4 +1,4 @@
-"""How the process keeps its memory between steps."""
+"""Memory of the process between steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _M_MMAP_MAX = -4
 
 
 def keep_freed_memory() -> bool:
-    """Let the C library keep what is freed for the next step, instead of giving it back to the system.
+    """Make the C library keep freed memory for the next step.
 
     A step on the CPU allocates and frees the same large arrays as the step before. By default each comes fresh from the
     system, page by page and filled with zeros, which takes a tenth of a step; results do not depend on it.

@@ -1,4 +1,4 @@
-"""What each network does with a batch: its loss, its update, its numbers."""
+"""The networks of a run: the loss and the update of each."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ Metrics = dict[str, float]
 ROWS_ENCODED_TOGETHER = 64
 
 MOST_KEPT = 2
-"""Of so many decoders everything is kept until a step's losses are added up."""
+"""The maximum number of decoders whose graphs are kept until all losses of a step are summed."""
 
 
 class TrainingDiverged(AraeError):
-    """A loss or gradient is no longer a finite number."""
+    """A loss or gradient is no longer finite."""
 
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Let gradients flow through a network without collecting any for it."""
+    """Let gradients flow through a network without accumulating its own."""
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     try:
@@ -90,7 +90,7 @@ class Networks:
         return code, mask
 
     def encode_together(self, batches: Sequence[Batch]) -> list[tuple[Tensor, Tensor]]:
-        """Encode whole sentences of several batches, as ``encode`` does each.
+        """Encode undamaged sentences of several batches together; see ``encode``.
 
         Batches that are drawn at random hold sentences of all lengths, and most of their positions are padding. A
         single code does not show how far its sentence was padded, so sentences of like lengths are encoded together.
@@ -124,7 +124,7 @@ class Networks:
         return code + noise * self.code_noise * mask[:, :, None]
 
     def reconstruct(self, code: Tensor, mask: Tensor, batch: Batch, sentence_weights: Tensor | None = None) -> Tensor:
-        """Decode each sentence with its own class's decoder: mean loss over tokens and classes."""
+        """Decode each sentence with its own class's decoder, and return the mean loss over tokens and classes."""
         training, total = self.recipe.training, code.new_zeros(())
         decoders = len(self.model.decoders)
         early = decoders > MOST_KEPT and torch.is_grad_enabled()
@@ -157,7 +157,7 @@ class Networks:
     def style_of_soft_output(
         self, code: Tensor, mask: Tensor, batch: Batch, targets: Tensor, lengths: Tensor, shift: int
     ) -> tuple[Tensor, Tensor]:
-        """Decode given rewrites, and let the style scorer's gradient reach the decoders (straight-through estimator).
+        """Decode given rewrites, and pass the style scorer's gradient to the decoders (straight-through estimator).
 
         Args:
             code: (rows, vectors, size).
@@ -200,10 +200,10 @@ class Networks:
         return style / number, torch.cat(entropies)
 
     def collect_gradients(self, loss: Tensor) -> Tensor:
-        """Add a loss's gradients to those of the next update of encoder and decoders, and return its value alone."""
+        """Accumulate a loss's gradients for the next update of encoder and decoders, and return its detached value."""
         if not torch.isfinite(loss):
             raise TrainingDiverged(
-                "the loss of the encoder and decoders is no longer a number",
+                "the loss of the encoder and decoders is no longer finite",
                 "lower training.learning_rate or adversary.weight; the last good checkpoint is kept.",
             )
         if not self._collected:
@@ -213,7 +213,7 @@ class Networks:
         return loss.detach()
 
     def update_autoencoder(self, loss: Tensor) -> float:
-        """Step encoder and decoders by a loss and what was collected; return the gradient norm before clipping."""
+        """Update encoder and decoders with a loss and accumulated gradients; return the norm before clipping."""
         if loss.requires_grad or not self._collected:
             self.collect_gradients(loss)
         self._collected = False
@@ -222,7 +222,7 @@ class Networks:
         norm = float(nn.utils.get_total_norm(gradients))
         if not math.isfinite(norm):
             raise TrainingDiverged(
-                "the gradient of the encoder and decoders is no longer a number",
+                "the gradient of the encoder and decoders is no longer finite",
                 "lower training.learning_rate or training.gradient_clip; the last good checkpoint is kept.",
             )
         if norm > self.recipe.training.gradient_clip:
@@ -234,14 +234,14 @@ class Networks:
     # --- generator and critic ---------------------------------------------------------------------------------
 
     def _whole_precision(self) -> torch.autocast:
-        """Leave bfloat16 for a while: the small networks' products are done sooner than their weights are rounded.
+        """Switch bfloat16 off for small networks, where rounding the weights costs more than it saves.
 
         And the differences that critic and penalty look at are smaller than what bfloat16 tells apart.
         """
         return torch.autocast(self.device.type, enabled=False)
 
     def _backward(self, loss: Tensor) -> None:
-        """Compute gradients, each in the precision in which its part of the loss was computed.
+        """Compute gradients, each part in the precision of its loss.
 
         Within autocast the products of the backward pass would be rounded to bfloat16 as well, those of critic and
         penalty with them.
@@ -257,7 +257,7 @@ class Networks:
         return code[self._own_rows(rows)]
 
     def update_critic(self, real: Tensor, mask: Tensor) -> Metrics:
-        """Raise real codes over generated ones, under the Lipschitz constraint."""
+        """Update the critic: raise its score of real codes over generated ones, under the Lipschitz constraint."""
         adversary = self.recipe.adversary
         with self._whole_precision():
             real = real.detach().float()
@@ -278,7 +278,7 @@ class Networks:
         return metrics
 
     def update_generator(self, mask: Tensor) -> Metrics:
-        """Raise generated codes."""
+        """Update the generator: raise the critic's score of generated codes."""
         with frozen(self.model.critic), self._whole_precision():
             generated = self.generate(mask)
             loss = losses.generator_loss(self.model.critic(generated, mask))
@@ -293,7 +293,7 @@ class Networks:
     # --- attribute classifier ---------------------------------------------------------------------------------
 
     def update_classifier(self, code: Tensor, mask: Tensor, classes: Tensor) -> Metrics:
-        """Learn to tell the class from the code."""
+        """Update the classifier of codes."""
         with self._whole_precision():
             logits = self.model.classifier(code.detach().float(), mask)
             loss = losses.classifier_loss(logits, classes)
@@ -319,7 +319,7 @@ class Networks:
     # --- the cycle --------------------------------------------------------------------------------------------
 
     def update_scorer(self, batch: Batch) -> Metrics:
-        """Teach the style scorer on real sentences, where the task has classes of text to tell apart."""
+        """Update the style scorer on real sentences, if the task has several classes of text."""
         if not self._learns_style:
             return {}
         mask = (batch.tokens != PAD_ID) & (batch.tokens != END_ID)
@@ -338,7 +338,7 @@ class Networks:
     def rewrites(
         self, batch: Batch, sources: Tensor, source_lengths: Tensor, shift: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Rewrite each class into the class ``shift`` places on.
+        """Rewrite each class into the class ``shift`` positions further.
 
         Args:
             batch: The batch whose rows the sources are.
@@ -383,7 +383,7 @@ class Networks:
     def _update(self, loss: Tensor, optimizer: torch.optim.Optimizer, network: str, key: str) -> None:
         if not torch.isfinite(loss):
             raise TrainingDiverged(
-                f"the loss of the {network} is no longer a number",
+                f"the loss of the {network} is no longer finite",
                 f"lower {key}; the last good checkpoint is kept.",
             )
         optimizer.zero_grad(set_to_none=True)
@@ -392,14 +392,14 @@ class Networks:
         optimizer.step()
 
     def _own_rows(self, rows: int) -> slice | Tensor:
-        """Return the places of this process's rows in a whole batch, of which it has so many."""
+        """Return the indices of this process's rows in a batch over all processes."""
         if self.processes.size == 1:
             return slice(None)
         places = self.processes.rows(rows * self.processes.size, len(self.model.classes))
         return torch.from_numpy(places).to(self.device)
 
     def _draw(self, draw: Callable[..., Tensor], rows: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
-        """Draw for the rows of all processes, and return this one's."""
+        """Draw for the rows of all processes, and return those of this process."""
         size = (rows * self.processes.size, *shape)
         drawn = draw(size, device=self.device, dtype=dtype, generator=self.noise)
         return drawn[self._own_rows(rows)]

@@ -1,4 +1,4 @@
-"""The optimizers of the networks, one each."""
+"""One optimizer per network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Optimizers:
 
     @classmethod
     def build(cls, model: ARAE, recipe: Recipe) -> Optimizers:
-        """Make the optimizers that a recipe asks for."""
+        """Build the optimizers of a recipe."""
         training, adversary = recipe.training, recipe.adversary
         autoencoder: torch.optim.Optimizer
         if training.optimizer == "sgd":
@@ -47,11 +47,11 @@ class Optimizers:
         )
 
     def scheduled(self) -> list[torch.optim.Optimizer]:
-        """Return the optimizers whose rates follow ``training.learning_rate``, each group by its share of it."""
+        """Return the optimizers that follow ``training.learning_rate``, with a factor per parameter group."""
         return [self.autoencoder, *([self.quality] if self.quality else [])]
 
     def by_name(self) -> dict[str, torch.optim.Optimizer]:
-        """Return the optimizers under the names that checkpoints use."""
+        """Return the optimizers by their names in checkpoints."""
         own = {} if self.quality is None else {"quality": self.quality}
         return {
             "autoencoder": self.autoencoder,
@@ -64,7 +64,7 @@ class Optimizers:
 
 
 def _quality_optimizer(model: ARAE, recipe: Recipe) -> torch.optim.Optimizer | None:
-    """Return the optimizer of the quality estimator, whose layers learn as slowly as those of the encoder."""
+    """Return the optimizer of the quality estimator, whose layers use the encoder's learning rate."""
     if model.quality is None:
         return None
     layers = list(model.quality.layers.parameters())
@@ -75,7 +75,7 @@ def _quality_optimizer(model: ARAE, recipe: Recipe) -> torch.optim.Optimizer | N
 
 
 def _learning_groups(model: ARAE, recipe: Recipe) -> list[dict[str, Any]]:
-    """Return the parameters of encoder and decoders that learn, each group with its share of the learning rate."""
+    """Return the trainable parameters of encoder and decoders in groups, each with its learning-rate factor."""
     learning = [each for each in model.autoencoder_parameters() if each.requires_grad]
     share = recipe.editing.encoder_rate
     if share == 1.0:

@@ -1,4 +1,4 @@
-"""Several processes that train one model, each with its own part of every batch.
+"""Data-parallel training: several processes train one model on parts of each batch.
 
 What is synchronous data parallelism here: every process holds the whole model, makes the whole batch of a step from
 seed and step, and keeps its own rows of it. The gradients of a network are averaged over the processes after each of
@@ -44,7 +44,7 @@ class LostProcess(AraeError):
 
 
 class Processes:
-    """The processes of a run, as seen by one of them; a run of one process is a group of one.
+    """The processes of a run, from the view of one of them; a single process is a group of one.
 
     Attributes:
         rank: The number of this process.
@@ -61,21 +61,21 @@ class Processes:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that shows, logs and saves."""
+        """Whether this process shows, logs and saves."""
         return self.rank == 0
 
     def name(self) -> str:
-        """Name this process in a message."""
+        """Name of this process in a message."""
         return f"process {self.rank} of {self.size}"
 
     def description(self) -> str:
-        """Return the beginning of a line about a run that has several processes."""
+        """Return the start of a line about a run with several processes."""
         return f"{self.size} processes · " if self.size > 1 else ""
 
     # --- what belongs to whom ---------------------------------------------------------------------------------
 
     def rows(self, number: int, classes: int) -> IntegerArray:
-        """Return the places of this process's rows in a whole batch that stands class by class.
+        """Return the indices of this process's rows in a batch that is sorted by class.
 
         Args:
             number: The rows of the whole batch; each process gets as many of each class.
@@ -85,7 +85,7 @@ class Processes:
         return places[:, self.rank].reshape(-1)
 
     def check_batch_size(self, size: int) -> None:
-        """Refuse a batch that cannot be divided.
+        """Raise an error for a batch size that the number of processes does not divide.
 
         Raises:
             AraeError: Saying which sizes can.
@@ -93,12 +93,12 @@ class Processes:
         if size % self.size:
             nearest = max(1, round(size / self.size)) * self.size
             raise AraeError(
-                f"training.batch_size = {size} cannot be divided among {self.size} processes",
+                f"training.batch_size = {size} is not divisible by {self.size} processes",
                 f"set it to a multiple of {self.size}, such as {nearest}.",
             )
 
     def own_randomness(self, generator: np.random.Generator) -> np.random.Generator:
-        """Return a generator for what this process draws for its own rows."""
+        """Return a random generator for this process's own rows."""
         if self.size == 1:
             return generator
         return np.random.default_rng([*generator.integers(0, 2**32, 2).tolist(), self.rank])
@@ -106,7 +106,7 @@ class Processes:
     # --- what is said -----------------------------------------------------------------------------------------
 
     def from_leader(self, make: Callable[[], T]) -> T:
-        """Let the leading process make something, and return it in all of them."""
+        """Compute a value in the leading process, and return it in all processes."""
         if self.size == 1:
             return make()
         box: list[Any] = [make() if self.leads else None]
@@ -116,7 +116,7 @@ class Processes:
         return result
 
     def to_leader(self, part: T) -> list[T]:
-        """Return every process's part in the leading process, and nothing in the others."""
+        """Collect the values of all processes in the leading process; return nothing in the others."""
         if self.size == 1:
             return [part]
         parts: list[Any] | None = [None] * self.size if self.leads else None
@@ -125,7 +125,7 @@ class Processes:
         return parts or []
 
     def first_on_each_machine(self, make: Callable[[], T]) -> T:
-        """Let the first process of each machine do something before the others do it."""
+        """Run something in the first process of each machine before the others."""
         if self.size == 1:
             return make()
         result = make() if self.local_rank == 0 else None
@@ -133,11 +133,11 @@ class Processes:
         return make() if result is None else result
 
     def any(self, flag: bool) -> bool:
-        """Say whether a flag is set in any process."""
+        """Return whether a flag is set in any process."""
         return self.maximum(int(flag)) > 0
 
     def maximum(self, value: int) -> int:
-        """Return the greatest value of all processes."""
+        """Return the maximum over all processes."""
         if self.size == 1:
             return value
         box = torch.tensor([value])
@@ -146,7 +146,7 @@ class Processes:
         return int(box)
 
     def mean(self, figures: Mapping[str, float]) -> dict[str, float]:
-        """Return the means of figures, which have the same names in all processes."""
+        """Return the means over all processes of figures with equal names."""
         if self.size == 1:
             return dict(figures)
         box = torch.tensor(list(figures.values()), dtype=torch.float64)
@@ -167,7 +167,7 @@ class Processes:
         torch._foreach_copy_(gradients, [part.view_as(own) for part, own in zip(parts, gradients, strict=True)])
 
     def take_over(self, tensors: Iterable[Tensor]) -> None:
-        """Give all processes the leading one's values."""
+        """Broadcast the leading process's values."""
         if self.size == 1:
             return
         with self._talking():
@@ -175,7 +175,7 @@ class Processes:
                 torch.distributed.broadcast(tensor.detach(), src=0)
 
     def whole_mask(self, mask: Tensor, classes: int) -> Tensor:
-        """Put the masks of all processes together: (own rows, vectors) to (all rows, vectors), class by class."""
+        """Join the masks of all processes: (own rows, vectors) to (all rows, vectors), sorted by class."""
         if self.size == 1:
             return mask
         own = mask.to(torch.uint8).contiguous()
@@ -188,13 +188,13 @@ class Processes:
 
     @contextmanager
     def _talking(self) -> Iterator[None]:
-        """Say it plainly when another process is gone."""
+        """Report the loss of another process in a clear message."""
         try:
             yield
         except RuntimeError as error:
             raise LostProcess(
-                f"{self.name()} lost another one, which has ended",
-                "what that one said tells why; continue from the last checkpoint with --resume.",
+                f"{self.name()} lost another process, which has ended",
+                "read the message of that process; continue from the last checkpoint with --resume.",
             ) from error
 
 
@@ -203,12 +203,12 @@ ALONE = Processes()
 
 
 def is_launched() -> bool:
-    """Say whether this process is one of several that torchrun or ``arae train --devices`` started."""
+    """Return whether torchrun or ``arae train --devices`` started this process in a group."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
 
 
 def join_processes() -> Processes:
-    """Meet the other processes of the run, where there are any.
+    """Connect to the other processes of the run, if there are any.
 
     Raises:
         AraeError: They cannot be met.
@@ -225,13 +225,13 @@ def join_processes() -> Processes:
         torch.distributed.init_process_group(backend, rank=rank, world_size=size, timeout=TIMEOUT)
     except (RuntimeError, ValueError) as error:
         raise AraeError(
-            f"process {rank} of {size} cannot meet the others: {error}",
-            "start all of them by `arae train --devices N` or by torchrun.",
+            f"process {rank} of {size} cannot connect to the others: {error}",
+            "start all of them with `arae train --devices N` or torchrun.",
         ) from error
     return Processes(rank, size, local_rank, local_size)
 
 
 def leave_processes() -> None:
-    """Part from the other processes."""
+    """Disconnect from the other processes."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

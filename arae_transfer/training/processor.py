@@ -1,4 +1,4 @@
-"""What a training sets in this process so that the CPU does its best."""
+"""Settings of this process for fast training on a CPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from arae_transfer.training.memory import keep_freed_memory
 
 
 def prepare_processor() -> None:
-    """Set this process up for training; results depend on it in their last digits only."""
+    """Set this process up for training; results change in their last digits only."""
     # Probabilities far below any that matter would otherwise slow the processor down a hundredfold.
     torch.set_flush_denormal(True)
     keep_freed_memory()
@@ -21,20 +21,20 @@ def prepare_processor() -> None:
 
 
 def _processor() -> dict[str, Any]:
-    """Return what torch knows about the processor; nothing in versions that do not tell."""
+    """Return torch's name of the processor, or nothing if torch does not report it."""
     ask = getattr(torch.cpu, "get_capabilities", None)
     return dict(ask()) if ask is not None else {}
 
 
 def multiplies_bf16() -> bool:
-    """Say whether the CPU has instructions for products in bfloat16; without them they are many times slower."""
+    """Return whether the CPU multiplies bfloat16 in hardware."""
     processor = _processor()
     return bool(processor.get("avx512_bf16") or processor.get("amx_bf16"))
 
 
 @cache
 def runs_bf16() -> bool:
-    """Say whether LSTMs run in bfloat16 on this CPU, however slowly: oneDNN has them for AVX-512 alone."""
+    """Return whether LSTMs run in bfloat16 on this CPU; oneDNN requires AVX-512."""
     try:
         with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
             torch.nn.LSTM(8, 8, batch_first=True)(torch.zeros(1, 2, 8))
@@ -44,7 +44,7 @@ def runs_bf16() -> bool:
 
 
 def use_onednn_products() -> bool:
-    """Let oneDNN instead of MKL multiply in single precision where that is faster: on AMD processors with AVX-512.
+    """Use oneDNN instead of MKL for fp32 products if that is faster: on AMD processors with AVX-512.
 
     MKL, with which torch comes, uses half of their vector width (106 against 235 GFLOP/s on one core of an EPYC with
     AVX-512). torch gives such products to oneDNN only where bfloat16 would be allowed within them. oneDNN uses that
@@ -71,7 +71,7 @@ def use_onednn_products() -> bool:
 
 @contextmanager
 def torchs_own_products() -> Iterator[None]:
-    """Multiply as torch does by itself, whatever ``use_onednn_products`` changed."""
+    """Use torch's own matrix products in a block, in spite of ``use_onednn_products``."""
     settings: Any = getattr(torch.backends.mkldnn, "matmul", None)
     if settings is None:
         yield

@@ -1,4 +1,4 @@
-"""What a run tells whoever shows it to a person."""
+"""Interface for reporting a run's progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arae_transfer.training.validation import ValidationReport
 
 @dataclass(frozen=True)
 class Progress:
-    """What a line of progress tells.
+    """A line of progress.
 
     Attributes:
         step: Finished steps.
@@ -31,16 +31,16 @@ class Progress:
 
 
 class Reporter(Protocol):
-    """Whoever shows a run to a person."""
+    """Shows a run to the user."""
 
     def message(self, text: str) -> None:
-        """Show a sentence."""
+        """Show a message."""
 
     def tokenizing(self, done: int, total: int, rate: float) -> None:
-        """Show how many sentences of a large corpus are tokenized, and how many a second."""
+        """Show the progress of tokenizing a large corpus, and its speed."""
 
     def search(self, done: int, total: int, what: str = "rewrites searched") -> None:
-        """Show for how many sentences pairs are ready, and what is being done for them."""
+        """Show the progress of mining parallel examples, and the current activity."""
 
     def progress(self, progress: Progress) -> None:
         """Show a line of progress."""
@@ -50,19 +50,19 @@ class Reporter(Protocol):
 
 
 class SilentReporter:
-    """Shows nothing, to a person who is not there: for measurements and tests."""
+    """Shows nothing, for measurements and tests."""
 
     def message(self, text: str) -> None:
-        """Say nothing."""
+        """Ignore a message."""
 
     def tokenizing(self, done: int, total: int, rate: float) -> None:
-        """Say nothing."""
+        """Ignore progress of tokenizing."""
 
     def search(self, done: int, total: int, what: str = "") -> None:
-        """Say nothing."""
+        """Ignore progress of mining."""
 
     def progress(self, progress: Progress) -> None:
-        """Say nothing."""
+        """Ignore progress."""
 
     def validation(self, step: int, report: ValidationReport, best: bool) -> None:
-        """Say nothing."""
+        """Ignore a validation."""

@@ -1,4 +1,4 @@
-"""What a run's folder says of the data that it was begun with."""
+"""Find the data that a run was trained on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from arae_transfer.layout import RunLayout
 
 
 def sources_of_run(run: Path) -> list[str]:
-    """Return the data that a run was begun with; none where it does not say."""
+    """Return the data of a run, or none if its record does not name them."""
     try:
         return recorded_sources(run)
     except AraeError:
@@ -18,7 +18,7 @@ def sources_of_run(run: Path) -> list[str]:
 
 
 def recorded_sources(run: Path) -> list[str]:
-    """Return the data that a run was begun with; none: the corpus that its recipe brings.
+    """Return the data of a run; none means the corpus of its recipe.
 
     Raises:
         AraeError: The run does not say.
@@ -27,4 +27,4 @@ def recorded_sources(run: Path) -> list[str]:
     try:
         return [str(source) for source in json.loads(path.read_text("utf-8"))["data"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AraeError(f"{path} does not say where they are") from error
+        raise AraeError(f"{path} does not record where the data are") from error

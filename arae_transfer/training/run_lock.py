@@ -1,4 +1,4 @@
-"""One process, or one group of them, to a run: a second training in the same folder would mix its files into it."""
+"""Allow only one training per run folder at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arae_transfer.layout import RunLayout
 
 @contextmanager
 def lock_run(layout: RunLayout, *, resume: bool) -> Iterator[None]:
-    """Hold a run's folder for as long as the block lasts; a process that is killed gives it back.
+    """Lock a run's folder for a block; the lock of a killed process is released.
 
     Args:
         layout: The run.
@@ -33,7 +33,7 @@ def lock_run(layout: RunLayout, *, resume: bool) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise AraeError(
-            f"the run {run} is being trained by another process", "wait for it or stop it, or give another --name."
+            f"the run {run} is being trained by another process", "wait for it, stop it, or give another --name."
         ) from error
     except NotImplementedError:
         pass  # a file system without locks, where nobody can know

@@ -1,4 +1,4 @@
-"""In which order the networks move.
+"""Training schedules: the order of the networks' updates.
 
 ``alternating`` is the paper's Algorithm 2: every network takes its own batch, its own forward pass and its own update.
 ``joint`` encodes a batch once, gives that code to every network and updates encoder and decoders once with the sum of
@@ -32,7 +32,7 @@ DrawBatch = Callable[[], Batch]
 
 
 class BatchSupply(Protocol):
-    """Data that a schedule draws batches from.
+    """Source of a schedule's batches.
 
     Attributes:
         style: The style-bearing tokens, where there are any.
@@ -44,14 +44,14 @@ class BatchSupply(Protocol):
         """Return the batch of a step."""
 
     def random_batch(self, generator: np.random.Generator, device: torch.device) -> Batch:
-        """Return a batch drawn at random."""
+        """Return a random batch."""
 
     def parallel_batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch | None:
-        """Return the parallel examples of a step; None where there are none."""
+        """Return the parallel examples of a step, or None."""
 
 
 def scheduled_step(data: BatchSupply, networks: Networks, context: StepContext) -> Metrics:
-    """Move every network once, in the order of the recipe's schedule."""
+    """Update every network once, in the order of the recipe's schedule."""
     recipe, step, generator, device = networks.recipe, context.step, context.generator, context.device
     batch = data.batch(step, generator, device)
     scoring = step % recipe.training.scorer_every == 0
@@ -63,7 +63,7 @@ def scheduled_step(data: BatchSupply, networks: Networks, context: StepContext) 
 
 
 def alternating_step(networks: Networks, batch: Batch, draw: DrawBatch, *, scoring: bool = True) -> Metrics:
-    """Move every network once as Algorithm 2 states it; the critic ``critic_updates`` times.
+    """Update every network once in the order of Algorithm 2, the critic ``critic_updates`` times.
 
     Args:
         networks: The networks.
@@ -117,7 +117,7 @@ def _encode_noised(networks: Networks) -> Encode:
 
 
 def _reconstruction(networks: Networks, weight: float, name: str = "reconstruction") -> Terms:
-    """Return the term of a part's reconstruction; rows that count for less do so."""
+    """Return the weighted reconstruction term of a part of a batch."""
 
     def terms(part: Batch, code: Code) -> Iterator[tuple[str, float, Tensor]]:
         if weight > 0:
@@ -127,7 +127,7 @@ def _reconstruction(networks: Networks, weight: float, name: str = "reconstructi
 
 
 def _confusion(networks: Networks) -> Terms:
-    """Return the term of the fooled classifier."""
+    """Return the classifier's term in the encoder's loss."""
     weight = networks.recipe.attribute.weight
 
     def terms(part: Batch, code: Code) -> Iterator[tuple[str, float, Tensor]]:
@@ -138,7 +138,7 @@ def _confusion(networks: Networks) -> Terms:
 
 
 def _adversarial(networks: Networks) -> Terms:
-    """Return the critic's term."""
+    """Return the critic's term in the encoder's loss."""
     weight = networks.recipe.adversary.weight
 
     def terms(part: Batch, code: Code) -> Iterator[tuple[str, float, Tensor]]:
@@ -149,12 +149,12 @@ def _adversarial(networks: Networks) -> Terms:
 
 
 def _all_of(*several: Terms) -> Terms:
-    """Return the terms of all, one after the other."""
+    """Return the concatenated terms."""
     return lambda part, code: chain.from_iterable(terms(part, code) for terms in several)
 
 
 def classification_step(networks: Networks, examples: LabelledBatch, batch: Batch) -> Metrics:
-    """Learn labels from the codes of some examples, and the shape of the code space from all sentences.
+    """Update on the labels of some examples, and shape the code space with all sentences.
 
     Encoder, decoder and classifier take one update with the sum of the labels' loss, the reconstruction's and the
     critic's; then critic and generator take theirs, as in the joint schedule. Terms of weight 0 are not computed.
@@ -193,7 +193,7 @@ def joint_step(
     *,
     scoring: bool = True,
 ) -> Metrics:
-    """Encode once, let every network use that code, and update encoder and decoders once.
+    """Encode once, use the code in every network, and update encoder and decoders once.
 
     Args:
         networks: The networks.
@@ -302,7 +302,7 @@ def _damage(
     style: StyleTokens | None,
     generator: np.random.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Damage sentences, given with or without end ids, and return them with end ids and their lengths."""
+    """Add noise to sentences, with or without end ids, and return them with end ids and lengths."""
     plain = tokens.masked_fill(tokens == END_ID, PAD_ID).cpu().numpy()
     lengths = (plain != PAD_ID).sum(1)
     noised, noised_lengths = with_end(*add_input_noise(plain, lengths, classes.cpu().numpy(), noise, style, generator))

@@ -1,4 +1,4 @@
-"""Gradients of the token tables as the rows that a batch touches, in the place of whole tables of zeros.
+"""Sparse gradients of the token embeddings: only the rows in a batch.
 
 A step of the paper's model reads a few hundred of 9,000 tokens, and at every update of the encoder each of its tables
 would be filled with zeros, added to, measured and subtracted whole: a tenth of the step's time. Plain gradient descent
@@ -17,7 +17,7 @@ from arae_transfer.recipe import Recipe
 
 
 def use_sparse_gradients(model: ARAE, recipe: Recipe, device: torch.device, processes: int) -> None:
-    """Let the tables of encoder and decoders have sparse gradients where that changes nothing but the time.
+    """Use sparse gradients of the embeddings where they change only the speed.
 
     Tables that are output layers as well are read whole. A GPU fills tables faster than it sorts rows, and processes
     exchange whole gradients.
@@ -31,13 +31,13 @@ def use_sparse_gradients(model: ARAE, recipe: Recipe, device: torch.device, proc
 
 
 def has_sparse_gradients(model: ARAE) -> bool:
-    """Say whether any of encoder and decoders' gradients is sparse."""
+    """Return whether any gradient of encoder or decoders is sparse."""
     parts = [*model.encoder.modules(), *model.decoders.modules()]
     return any(isinstance(module, nn.Embedding) and module.sparse for module in parts)
 
 
 def gradient_values(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
-    """Return the numbers of the gradients, each once; what is done to them in place is done to the gradients."""
+    """Return views of the gradient values, each once; in-place changes change the gradients."""
     values = []
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:

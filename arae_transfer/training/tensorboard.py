@@ -1,4 +1,4 @@
-"""The metrics of a run for TensorBoard, where it is installed; nothing depends on it."""
+"""Write the metrics of a run for TensorBoard, if it is installed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TensorBoardWriter:
             self._writer.flush()
         except Exception as error:  # whatever another library may raise: it must not end a training
             self._failed = True
-            self._message(f"TensorBoard gets no more figures: {_reason(error)}; {self._folder.parent} has them all")
+            self._message(f"TensorBoard gets no more figures: {_reason(error)}; {self._folder.parent} has all of them")
 
     def close(self) -> None:
         """Close the file."""
@@ -66,7 +66,7 @@ def open_tensorboard(folder: Path, message: Callable[[str], None]) -> TensorBoar
 
 
 def _silence_threads() -> None:
-    """Keep TensorBoard's own thread from printing the traceback of a full disk, which is said in one sentence."""
+    """Suppress the traceback of TensorBoard's thread for a full disk, which is reported in one sentence."""
     before = threading.excepthook
 
     def hook(failure: threading.ExceptHookArgs) -> None:

@@ -1,4 +1,4 @@
-"""Scores and probe rewrites on held-out sentences while training."""
+"""Scores and probe rewrites on held-out sentences during training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GENERATED_PER_SENTENCE = 5
 
 @dataclass(frozen=True)
 class Probe:
-    """One fixed held-out sentence, as it comes back and as it is rewritten.
+    """A fixed held-out sentence with its reconstruction and rewrites.
 
     Attributes:
         label: Its class.
@@ -43,7 +43,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """What a validation found.
+    """Results of a validation.
 
     Attributes:
         scores: ``nll`` per token of reconstruction, ``exact`` share of exact reconstructions in percent, ``style``
@@ -63,7 +63,7 @@ class ValidationReport:
 
 
 def length_batches(sentences: BatchSource, count: int) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    """Return the first ``count`` sentences in batches of about equal lengths, which bound the memory of each."""
+    """Return the first ``count`` sentences in batches of similar lengths and bounded memory."""
     lengths = sentences.lengths_of(np.arange(count))
     order = np.argsort(lengths, kind="stable")
     batches = []
@@ -78,7 +78,7 @@ def length_batches(sentences: BatchSource, count: int) -> list[np.ndarray[tuple[
 
 @dataclass
 class ValidationPart:
-    """What one process finds on its share of the held-out sentences: sums, and texts.
+    """Results of one process on its share of the held-out sentences: sums and texts.
 
     Attributes:
         nll: Summed over tokens.
@@ -139,7 +139,7 @@ def validate_part(
     device: torch.device,
     processes: Processes = ALONE,
 ) -> ValidationPart:
-    """Do this process's share of a validation's batches; see ``validate``."""
+    """Process this process's share of a validation's batches; see ``validate``."""
     was_training = model.training
     model.eval()
     number = len(model.classes)
@@ -192,7 +192,7 @@ def generate_part(
     device: torch.device,
     processes: Processes = ALONE,
 ) -> None:
-    """Add this process's share of the sentences of generated codes, out of the same noise at every validation."""
+    """Generate this process's share of sentences, from the same noise at every validation."""
     was_training = model.training
     model.eval()
     number = GENERATED_PER_SENTENCE * recipe.validation.sentences
@@ -212,7 +212,7 @@ def generate_part(
 
 
 def report_validation(parts: Sequence[ValidationPart], further: Scores) -> ValidationReport:
-    """Put the shares of all processes together; ``further`` adds a task's own scores."""
+    """Combine the results of all processes; ``further`` adds a task's own scores."""
     probes = {place: probe for part in parts for place, probe in part.probes.items()}
     scores = {
         "nll": sum(part.nll for part in parts) / max(sum(part.tokens for part in parts), 1),
@@ -225,7 +225,7 @@ def report_validation(parts: Sequence[ValidationPart], further: Scores) -> Valid
 
 
 def generation_scores(parts: Sequence[ValidationPart], nll: float) -> dict[str, float]:
-    """Say how well the generated sentences foretell the held-out ones; both are split into words at blanks."""
+    """Score how well generated sentences predict held-out ones; words are separated by spaces."""
     generated = [text.split() for part in parts for text in part.generated]
     if not generated:
         return {"score": 100.0 * math.exp(-nll)}
@@ -238,7 +238,7 @@ def generation_scores(parts: Sequence[ValidationPart], nll: float) -> dict[str, 
 
 
 def rewriting_scores(parts: Sequence[ValidationPart], nll: float) -> dict[str, float]:
-    """Say how far rewrites have the style of their class and keep their source."""
+    """Score the style of rewrites and their overlap with the source."""
     from sacrebleu.metrics.bleu import BLEU
 
     sources = [text for part in parts for text in part.sources]

@@ -187,7 +187,7 @@ def test_a_measurement_holds_together(speed: TrainingSpeed) -> None:
 def test_a_person_reads_all_figures(speed: TrainingSpeed) -> None:
     told = "\n".join(describe(speed))
     assert f"{speed.sentences_per_second:,.0f} sentences/s" in told
-    assert f"a plain reference step takes {speed.reference_ratio:.2f} times" in told
+    assert f"a plain PyTorch step takes {speed.reference_ratio:.2f} times" in told
     assert f"the authors' released code takes {speed.released_ratio:.2f} times" in told
 
 
@@ -206,5 +206,5 @@ def test_the_command_writes_json_or_lines(speed: TrainingSpeed) -> None:
     assert table.keys() == speed.table().keys()
     done = CliRunner().invoke(app, arguments)
     assert "sentences/s" in done.stdout
-    assert "a plain reference step takes" in done.stdout
+    assert "a plain PyTorch step takes" in done.stdout
     assert "the authors' released code takes" in done.stdout

@@ -118,7 +118,7 @@ def test_pairs_have_a_tab_between(pairs: Path) -> None:
     labels = [line.split("\t")[0] for line in output.split("\n")]
     assert labels[0] in CLASSES
     assert labels[1:] == [""] * 5
-    assert "3 of 5 lines were left without a class: not two sentences with a tab between" in messages
+    assert "3 of 5 lines were left without a class: no tab between two sentences" in messages
 
 
 def test_a_classification_does_not_rewrite(single: Path) -> None:

@@ -174,8 +174,8 @@ def test_the_warning_about_text_that_the_model_saw(corpus: Path, tmp_path: Path)
     arguments = ["--outputs", f"negative-to-positive={rewrites}", "--data", plain]
     status, output, messages = invoke(*arguments)
     assert status == 0
-    assert messages.startswith("arae: warning: judges and language model learn from the train split")
-    assert "Warning: judges and language model learn from the train split" in output
+    assert messages.startswith("arae: warning: the classifiers and the language model learn from the train split")
+    assert "Warning: the classifiers and the language model learn from the train split" in output
     files = [f"--judge-data={label}={corpus}/extra.{label}.txt" for label in ("negative", "positive")]
     status, output, messages = invoke(*arguments, *files)
     assert (status, messages) == (0, "")
@@ -200,13 +200,13 @@ def test_mistakes_are_said_in_two_lines(corpus: Path, pristine_model: Path, tmp_
             ["--outputs", outputs, "--data", corpus],
             f"short.txt has 2 lines, the test split of class 'negative' has {LINES}",
         ),
-        (["--outputs", f"x-to-y={short}", "--data", corpus], "'x-to-y' is none of the directions"),
+        (["--outputs", f"x-to-y={short}", "--data", corpus], "'x-to-y' is not a direction"),
         (["--outputs", outputs, "--data", corpus, "--split", "tset"], "no 'tset' part, did you mean test?"),
         (["--outputs", outputs, "--data", f"negative={short}"], "only the class 'negative'"),
         (["--outputs", outputs], "--data is missing"),
         ([pristine_model], "--data is missing"),
         ([tmp_path, "--data", corpus], "neither an exported model, nor a run, nor a folder of rewrites"),
-        (["no-such-model", "--data", corpus], "no model called 'no-such-model'"),
+        (["no-such-model", "--data", corpus], "no model named 'no-such-model'"),
         ([pristine_model, "--data", corpus, "--references", f"negative={short}"], "short.txt has 2 lines"),
     ]
     for arguments, message in cases:
@@ -223,7 +223,7 @@ def test_a_model_without_a_class_of_the_data(corpus: Path, pristine_model: Path,
     status, _, messages = invoke(pristine_model, *data)
     assert status == 1
     assert "has no class 'odd'" in messages
-    assert "its classes are: positive, negative, neutral tone, endless; give data of these." in messages
+    assert "its classes are: positive, negative, neutral tone, endless; give data of these classes." in messages
 
 
 def test_usage() -> None:

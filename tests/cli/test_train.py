@@ -244,7 +244,7 @@ print(sorted({"torch", "onnx", "onnxruntime", "safetensors", "sklearn", "sacrebl
 
 
 def test_an_unknown_recipe_names_the_nearest() -> None:
-    fail(arae("quikstart"), "there is no recipe called 'quikstart'", "did you mean quickstart?")
+    fail(arae("quikstart"), "there is no recipe named 'quikstart'", "did you mean quickstart?")
 
 
 def test_data_without_a_recipe_train_nothing_and_are_no_success() -> None:
@@ -276,7 +276,7 @@ def test_data_that_is_not_there_is_named() -> None:
         ("training.batchsize=4", ["there is no key training.batchsize", "the nearest key is training.batch_size"]),
         ("training.batch_size=four", ["training.batch_size = 'four' must be a whole number"]),
         ("training.batch_size=0", ["training.batch_size = 0 must be at least 1"]),
-        ("training.batch_size", ["is not of the form section.key=value"]),
+        ("training.batch_size", ["does not have the form section.key=value"]),
     ],
 )
 def test_a_wrong_setting_is_named(setting: str, words: list[str]) -> None:
@@ -297,7 +297,7 @@ def test_a_run_that_exists_is_not_trained_over() -> None:
     run = succeed(train("--name", "one", "--set", "training.sentences=8"))
     before = RunLayout(run).metrics.read_bytes()
     fail(train("--name", "one"), f"the run {run} exists", f"continue it with `arae train {run} --resume`")
-    fail(arae(str(run), "--data", "data"), f"{run} is a run that exists", "--resume")
+    fail(arae(str(run), "--data", "data"), f"the run {run} exists", "--resume")
     assert RunLayout(run).metrics.read_bytes() == before
 
 
@@ -362,7 +362,10 @@ def test_resume_needs_something_to_resume() -> None:
 
 def test_a_run_that_is_continued_keeps_its_recipe() -> None:
     run = succeed(train("--name", "one", "--set", "training.sentences=8"))
-    fail(arae(str(run), "--resume", "--set", "training.sentences=80"), "--set cannot change a run that is continued")
+    fail(
+        arae(str(run), "--resume", "--set", "training.sentences=80"),
+        "--set cannot change the recipe of a run that is continued",
+    )
 
 
 def test_the_recipe_of_a_recipe_folder_is_no_run() -> None:
@@ -407,7 +410,7 @@ def test_other_data_are_refused() -> None:
     with Path("data/train.bad.txt").open("a", encoding="utf-8") as file:
         file.write("the tea was cold indeed .\n")
     done = arae(str(run), "--resume", "--device", "cpu", "--threads", "1", "-q")
-    fail(done, f"the data are not those that {run} was trained on", "give the same --data")
+    fail(done, f"{run} was trained on other data", "give the same --data")
     shutil.rmtree("data")
     fail(arae(str(run), "--resume", "--device", "cpu", "--threads", "1", "-q"), str(Path("data").absolute()))
 
@@ -606,7 +609,11 @@ def test_pairs_that_are_given_are_learned_from_and_kept(place: Path) -> None:
             str(run), "--resume", "--data", "data", "--quiet", "--examples", GIVEN, "--examples", "good-to-bad=back.tsv"
         )
     )
-    fail(arae(str(run), "--resume", "--data", "data", "--quiet", "--examples", GIVEN), "other examples", "--name")
+    fail(
+        arae(str(run), "--resume", "--data", "data", "--quiet", "--examples", GIVEN),
+        "other parallel examples",
+        "--name",
+    )
     assert RunLayout(run).pairs.read_text("utf-8").splitlines() == kept
     # The same pairs, as a run keeps them.
     again = succeed(train("--name", "two", *JOINT, "--pairs", str(RunLayout(run).pairs)))  # the old name
@@ -619,7 +626,7 @@ def test_pairs_that_are_given_are_learned_from_and_kept(place: Path) -> None:
         ("bad-to-fair=given.tsv", "a\tb\n", ("bad-to-good", "good-to-bad")),
         ("missing.tsv", "a\tb\n", ("no such file", "bad-to-good")),
         (GIVEN, "a\tb\nonly a sentence\n", ("line 2", "1 columns")),
-        (GIVEN, "a\ta\n", ("no pair of two different texts",)),
+        (GIVEN, "a\ta\n", ("no example with two different texts",)),
         ("given.tsv", "a\tb\n", ("given.tsv is not a file of pairs",)),
         ("given.tsv", "class\tsentence\trewrite_class\trewrite\nbad\ta\tfair\tb\n", ("'fair'", "bad, good")),
     ],
@@ -631,4 +638,4 @@ def test_pairs_that_cannot_be_used_are_named(place: Path, value: str, content: s
 
 def test_a_schedule_without_pairs_refuses_them(place: Path) -> None:
     (place / "given.tsv").write_text("a\tb\n", "utf-8")
-    fail(train("--quiet", "--examples", GIVEN), "does not learn from example rewrites")
+    fail(train("--quiet", "--examples", GIVEN), "does not learn from parallel examples")

@@ -178,7 +178,7 @@ def test_long_lines_are_rewritten_in_pieces_and_counted(arae: Arae) -> None:
     first, second = (json.loads(line) for line in done.stdout.decode().splitlines())
     assert (first["output"], first["pieces"], first["kept"]) == (first["source"], 2, False)
     assert second["pieces"] == 1
-    assert "1 of 2 lines was rewritten piece by piece" in done.stderr.decode()
+    assert "1 of 2 lines was rewritten in parts" in done.stderr.decode()
     kept = arae("--to", "neutral", "--long", "keep", given=b"the food " * 50 + b"\n")
     assert kept.stdout == b"the food " * 50 + b"\n"
     assert "1 of 1 lines was left as" in kept.stderr.decode()
@@ -412,7 +412,7 @@ def test_a_missing_file_is_refused_before_anything_is_written(arae: Arae) -> Non
         (["--to", "positive", "--model", "~nobody-of-this-name/model"], ["~nobody-of-this-name/model"]),
         (["--to", "positive", "--device", "tpu"], ["tpu", "cuda"]),
         (["--to", "positive", "--form", "verse"], ["verse", "ordinary"]),
-        (["--to", "positive", "the food was bad ."], ["no file called 'the food was bad .'", "echo SENTENCE | arae"]),
+        (["--to", "positive", "the food was bad ."], ["there is no file 'the food was bad .'", "echo SENTENCE | arae"]),
     ],
 )
 def test_a_mistake_is_answered_with_what_exists(arae: Arae, arguments: list[str], words: list[str]) -> None:

@@ -77,7 +77,7 @@ def test_csv_keeps_its_rows_as_they_stand(arae: Arae, tmp_path: Path, expected_r
     found = [row for part in parts for row in csv.DictReader(part.splitlines(keepends=True), delimiter=";")]
     assert [row["arae_status"] for row in found] == ["rewritten", "blank", "error", "error", "rewritten"]
     assert found[2]["text"] == "too;many;fields;here"
-    assert found[2]["arae_error"] == "4 columns where there are 3"
+    assert found[2]["arae_error"] == "4 columns instead of 3"
     assert found[4]["rewrite"] == expected_rewrite("the food was cold", "negative")
     assert all(len(row) == 6 for row in found)
 
@@ -123,7 +123,7 @@ def test_the_first_bad_row_ends_a_job_that_does_not_keep_them(arae: Arae, tmp_pa
     _write_jsonl(tmp_path / "in.jsonl", TEXTS[:8], '{"id": 9}\n')
     done = arae("in.jsonl", "-o", "out/", "--on-error", "fail", "--rows-per-part", "4")
     assert done.exit_code == 1
-    assert "in.jsonl: row 9: there is no string 'text'" in done.stderr
+    assert "in.jsonl: row 9: the column 'text' is missing or is not a string" in done.stderr
     assert not (tmp_path / "out" / "_manifest.json").exists()
     assert not list((tmp_path / "out").glob(".*"))
 
@@ -150,9 +150,9 @@ def test_what_does_not_go_together_is_refused(
 def test_inputs_of_two_kinds_or_none_are_refused(arae: Arae, tmp_path: Path) -> None:
     for name in ("a.csv", "b.jsonl", "c.docx"):
         (tmp_path / name).write_text("text\n")
-    assert "several kinds" in arae("a.csv", "b.jsonl", "-o", "out/").stderr
-    assert "no table that is known" in arae("c.docx", "--workers", "1", "-o", "out/").stderr
-    assert "no such file" in arae("d.csv", "-o", "out/").stderr
+    assert "different kinds" in arae("a.csv", "b.jsonl", "-o", "out/").stderr
+    assert "not a table of a known kind" in arae("c.docx", "--workers", "1", "-o", "out/").stderr
+    assert "there is no file d.csv" in arae("d.csv", "-o", "out/").stderr
     assert "-o FOLDER/" in arae("a.csv", "--workers", "1").stderr
     assert "no column 'words'" in arae("a.csv", "-o", "out/", "--column", "words").stderr
 
@@ -163,8 +163,8 @@ def test_a_folder_is_not_taken_from_another_job(arae: Arae, tmp_path: Path) -> N
     (tmp_path / "out" / "mine").write_text("mine")
     assert "is not empty" in arae("in.jsonl", "-o", "out/").stderr
     assert arae("in.jsonl", "-o", "new/").exit_code == 0
-    assert "holds a finished job" in arae("in.jsonl", "-o", "new/").stderr
-    assert "holds a finished job" in arae("in.jsonl", "-o", "new/", "--resume", "--beam", "2").stderr
+    assert "has a finished job" in arae("in.jsonl", "-o", "new/").stderr
+    assert "has a finished job" in arae("in.jsonl", "-o", "new/", "--resume", "--beam", "2").stderr
     before = _contents(tmp_path / "new")
     assert arae("in.jsonl", "-o", "new/", "--resume").exit_code == 0
     assert _contents(tmp_path / "new") == before
@@ -272,7 +272,7 @@ def test_a_stopped_job_leaves_finished_parts_and_no_process(job: Job) -> None:
         assert not list(folder.glob(".*"))
         assert not (folder / "_manifest.json").exists()
     assert "unfinished job" in job.run("stopped/").stderr
-    assert "parts of another job: options differs" in job.run("stopped/", "--resume", "--beam", "2").stderr
+    assert "parts of another job (different: options)" in job.run("stopped/", "--resume", "--beam", "2").stderr
     done = job.run("stopped/", "--resume", "--workers", "1")
     assert done.exit_code == 0, done.stderr
     assert job.contents("stopped") == job.contents("whole")

@@ -172,5 +172,5 @@ def test_a_tiny_class_beside_a_large_one_is_repeated() -> None:
 
 
 def test_an_empty_class_is_refused() -> None:
-    with pytest.raises(AraeError, match="class 'bad' has no sentence that fits"):
+    with pytest.raises(AraeError, match="class 'bad' has no sentence that is short enough"):
         BatchSchedule({"bad": of_lengths([]), "good": of_lengths([1])}, 4, 7)

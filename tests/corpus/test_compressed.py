@@ -77,7 +77,7 @@ def test_what_is_no_gzip_data_says_so(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text("text,label\nx,a\n")
     error = refusal(f"bad={path}" if name == "bad.gz" else path)
-    assert error.message == f"{path} is no gzip data, whatever its name says"
+    assert error.message == f"{path} is not gzip data, in spite of its name"
 
 
 @pytest.mark.parametrize("cut", [8, 40, 5000])
@@ -86,7 +86,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, cut: int) -> None:
     path = pack(tmp_path / "bad.gz", text)
     path.write_bytes(path.read_bytes()[:-cut])
     error = refusal(f"bad={path}")
-    assert error.message.startswith(f"{path}: the gzip data end too early, somewhere from line ")
+    assert error.message.startswith(f"{path}: the gzip data end too early, after line ")
     line = int(error.message.rpartition("line ")[2].removesuffix(" on").replace(",", ""))
     assert 100_000 < line <= 200_000
 
@@ -105,7 +105,7 @@ def test_damage_in_the_middle_is_refused(tmp_path: Path) -> None:
 
 def test_other_formats_inside_are_named(tmp_path: Path) -> None:
     error = refusal(f"bad={pack(tmp_path / 'bad.gz', b'PK' + bytes([3, 4]) + b'rest')}")
-    assert "holds a zip archive" in error.message
+    assert "contains a zip archive" in error.message
 
 
 def test_a_line_that_expands_without_end_does_not_fill_the_memory(

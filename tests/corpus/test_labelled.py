@@ -86,7 +86,7 @@ def test_what_is_no_folder_of_pairs_is_refused(tmp_path: Path) -> None:
     (folder / "snli_1.0_dev.jsonl").unlink()
     for sources, message in (
         ([str(folder)], "needs one .jsonl file of the split valid .dev or valid., it has none"),
-        ([str(tmp_path / "nothing")], "pairs are read from one folder"),
+        ([str(tmp_path / "nothing")], "sentence pairs must come from one folder"),
         ([], "not from nothing"),
     ):
         with pytest.raises(AraeError, match=message):
@@ -111,7 +111,7 @@ def test_each_class_keeps_a_label_and_too_few_are_refused() -> None:
     assert np.bincount(classes[choose_labels(classes, 1.0, 4, seed=1)]).tolist() == [2, 1, 1]
     with pytest.raises(AraeError, match="2 labels are too few for 3 classes"):
         choose_labels(classes, 1.0, 2, seed=1)
-    with pytest.raises(AraeError, match="there are 1,000 labelled examples"):
+    with pytest.raises(AraeError, match="there are only 1,000 labelled examples"):
         choose_labels(classes, 1.0, 1001, seed=1)
 
 

@@ -108,13 +108,13 @@ def test_what_is_no_parquet_or_damaged_is_refused(tmp_path: Path, arrow: Any) ->
     path = tmp_path / "t.parquet"
     for content in (b"", b"text,label\nx,a\n", b"PAR1" + bytes(40) + b"PAR1"):
         path.write_bytes(content)
-        assert f"{path} is no Parquet table, or damaged" in refusal(path).message
+        assert f"{path} is not a Parquet table, or is damaged" in refusal(path).message
     rows = 20_000
     columns = {"text": [f"sentence {row}" for row in range(rows)], "label": ["a", "b"] * (rows // 2)}
     write(path, columns, row_group_size=5000, compression="gzip", use_dictionary=False)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    assert "is no Parquet table" in refusal(path).message
+    assert "is not a Parquet table" in refusal(path).message
     damaged = bytearray(content)
     middle = len(content) // 2
     damaged[middle : middle + 2000] = bytes(2000)

@@ -295,7 +295,7 @@ def test_example_rewrites_differ_by_seed_and_repeat_by_seed() -> None:
 def test_sentences_that_are_not_of_the_grammar_cannot_be_judged() -> None:
     for foreign in ("", "this is another sentence .", "The soup was cold .", "x" * 5000):
         assert class_of(foreign) is None
-        with pytest.raises(AraeError, match="no sentence of the quickstart corpus"):
+        with pytest.raises(AraeError, match="not a sentence of the quickstart corpus"):
             judge_rewrite(foreign, foreign, POSITIVE)
     with pytest.raises(AraeError, match="no class 'neutral'") as caught:
         correct_rewrites("the soup was cold and the fries were greasy .", "neutral")
@@ -380,5 +380,5 @@ def test_more_sentences_than_the_grammar_has_are_refused(monkeypatch: pytest.Mon
     monkeypatch.setattr(quickstart, "QUICKSTART_GRAMMAR", small)
     monkeypatch.setattr(quickstart, "CLASSES", small.classes)
     assert make_sentences(train_lines=2, held_out_lines=0)["train"].keys() == {"a", "b"}
-    with pytest.raises(AraeError, match="hardly more than 2 a sentences, 3 were asked for"):
+    with pytest.raises(AraeError, match="only about 2 a sentences, fewer than 3"):
         make_sentences(train_lines=3, held_out_lines=0)

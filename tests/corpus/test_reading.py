@@ -200,7 +200,7 @@ def test_texts_in_several_classes_are_counted(tmp_path: Path) -> None:
     data = class_files(tmp_path, a=["x", "y", "z"], b=["x", "q"], c=["x", "y"])
     report = read_all(data).report
     assert report.in_several_classes == 2
-    assert report.lines() == ["2 texts stand in more than one class, kept in each"]
+    assert report.lines() == ["2 texts occur in more than one class, and are kept in each"]
 
 
 # --- files that are no text
@@ -274,7 +274,7 @@ def test_over_long_lines_name_the_limit_the_key_and_the_longest(tmp_path: Path) 
     data = two_files(tmp_path, "ok .\n" + "a" * 30 + "\n" + "b" * 50 + "\n" + "c" * 40 + "\n")
     report = read_all(data, ReadingOptions(minimum_lines=1, maximum_characters=20)).report
     longest = f"the longest has 50: {tmp_path / 'neg.txt'}:3"
-    limit = "a line is over-long when it has more than 20 characters (data.maximum_characters)"
+    limit = "a line is over-long if it has more than 20 characters (data.maximum_characters)"
     assert f"{limit}; {longest}" in report.lines()
     error = refusal(data, options=ReadingOptions(minimum_lines=5, maximum_characters=20))
     assert limit in str(error.hint)
@@ -288,14 +288,14 @@ def test_over_long_lines_name_the_limit_the_key_and_the_longest(tmp_path: Path) 
 def test_a_class_of_one_sentence_repeated_says_that(tmp_path: Path, split: str) -> None:
     data = class_files(tmp_path, bad=["cold ."] * 40, good=sentences("warm", 40))
     error = refusal(data, split, ReadingOptions())
-    assert error.message.startswith("class 'bad' has one sentence only: all of its 40 lines")
+    assert error.message.startswith("class 'bad' has only one sentence: its 40 lines")
 
 
 # --- wrong values of --data
 
 
 def test_no_data(tmp_path: Path) -> None:
-    assert "no data" in refusal([]).message
+    assert "--data is missing" in refusal([]).message
     assert "empty" in refusal([""]).message
 
 
@@ -449,7 +449,7 @@ def test_fewer_than_two_classes_are_refused_unless_allowed(tmp_path: Path) -> No
 def test_a_class_with_too_few_lines_is_refused_with_the_reasons(tmp_path: Path) -> None:
     data = two_files(tmp_path, "only\n\n\n")
     error = refusal(data, options=ReadingOptions(minimum_lines=2))
-    assert "'negative' has 1 line in the data, 2 are needed" in error.message
+    assert "'negative' has 1 line in the data, but 2 are needed" in error.message
     assert "2 lines without text" in str(error.hint)
     assert "'negative' has 0 lines" in refusal(two_files(tmp_path, "")).message
 
@@ -463,7 +463,7 @@ def test_lines_held_out_of_a_tiny_class_are_named(tmp_path: Path) -> None:
 def test_classes_that_differ_in_capitals_only_are_refused(tmp_path: Path) -> None:
     two_files(tmp_path, "a\n")
     error = refusal([f"Good={tmp_path}/neg.txt", f"good={tmp_path}/pos.txt"])
-    assert "capitals" in error.message
+    assert "capital letters" in error.message
 
 
 # --- the choice of classes
@@ -555,7 +555,7 @@ def test_a_folder_without_train_holds_nothing_out(tmp_path: Path) -> None:
     assert read_corpus(data, "test").lines == {"a": ["1"], "b": ["2"]}
     assert not has_split(data, "train")
     assert not has_split(data, "valid")
-    assert "no 'valid' part" in refusal(data, "valid").message
+    assert "no part named 'valid'" in refusal(data, "valid").message
 
 
 # --- parts that are held out
@@ -617,7 +617,7 @@ def test_near_duplicates_of_held_out_lines_leave_the_training_data(tmp_path: Pat
     assert list(corpus.lines[label]) == [NEAR[2], *FAR]  # "times" is a word
     assert len(corpus.lines[label]) == 4
     assert corpus.report.near_duplicates == {label: 3}
-    said = "left out of train, because they stand in a held-out part but for case, punctuation and numbers: 3 "
+    said = "left out of train, because a held-out part has the same line except for case, punctuation and numbers: 3 "
     assert corpus.report.lines() == [said + label]
     kept = read([str(tmp_path)], "train", ReadingOptions(keep_near_duplicates=True))
     assert (list(kept.lines[label]), kept.report.lines()) == ([*NEAR, *FAR], [])
@@ -640,7 +640,7 @@ def test_near_duplicates_of_held_out_lines_leave_train_too(tmp_path: Path) -> No
 def test_a_class_of_nothing_but_near_duplicates_says_so(tmp_path: Path) -> None:
     data = class_files(tmp_path, bad=[f"order {number} was late" for number in range(300)], good=sentences("good", 30))
     error = refusal(data, "train", ReadingOptions())
-    assert "260 stand in a held-out part but for case, punctuation and numbers" in str(error.hint)
+    assert "260 equal a held-out line except for case, punctuation and numbers" in str(error.hint)
     assert "data.keep_near_duplicates=true" in str(error.hint)
 
 
@@ -689,8 +689,8 @@ def test_the_held_out_size_has_a_cap(tmp_path: Path) -> None:
     assert [len(lines) for lines in corpus.lines.values()] == [7, 7]
     assert corpus.report.held_out == {"valid": {"bad": 7, "good": 7}, "test": {"bad": 7, "good": 7}}
     assert corpus.report.lines() == [
-        "the data has no valid part: lines held out of train for it: 7 bad, 7 good",
-        "the data has no test part: lines held out of train for it: 7 bad, 7 good",
+        "the data has no valid part: lines are held out of train for it: 7 bad, 7 good",
+        "the data has no test part: lines are held out of train for it: 7 bad, 7 good",
     ]
 
 
@@ -856,7 +856,7 @@ def test_a_wrong_separator_is_recognised(tmp_path: Path) -> None:
         ("t.jsonl", '{"text": ["x"], "label": "a"}\n', 1, "'text' is a list, not a string"),
         ("t.jsonl", '{"text": "x", "label": ["a"]}\n', 1, "'label' is a list"),
         ("t.jsonl", '{"text": "x", "label": 0.37}\n', 1, "'label' is a number"),
-        ("t.csv", "text,label\nx,a\ny,b/c\n", 3, "has a slash"),
+        ("t.csv", "text,label\nx,a\ny,b/c\n", 3, "contains a slash"),
     ],
 )  # fmt: skip
 def test_damaged_rows_are_refused_with_file_and_line(

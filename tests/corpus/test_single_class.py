@@ -47,7 +47,7 @@ def test_each_sentence_of_snli_stands_once_and_none_is_also_held_out(snli: Path)
     assert read([str(snli)], "valid") == ["a dog sits .", "two dogs sit ."]
     assert read([str(snli)], "test") == ["a cat ."], "the same sentence in the corpus's form"
     messages = read_single_class([str(snli)], "train", FORM, OPTIONS).messages
-    assert messages == ("1 train pairs have no gold label and are left out",)
+    assert messages == ("left out 1 train pairs without a gold label",)
 
 
 def test_further_sentences_are_trained_on_unless_held_out(snli: Path, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_one_of_several_classes_is_asked_for(tmp_path: Path) -> None:
     for label in ("up", "down"):
         (tmp_path / f"{label}.txt").write_text("".join(f"{label} goes {'o' * n} .\n" for n in range(90)), "utf-8")
     sources = [f"{label}={tmp_path / label}.txt" for label in ("up", "down")]
-    with pytest.raises(AraeError, match="the classes down, up; a generation learns one kind") as caught:
+    with pytest.raises(AraeError, match="the classes down, up; generation learns from one class") as caught:
         read_single_class(sources, "train", FORM, OPTIONS)
     assert 'data.classes=["down"]' in str(caught.value.hint)
     assert list(read_single_class(sources, "train", FORM, OPTIONS, classes=["up"]).lines) == ["up"]
@@ -80,6 +80,6 @@ def test_one_of_several_classes_is_asked_for(tmp_path: Path) -> None:
 def test_a_table_beside_snli_is_refused(snli: Path, tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("text,label\na,b\n", "utf-8")
-    with pytest.raises(AraeError, match="cannot be read beside") as caught:
+    with pytest.raises(AraeError, match="cannot be combined with") as caught:
         read_single_class([str(snli), str(table)], "train", FORM, OPTIONS)
     assert "unlabelled=FILE" in str(caught.value.hint)

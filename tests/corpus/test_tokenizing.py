@@ -248,7 +248,7 @@ def test_data_that_change_while_they_are_read_are_refused(
     lines = streamed(data)
     with Path(data[0].partition("=")[2]).open("a", encoding="utf-8") as file:
         file.write("\none more .\nand another .\n")
-    with pytest.raises(AraeError, match="the data changed while they were read: class 'bad' had"):
+    with pytest.raises(AraeError, match="the data changed: class 'bad' had"):
         tokenize_lines(lines, tokenizer, 14, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 

@@ -143,8 +143,8 @@ def test_rows_without_the_column_are_counted_and_named() -> None:
     source = 'a,t\n1\n2,bad\n3,"b"ad\n4\n'
     output, tally = _answer("csv:t", source, {"bad": "good"})
     assert output == source.replace("2,bad", "2,good")
-    assert dict(tally.problems) == {"too few columns": 2, "quotes or line ends that cannot be understood": 1}
-    assert tally.first == {"too few columns": 1, "quotes or line ends that cannot be understood": 3}
+    assert dict(tally.problems) == {"too few columns": 2, "unreadable quotes or line ends": 1}
+    assert tally.first == {"too few columns": 1, "unreadable quotes or line ends": 3}
 
 
 def test_a_missing_column_is_an_error_that_lists_the_others() -> None:
@@ -179,7 +179,7 @@ def test_a_name_says_the_format(names: list[str], column: str | None, expected: 
 @pytest.mark.parametrize(
     ("names", "column", "message"),
     [
-        (["a.csv"], None, "which of its columns"),
+        (["a.csv"], None, "is a table and needs a column"),
         (["a.md", "b.txt"], None, "different formats"),
         (["a.md"], "x", "is for tables"),
         (["a.txt"], "x", "is for tables"),

@@ -127,7 +127,7 @@ def test_the_same_input_gives_the_same_evaluation(known: Known, evaluation: Eval
 def test_the_signature_says_what_was_used_and_warnings_are_kept(known: Known, evaluation: Evaluation) -> None:
     signature = evaluation.signature
     assert "made test, 60 + 60 lines, sha256:" in signature["evaluated"]
-    assert "made train, 400 + 400 lines, sha256:" in signature["judges of style"]
+    assert "made train, 400 + 400 lines, sha256:" in signature["classifiers of style"]
     assert "nrefs:1|case:lc|eff:no|tok:none" in signature["BLEU"]
     assert "nrefs:2|" in signature["BLEU"]
     assert "5-gram" in signature["language model"]
@@ -156,7 +156,7 @@ def test_systems_must_be_comparable(known: Known) -> None:
     systems = {"both": known.copies, "one": {FORTH: known.copies[FORTH]}}
     with pytest.raises(AraeError, match="one has rewrites negative-to-positive, but both has"):
         evaluate(known.source, systems, known.judges)
-    with pytest.raises(AraeError, match="no system can be called 'human'"):
+    with pytest.raises(AraeError, match="a system cannot be named 'human'"):
         evaluate(known.source, {"human": known.copies}, known.judges)
 
 
@@ -168,4 +168,4 @@ def test_lines_that_are_evaluated_teach_no_judge(known: Known) -> None:
     options = EvaluationOptions(resamples=10, order=2)
     systems = {"copies": known.copies}
     result = evaluate(known.source, systems, LabelledText("leaking", leaking), None, known.human, options)
-    assert "22 of them left out because they are evaluated" in result.signature["judges of style"]
+    assert "22 of them left out because they are evaluated" in result.signature["classifiers of style"]

@@ -76,8 +76,8 @@ def test_a_limit_takes_whole_and_limited_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("negative-to-neutral={}", "'negative-to-neutral' is none of the directions"),
-        ("negative-to-negative={}", "is none of the directions"),
+        ("negative-to-neutral={}", "'negative-to-neutral' is not a direction"),
+        ("negative-to-negative={}", "is not a direction"),
         ("{}", "there is no '='"),
         ("negative-to-positive=", "no file after"),
         ("negative-to-positive={}.missing", "cannot read"),
@@ -122,7 +122,7 @@ def test_references_of_many_classes_name_the_direction(tmp_path: Path) -> None:
     path = _file(tmp_path, "one", "a")
     alignment = Alignment("test", dict.fromkeys("abc", 1))
     assert read_references([f"a-to-c={path}"], list("abc"), alignment) == {Direction("a", "c"): [["a"]]}
-    with pytest.raises(AraeError, match="'a' is none of the directions") as caught:
+    with pytest.raises(AraeError, match="'a' is not a direction") as caught:
         read_references([f"a={path}"], list("abc"), alignment)
     assert "a-to-b, a-to-c" in str(caught.value.hint)
 

@@ -98,7 +98,7 @@ def test_many_directions_are_a_table_of_classes_by_classes(matrix: dict[str, Any
     drawn = _draw(matrix, 80)
     assert max(map(len, drawn.splitlines())) <= 80
     first, second = drawn.split("first: from ↓ to →")[1].split("second: from ↓ to →")
-    assert _rows(first, "style: mean of the judges %") == [
+    assert _rows(first, "style: mean of the classifiers %") == [
         ["asv", "–", "12.0", "13.0", "14.0"],
         ["bbe", "21.0", "–", "23.0", "24.0"],
         ["kjv", "31.0", "32.0", "–", "34.0"],
@@ -109,11 +109,11 @@ def test_many_directions_are_a_table_of_classes_by_classes(matrix: dict[str, Any
     assert _rows(first, "BLEU to references")[0] == ["asv", "–", "–", "13.0", "–"]
     assert _rows(first, "of the copied source")[0] == ["asv", "–", "99.0", "99.0", "99.0"]
     # A difference of style is marked where every judge sees it.
-    assert _rows(second, "style: mean of the judges %")[0][2:] == ["12.0", "13.0", "14.0"]
+    assert _rows(second, "style: mean of the classifiers %")[0][2:] == ["12.0", "13.0", "14.0"]
     assert _rows(second, "BLEU to source")[0][2:] == ["12.0*", "13.0*", "14.0*"]
     assert "asv-to-bbe (" not in drawn
     assert "together (60 lines)" in drawn
-    assert any("from the class of the row" in note for note in footnotes(matrix))
+    assert any("Rows: source class" in note for note in footnotes(matrix))
 
 
 def test_the_table_of_classes_is_regular_markdown(matrix: dict[str, Any]) -> None:
@@ -135,7 +135,7 @@ def test_what_no_direction_has_is_left_out_of_the_table_of_classes(matrix: dict[
 
 
 def test_marks_stand_where_a_system_differs(data: dict[str, Any]) -> None:
-    (row,) = [line for line in _draw(data).split("together")[1].splitlines() if "linear judge" in line]
+    (row,) = [line for line in _draw(data).split("together")[1].splitlines() if "linear classifier" in line]
     assert row.count("*") == 1
     assert "* differs from copies" in "\n".join(footnotes(data))
     for section in (data["together"], *data["directions"].values()):

@@ -83,7 +83,7 @@ def test_runs_that_do_not_rewrite_are_refused_before_weights_are_read(tmp_path: 
     generation = RunLayout(tmp_path / "generation")
     recipe = replace(RECIPE, task="generation", attribute=replace(RECIPE.attribute, weight=0.0))
     write_text(generation.recipe, recipe_to_toml(recipe))
-    with pytest.raises(AraeError, match="is a generation, which rewrites nothing"):
+    with pytest.raises(AraeError, match="is a generation and cannot rewrite"):
         RunCheckpoint(generation.root).load()
 
 

@@ -90,14 +90,14 @@ def test_given_probes_and_scores_are_used(run: Path, lines: list[str], tmp_path:
     scores.write_text(json.dumps(report))
     assert invoke(run, "-o", target, "--probes", probes, "--scores", scores)[0] == 0
     assert json.loads((target / "config.json").read_bytes())["parity"]["probe_lines"] == 7
-    assert "| style: linear judge % | 93.2 (90.0–95.5) |" in (target / "README.md").read_text()
+    assert "| style: linear classifier % | 93.2 (90.0–95.5) |" in (target / "README.md").read_text()
 
 
 def test_a_corpus_that_is_gone_is_said(run: Path, tmp_path: Path) -> None:
     (tmp_path / "corpus").rename(tmp_path / "elsewhere")
     status, _, messages = invoke(run, "-o", tmp_path / "small")
     assert status == 0
-    assert "held-out sentences cannot be read" in messages
+    assert "cannot read the run's held-out sentences" in messages
     parity = json.loads((tmp_path / "small" / "config.json").read_bytes())["parity"]
     assert (parity["probe_lines"], parity["random_lines"]) == (0, 128)
 
@@ -106,7 +106,7 @@ def test_a_run_that_names_no_data_borrows_none(run: Path, tmp_path: Path) -> Non
     write_text(RunLayout(run).environment, json.dumps({"data": []}))
     status, _, messages = invoke(run, "-o", tmp_path / "small")
     assert status == 0
-    assert "does not say where they are" in messages
+    assert "does not record where the data are" in messages
     config = json.loads((tmp_path / "small" / "config.json").read_bytes())
     assert (config["parity"]["probe_lines"], config["generator"]["lengths"]) == (0, [])
 
@@ -118,7 +118,7 @@ def test_a_run_that_names_no_data_borrows_none(run: Path, tmp_path: Path) -> Non
         (["RUN", "--checkpoint", "last"], 2, "neither best nor latest"),
         (["RUN", "--weights", "int4"], 2, "neither fp16 nor fp32"),
         (["RUN", "--scores", "nowhere.json"], 1, "cannot read nowhere.json"),
-        (["RUN", "--scores", "RUN/latest.json"], 1, "is no report of an evaluation"),
+        (["RUN", "--scores", "RUN/latest.json"], 1, "is not a report of an evaluation"),
         (["RUN", "--probes", "nowhere.txt"], 1, "cannot read nowhere.txt"),
         (["RUN", "--sentences", "nowhere.txt"], 1, "cannot read nowhere.txt"),
         (["RUN", "-o", "RUN"], 1, "no exported model"),

@@ -93,7 +93,7 @@ def test_each_system_is_trained_once_and_kept(trained: tuple[Path, GenerationRun
     again, now = train(folder)
     assert (again, now) == (runs, [])
     other = replace(RECIPE, training=replace(RECIPE.training, learning_rate=0.5))
-    with pytest.raises(AraeError, match="by another recipe"):
+    with pytest.raises(AraeError, match="with another recipe"):
         train_generators(other, DATA, folder, lambda name: Named(), device="cpu")
 
 
@@ -162,10 +162,10 @@ def test_the_command_prints_the_table_and_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["quickstart"], "is no generation"),
+        (["quickstart"], "is not for generation"),
         (["snli-generation", "--set", "adversary.weight=0"], "trains no generator"),
         (["snli-generation"], "needs data"),
-        (["snli-generation", "--samples", "x"], "names no file"),
+        (["snli-generation", "--samples", "x"], "does not name a file"),
         (["snli-generation", "--samples", "x=missing"], "cannot read missing"),
     ],
 )

@@ -110,9 +110,9 @@ def groups(tmp_path: Path) -> list[str]:
         (["--with", "f"], "Give either --word, or both"),
         (["--word", "a", "--word", "b"], "need --measure"),
         (["--word", "a"], "Missing option '--to'"),
-        (["--word", "a", "--strongest", "0"], "must be above 0"),
+        (["--word", "a", "--strongest", "0"], "above 0"),
         (["--with", "f", "--without", "g", "--measure"], "needs a FILE"),
-        (["--with", "f", "--without", "g", "--corpus", "h"], "is for --word"),
+        (["--with", "f", "--without", "g", "--corpus", "h"], "Option '--corpus' needs --word"),
     ],
 )
 def test_wrong_usage(arguments: list[str], said: str, pristine_model: Path) -> None:
@@ -145,7 +145,7 @@ def test_one_line_in_one_line_out(pristine_model: Path, groups: list[str]) -> No
     assert status == 0
     assert len(answers) == 4
     assert (answers[1], answers[3]) == ("", lines[3])
-    assert "lines have not got the property" in said
+    assert "lines did not get the property" in said
     records = [json.loads(each) for each in invoke(*arguments, "--json", text="the food was warm .\n")[1].splitlines()]
     assert records == [
         {

@@ -97,7 +97,7 @@ def test_what_reads_sentences_without_labels_may_do_so_first(tmp_path: Path) -> 
         start = f"starting from {(tmp_path / f'{system}-beginning-1').absolute()}, step 3"
         assert said.count(start) == 2  # one beginning for both numbers of labels
     assert not (tmp_path / "supervised-beginning-1").exists()
-    with pytest.raises(AraeError, match="began elsewhere"):
+    with pytest.raises(AraeError, match="started from another place"):
         run(0)
 
 

@@ -94,7 +94,7 @@ def test_each_system_is_trained_once_and_kept(trained: tuple[Path, list[Any], li
     again, now = train(folder)
     assert (again, now) == (first, [])
     assert len({(RunLayout(Path(each.run)).tokenizer).read_bytes() for each in first}) == 1
-    with pytest.raises(AraeError, match="by another recipe"):
+    with pytest.raises(AraeError, match="with another recipe"):
         train(folder, replace(RECIPE, training=replace(RECIPE.training, learning_rate=0.5)))
 
 
@@ -107,7 +107,7 @@ def test_the_systems_of_a_seed_go_on_from_one_beginning(tmp_path: Path) -> None:
         assert environment["initial"] == str(tmp_path / "beginning-7")
         assert environment["initial_checkpoint"] == "latest"  # its end, whatever it was best at
     assert train(tmp_path, beginning=24) == (found, [])
-    with pytest.raises(AraeError, match="began elsewhere"):
+    with pytest.raises(AraeError, match="started from another place"):
         train(tmp_path)
     beginning = load_recipe(RunLayout(tmp_path / "beginning-7").recipe)
     assert (beginning.adversary.weight, beginning.training.decay) == (0.0, "none")
@@ -168,7 +168,7 @@ def test_the_table_holds_means_and_deviations_over_seeds() -> None:
     text = render(made_table([one, two]))
     # Deviation of 50 and 54: sqrt(8); of 40 and 42: sqrt(2).
     assert "| autoencoder | 52.0 ± 2.8 | 54.0 ± 2.8 | 1.0 ± 0.0 | 41.0 ± 1.4 | 1.0 ± 0.0 |" in text
-    assert "400 sentences, 100 of them as the common beginning (2.5 of the published 25 epochs), 3.0 minutes" in text
+    assert "400 sentences, 100 of them in common pretraining (2.5 of the published 25 epochs), 3.0 minutes" in text
     assert "| autoencoder | 50.0 | 52.0 |" in render(made_table([one]))
 
 
@@ -181,7 +181,7 @@ def test_trends_are_told_as_they_are() -> None:
     ]
     otherwise = {"autoencoder": (59.3, 31.9), "arae-1": (69.2, 33.0), "arae-10": (69.0, 27.7)}
     assert [sentence.rpartition(":")[2].strip() for sentence in tell_trends(made_table([otherwise]))] == [
-        "does not hold (+9.9).",
-        "does not hold (-0.2).",
-        "does not hold (31.9, 33.0, 27.7).",
+        "is not confirmed (+9.9).",
+        "is not confirmed (-0.2).",
+        "is not confirmed (31.9, 33.0, 27.7).",
     ]

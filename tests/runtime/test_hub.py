@@ -192,7 +192,7 @@ def test_a_revision_is_a_commit_a_branch_or_a_tag(hub: tuple[Hub, str], arae: Ru
         assert transfer(arae, address=f"{ADDRESS}@{revision}")[0] == f"{LINE}\n"
     done = arae("transfer", "--model", ADDRESS, "--to", "positive")
     assert done.returncode == 1
-    assert "does not describe an exported model" in done.stderr
+    assert "is not the description of an exported model" in done.stderr
 
 
 def test_the_variable_names_a_model_on_the_hub_too(hub: tuple[Hub, str], arae: Run, small_model: Path) -> None:

@@ -115,9 +115,9 @@ def test_the_note_says_why_a_line_was_left(shipped: Any) -> None:
     options = {"from": "auto", "min_confidence": 1, "to": "positive"}
     found = results(shipped, text=["这家餐厅很好吃", "great service !", "The food was cold."], **options)
     assert [each["note"] for each in found] == [
-        "left as it is: the model knows too few of its characters",
-        "left as it is: already positive",
-        "left as it is: no candidate was 1 sure to be positive",
+        "left unchanged: the model knows too few of its characters",
+        "left unchanged: already positive",
+        "left unchanged: no candidate had a probability of 1 of being positive",
     ]
     assert [each["output"] for each in found] == [each["source"] for each in found]
 
@@ -144,13 +144,13 @@ def test_the_way_between_two_sentences_is_that_of_the_command_line(shipped: Any)
     ("path", "members", "status", "kind", "said"),
     [
         ("rewrite", {"to": "positive"}, 422, "missing", '"text" is missing'),
-        ("rewrite", {"text": "a"}, 422, "invalid", "class to rewrite to is missing"),
+        ("rewrite", {"text": "a"}, 422, "invalid", "target class is missing"),
         ("rewrite", {"text": "a", "to": "good"}, 422, "invalid", "no class 'good'"),
         ("rewrite", {"text": "a", "to": "positive", "beem": 3}, 422, "unknown-member", "did you mean"),
         ("rewrite", {"text": 3, "to": "positive"}, 422, "wrong-type", '"text" is a whole number'),
-        ("rewrite", {"text": ["a", None], "to": "positive"}, 422, "wrong-type", "null at place 1"),
+        ("rewrite", {"text": ["a", None], "to": "positive"}, 422, "wrong-type", "null at index 1"),
         ("rewrite", {"text": "a", "to": "positive", "beam": True}, 422, "wrong-type", '"beam" is true or false'),
-        ("rewrite", {"text": "a", "to": "positive", "beam": 17}, 422, "over-limit", "takes up to 16"),
+        ("rewrite", {"text": "a", "to": "positive", "beam": 17}, 422, "over-limit", "the limit is 16"),
         ("rewrite", {"text": "a", "to": "positive", "beam": 0}, 422, "invalid", "beam = 0"),
         ("rewrite", {"text": "a", "to": "positive", "beam": 2, "sample": 2}, 422, "invalid", "choose one"),
         ("rewrite", {"text": "a", "to": "positive", "seed": 2}, 422, "invalid", '"seed" needs "sample"'),
@@ -158,13 +158,19 @@ def test_the_way_between_two_sentences_is_that_of_the_command_line(shipped: Any)
         ("rewrite", {"text": "a", "to": "positive", "long": "spilt"}, 422, "invalid", "did you mean split"),
         ("rewrite", {"text": "a", "to": "positive", "form": "x"}, 422, "invalid", "use auto, ordinary, corpus"),
         ("rewrite", {"text": "a", "to": "positive", "beam": 2, "rerank": "stile=1"}, 422, "invalid", "NAME=WEIGHT"),
-        ("rewrite", {"text": "a", "to": "positive", "model": "x"}, 422, "unknown-model", "served are yelp-sentiment"),
+        (
+            "rewrite",
+            {"text": "a", "to": "positive", "model": "x"},
+            422,
+            "unknown-model",
+            "the models are: yelp-sentiment",
+        ),
         ("rewrite", {"text": "a", "to": "positive", "n_best": 5, "beam": 3}, 422, "invalid", '"beam" 5'),
-        ("rewrite", ["a"], 422, "invalid", "no JSON object"),
+        ("rewrite", ["a"], 422, "invalid", "not a JSON object"),
         ("classify", {"text": "a", "to": "positive"}, 422, "unknown-member", "known are text, model, form"),
         ("interpolate", {"first": "a"}, 422, "missing", '"second"'),
         ("interpolate", {"first": "a", "second": "b", "steps": 1}, 422, "invalid", "2 or more"),
-        ("interpolate", {"first": "a", "second": "b", "steps": 99}, 422, "over-limit", "up to 32"),
+        ("interpolate", {"first": "a", "second": "b", "steps": 99}, 422, "over-limit", "the limit is 32"),
         ("interpolate", {"first": "bad " * 50, "second": "b"}, 422, "invalid", "shorter one"),
     ],
 )
@@ -204,7 +210,7 @@ def test_a_model_without_candidates_says_so(small: Any) -> None:
     for options in ({"beam": 3}, {"from": "auto"}, {"min_confidence": 0.5}):
         answer = small.post("/v1/rewrite", {"text": "a", "to": "positive", **options})
         assert (answer.status, answer.json["type"]) == (422, "urn:arae:problem:invalid")
-        assert "writes no candidates" in answer.json["detail"]
+        assert "cannot search candidates" in answer.json["detail"]
     assert "cannot classify" in small.post("/v1/classify", {"text": "a"}).json["detail"]
 
 
@@ -295,7 +301,7 @@ def test_a_full_queue_says_when_to_come_again(pristine_model: Path, serve: Any) 
         refused = client.post("/v1/rewrite", many)
         assert refused.status == 429
         assert refused.headers["retry-after"] == str(refused.json["retry_after"])
-        assert "the queue holds 1,000" in refused.json["detail"]
+        assert "the limit is 1,000" in refused.json["detail"]
         assert len(first.result().json["results"][0]["lines"]) == 1000
         assert client.post("/v1/rewrite", {"text": "again", "to": "positive"}).status == 200
 

@@ -154,8 +154,8 @@ def test_texts_without_words_and_without_end_are_fine(shipped: Any) -> None:
         ("data=x", 400, "annotation"),
         ("data=" + quote('{"annotation": 3}'), 400, "annotation"),
         ("&".join(f"a{number}=1" for number in range(200)), 400, "form"),
-        ("text=" + "a" * 200, 422, "takes up to 100"),
-        ("data=" + quote(json.dumps({"annotation": [{"text": "a" * 200}]})), 422, "takes up to 100"),
+        ("text=" + "a" * 200, 422, "the limit is 100"),
+        ("data=" + quote(json.dumps({"annotation": [{"text": "a" * 200}]})), 422, "the limit is 100"),
     ],
 )
 def test_bad_requests_say_what_to_send(serve: Any, body: str, status: int, said: str) -> None:

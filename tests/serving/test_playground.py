@@ -201,7 +201,7 @@ def test_errors_and_keys_are_shown_where_one_looks(browser: Any, serve: Any) -> 
     with serve(SHIPPED, keys=Keys((hash_key(KEY),))) as client:
         page = Page(browser, client.port)
         page.wait(lambda: page.find("key").is_displayed())
-        assert "asks for a key" in page.find("alert").text
+        assert "requires a key" in page.find("alert").text
         page.find("key").send_keys(KEY, Pressed.ENTER)
         page.ready()
         browser.execute_script("document.getElementById('text').value = 'a'.repeat(10001)")

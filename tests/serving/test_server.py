@@ -106,7 +106,7 @@ def test_a_grace_that_does_not_suffice_is_said(pristine_model: Path) -> None:
         assert b"urn:arae:problem:stopped" in answer
         _, said = process.communicate(timeout=60)
         assert process.returncode == 1
-        assert "1 accepted requests were not finished" in said
+        assert "1 accepted requests did not finish" in said
         assert "--grace" in said
 
 
@@ -147,9 +147,9 @@ def test_an_address_that_is_taken_is_said_in_two_lines(pristine_model: Path) -> 
     ("arguments", "said"),
     [
         (["--host", "no such host"], "there is no address"),
-        (["--max-queue", "5"], "cannot take a request of 1024"),
-        (["--cors-origin", "*"], "no origin"),
-        (["--cors-origin", "https://a.example/path"], "no origin"),
+        (["--max-queue", "5"], "has no room for a request of 1024"),
+        (["--cors-origin", "*"], "not the origin"),
+        (["--cors-origin", "https://a.example/path"], "not the origin"),
         (["--api-key-file", "/none"], "cannot read /none"),
         (["--check-to", "bad"], "no class 'bad'"),
         (["--device", "tpu"], "unknown device"),

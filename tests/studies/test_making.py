@@ -108,7 +108,7 @@ def test_blank_and_repeated_sources_are_not_drawn(tmp_path: Path) -> None:
     rewrites = write(tmp_path / "mine.txt", ["1", "2", "3", "4", ""])
     status, _, messages = invoke("make", tmp_path / "study", rewrites, "--sources", f"good={sources}")
     assert status == 0
-    assert "has 2 different sentences, fewer than 40" in messages
+    assert "has only 2 different sentences, fewer than 40" in messages
     study = Study.read(tmp_path / "study")
     assert {(item.source, item.line) for item in study.items.values()} == {("one", 1), ("two", 5)}
     assert "(no text)" in text_sheet(study, 1)
@@ -145,13 +145,13 @@ def test_a_system_may_have_rewrites_of_some_parts_only(folder: Path) -> None:
         (["first", "--sources", "food.bad.txt"], "does not name a class and a file"),
         (["first", "--sources", "/bad=food.bad.txt"], "does not name a class and a file"),
         (["first", "--sources", "bad=nothing.txt"], "cannot read"),
-        (["first", "--sources", "bad=food.bad.txt"], "holds no rewrites of these sources"),
+        (["first", "--sources", "bad=food.bad.txt"], "has no rewrites of these sources"),
         (["x=first/food/bad.txt", "--sources", "a=food.bad.txt", "--sources", "b=food.bad.txt"], "is one file"),
         (["x@c=first/food/bad.txt", "--sources", "a=food.bad.txt"], "there is no part 'c'"),
         (["first", "first", "--sources", "food/bad=food.bad.txt"], "the system first is given twice"),
-        (["copy=first", "--sources", "food/bad=food.bad.txt"], "taken by the copied source"),
-        (["a,b=first", "--sources", "food/bad=food.bad.txt"], "names no system"),
-        (["nothing-of-that-name", "--sources", "food/bad=food.bad.txt"], "there is no model called"),
+        (["copy=first", "--sources", "food/bad=food.bad.txt"], "reserved for the copied source"),
+        (["a,b=first", "--sources", "food/bad=food.bad.txt"], "does not name a system"),
+        (["nothing-of-that-name", "--sources", "food/bad=food.bad.txt"], "there is no model named"),
         (["first", "--sources", "food/bad=food.bad.txt", "--sheets", "41"], "too few for 41 sheets"),
         (["short.txt", "--sources", "bad=food.bad.txt"], "has 1 lines, the sources"),
     ],

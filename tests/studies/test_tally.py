@@ -121,7 +121,7 @@ def test_what_is_not_rated_is_counted_and_named(study: Study, folder: Path) -> N
         ("3\t-\t3\t3", "has for content no rating"),
         ("3\t3\t6\t3", "has for fluency '6'"),
         ("3\t3\t3\t0", "has for overall '0'"),
-        ("3\t3\t3\t5.5", "'5.5', which is none of 1, 1.5, ... 5"),
+        ("3\t3\t3\t5.5", "'5.5', which is not one of 1, 1.5, ... 5"),
         ("3,5\t3\t3\t3", "has for style '3,5'"),
         ("3\t3\t3\tgood", "has for overall 'good'"),
         ("3\t3\t3\tnan", "has for overall 'nan'"),

@@ -92,12 +92,12 @@ def test_the_command_says_what_it_kept_and_refuses_what_it_cannot_read(tmp_path:
 
     code, output, said = run("--json")
     assert (code, json.loads(output)["status"], json.loads(output)["kept"]) == (0, "kept", True)
-    assert "1 of 1 lines was kept" in said
+    assert "1 of 1 lines was left unchanged" in said
     terms = tmp_path / "terms.txt"
     terms.write_text("Bad Wolf\n\n", "utf-8")
     code, output, _ = run("--glossary", str(terms), "--protect", "T-[0-9]+", given="The Bad Wolf is awful, T-1.\n")
     assert code == 0 and "Bad Wolf" in output and "T-1." in output
-    for wrong, words in ((["--protect", "(a"], "no regular expression"), (["--glossary", "nowhere"], "nowhere")):
+    for wrong, words in ((["--protect", "(a"], "not a regular expression"), (["--glossary", "nowhere"], "nowhere")):
         code, output, said = run(*wrong)
         assert (code, output) == (1, "")
         assert words in said

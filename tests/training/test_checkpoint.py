@@ -244,7 +244,7 @@ def test_a_damaged_pointer_is_called_damaged_and_can_be_mended(tmp_path: Path, c
     assert hint is not None
     assert "checkpoints of step 1, 2" in hint
     # The hint is true.
-    subprocess.run(hint.partition("to use the last of them: ")[2], shell=True, check=True)
+    subprocess.run(hint.partition("to use the last one: ")[2], shell=True, check=True)
     assert load_run(run.layout.root, "latest").state.step == 2
 
 
@@ -293,13 +293,13 @@ def test_another_tokenizer_or_recipe_is_noticed(tmp_path: Path) -> None:
     ):
         run.layout.recipe.write_text(whole.replace(old, new, 1), "utf-8")
         if noticed:
-            with pytest.raises(AraeError, match=r"recipe.toml is damaged, or was changed"):
+            with pytest.raises(AraeError, match=r"recipe.toml is damaged, or changed"):
                 load_run(run.layout.root, "latest")
         else:
             load_run(run.layout.root, "latest")
     run.layout.recipe.write_text(whole, "utf-8")
     Tokenizer.train(["other words here ."] * 9, 280).save(run.layout.tokenizer)
-    with pytest.raises(AraeError, match=r"tokenizer.model is damaged, or was changed"):
+    with pytest.raises(AraeError, match=r"tokenizer.model is damaged, or changed"):
         load_run(run.layout.root, "latest")
 
 
@@ -358,7 +358,7 @@ def test_what_may_not_be_read_is_called_that(hidden: str) -> None:
         if os.geteuid() == 0:
             os.seteuid(65534)
         try:
-            with pytest.raises(AraeError, match="may not read") as caught:
+            with pytest.raises(AraeError, match="no permission to read") as caught:
                 load_run(run.layout.root, "latest")
         finally:
             os.seteuid(os.getuid())
@@ -389,7 +389,7 @@ def test_damage_names_the_file_and_the_other_checkpoint(tmp_path: Path, name: st
         run.restore()
     hint = caught.value.hint
     assert hint is not None
-    assert "the run's best checkpoint is another one, of step 1" in hint
+    assert "the run also has a best checkpoint of step 1" in hint
     # The hint is true.
     subprocess.run(hint.partition("to use it: ")[2], shell=True, check=True)
     run.restore()
@@ -402,7 +402,7 @@ def test_damage_of_the_best_names_the_latest(tmp_path: Path) -> None:
     with pytest.raises(AraeError) as caught:
         load_run(run.layout.root)
     assert caught.value.hint is not None
-    assert "the run's latest checkpoint is another one, of step 2" in caught.value.hint
+    assert "the run also has a latest checkpoint of step 2" in caught.value.hint
     assert caught.value.hint.endswith(f"> {run.layout.best}")
     assert load_run(run.layout.root, "latest").state.step == 2
 
@@ -432,7 +432,7 @@ def test_weights_of_another_model_are_refused_and_nothing_is_changed(tmp_path: P
     run = two_checkpoints(tmp_path / "run")
     other = Run(tmp_path / "run", replace(run.recipe, model=replace(run.recipe.model, **change)))
     before = {name: tensor.clone() for name, tensor in model_tensors(other.model).items()}
-    with pytest.raises(AraeError, match=r"does not fit the recipe beside it: .* is missing or has another shape"):
+    with pytest.raises(AraeError, match=r"does not match the run's recipe: .* is missing or has another shape"):
         other.restore()
     assert run.state.step == 2
     for name, tensor in model_tensors(other.model).items():

@@ -112,8 +112,8 @@ def test_only_chosen_labels_are_read(tmp_path: Path) -> None:
         assert rows.tolist() == examples_of(own).chosen.tolist()
         assert times.tolist() == [4, 4, 4, 4]
     assert isinstance(own.reporter, Listener)
-    assert "4 of 30 labels are used" in own.reporter.messages
-    assert "3 training pairs have no gold label and are left out" in own.reporter.messages
+    assert "uses 4 of 30 labels" in own.reporter.messages
+    assert "left out 3 training pairs without a gold label" in own.reporter.messages
 
 
 def test_a_continued_run_ends_with_the_same_weights(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_padding_says_nothing_to_the_classifier() -> None:
 
 @pytest.mark.parametrize("key", ["cycle.weight=1", "parallel.sentences=5", "training.averaging=0.9"])
 def test_keys_that_a_classification_ignores_are_refused(key: str) -> None:
-    with pytest.raises(AraeError, match=rf"{key.partition('=')[0]} has no place in a classification"):
+    with pytest.raises(AraeError, match=rf"{key.partition('=')[0]} has no effect in a classification"):
         recipe(key)
-    with pytest.raises(AraeError, match=r"training.schedule has no place"):
+    with pytest.raises(AraeError, match=r"training.schedule has no effect"):
         recipe("training.schedule=alternating")

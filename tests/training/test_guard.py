@@ -100,7 +100,7 @@ def test_a_healthy_training_is_left_in_peace(tmp_path: Path, data: TrainingData)
         ({"attribute": {"learning_rate": 0.0}}, "the classifier stands still", "raise attribute.learning_rate (0)"),
         (
             {"adversary": {"constraint": "clip", "clip": 1e-6}},
-            "the critic scores every code alike",
+            "the critic gives all codes the same score",
             "raise adversary.clip (1e-06)",
         ),
     ],

@@ -210,7 +210,7 @@ def test_a_process_that_dies_takes_the_other_down(tmp_path: Path, capfd: pytest.
     with pytest.raises(AraeError, match="process 1 of 2 was killed by SIGKILL; the others were stopped"):
         run_processes(2, command(tmp_path, "die"))
     assert time.monotonic() - start < 200
-    assert "process 0 of 2 lost another one" in capfd.readouterr().err
+    assert "process 0 of 2 lost another process" in capfd.readouterr().err
 
 
 def test_a_failure_of_one_is_the_failure_of_all() -> None:
@@ -254,7 +254,7 @@ def test_every_row_belongs_to_one_process() -> None:
 
 def test_a_batch_that_cannot_be_divided_is_refused() -> None:
     Processes(0, 2).check_batch_size(4)
-    with pytest.raises(AraeError, match=r"training\.batch_size = 64 cannot be divided among 3 processes") as caught:
+    with pytest.raises(AraeError, match=r"training\.batch_size = 64 is not divisible by 3 processes") as caught:
         Processes(0, 3).check_batch_size(64)
     assert caught.value.hint == "set it to a multiple of 3, such as 63."
 

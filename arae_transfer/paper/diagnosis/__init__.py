@@ -1,1 +1,1 @@
-"""Looking into the code space of a run: what the paper's first experiment looks at, and a little more (torch)."""
+"""Analysis of a run's code space: the paper's first experiment, extended (torch)."""

@@ -1,4 +1,4 @@
-"""The trained encoder and decoders of a run, applied to sentences without any noise."""
+"""Encode and decode sentences with a run's trained networks, without noise."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BATCH = 128
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence and the class whose decoder reads its code."""
+    """A sentence and its class."""
 
     text: str
     label: str
@@ -30,7 +30,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class VectorStatistics:
-    """The vectors of the codes of many sentences.
+    """Statistics of the code vectors of many sentences.
 
     Attributes:
         covariance: (size, size) of all vectors.
@@ -42,7 +42,7 @@ class VectorStatistics:
 
 
 class Coder:
-    """Codes, their decoding, and how surprised the decoders are.
+    """Encodes sentences, decodes codes, and measures the decoders' likelihood.
 
     Attributes:
         run: What was loaded.
@@ -55,12 +55,12 @@ class Coder:
         self._index = {label: index for index, label in enumerate(run.classes)}
 
     def fits(self, line: str) -> bool:
-        """Say whether a line has a code: it is not blank, and not longer than the sentences of training."""
+        """Return whether a line can be encoded: it is not blank, and not longer than training sentences."""
         return 0 < len(self.run.tokenizer.encode(line)) < self.run.recipe.data.maximum_tokens
 
     @torch.no_grad()
     def pooled(self, lines: Sequence[str]) -> Floats:
-        """Return one vector for each line, (lines, size): its code, or the mean of its code's vectors."""
+        """Return one vector per line, (lines, size): its code, or the mean of its code's vectors."""
         result: Floats = np.zeros((len(lines), self.run.recipe.model.code_size))
         for rows, tokens, lengths in self._batches(lines):
             code, mask = self.run.model.encoder(tokens, lengths)
@@ -69,7 +69,7 @@ class Coder:
 
     @torch.no_grad()
     def vector_statistics(self, lines: Sequence[str]) -> VectorStatistics:
-        """Return the covariance of the vectors of the lines' codes, and how many vectors a code has."""
+        """Return the covariance of the lines' code vectors, and the number of vectors per code."""
         vectors = []
         for _, tokens, lengths in self._batches(lines):
             code, mask = self.run.model.encoder(tokens, lengths)
@@ -79,7 +79,7 @@ class Coder:
 
     @torch.no_grad()
     def surprise(self, inputs: Sequence[str], targets: Sequence[Sentence]) -> tuple[Floats, Floats]:
-        """Return how improbable decoders find targets, given the codes of inputs.
+        """Return the decoders' negative log-likelihood of targets, given the codes of inputs.
 
         Args:
             inputs: What is encoded.
@@ -108,7 +108,7 @@ class Coder:
 
     @torch.no_grad()
     def reconstruct(self, inputs: Sequence[str], labels: Sequence[str]) -> list[str]:
-        """Return what the decoder of each line's class makes of the line's code, greedily."""
+        """Reconstruct each line greedily with its own class's decoder."""
         answers = [""] * len(inputs)
         growth = self.run.recipe.cycle.extra_tokens
         targets = [Sentence(line, label) for line, label in zip(inputs, labels, strict=True)]
@@ -123,7 +123,7 @@ class Coder:
 
     @torch.no_grad()
     def write(self, codes: Floats, label: str) -> list[str]:
-        """Return what a class's decoder makes of codes of one vector, (sentences, size), greedily."""
+        """Decode single-vector codes greedily with a class's decoder, (sentences, size)."""
         decoder = self.run.model.decoder(self._index[label])
         written: list[str] = []
         for start in range(0, len(codes), _BATCH):
@@ -134,7 +134,7 @@ class Coder:
 
     @torch.no_grad()
     def generated(self, lines: Sequence[str], seed: int) -> Floats:
-        """Return generated codes, pooled, with the numbers of vectors of the lines' codes: (lines, size)."""
+        """Return generated codes, pooled, with as many vectors as the lines' codes: (lines, size)."""
         generator = self.run.model.generator
         random = torch.Generator().manual_seed(seed)
         noise = torch.randn(len(lines), generator.noise_size, generator=random)
@@ -148,7 +148,7 @@ class Coder:
         return TokenizedSentences.join(self.run.tokenizer.encode_lines(list(lines)))
 
     def _batches(self, lines: Sequence[str]) -> Iterator[tuple[npt.NDArray[np.int64], Tensor, Tensor]]:
-        """Yield the places, ids and lengths of lines of like length."""
+        """Yield the indices, ids and lengths of lines of similar length."""
         sentences = self._tokenize(lines)
         order = np.argsort(sentences.lengths, kind="stable")
         for start in range(0, len(order), _BATCH):

@@ -1,4 +1,4 @@
-"""How much of a sentence its code carries, what it says of the class, and what it looks like in two dimensions."""
+"""Information in a code: about its sentence and its class; and a two-dimensional projection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ORDER = 5
 
 
 def capacity_of_norm(size: int, noise: float) -> float:
-    """Return the most bits that a vector of unit norm carries through Gaussian noise (Shannon 1948).
+    """Return the capacity in bits of a vector of unit norm with Gaussian noise (Shannon 1948).
 
     A norm of 1 is a mean power of 1 / size in each of the dimensions, each of which is a Gaussian channel:
     C = size / 2 * log2(1 + 1 / (size * noise^2)).
@@ -29,7 +29,7 @@ def capacity_of_norm(size: int, noise: float) -> float:
 
 
 def capacity_of_covariance(covariance: Floats, noise: float) -> float:
-    """Return the most bits that vectors of this covariance carry through Gaussian noise.
+    """Return the capacity in bits of vectors of this covariance with Gaussian noise.
 
     Of all distributions of one covariance the Gaussian carries most: I = 1/2 * sum over the eigenvalues v of
     log2(1 + v / noise^2). It is at most ``capacity_of_norm``, and less where codes use few directions.
@@ -59,7 +59,7 @@ def sentence_bits(tokenizer: Tokenizer, training: Sequence[str], lines: Sequence
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """How sentences come back from their codes without noise.
+    """Reconstruction quality of sentences from their codes without noise.
 
     Attributes:
         exact: The share that comes back word by word, in percent.
@@ -86,7 +86,7 @@ def measure_reconstruction(coder: Coder, sentences: Sequence[Sentence]) -> Recon
 
 @dataclass(frozen=True)
 class Probe:
-    """How well a fresh classifier recovers the class.
+    """Accuracy of a new classifier of the class.
 
     Attributes:
         accuracy: On held-out sentences, in percent, from the code.
@@ -104,7 +104,7 @@ class Probe:
 
 
 def measure_probe(codes: Floats, sentences: Sequence[Sentence], random: np.random.Generator) -> Probe | None:
-    """Fit logistic regressions on a random half of sentences and test them on the other; None where there are too few.
+    """Fit logistic regressions on a random half of the sentences and test them on the other; None if there are too few.
 
     Args:
         codes: (sentences, size).
@@ -140,7 +140,7 @@ def measure_probe(codes: Floats, sentences: Sequence[Sentence], random: np.rando
 
 @dataclass(frozen=True)
 class Projection:
-    """The two directions in which codes vary most.
+    """Projection on the first two principal components of codes.
 
     Attributes:
         mean: (size,) of the codes.
@@ -154,7 +154,7 @@ class Projection:
 
     @classmethod
     def fit(cls, codes: Floats) -> Projection:
-        """Find them by principal component analysis; the sign is such that the greatest weight is positive.
+        """Fit by principal component analysis; the sign makes the greatest weight positive.
 
         Args:
             codes: (sentences, size), at least 2 of each.

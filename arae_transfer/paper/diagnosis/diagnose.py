@@ -1,4 +1,4 @@
-"""The diagnosis of a run: every experiment, as plain data that reports, plots and JSON are made from."""
+"""Diagnosis of a run: all experiments as plain data for reports, plots and JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Lines = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Subject:
-    """A run that is looked into.
+    """A run to analyse.
 
     Attributes:
         folder: Its folder.
@@ -41,7 +41,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class DiagnosisOptions:
-    """How a diagnosis is done.
+    """Options of a diagnosis.
 
     Attributes:
         sentences: The most held-out sentences of each class.
@@ -60,7 +60,7 @@ def diagnose(
     options: DiagnosisOptions | None = None,
     progress: Progress = lambda message: None,
 ) -> dict[str, Any]:
-    """Look into the code space of a run.
+    """Analyse the code space of a run.
 
     Args:
         run: The run.
@@ -96,7 +96,7 @@ def diagnose(
     }
     data["history"] = {name: _history(RunLayout(subject.folder)) for name, subject in subjects.items()}
 
-    progress("comparing near sentences")
+    progress("comparing similar sentences")
     pool = _pool(coders.values(), training, random)
     anchors = [sentences[place].text for place in random.permutation(len(sentences))[:ANCHORS].tolist()]
     pairs = neighbours.choose_pairs(anchors, pool, random)
@@ -112,7 +112,7 @@ def diagnose(
     data["swaps"] = _swap(coders, sentences, random)
     data["content"] = {}
     for name, coder in coders.items():
-        progress(f"looking at what codes carry ({name})")
+        progress(f"measuring the information in codes ({name})")
         data["content"][name] = _content(coder, subjects[name], sentences, training)
     progress("fitting a probe and a projection")
     data["probe"], data["projection"] = {}, {}
@@ -125,7 +125,7 @@ def diagnose(
 
 
 def _choose(coders: Collection[Coder], held_out: Lines, options: DiagnosisOptions) -> list[Sentence]:
-    """Return held-out sentences that every run can read, all different, the same number of lines for each class."""
+    """Return distinct held-out sentences that every run can read, the same number for each class."""
     random = np.random.default_rng(options.seed)
     chosen: dict[str, Sentence] = {}
     for label, lines in held_out.items():
@@ -135,14 +135,14 @@ def _choose(coders: Collection[Coder], held_out: Lines, options: DiagnosisOption
         chosen |= {fitting[place]: Sentence(fitting[place], label) for place in places.tolist()}
     if len(chosen) < 2 or not any(len(text.split()) >= swaps.FEWEST_WORDS for text in chosen):
         raise AraeError(
-            f"only {len(chosen)} held-out sentences are short enough for the run and long enough to swap words in",
+            f"only {len(chosen)} held-out sentences are short enough for the run and long enough for swapping words",
             "give more data with --data.",
         )
     return list(chosen.values())
 
 
 def _pool(coders: Collection[Coder], training: Lines, random: np.random.Generator) -> list[str]:
-    """Return sentences that neighbours are searched in."""
+    """Return the sentences to search neighbours in."""
     lines = [" ".join(line.split()) for own in training.values() for line in own]
     chosen = [lines[place] for place in random.permutation(len(lines))[:POOL].tolist()]
     return [line for line in chosen if all(coder.fits(line) for coder in coders)]
@@ -240,7 +240,7 @@ def _project(coder: Coder, subject: Subject, codes: Floats, sentences: Sequence[
 
 
 def _rounded(value: Any) -> Any:  # noqa: ANN401 -- anything that JSON can hold
-    """Round to 6 digits behind the point; what is not finite becomes None, because JSON has no word for it."""
+    """Round to 6 decimals; values that are not finite become None, because JSON cannot write them."""
     if isinstance(value, dict):
         return {str(key): _rounded(own) for key, own in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Edits of sentences: how many lie between two, and exchanged words."""
+"""Edits of sentences: word edit distance, and swapped words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PADDING = -1
 
 
 class WordTable:
-    """Sentences as padded rows of word numbers, so that one is compared with all of them at once.
+    """Sentences as padded rows of word numbers, to compare one with all at once.
 
     Attributes:
         lengths: (sentences,) the words of each.
@@ -27,7 +27,7 @@ class WordTable:
             self._words[place, : len(row)] = row
 
     def distances(self, line: str, chosen: Integers) -> Integers:
-        """Return the edit distances of a sentence to some of the table's (Levenshtein 1966), in words.
+        """Return the edit distances in words of a sentence to some of the table's (Levenshtein 1966).
 
         Args:
             line: The sentence.
@@ -67,7 +67,7 @@ class WordTable:
 
 
 def draw_swaps(words: int, number: int, random: np.random.Generator) -> list[tuple[int, int]]:
-    """Draw pairs of different places to exchange, no pair twice in a row.
+    """Draw pairs of different positions to swap, no pair twice in a row.
 
     Args:
         words: The number of words, at least 3 where two or more swaps are drawn, at least 2 for one.
@@ -83,7 +83,7 @@ def draw_swaps(words: int, number: int, random: np.random.Generator) -> list[tup
 
 
 def swap_words(line: str, swaps: Sequence[tuple[int, int]]) -> str:
-    """Exchange words, one pair after the other."""
+    """Swap words, one pair after the other."""
     words = line.split()
     for first, second in swaps:
         words[first], words[second] = words[second], words[first]

@@ -1,4 +1,4 @@
-"""What a run has written down of its codes while it trained: their norm and their variance."""
+"""Norm and variance of the codes over a run's training, from its log."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Series:
 
     @property
     def last(self) -> float | None:
-        """Return the last value, or None where there is none."""
+        """Last value, or None without any."""
         return self.values[-1] if self.values else None
 
 
 def read_series(layout: RunLayout, key: str) -> Series:
-    """Return a figure of the run's metrics, such as ``train/real_norm``; empty where the run has none.
+    """Return a figure of the run's metrics, such as ``train/real_norm``; empty if the run does not have it.
 
     Raises:
         AraeError: The metrics are missing or damaged.
@@ -39,8 +39,8 @@ def read_series(layout: RunLayout, key: str) -> Series:
         found = [(int(record["sentences"]), float(record[key])) for record in records if key in record]
     except OSError as error:
         raise AraeError(
-            f"cannot read {layout.metrics}: {error.strerror or error}", "give the folder of a run, metrics and all."
+            f"cannot read {layout.metrics}: {error.strerror or error}", "give the folder of a run with its metrics."
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise AraeError(f"{layout.metrics} is damaged ({error})", "remove the line that is not whole.") from error
+        raise AraeError(f"{layout.metrics} is damaged ({error})", "remove the incomplete line.") from error
     return Series([sentences for sentences, _ in found], [value for _, value in found])

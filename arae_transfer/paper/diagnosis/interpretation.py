@@ -1,4 +1,4 @@
-"""What the numbers of a diagnosis say, in a sentence or two for each experiment."""
+"""Interpret the numbers of a diagnosis in a sentence or two per experiment."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Data = Mapping[str, Any]
 TITLES = {
     "norms": "Norm of codes over training",
     "variance": "Variance of codes over training",
-    "neighbours": "Like sentences, like codes",
+    "neighbours": "Similar sentences, similar codes",
     "swaps": "Reconstruction after swapped words",
     "probe": "The class in the code",
-    "content": "How much of a sentence the code carries",
+    "content": "Information about the sentence in the code",
     "projection": "Code space in two dimensions",
 }
 
@@ -47,21 +47,24 @@ def _last(data: Data, name: str) -> float | None:
 def _norms(data: Data) -> str:
     real, generated = _last(data, "real_norm"), _last(data, "generated_norm")
     if real is None:
-        return "The run has written down no norms."
+        return "The run recorded no norms."
     if generated is None:
         return f"Encoded codes end at an L2 norm of {real:.3f}; the run trained no generator."
     if abs(real - generated) <= SAME_NORM * real:
         text = f"Generated and encoded codes end at the same L2 norm, {generated:.3f} and {real:.3f}"
         if abs(real - 1) <= SAME_NORM and abs(generated - 1) <= SAME_NORM:
-            return f"{text}: both lie on the unit sphere by construction, so the norm tells nothing; see the variance."
+            return f"{text}: both lie on the unit sphere by construction, so the norm shows nothing; see the variance."
         return f"{text}, as in the paper."
-    return f"Generated codes end at an L2 norm of {generated:.3f}, encoded ones at {real:.3f}: the generator is behind."
+    return (
+        f"Generated codes end at an L2 norm of {generated:.3f}, encoded ones at {real:.3f}: the generator does "
+        "not match them."
+    )
 
 
 def _variance(data: Data) -> str:
     real, generated = _last(data, "real_variance"), _last(data, "generated_variance")
     if real is None:
-        return "The run has written down no variances."
+        return "The run recorded no variances."
     if generated is None:
         return f"The summed variance of encoded codes ends at {real:.3f}; the run trained no generator."
     share = generated / real if real > 0 else 0.0
@@ -70,11 +73,11 @@ def _variance(data: Data) -> str:
         f"codes' {real:.3f}"
     )
     if share < COLLAPSED:
-        return f"{text}: the generator has collapsed to few codes, so its samples say little of the code space."
+        return f"{text}: the generator has collapsed to few codes, so its samples say little about the code space."
     if share < COVERING:
         return f"{text}: the generator covers a part of the code space."
     if share <= 1 / COVERING:
-        return f"{text}: the generator covers the code space, as far as its variance tells."
+        return f"{text}: the generator covers the code space, by its variance."
     return f"{text}: generated codes are spread more widely than encoded ones."
 
 
@@ -90,8 +93,12 @@ def _neighbours(data: Data) -> str:
         "on average"
     )
     if not data["pooling"].startswith("none"):
-        text += f"; {data['pooling']} stands for a code"
-    verdict = "like sentences have like codes" if gap > 0.05 else "the code hardly knows like sentences from others"
+        text += f"; {data['pooling']} represents a code"
+    verdict = (
+        "similar sentences have similar codes"
+        if gap > 0.05
+        else "the code hardly distinguishes similar sentences from others"
+    )
     text += f"): {verdict}."
     other = found.get("baseline")
     if other:
@@ -112,54 +119,55 @@ def _swaps(data: Data) -> str:
     own = data["swaps"]["run"]
     last = len(own["nll"]) - 1
     text = (
-        f"From the code of a sentence with {last} swaps, its original costs {own['nll'][-1]:.1f} nats in place of "
-        f"{own['nll'][0]:.1f}, and {own['restored'][-1]:.1f} % in place of {own['restored'][0]:.1f} % come back whole."
+        f"From the code of a sentence with {last} swaps, its original costs {own['nll'][-1]:.1f} nats instead "
+        f"of {own['nll'][0]:.1f}, and {own['restored'][-1]:.1f} % instead of {own['restored'][0]:.1f} % are "
+        "reconstructed exactly."
     )
     other = data["swaps"].get("baseline")
     if other:
-        text += f" The plain autoencoder needs {other['nll'][-1]:.1f} in place of {other['nll'][0]:.1f}: {_gain(data)}."
+        text += f" The plain autoencoder needs {other['nll'][-1]:.1f} instead of {other['nll'][0]:.1f}: {_gain(data)}."
     return text
 
 
 def _gain(data: Data) -> str:
-    """Return what the differences to the plain autoencoder say, where words are swapped."""
+    """Return the interpretation of differences from the plain autoencoder after swaps."""
     own, other, difference = (data["swaps"][name] for name in ("run", "baseline", "difference"))
     sure = [
         0 if interval is None or abs(mean) <= interval else -1 if mean < 0 else 1
         for mean, interval in zip(difference["nll"][1:], difference["interval"][1:], strict=True)
     ]
     share = 100 * abs(sum(own["nll"][1:]) / max(sum(other["nll"][1:]), 1e-9) - 1)
-    caution = "of one training each"
+    caution = "for one training of each"
     if all(sign < 0 for sign in sure):
-        return f"this run mends swaps {share:.1f} % more cheaply, beyond chance over sentences, {caution}"
+        return f"this run repairs swaps {share:.1f} % better, significantly over sentences, {caution}"
     if all(sign > 0 for sign in sure):
-        return f"this run mends swaps {share:.1f} % more dearly, so the paper's gain does not show, {caution}"
+        return f"this run repairs swaps {share:.1f} % worse, so the paper's gain does not show, {caution}"
     if any(sure) and len(set(sure) - {0}) == 1:
         better = ", ".join(str(number) for number, sign in enumerate(sure, 1) if sign)
         equal = ", ".join(str(number) for number, sign in enumerate(sure, 1) if not sign)
-        how = "cheaply" if min(sure) < 0 else "dearly"
+        how = "better" if min(sure) < 0 else "worse"
         return (
-            f"this run mends {better} swaps more {how} (at {equal} not beyond chance over sentences), {share:.1f} % "
-            f"over all, {caution}"
+            f"this run repairs {better} swaps {how} (at {equal} not significantly over sentences), {share:.1f} "
+            f"% over all, {caution}"
         )
-    return f"the runs differ by {share:.1f} %, not beyond chance at every number of swaps"
+    return f"the runs differ by {share:.1f} %, not significantly at every number of swaps"
 
 
 def _probe(data: Data) -> str:
     own = data["probe"]["run"]
     if len(data["run"]["classes"]) == 1:
-        return "There is one class, which the code need not tell."
+        return "With one class, the code need not encode it."
     if own is None:
         return "There are too few sentences to fit a probe."
     # The standard error of a share, doubled.
     margin = 2 * (own["accuracy"] * (100 - own["accuracy"]) / own["tested"]) ** 0.5
     above = (own["accuracy"] - own["chance"]) / max(own["words"] - own["chance"], 1e-9)
     if own["accuracy"] - margin <= own["chance"]:
-        verdict = "the class cannot be told from the code by a linear probe"
+        verdict = "a linear probe cannot recognize the class from the code"
     elif above < 0.5:
-        verdict = "most of the class is gone from the code, not all"
+        verdict = "most of the class is removed from the code, but not all"
     else:
-        verdict = "the code still tells the class, so the decoders may copy its style"
+        verdict = "the code still reveals the class, so the decoders may copy its style"
     text = (
         f"A fresh logistic regression recovers the class from the code with {own['accuracy']:.1f} % held-out accuracy "
         f"(from the words: {own['words']:.1f} %, chance: {own['chance']:.1f} %): {verdict}."
@@ -171,15 +179,15 @@ def _probe(data: Data) -> str:
 def _content(data: Data) -> str:
     own = data["content"]["run"]
     text = (
-        f"{own['exact']:.1f} % of held-out sentences come back word by word (BLEU {own['bleu']:.1f}). The code brings "
-        f"a sentence's cost from {own['sentence_bits']:.0f} bits (5-gram model) down to {own['bits']:.0f}: it carries "
-        f"about {own['carried_bits']:.0f} bits."
+        f"{own['exact']:.1f} % of held-out sentences are reconstructed exactly (BLEU {own['bleu']:.1f}). The "
+        f"code reduces a sentence's cost from {own['sentence_bits']:.0f} bits (5-gram model) to "
+        f"{own['bits']:.0f}: it carries about {own['carried_bits']:.0f} bits."
     )
     if own["capacity"] is None:
         return f"{text} No noise on the code limits it."
     return (
-        f"{text} Through the training's noise of {own['code_noise']:g} at most {own['capacity']:,.0f} bits would pass "
-        f"({own['vectors']:.1f} vectors of {own['capacity_per_vector']:,.0f}), and "
+        f"{text} With the training noise of {own['code_noise']:g}, its capacity is at most "
+        f"{own['capacity']:,.0f} bits ({own['vectors']:.1f} vectors of {own['capacity_per_vector']:,.0f}), and "
         f"{own['capacity_of_covariance']:,.0f} with the codes' own covariance."
     )
 
@@ -189,7 +197,7 @@ def _projection(data: Data) -> str:
     first, second = own["explained"]
     text = (
         f"Two principal components show {first + second:.0f} % of the variance of the codes ({first:.0f} and "
-        f"{second:.0f} %); what they do not show may still separate the classes."
+        f"{second:.0f} %); the other components may still separate the classes."
     )
     if not own["generated"]:
         return text
@@ -198,7 +206,7 @@ def _projection(data: Data) -> str:
         100 * _spread(own["generated"], axis) / spread if (spread := _spread(encoded, axis)) > 0 else 0.0
         for axis in (0, 1)
     ]
-    pooled = "" if data["pooling"].startswith("none") else f" ({data['pooling']} stands for a code)"
+    pooled = "" if data["pooling"].startswith("none") else f" ({data['pooling']} represents a code)"
     return (
         f"{text} Along them generated codes have {shares[0]:.0f} and {shares[1]:.0f} % of the encoded codes' variance"
         f"{pooled}."

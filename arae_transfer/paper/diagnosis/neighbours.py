@@ -1,4 +1,4 @@
-"""Whether like sentences have like codes: cosine similarity of near sentences beside that of random ones."""
+"""Similarity of the codes of similar sentences, beside random pairs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEIGHBOURS = 100
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which sentences are compared.
+    """Pairs of sentences to compare.
 
     Attributes:
         anchors: The sentences.
@@ -80,7 +80,7 @@ def cosines(one: Floats, many: Floats) -> Floats:
 
 
 def measure_similarity(coder: Coder, pairs: Pairs) -> Similarity | None:
-    """Return the similarities of the codes of pairs; None where no anchor has neighbours.
+    """Return the similarities of the codes of pairs, or None if no anchor has neighbours.
 
     Codes of several vectors are compared by the means of their vectors.
     """

@@ -1,4 +1,4 @@
-"""The plots of a diagnosis, readable in black and white: markers and dashes tell things apart, not colour alone."""
+"""Plots of a diagnosis, readable in black and white by markers and dashes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MARKS = 12
 
 
 def draw(data: Data) -> dict[str, bytes]:
-    """Return every plot as PNG, by the keys of ``interpretation.TITLES``; what there are no numbers for has none."""
+    """Return all plots with data as PNG, by the keys of ``interpretation.TITLES``."""
     plots = {
         "norms": _history(data, "norm", "L2 norm, mean over codes"),
         "variance": _history(data, "variance", "variance, summed over dimensions"),
@@ -158,7 +158,7 @@ def _swaps(data: Data) -> Figure:
                     markerfacecolor="white",
                     label=name,
                 )
-    for axes, label in ((left, "NLL of the original (nats a sentence)"), (right, "originals that come back (%)")):
+    for axes, label in ((left, "NLL of the original (nats per sentence)"), (right, "exact reconstructions (%)")):
         axes.set_xticks(range(len(data["swaps"]["run"]["nll"])))
         axes.set_ylim(bottom=0)
         axes.set_xlabel("swaps of two words before encoding")

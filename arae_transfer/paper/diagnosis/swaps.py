@@ -1,4 +1,4 @@
-"""Whether the decoder mends a disturbed sentence: reconstruction of the original from the code of swapped words."""
+"""Reconstruction of a sentence from the code of its copy with swapped words."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from arae_transfer.paper.diagnosis.edits import draw_swaps, swap_words
 
 MOST_SWAPS = 4
 FEWEST_WORDS = 4
-"""Shorter sentences are left out: four swaps of three words say nothing."""
+"""Minimum length in words: four swaps of three words are not informative."""
 
 
 @dataclass(frozen=True)
 class Mending:
-    """How reconstruction suffers from swaps; every list has an entry for k = 0, 1, ... swaps.
+    """Reconstruction after swaps; every list has an entry for k = 0, 1, ... swaps.
 
     Attributes:
         nll: The mean negative log-likelihood of the original sentence, in nats a sentence.
@@ -32,7 +32,7 @@ class Mending:
 
 @dataclass(frozen=True)
 class Answers:
-    """What belongs to each single sentence; every list has an entry for k = 0, 1, ... swaps.
+    """Results per sentence; every list has an entry for k = 0, 1, ... swaps.
 
     Attributes:
         texts: What comes back.
@@ -55,7 +55,7 @@ def make_swapped(sentences: Sequence[Sentence], random: np.random.Generator) -> 
 def measure_mending(
     coder: Coder, sentences: Sequence[Sentence], swapped: Sequence[Sequence[str]]
 ) -> tuple[Mending, Answers]:
-    """Return how well originals come back from the codes of swapped sentences, in the mean and one by one.
+    """Return reconstruction from the codes of swapped sentences, on average and per sentence.
 
     Args:
         coder: The run.
@@ -78,7 +78,7 @@ def measure_mending(
 
 
 def paired_differences(own: Answers, other: Answers) -> tuple[list[float], list[float]]:
-    """Return, for each k, by how many nats a sentence's original costs one run more than another.
+    """Return for each k the difference between two runs in the cost of an original, in nats.
 
     Returns:
         The means, and half the widths of their 95 % intervals, over the sentences.

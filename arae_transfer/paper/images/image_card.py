@@ -1,4 +1,4 @@
-"""The model card of a model of images."""
+"""Model card of a model of images."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from arae_transfer.export.card import (
 
 _IMAGE_SCORES = {
     "nll": "negative log-likelihood of reconstruction, nats per image",
-    "pixels": "% of pixels whose most likely level is theirs",
-    "code_distance": "Fréchet distance between held-out and generated codes; 0 is the least, 4 the most",
-    "score": "geometric mean of `pixels` and the closeness of the codes; it chose the checkpoint",
+    "pixels": "% of pixels whose most probable level is correct",
+    "code_distance": "Fréchet distance between held-out and generated codes, from 0 (best) to 4",
+    "score": "geometric mean of `pixels` and the closeness of the codes; it selected the checkpoint",
 }
 
 
 class ImageCard(Card):
-    """The card of a model of images."""
+    """Model card of a model of images."""
 
     pipeline = "unconditional-image-generation"
 
     def sections(self) -> list[str]:
-        """Return how to use it, what it is of, and how it was trained."""
+        """Return the sections on use, model and training."""
         config = self.config
         assert config.image is not None
         image, sizes, parity = config.image, config.sizes, config.parity

@@ -1,4 +1,4 @@
-"""The images of a run: what ``data.PreparedText`` is for sentences, and their validation."""
+"""Images of a run, and their validation; ``data.PreparedText`` is the counterpart for sentences."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class PreparedImages:
     noun = "images"
 
     def __init__(self, recipe: Recipe, data: ImageData) -> None:
-        """Take images as ``corpus.images.read_split`` returns them."""
+        """Prepare images from ``corpus.images.read_split``."""
         self.recipe = recipe
         self.classes = tuple(data.train)
         self.train = dict(data.train)
@@ -75,33 +75,33 @@ class PreparedImages:
         return fingerprint_images(self.train)
 
     def save(self) -> None:
-        """Write nothing: the recipe says how images are read."""
+        """Write nothing: the recipe describes how to read images."""
 
     def initialize(self, model: ARAE) -> None:
-        """Leave the weights as they are."""
+        """Keep the weights as they are."""
 
     def prepare_parallel(self, model: ARAE) -> None:
-        """Search nothing: images have no rewrites."""
+        """Do nothing: images have no rewrites."""
 
     def batch(self, step: int, generator: np.random.Generator, device: torch.device) -> Batch:
         """Return the batch of a step."""
         return self._gather(self.schedule.indices(step), device)
 
     def random_batch(self, generator: np.random.Generator, device: torch.device) -> Batch:
-        """Return a batch of images drawn at random."""
+        """Return a random batch of images."""
         size = self.recipe.adversary.batch_size or self.recipe.training.batch_size
         return self._gather([generator.integers(0, len(own), size) for own in self.train.values()], device)
 
     def parallel_batch(self, step: int, generator: np.random.Generator, device: torch.device) -> None:
-        """Return None: there are no pairs."""
+        """Return None: images have no parallel examples."""
 
     @property
     def model_classes(self) -> tuple[str, ...]:
-        """The classes that the model tells apart: those that the images stand in."""
+        """Classes that the model distinguishes."""
         return self.classes
 
     def step(self, networks: Networks, context: StepContext) -> Metrics:
-        """Move every network once, in the order of the recipe's schedule."""
+        """Update every network once, in the order of the recipe's schedule."""
         return scheduled_step(self, networks, context)
 
     def validate(self, model: ARAE, device: torch.device) -> ValidationReport:

@@ -1,4 +1,4 @@
-"""How good a model of images is: reconstruction, and what a judge of real images says of generated ones."""
+"""Evaluation of image models: reconstruction, and a classifier's scores of generated images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NEIGHBOUR_BATCH = 250
 
 
 class Judge(nn.Module):
-    """A convolutional classifier of images: windows of 5 x 5 and 3 x 3 pixels, and a hidden layer."""
+    """Convolutional classifier of images: 5 x 5 and 3 x 3 filters, and a hidden layer."""
 
     def __init__(self, image: Image, labels: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Judge(nn.Module):
 def train_judge(
     images: Bytes, labels: Bytes, image: Image, progress: Callable[[str], None] = lambda message: None
 ) -> Judge:
-    """Teach a judge on real images, moved a little at random: Adam, one cycle of the learning rate.
+    """Train the classifier on randomly shifted real images: Adam, one cycle of the learning rate.
 
     Args:
         images: (images, pixels) levels.
@@ -85,7 +85,7 @@ def train_judge(
         for start in range(0, max(1, len(images) // _BATCH) * _BATCH, _BATCH):
             rows = order[start : start + _BATCH]
             if step % 100 == 0:
-                progress(f"the judge learns: epoch {epoch + 1} of {_EPOCHS}, step {step:,} of {steps:,}")
+                progress(f"training the classifier: epoch {epoch + 1} of {_EPOCHS}, step {step:,} of {steps:,}")
             moved = _shifted(torch.from_numpy(images[rows]), image, random.integers(0, 2 * _SHIFT + 1, 2).tolist())
             loss = nn.functional.cross_entropy(judge(moved), torch.from_numpy(labels[rows].astype(np.int64)))
             optimizer.zero_grad(set_to_none=True)
@@ -97,7 +97,7 @@ def train_judge(
 
 
 def _shifted(values: Tensor, image: Image, places: list[int]) -> Tensor:
-    """Move images, black coming in: (images, pixels) levels to the same shape; places 0 to twice the shift."""
+    """Shift images, filling with black; offsets are from 0 to twice the shift: (images, pixels) to the same shape."""
     padded = nn.functional.pad(values.view(-1, image.height, image.width), [_SHIFT] * 4)
     top, left = places
     return padded[:, top : top + image.height, left : left + image.width].flatten(1)
@@ -105,7 +105,7 @@ def _shifted(values: Tensor, image: Image, places: list[int]) -> Tensor:
 
 @torch.no_grad()
 def judge_images(judge: Judge, values: Bytes) -> npt.NDArray[np.float32]:
-    """Return the probability of each label: (images, pixels) levels to (images, labels)."""
+    """Return the label probabilities of images: (images, pixels) levels to (images, labels)."""
     parts = [judge(torch.from_numpy(values[start : start + 1000])).softmax(1) for start in range(0, len(values), 1000)]
     shares: npt.NDArray[np.float32] = torch.cat(parts).numpy()
     return shares
@@ -113,7 +113,7 @@ def judge_images(judge: Judge, values: Bytes) -> npt.NDArray[np.float32]:
 
 @torch.no_grad()
 def nearest_distances(values: Bytes, training: Bytes, levels: int) -> npt.NDArray[np.float64]:
-    """Return how far the nearest training image of each image is: the sum over pixels of squared differences.
+    """Return the squared distance of each image to the nearest training image, summed over pixels.
 
     Of binary images this is the number of pixels that differ.
 
@@ -136,7 +136,7 @@ def nearest_distances(values: Bytes, training: Bytes, levels: int) -> npt.NDArra
 
 @dataclass(frozen=True)
 class SampleScores:
-    """What was measured of a set of images.
+    """Scores of a set of images.
 
     Attributes:
         images: Their number.
@@ -159,7 +159,7 @@ class SampleScores:
 
 
 def score_images(values: Bytes, judge: Judge, training: Bytes, neighbours: int = 2000) -> SampleScores:
-    """Measure a set of images; the nearest training image is searched for the first ``neighbours`` of them."""
+    """Score a set of images; the nearest training image is searched for the first ``neighbours`` of them."""
     shares = judge_images(judge, values)
     recognised = shares.max(1) >= CONFIDENCE
     counts = np.bincount(shares[recognised].argmax(1), minlength=shares.shape[1])
@@ -178,7 +178,7 @@ def score_images(values: Bytes, judge: Judge, training: Bytes, neighbours: int =
 
 
 def gaussian_codes(codes: Floats, number: int, seed: int = 0) -> Floats:
-    """Draw codes from the Gaussian fitted to codes, brought back to the unit sphere that all codes lie on.
+    """Draw codes from a Gaussian fitted to codes, projected to the unit sphere.
 
     Args:
         codes: (images, 1, code_size) of training images.
@@ -197,7 +197,7 @@ def gaussian_codes(codes: Floats, number: int, seed: int = 0) -> Floats:
 
 @dataclass(frozen=True)
 class ImageData:
-    """The images that an evaluation reads, the classes' one after the other.
+    """Images of an evaluation, class after class.
 
     Attributes:
         train: (images, pixels) levels.
@@ -233,8 +233,8 @@ def _labelled(source: ImageSource, split: str, image: Image) -> tuple[Images, By
     images, labels = read_split(source, split, image)
     if labels is None:
         raise AraeError(
-            f"{source.folder} holds no labels for the images of {split}, which the judge learns from",
-            "put the file of labels beside them, such as train-labels-idx1-ubyte.gz.",
+            f"{source.folder} has no labels for the images of {split}, which train the classifier",
+            "add the file of labels, such as train-labels-idx1-ubyte.gz.",
         )
     return images, labels
 
@@ -247,7 +247,7 @@ def evaluate_images(
     samples: int = SAMPLES,
     progress: Callable[[str], None] = lambda message: None,
 ) -> dict[str, Any]:
-    """Measure models of images, beside a Gaussian fitted to each one's codes, and real images.
+    """Evaluate models of images, beside a Gaussian fitted to each one's codes, and real images.
 
     Args:
         models: The models by name.
@@ -265,7 +265,7 @@ def evaluate_images(
     judge = train_judge(data.train, data.train_labels, image, progress)
     real = np.concatenate([own.values for own in data.test.values()])
     accuracy = float((judge_images(judge, real).argmax(1) == data.test_labels).mean())
-    progress("real images are judged")
+    progress("scoring real images")
     scores = {"real images": score_images(real, judge, data.train)}
     reconstruction = {}
     for name, model in models.items():
@@ -282,7 +282,7 @@ def evaluate_images(
             drawn[f"{name}: generator"] = model.sample_codes(samples)
         drawn[f"{name}: Gaussian fitted to its codes"] = gaussian_codes(model.encode(data.train[:samples]), samples)
         for title, codes in drawn.items():
-            progress(f"{title} is judged")
+            progress(f"scoring {title}")
             # Where there are several classes, each class's decoder makes its part.
             parts = np.array_split(codes, len(data.test))
             made = [model.decode(part, label) for part, label in zip(parts, data.test, strict=True)]
@@ -315,7 +315,7 @@ def evaluate_image_systems(
     threads: int | None,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Measure models of images.
+    """Evaluate models of images.
 
     Raises:
         AraeError: One is of text or of images of another size, or the data cannot be used.
@@ -323,17 +323,17 @@ def evaluate_image_systems(
     models = {}
     for wish, system in systems.items():
         if not isinstance(system, ModelFolder) or system.image is None:
-            raise AraeError(f"{wish} is not a model of images, as others here are", "evaluate it by itself.")
+            raise AraeError(f"{wish} is not a model of images, but others here are", "evaluate it separately.")
         models[system.name if system.name not in models else wish] = ImageModel(Sessions(system, device, threads))
     if not data:
         raise AraeError(
-            "there is nothing to measure on: --data is missing",
+            "--data is missing",
             "give the folder of IDX files, images and labels, of the splits train and test (or t10k).",
         )
     shape = next(iter(models.values())).image
     for name, model in models.items():
         if model.image != shape:
-            raise AraeError(f"{name} makes images of another size or of other levels", "evaluate it by itself.")
+            raise AraeError(f"{name} makes images of another size or with other levels", "evaluate it separately.")
     image = Image(height=shape.height, width=shape.width, levels=shape.levels)
     progress("reading")
     read = read_image_data(image_sources(data), image, limit)

@@ -1,4 +1,4 @@
-"""A trained image model to a folder that runs without PyTorch: graphs, description and card, checked first."""
+"""Export an image model to graphs, description and card, after a check."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def build_image_decoder(decoder: ImageDecoder, metadata: Mapping[str, str]) -> o
 
 @dataclass(frozen=True)
 class ImageExportReport:
-    """What an export wrote.
+    """Result of an export.
 
     Attributes:
         folder: The exported model.
@@ -86,7 +86,7 @@ class ImageExportReport:
     difference: float
 
     def describe(self) -> list[str]:
-        """Return what a person should know of the export, in lines."""
+        """Return lines about the export for the user."""
         size = sum(self.sizes.values()) / 1e6
         return [
             f"{self.name}: {', '.join(self.classes)}; {size:.1f} MB in {len(self.sizes)} files, fp32; on "
@@ -105,7 +105,7 @@ def export_image_model(
     evaluation: str = "",
     held_out: Images | None = None,
 ) -> ImageExportReport:
-    """Write an image model as a folder that runs without PyTorch, after proving that it answers as the model does.
+    """Export an image model, after checking that its graphs give the model's outputs.
 
     Weights are stored as fp32: normalisation is folded into them.
 
@@ -183,7 +183,7 @@ def export_image_model(
 def _parity(
     model: ARAE, recipe: Recipe, contents: Mapping[str, bytes], layout: ExportLayout, held_out: Images | None
 ) -> tuple[int, float]:
-    """Run images through the graphs and through the model; return their number and the greatest difference.
+    """Compare graphs and model on images; return the number of images and the greatest difference.
 
     Raises:
         AraeError: It is too great.
@@ -204,7 +204,7 @@ def _parity(
     if all(difference <= GREATEST_DIFFERENCE for difference in differences):
         return len(pixels), max(differences)
     raise AraeError(
-        f"the exported graphs do not answer as the model does: they differ by up to {max(differences):.1g}",
+        f"the exported graphs differ from the model by up to {max(differences):.1g}",
         "export another checkpoint of the run: its training may have diverged.",
     )
 

@@ -1,4 +1,4 @@
-"""Images in: IDX files, the format of MNIST (LeCun and Cortes 1998), packed by gzip or not; numpy alone."""
+"""Read images from IDX files, the format of MNIST (LeCun and Cortes 1998), with numpy only."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def read_idx(path: Path, dimensions: int) -> Bytes:
     magic = content[:4]
     if magic != bytes((0, 0, 8, dimensions)):
         found = next((name for number, name in _KINDS.items() if magic == bytes((0, 0, 8, number))), None)
-        what = f"it holds {found}" if found else f"it begins with {magic.hex() or 'nothing'}"
+        what = f"it has {found}" if found else f"it begins with {magic.hex() or 'nothing'}"
         raise AraeError(
-            f"{path} is no IDX file of {_KINDS[dimensions]}: {what}, not with 0000080{dimensions}"
+            f"{path} is not an IDX file of {_KINDS[dimensions]}: {what}, not with 0000080{dimensions}"
             if found is None
-            else f"{path} is no IDX file of {_KINDS[dimensions]}: {what}",
+            else f"{path} is not an IDX file of {_KINDS[dimensions]}: {what}",
             _FILES,
         )
     head = 4 + 4 * dimensions
@@ -63,7 +63,7 @@ def read_idx(path: Path, dimensions: int) -> Bytes:
     if len(content) != wanted:
         size = " x ".join(f"{number:,}" for number in shape)
         raise AraeError(
-            f"{path} is damaged: its header says {size}, {wanted:,} bytes in all, and it has {len(content):,}",
+            f"{path} is damaged: its header says {size}, {wanted:,} bytes in all, but it has {len(content):,}",
             "copy the file again.",
         )
     return np.frombuffer(content, np.uint8, offset=head).reshape(shape)
@@ -83,7 +83,7 @@ class Images:
         return len(self.values)
 
     def lengths_of(self, indices: Integers) -> Integers:
-        """Return the number of pixels, which is that of all others, for each of some images."""
+        """Return the number of pixels, the same for all images, for each of some images."""
         return np.full(len(indices), self.values.shape[1], dtype=np.int64)
 
     def whole(self, indices: Integers) -> tuple[Integers, Integers]:
@@ -92,26 +92,26 @@ class Images:
 
 
 def quantize(images: Bytes, levels: int) -> Bytes:
-    """Turn (images, height, width) bytes into (images, pixels) levels; two levels part at half brightness."""
+    """Convert (images, height, width) bytes to (images, pixels) levels; two levels separate at half brightness."""
     rows = images.reshape(len(images), -1)
     return (rows.astype(np.uint32) * levels >> 8).astype(np.uint8)
 
 
 def brightness(values: npt.ArrayLike, levels: int) -> Bytes:
-    """Turn levels back into bytes, the lowest level black and the highest white; fractions are levels in between."""
+    """Convert levels to bytes from black to white; fractions are levels in between."""
     return np.rint(np.asarray(values, dtype=np.float64) * (255.0 / (levels - 1))).astype(np.uint8)
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """What ``--data`` named: a class and its folder."""
+    """Class and folder of a ``--data`` value."""
 
     name: str
     folder: Path
 
 
 def image_sources(wishes: Sequence[str]) -> list[ImageSource]:
-    """Read ``FOLDER`` or ``CLASS=FOLDER``, one or several.
+    """Return the sources of ``FOLDER`` or ``CLASS=FOLDER`` values.
 
     Raises:
         AraeError: A folder does not exist, a class comes twice, or some of several folders have no class.
@@ -139,14 +139,14 @@ def _find(source: ImageSource, split: str) -> Path | None:
     ]
     if len(files) > 1:
         raise AraeError(
-            f"{source.folder} holds two files of images for {split}: {files[0].name} and {files[1].name}",
-            "leave one of them.",
+            f"{source.folder} has two files of images for {split}: {files[0].name} and {files[1].name}",
+            "remove one of them.",
         )
     return files[0] if files else None
 
 
 def labels_beside(path: Path) -> Path | None:
-    """Return the file of the labels of a file of images: ``images-idx3`` becomes ``labels-idx1``."""
+    """Return the file of labels for a file of images: ``images-idx3`` becomes ``labels-idx1``."""
     name = path.name.replace("images", "labels").replace("idx3", "idx1")
     candidates = [path.with_name(name), path.with_name(name.removesuffix(".gz")), path.with_name(f"{name}.gz")]
     return next((candidate for candidate in candidates if candidate != path and candidate.is_file()), None)
@@ -183,13 +183,13 @@ def read_split(source: ImageSource, split: str, image: Image) -> tuple[Images, B
         path = _find(source, "train")
     if path is None:
         names = " or ".join(f"{start}-images-idx3-ubyte.gz" for start in SPLITS[split])
-        raise AraeError(f"{source.folder} holds no images for {split}: there is no {names}", _FILES)
+        raise AraeError(f"{source.folder} has no images for {split}: there is no {names}", _FILES)
     images = _read_sized(path, image.height, image.width)
     if split != "test":
         if len(images) < FEWEST:
             raise AraeError(
-                f"{path} holds {len(images)} {'image' if len(images) == 1 else 'images'}; "
-                f"a class needs at least {FEWEST}",
+                f"{path} has {len(images)} {'image' if len(images) == 1 else 'images'}; a class needs at least "
+                f"{FEWEST}",
                 "give more images.",
             )
         if _find(source, "valid") is None:
@@ -200,9 +200,7 @@ def read_split(source: ImageSource, split: str, image: Image) -> tuple[Images, B
     if beside is not None:
         labels = read_idx(beside, 1)
         if len(labels) != len(images):
-            raise AraeError(
-                f"{beside} holds {len(labels):,} labels for {len(images):,} images", "give files that belong together."
-            )
+            raise AraeError(f"{beside} has {len(labels):,} labels for {len(images):,} images", "give matching files.")
         labels = labels[part]
     return Images(quantize(images[part], image.levels)), labels
 

@@ -1,4 +1,4 @@
-"""An exported model of images: images to codes, noise to codes, codes to images; numpy and onnxruntime alone."""
+"""Run an exported model of images with numpy and onnxruntime."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ BATCH_SIZE = 500
 
 
 class ImageModel(CodeGenerator):
-    """One exported model of images."""
+    """An exported model of images."""
 
     def __init__(self, sessions: Sessions) -> None:
-        """Open nothing: graphs are opened when they are first used.
+        """Prepare a model; graphs are opened on first use.
 
         Raises:
             AraeError: The model is of text.
@@ -46,7 +46,7 @@ class ImageModel(CodeGenerator):
 
     @property
     def has_generator(self) -> bool:
-        """Tell whether images can be generated; a model trained without an adversary only encodes and decodes."""
+        """Whether the model can generate images; without an adversary it only encodes and decodes."""
         return self.folder.config.generator is not None
 
     def read(self, path: Path) -> Bytes:
@@ -79,7 +79,7 @@ class ImageModel(CodeGenerator):
         return np.concatenate(map_in_parallel(work, _batches(len(values)), self._sessions.batches_at_once))
 
     def probabilities(self, codes: Floats, to: str) -> Floats:
-        """Return the probability of each level of each pixel: (images, 1, code_size) to (images, pixels, levels).
+        """Return the level probabilities of each pixel: (images, 1, code_size) to (images, pixels, levels).
 
         Raises:
             AraeError: The model cannot run.
@@ -93,7 +93,7 @@ class ImageModel(CodeGenerator):
         return np.concatenate(map_in_parallel(work, _batches(len(codes)), self._sessions.batches_at_once))
 
     def decode(self, codes: Floats, to: str) -> Bytes:
-        """Return the most likely images of codes: (images, 1, code_size) to (images, pixels) levels.
+        """Return the most probable images of codes: (images, 1, code_size) to (images, pixels) levels.
 
         Raises:
             AraeError: The model cannot run.
@@ -102,7 +102,7 @@ class ImageModel(CodeGenerator):
         return likely
 
     def sample_codes(self, number: int, seed: int = 0) -> Floats:
-        """Return generated codes, (number, 1, code_size); of more of them the same first ones."""
+        """Return generated codes, (number, 1, code_size); a larger number starts with the same codes."""
         return np.stack(self.generate(number, seed, BATCH_SIZE))
 
     def walk(self, first: Floats, second: Floats, steps: int, path: str = "sphere") -> Floats:
@@ -115,5 +115,5 @@ class ImageModel(CodeGenerator):
 
 
 def _batches(rows: int) -> list[slice]:
-    """Return the batches of some rows."""
+    """Yield rows in batches."""
     return [slice(start, start + BATCH_SIZE) for start in range(0, rows, BATCH_SIZE)]

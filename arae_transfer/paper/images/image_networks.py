@@ -15,7 +15,7 @@ from arae_transfer.recipe import Image, Model
 
 
 class ImageEncoder(nn.Module):
-    """Pixels to a code on the unit sphere (paper, Section 2: enc_phi), through 800 and 400 units in the paper's model.
+    """Encoder from pixels to a code on the unit sphere (paper, Section 2: enc_phi; 800 and 400 units in the paper).
 
     Attributes:
         single: True: an image has one code vector.
@@ -49,7 +49,7 @@ class ImageEncoder(nn.Module):
 
 
 class ImageDecoder(nn.Module):
-    """A code to the level of each pixel, pixels independent given the code (paper, Section 2: p_psi(x | c))."""
+    """Decoder from a code to independent pixel levels (paper, Section 2: p_psi(x | c))."""
 
     def __init__(self, image: Image, model: Model) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class ImageDecoder(nn.Module):
         token_subset: Tensor | None = None,
         offsets: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Predict given images; takes what ``Decoder.forward`` takes, of which the last four mean nothing here.
+        """Return logits of given images; the interface is ``Decoder.forward``, without use of the last four arguments.
 
         Args:
             targets: (batch, pixels) levels.

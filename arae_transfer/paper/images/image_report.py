@@ -1,4 +1,4 @@
-"""An evaluation of image models as Markdown and as a table; see ``images.evaluate_images`` for what is in it."""
+"""Report of image models as Markdown and as a table; ``image_evaluation`` describes its content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MEASURES = (
 
 
 def is_image_report(results: Mapping[str, Any]) -> bool:
-    """Tell whether a report is of images."""
+    """Return whether a report is about images."""
     return "image_samples" in results
 
 
@@ -31,20 +31,21 @@ def _rows(results: Mapping[str, Any]) -> list[list[str]]:
 
 
 def image_footnotes(results: Mapping[str, Any]) -> list[str]:
-    """Return what the figures mean, and the judge's own accuracy."""
+    """Return the meaning of the figures, and the classifier's accuracy."""
     judge = results["judge"]
     notes = [
         f"{name}: reconstruction {found['nll']:.1f} nats per image ({found['images']:,} test images)."
         for name, found in results["image_models"].items()
     ]
     notes += [
-        f"Recognised: the judge gives one label at least {judge['confidence']:.0%}. The judge, a convolutional network "
-        f"that learned from the training images, is right about {judge['accuracy']:.2f} % of the test images.",
+        f"Recognised: the classifier gives one label at least {judge['confidence']:.0%}. The classifier, a "
+        f"convolutional network trained on the training images, is correct on {judge['accuracy']:.2f} % of the "
+        "test images.",
         "Labels: exp of the entropy of the recognised images' labels. Nearest: median over images of the sum of "
         "squared differences of pixels, black to white counting 1.",
     ]
     if judge["accuracy"] < judge["wanted"]:
-        notes.append(f"The judge is weaker than {judge['wanted']:.0f} %: read its columns with care.")
+        notes.append(f"The classifier is weaker than {judge['wanted']:.0f} %: read its columns with care.")
     return notes
 
 

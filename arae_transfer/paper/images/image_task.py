@@ -1,4 +1,4 @@
-"""Images as a task: binarised MNIST, as in the paper's Sections 2 and 5."""
+"""Task on images: binarised MNIST, as in the paper's Sections 2 and 5."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TEXT_KEYS: dict[str, object] = {
 
 
 class ImageTask(Task):
-    """Learn images of some classes, and write them anew."""
+    """Learn images of some classes, and generate them."""
 
     description = "for images"
     several_devices = False
@@ -48,23 +48,23 @@ class ImageTask(Task):
         """Refuse keys of text."""
         if recipe.task != "rewriting":
             raise AraeError(
-                f"{source}: task = {recipe.task!r} has no place where data.kind is image", "set task=rewriting."
+                f"{source}: task = {recipe.task!r} is not possible with data.kind = image", "set task=rewriting."
             )
         for key, wanted in _TEXT_KEYS.items():
             section, _, name = key.partition(".")
             value = getattr(getattr(recipe, section), name)
             if value != wanted:
                 raise AraeError(
-                    f"{source}: {key} = {value!r} has no place where data.kind is image", f"set {key}={wanted}."
+                    f"{source}: {key} = {value!r} has no effect with data.kind = image", f"set {key}={wanted}."
                 )
 
     def require_rewriting(self, what: str) -> None:
-        """Refuse."""
-        raise AraeError(f"{what} is a run on images", "export it with `arae export`, and evaluate that.")
+        """Raise an error."""
+        raise AraeError(f"{what} is a run on images", "export it with `arae export`, and evaluate the export.")
 
     def require_sentences(self, what: str) -> None:
-        """Refuse."""
-        raise AraeError(f"{what} is a run of a model of images; what is diagnosed is text", "give a run of text.")
+        """Raise an error."""
+        raise AraeError(f"{what} is a run on images; diagnosis needs text", "give a run of text.")
 
     def use_command(self, model: str, classes: Sequence[str]) -> str:
         """Return the command that writes a grid of images."""
@@ -82,7 +82,7 @@ class ImageTask(Task):
         if not sources:
             raise AraeError(
                 f"the recipe {recipe.name} needs images",
-                "give --data FOLDER, which holds train-images-idx3-ubyte.gz, or --data CLASS=FOLDER for each class.",
+                "give --data FOLDER with train-images-idx3-ubyte.gz, or --data CLASS=FOLDER for each class.",
             )
         found = image_sources(sources)
         train, valid = (
@@ -93,11 +93,11 @@ class ImageTask(Task):
         return ImageData(train, valid, tuple(f"{source.name}={source.folder.absolute()}" for source in found))
 
     def read_part(self, recipe: Recipe, sources: list[str], part: str, classes: Sequence[str]) -> LabelledLines:
-        """Refuse: images are no lines."""
+        """Raise an error: images are not lines."""
         raise AraeError(f"{recipe.name} is a recipe for images, not for text", "give a recipe for text.")
 
     def prepare(self, recipe: Recipe, data: DataSource, setting: RunSetting) -> PreparedData:
-        """Take the images as they are."""
+        """Keep the images as they are."""
         from arae_transfer.paper.images.image_data import ImageData, PreparedImages
 
         assert isinstance(data, ImageData)
@@ -112,11 +112,11 @@ class ImageTask(Task):
         return image_autoencoder(recipe.image, recipe.model, len(classes))
 
     def load_vocabulary(self, recipe: Recipe, layout: RunLayout) -> tuple[Tokenizer | None, int]:
-        """Return no tokenizer, and the levels of a pixel."""
+        """Return no tokenizer, and the number of pixel levels."""
         return None, recipe.image.levels
 
     def export(self, request: ExportRequest) -> list[str]:
-        """Write graphs of encoder, decoders and generator."""
+        """Export graphs of encoder, decoders and generator."""
         from arae_transfer.paper.images.image_export import export_image_model
         from arae_transfer.training.lineage import trained_in_all
         from arae_transfer.training.run_data import sources_of_run
@@ -126,7 +126,7 @@ class ImageTask(Task):
             data = self.read(loaded.recipe, sources_of_run(request.run), Reading())
             held_out = next(iter(data.valid.values()))
         except AraeError as error:
-            request.notice(f"the run's held-out images cannot be read: {error.message}", "checking with random ones.")
+            request.notice(f"cannot read the run's held-out images: {error.message}", "checking with random ones.")
         exported = export_image_model(
             loaded.model,
             loaded.recipe,

@@ -1,4 +1,4 @@
-"""Grey pictures out: grids of images, and PNG files (ISO/IEC 15948) by the standard library alone."""
+"""Write grey pictures: grids of images, and PNG files (ISO/IEC 15948) with the standard library."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def grid(images: Bytes, columns: int | None = None) -> Bytes:
-    """Lay images out in rows.
+    """Arrange images in a grid.
 
     Args:
         images: (images, height, width), at least one.
@@ -57,5 +57,5 @@ def grid(images: Bytes, columns: int | None = None) -> Bytes:
 
 
 def strips(rows: Sequence[Bytes]) -> Bytes:
-    """Lay out rows of equally many images: each (images, height, width)."""
+    """Arrange rows of equally many images: each (images, height, width)."""
     return grid(np.concatenate(rows), columns=len(rows[0]))

@@ -1,4 +1,4 @@
-"""What `arae sample` and `arae interpolate` do with a model of images: pictures in place of lines."""
+"""`arae sample` and `arae interpolate` for models of images, which write pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_IMAGES = 10_000
 def sample_picture(
     folder: ModelFolder, number: int, to: str | None, seed: int, output: Path | None, device: str, threads: int | None
 ) -> None:
-    """Write a grid of generated images as PNG, for each class of its own rows.
+    """Write a grid of generated images as PNG, with rows per class.
 
     Raises:
         AraeError: There is no place for it, the class does not exist, or the model cannot run.
@@ -50,7 +50,7 @@ def interpolate_picture(
     device: str,
     threads: int | None,
 ) -> None:
-    """Write the images between two images as PNG, a row for each class.
+    """Write the images between two images as PNG, one row per class.
 
     Raises:
         AraeError: There is no place for it, an image does not exist, or the model cannot run.
@@ -58,7 +58,7 @@ def interpolate_picture(
     from arae_transfer.runtime.paths import PATHS
 
     if path not in PATHS:
-        raise AraeError(f"unknown path {path!r}", f"use {' or '.join(PATHS)}.")
+        raise AraeError(f"the path must be {' or '.join(PATHS)}, not {path!r}", f"use --path {PATHS[0]}.")
     if steps > MOST_IMAGES:
         raise AraeError(f"a row of {steps:,} images is too large", f"ask for at most {MOST_IMAGES:,}.")
     _check_output(output)
@@ -83,8 +83,8 @@ def _code(model: ImageModel, wish: str) -> Floats:
     name, separator, digits = wish.rpartition(":")
     if not separator or not digits.isascii() or not digits.isdecimal():
         raise AraeError(
-            f"{wish!r} names no image",
-            "give FILE:NUMBER, an IDX file and which of its images, counted from 0; or noise:SEED, a generated one.",
+            f"{wish!r} does not name an image",
+            "give FILE:NUMBER (an IDX file and the index of an image, from 0) or noise:SEED (a generated image).",
         )
     number = int(digits)
     if f"{name}:" == NOISE:
@@ -92,14 +92,14 @@ def _code(model: ImageModel, wish: str) -> Floats:
         return code
     values = model.read(expanded(name))
     if number >= len(values):
-        raise AraeError(f"{name} holds {len(values):,} images; there is no number {number:,}", "count from 0.")
+        raise AraeError(f"{name} has {len(values):,} images, but no number {number:,}", "count from 0.")
     encoded: Floats = model.encode(values[number : number + 1])[0]
     return encoded
 
 
 def _check_output(output: Path | None) -> None:
     if output is None and sys.stdout is not None and sys.stdout.isatty():
-        raise AraeError("a picture would upset the terminal", "name a file: -o grid.png")
+        raise AraeError("a picture cannot be shown in a terminal", "name a file: -o grid.png")
 
 
 def _write(picture: bytes, output: Path | None) -> None:

@@ -46,7 +46,7 @@ def test_a_run_is_diagnosed(make_run: Any, code: str, tmp_path: Path) -> None:
     run = make_run("first", code=code)
     status, output, messages = invoke(run, "--no-plots", "--threads", "1")
     assert status == 0, messages
-    assert "Like sentences, like codes\n  " in output
+    assert "Similar sentences, similar codes\n  " in output
     folder = RunLayout(run).diagnosis
     assert f"report are in {folder}" in messages
     data = json.loads((folder / "diagnosis.json").read_bytes())
@@ -108,7 +108,7 @@ def test_a_baseline_stands_beside_the_run(diagnosis: dict[str, Any]) -> None:
         assert diagnosis[part]["run"] == diagnosis[part]["baseline"]
     assert diagnosis["projection"]["run"]["generated"] and not diagnosis["projection"]["baseline"]["generated"]
     assert diagnosis["swaps"]["difference"] == {"nll": [0] * 5, "interval": [0] * 5}
-    assert "not beyond chance" in diagnosis["interpretation"]["swaps"]
+    assert "not significant" in diagnosis["interpretation"]["swaps"]
     assert diagnosis["history"]["run"]["generated_variance"]["values"] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
     assert diagnosis["history"]["baseline"]["generated_variance"]["values"] == []
     assert "generated codes ends at 0.500, 62 %" in diagnosis["interpretation"]["variance"]
@@ -122,16 +122,16 @@ def test_interpretations_follow_the_numbers(diagnosis: dict[str, Any]) -> None:
     diagnosis["history"]["run"]["generated_variance"]["values"][-1] = 0.01
     assert "has collapsed" in interpret(diagnosis)["variance"]
     diagnosis["history"]["run"]["generated_norm"]["values"][-1] = 0.3
-    assert "the generator is behind" in interpret(diagnosis)["norms"]
+    assert "the generator does not match them" in interpret(diagnosis)["norms"]
     swaps = diagnosis["swaps"]
     swaps["run"]["nll"], swaps["baseline"]["nll"] = [1, 2, 3, 4, 5], [1, 3, 5, 5, 7]
     swaps["difference"] = {"nll": [0.0, -1.0, -2.0, -1.0, -2.0], "interval": [0.1, 0.5, 0.5, 0.5, 0.5]}
     # 14 nats in place of 20.
-    assert "mends swaps 30.0 % more cheaply, beyond chance" in interpret(diagnosis)["swaps"]
+    assert "repairs swaps 30.0 % better, significantly" in interpret(diagnosis)["swaps"]
     swaps["difference"]["interval"][2] = 2.5
-    assert "mends 1, 3, 4 swaps more cheaply (at 2 not beyond chance" in interpret(diagnosis)["swaps"]
+    assert "repairs 1, 3, 4 swaps better (at 2 not significantly" in interpret(diagnosis)["swaps"]
     swaps["difference"]["nll"] = [0.0, -1.0, 2.6, -1.0, -2.0]
-    assert "differ by 30.0 %, not beyond chance at every" in interpret(diagnosis)["swaps"]
+    assert "differ by 30.0 %, not significantly at every" in interpret(diagnosis)["swaps"]
     swaps["difference"]["nll"] = [0.0, 1.0, 3.0, 1.0, 2.0]
     assert "the paper's gain does not show" in interpret(diagnosis)["swaps"]
     # Variances of 4 and 1 encoded, of 1 and 0 generated.
@@ -142,9 +142,9 @@ def test_interpretations_follow_the_numbers(diagnosis: dict[str, Any]) -> None:
     assert "generated" not in interpret(diagnosis)["projection"]
     probe = {"accuracy": 52.0, "words": 95.0, "chance": 50.0, "fitted": 500, "tested": 500}
     diagnosis["probe"] = {"run": probe}
-    assert "cannot be told" in interpret(diagnosis)["probe"]
+    assert "cannot recognize the class" in interpret(diagnosis)["probe"]
     probe["accuracy"] = 90.0
-    assert "still tells the class" in interpret(diagnosis)["probe"]
+    assert "still reveals the class" in interpret(diagnosis)["probe"]
 
 
 def test_differences_are_paired() -> None:
@@ -216,9 +216,9 @@ def test_mistakes_are_said_in_two_lines(make_run: Any, tmp_path: Path) -> None:
     cases: list[tuple[list[object], str]] = [
         ([tmp_path / "nowhere"], "is not a run"),
         ([run, "--baseline", tmp_path / "nowhere"], "is not a run"),
-        ([run, "--baseline", run], "is no plain autoencoder: its adversary.weight is 0.01"),
-        ([run, "--data", tmp_path / "nowhere"], "the run's data cannot be read"),
-        ([empty], "does not say where its data are"),
+        ([run, "--baseline", run], "is not a plain autoencoder: its adversary.weight is 0.01"),
+        ([run, "--data", tmp_path / "nowhere"], "cannot read the run's data"),
+        ([empty], "does not record where its data are"),
         ([bare], "cannot read"),
         ([torn], "is damaged"),
     ]

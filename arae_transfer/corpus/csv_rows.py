@@ -1,4 +1,4 @@
-"""Rows of CSV and TSV files, with or without a line that names the columns.
+"""Read rows of CSV and TSV files, with or without a header line.
 
 The csv module reads them, in its strict mode: a quote that is left open would otherwise make one text of many rows, and
 nobody would hear of it.
@@ -42,7 +42,7 @@ def numbered_lines(file: TextFile) -> Iterator[tuple[int, str]]:
 
 
 def separated_rows(file: TextFile, columns: Columns, *, tabs: bool) -> Iterator[Row]:
-    """Yield the rows of a CSV file, or of a TSV file where the separator is a tab.
+    """Yield the rows of a CSV file, or of a TSV file if the separator is a tab.
 
     Raises:
         AraeError: A column is missing, or a row is damaged; the message names file and line.
@@ -54,7 +54,7 @@ def separated_rows(file: TextFile, columns: Columns, *, tabs: bool) -> Iterator[
     if not any(names):
         raise AraeError(
             f"{file.path} has no header line",
-            f"the first line names the columns, among them {columns.text!r} and {columns.label!r}.",
+            f"write a first line with the names of the columns, including {columns.text!r} and {columns.label!r}.",
         )
     text_at, label_at = _places(file, columns, names, [fields for _, fields in first])
     for column in (columns.text, columns.label, columns.split):
@@ -70,9 +70,9 @@ def separated_rows(file: TextFile, columns: Columns, *, tabs: bool) -> Iterator[
             continue
         if len(fields) != len(names):
             cause = (
-                "a text holds a tab or a line break; save the table as CSV."
+                "a text contains a tab or a line break; save the table as CSV."
                 if tabs
-                else "a text with a comma, a quote or a line break must stand in double quotes."
+                else "put texts with a comma, a quote or a line break in double quotes."
             )
             raise AraeError(
                 f"{file.path}:{line}: the row has {len(fields)} field{'s' if len(fields) != 1 else ''}, "
@@ -84,7 +84,7 @@ def separated_rows(file: TextFile, columns: Columns, *, tabs: bool) -> Iterator[
 
 
 def _places(file: TextFile, columns: Columns, names: list[str], rows: list[list[str]]) -> tuple[int, int]:
-    """Return where text and label stand.
+    """Return the indices of the text column and the label column.
 
     Raises:
         AraeError: One of them is not there.
@@ -107,18 +107,18 @@ def _places(file: TextFile, columns: Columns, names: list[str], rows: list[list[
 
 
 def _is_data(cell: str) -> bool:
-    """Say whether a cell of the first row can be no column's name: a number, or a sentence."""
+    """Return whether a cell of the first row cannot be a column name: a number, or a sentence."""
     return _NUMBER.fullmatch(cell) is not None or len(cell.split()) > _MOST_WORDS_OF_A_NAME
 
 
 def _is_header(rows: list[list[str]], label_at: int) -> bool:
-    """Say whether the first row names columns that are known by their numbers: its label is no class then."""
+    """Return whether the first row is a header although columns are numbered: its label is then not a class."""
     label = rows[0][label_at]
     return not _is_data(label) and all(len(row) <= label_at or row[label_at] != label for row in rows[1:])
 
 
 def _csv_fields(file: TextFile) -> Iterator[Fields]:
-    """Yield the line number on which each record begins, and its fields."""
+    """Yield the first line number and the fields of each record."""
     consumed: list[tuple[int, str]] = []
 
     def physical_lines() -> Iterator[str]:
@@ -144,7 +144,7 @@ def _csv_fields(file: TextFile) -> Iterator[Fields]:
                 return
             raise AraeError(
                 f"{file.path}:{line}: a damaged row: {error}",
-                'is a double quote left open there? Inside a quoted text, a quote is written twice ("").',
+                'check for an unclosed double quote; inside a quoted text, write a quote twice ("").',
             ) from error
         yield consumed[0][0], fields
 
