@@ -182,7 +182,7 @@ class Tokenizer:
         return frozenset(piece for piece in pieces if len(piece) == 1) - {_BLANK}
 
     @cached_property
-    def _reads_words(self) -> bool:
+    def reads_words(self) -> bool:
         """Whether lines can be encoded word by word and decoded token by token.
 
         So it is with byte-pair encoding that neither changes characters nor makes pieces across blanks, as ``train``
@@ -229,7 +229,7 @@ class Tokenizer:
         """
         number = threads or os.cpu_count() or 1
         self._lines += len(lines)
-        if self._lines > _MANY and number <= _FEW_THREADS and self._reads_words:
+        if self._lines > _MANY and number <= _FEW_THREADS and self.reads_words:
             return self._encode_words(lines)
         if len(lines) <= _FEW or number == 1:
             return [self.encode(line) for line in lines]
@@ -277,7 +277,7 @@ class Tokenizer:
         read = [_text_ids(row) for row in rows]
         self._lines += len(read)
         # Row by row, because SentencePiece would begin a thread for them, see encode_lines.
-        write = self._join_pieces if self._lines > _MANY and self._reads_words else self._processor.decode
+        write = self._join_pieces if self._lines > _MANY and self.reads_words else self._processor.decode
         return [write(row) for row in read]
 
     @cached_property

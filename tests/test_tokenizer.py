@@ -179,13 +179,13 @@ def test_of_other_tokenizers_lines_are_encoded_whole(monkeypatch: pytest.MonkeyP
     assert tokenizer.encode_lines(lines, threads=1) == rows
     assert tokenizer.decode_rows(rows) == [tokenizer.decode(row) for row in rows]
     assert not tokenizer._words
-    assert Tokenizer(other_model(**plain, eos_id=3, vocab_size=400))._reads_words
+    assert Tokenizer(other_model(**plain, eos_id=3, vocab_size=400)).reads_words
 
 
 def test_without_protobuf_lines_are_encoded_whole(monkeypatch: pytest.MonkeyPatch, tokenizer: Tokenizer) -> None:
     monkeypatch.setitem(sys.modules, "sentencepiece.sentencepiece_model_pb2", None)
     monkeypatch.delattr(sentencepiece, "sentencepiece_model_pb2", raising=False)
-    assert not Tokenizer(tokenizer.serialized)._reads_words
+    assert not Tokenizer(tokenizer.serialized).reads_words
 
 
 def test_decoding_stops_at_the_end_and_leaves_special_ids_out(tokenizer: Tokenizer) -> None:

@@ -12,19 +12,25 @@ import typer
 from arae_transfer.cli.command import report
 from arae_transfer.cli.options import QuietOption
 from arae_transfer.cli.status import status
-from arae_transfer.errors import AraeError
+from arae_transfer.errors import AraeError, quoted
 from arae_transfer.export_config import EDITING, MOST_CANDIDATES, ExportConfig
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
 
 CARD = "Model card"
 MODEL = "Model"
+WEB = "Page for browsers"
 
 
 def export(
     ctx: typer.Context,
-    run: Annotated[
-        Path,
-        typer.Argument(metavar="RUN", help="Folder of a training run, or of an export to rebuild.", show_default=False),
+    origin: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="Folder of a training run, or of an export to rebuild; with --web a model, as `arae transfer --model` "
+            "takes it.",
+            show_default=False,
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -101,6 +107,23 @@ def export(
         list[str] | None,
         typer.Option(metavar="CODE", help="Language of the text, such as en; repeatable.", rich_help_panel=CARD),
     ] = None,
+    web: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write a page that rewrites in the browser alone, which any file server serves.",
+            rich_help_panel=WEB,
+        ),
+    ] = None,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="The onnxruntime-web for the page: the unpacked npm package, or the archive that `npm pack "
+            "onnxruntime-web` writes.  [default: node_modules/onnxruntime-web]",
+            rich_help_panel=WEB,
+        ),
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Export a trained model, so that it runs without PyTorch.
@@ -113,7 +136,15 @@ def export(
     \b
       arae export runs/quickstart/20260131-120000 -o exported/quickstart
       arae export exported/old -o exported/new --probes valid.txt
+      arae export yelp-sentiment --web site
     """
+    if web is not None:
+        _refuse_beside_web(ctx)
+        _export_page(origin, web, runtime, quiet=quiet)
+        return
+    if runtime is not None:
+        ctx.fail("--runtime is for the page that --web writes.")
+    run = Path(origin)
     if checkpoint not in ("best", "latest"):
         ctx.fail(f"Invalid value for '--checkpoint': {checkpoint!r} is neither best nor latest.")
     if weights not in (None, "fp16", "fp32"):
@@ -179,6 +210,34 @@ def export(
     if not quiet:
         typer.echo("\n".join(said), err=True)
     typer.echo(shown)
+
+
+def _refuse_beside_web(ctx: typer.Context) -> None:
+    """Refuse options that say how a run is exported, of which a page knows nothing."""
+    for name in ctx.params:
+        given = ctx.get_parameter_source(name)
+        if name not in ("origin", "web", "runtime", "quiet") and given is not None and given.name == "COMMANDLINE":
+            ctx.fail(f"--{name} does not go with --web, which takes a model as it is.")
+
+
+def _export_page(source: str, folder: Path, runtime: Path | None, *, quiet: bool) -> None:
+    """Write a page that rewrites by an exported model."""
+    from arae_transfer.runtime.model_folder import ModelFolder
+    from arae_transfer.web.runtime import read_runtime
+    from arae_transfer.web.site import describe, write_site
+
+    run = RunLayout(Path(source))
+    if run.recipe.is_file() and not ExportLayout(run.root).config.is_file():
+        raise AraeError(
+            f"{source} is a training run, and the page needs an exported model",
+            f"arae export {quoted(source)} -o MODEL, then arae export MODEL --web {quoted(folder)}",
+        )
+    with status(quiet) as progress:
+        progress("Writing the page ...")
+        sizes = write_site(ModelFolder.find(source), read_runtime(runtime), folder.absolute())
+    if not quiet:
+        typer.echo("\n".join(describe(sizes, folder)), err=True)
+    typer.echo(folder)
 
 
 def _rebuild(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -135,6 +135,35 @@ class CompactLanguageModel:
             number, order = numbers[-1], trigrams
         first, last = np.searchsorted(order, [number * size, (number + 1) * size])
         return any(ends_word(each) for each in (order[first:last] % size + _SHIFT).tolist())
+
+    def words(self, begins_word: Sequence[bool], most: int) -> Iterator[list[int]]:
+        """Yield the pieces of each word of which ``has_word`` says that the training text has it.
+
+        Args:
+            begins_word: Whether each id begins a word; that of the end does.
+            most: The most pieces of a word.
+        """
+        size = self._model.id_count
+        bigrams, trigrams = self._model.orders[1].keys, self._model.orders[2].keys
+
+        def following(keys: npt.NDArray[np.int64], number: int) -> list[tuple[int, int]]:
+            """Return the numbers of the n-grams that go on from one of the order below, and their last ids."""
+            first, last = np.searchsorted(keys, [number * size, (number + 1) * size]).tolist()
+            return list(zip(range(first, last), (keys[first:last] % size + _SHIFT).tolist(), strict=True))
+
+        waiting = [([piece], piece - _SHIFT) for piece in range(END_ID + 1, size + _SHIFT) if begins_word[piece]]
+        while waiting:
+            pieces, number = waiting.pop()
+            found = following(bigrams if len(pieces) == 1 else trigrams, number)
+            if any(begins_word[piece] for _, piece in found):
+                yield pieces
+            if len(pieces) == most:
+                continue
+            for bigram, piece in found:
+                if not begins_word[piece]:
+                    if len(pieces) > 1:
+                        bigram = _find(bigrams, (pieces[-1] - _SHIFT) * size + piece - _SHIFT)
+                    waiting.append(([*pieces, piece], bigram))
 
     def score(self, rows: Sequence[Sequence[int]]) -> Floats:
         """Return the log-probability of each row of ids, including its end, in nats: (rows,)."""

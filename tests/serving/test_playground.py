@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
-import shutil
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -16,14 +14,12 @@ import pytest
 
 from arae_transfer.serving.application import page_policy
 from arae_transfer.serving.keys import Keys, hash_key
+from tests.chromium import CONTRAST, hosts, in_browser, start_browser
 
 PAGE = files("arae_transfer.serving").joinpath("playground.html").read_text("utf-8")
 SHIPPED = Path(__file__).resolve().parents[2] / "exported" / "yelp-sentiment"
 KEY = "correct-horse-battery-staple"
 SECONDS = 30
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
-in_browser = pytest.mark.skipif(not (BROWSER and DRIVER), reason="no Chromium with its driver is installed")
 
 
 def test_the_page_is_small_and_names_no_other_host() -> None:
@@ -91,40 +87,8 @@ class Page:
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
     """Start a Chromium of its own, and end it."""
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER or ""
-    for argument in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={tmp_path / 'browser'}",
-        "--window-size=1280,900",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    driver.set_page_load_timeout(SECONDS)
-    yield driver
-    driver.quit()
-
-
-def hosts(driver: Any) -> set[str]:
-    """Return where the page has sent requests to."""
-    found = set()
-    for each in driver.get_log("performance"):
-        message = json.loads(each["message"])["message"]
-        if message["method"] == "Network.requestWillBeSent" and message["params"].get("documentURL", "").startswith(
-            "http"
-        ):
-            found.add(message["params"]["request"]["url"].split("/")[2] or "data")
-    return found
+    with start_browser(tmp_path / "browser") as driver:
+        yield driver
 
 
 @in_browser
@@ -231,24 +195,3 @@ def test_it_fits_a_phone_and_follows_dark_mode(browser: Any, shipped: Any, dark:
 
 
 MEASURED = ["h1", ".hint", ".state", "#go", "del", "ins", ".found", ".scores", ".total", "#curl", "footer", "summary"]
-# The contrast of text to what is behind it, as WCAG defines it, for each kind of text on the page.
-CONTRAST = """
-const luminance = (color) => {
-  const [r, g, b] = color.match(/[\\d.]+/g).map(Number).map((c) => c / 255)
-    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-};
-const behind = (element) => {
-  for (let each = element; each; each = each.parentElement) {
-    const color = getComputedStyle(each).backgroundColor;
-    if (!/, 0\\)$/.test(color)) return color;
-  }
-};
-const found = {};
-for (const name of arguments[0]) {
-  const element = document.querySelector(name);
-  const [a, b] = [luminance(getComputedStyle(element).color), luminance(behind(element))].sort((x, y) => y - x);
-  found[name] = (a + 0.05) / (b + 0.05);
-}
-return found;
-"""
