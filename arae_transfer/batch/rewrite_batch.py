@@ -25,8 +25,10 @@ STATUS = "arae_status"
 ERROR = "arae_error"
 SOURCE_CLASS = "arae_source_class"
 CONFIDENCE = "arae_confidence"
+KEEP = "arae_keep"
 DECIMALS = 4
-"""Decimals of confidences: different batch sizes change a line's confidence by less."""
+"""Decimals of probabilities: different batch sizes change those of a line by less."""
+_NUMBERS = (CONFIDENCE, KEEP)
 
 FAILED = "error"
 
@@ -43,6 +45,7 @@ class Row:
         error: What is wrong with the row, or None.
         source_class: The class that was found in the text, where that was asked for.
         confidence: How sure the style score of the answer is, where candidates were scored.
+        keep: The probability that nothing of the text is to change, by a model that edits.
     """
 
     rewrite: str | None
@@ -50,6 +53,7 @@ class Row:
     error: str | None = None
     source_class: str | None = None
     confidence: float | None = None
+    keep: float | None = None
 
 
 @lru_cache(maxsize=2)
@@ -73,7 +77,7 @@ class RewriteBatch:
     A batch is a dict of lists or of NumPy arrays, a ``pyarrow.Table`` or ``RecordBatch``, or a ``pandas.DataFrame``.
     It comes back with the columns ``rewrite`` (a string, or null), ``arae_status`` (see ``Row``) and ``arae_error``
     (null, or what is wrong with the row, which is kept); with ``source="auto"`` also ``arae_source_class``, and with
-    candidates ``arae_confidence``. They have these types in every batch.
+    candidates ``arae_confidence``, and with a model that edits ``arae_keep``. They have these types in every batch.
 
     It can be pickled: what travels is where the model lies, and a process loads it once, when its first batch comes.
     """
@@ -132,6 +136,7 @@ class RewriteBatch:
         self._load = (folder.address, device, threads, variant, tuple(protect), tuple(glossary))
         self._source_class = self._options.source is not None
         self._confidence = resolved.needs_hypotheses
+        self._keep = folder.edits
 
     @property
     def rewriter(self) -> Rewriter:
@@ -141,7 +146,7 @@ class RewriteBatch:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the new columns."""
-        further = (SOURCE_CLASS,) * self._source_class + (CONFIDENCE,) * self._confidence
+        further = (SOURCE_CLASS,) * self._source_class + (CONFIDENCE,) * self._confidence + (KEEP,) * self._keep
         return (self.rewrite_column, STATUS, ERROR, *further)
 
     def __call__(self, batch: Any) -> Any:  # noqa: ANN401 -- any kind of table
@@ -209,6 +214,8 @@ class RewriteBatch:
 
     def _row(self, rewrites: Sequence[Rewrite], breaks: Sequence[str]) -> Row:
         """Rewrite a text of one or more lines, and keep its line breaks."""
+        from arae_transfer.runtime.reranking import probability_of_all
+
         output = "".join(chain.from_iterable(zip((each.output for each in rewrites), [*breaks, ""], strict=True)))
         statuses = [str(each.status) for each in rewrites]
         status = (
@@ -217,7 +224,14 @@ class RewriteBatch:
         longest = max(rewrites, key=lambda each: each.tokens)
         styles = [each.candidates[0].style for each in rewrites if each.candidates]
         confidence = round(min(styles), DECIMALS) if self._confidence and styles else None
-        return Row(output, status, None, longest.source_class if self._source_class else None, confidence)
+        keep = probability_of_all([each.keep for each in rewrites]) if self._keep else None
+        return Row(
+            output,
+            status,
+            source_class=longest.source_class if self._source_class else None,
+            confidence=confidence,
+            keep=None if keep is None else round(keep, DECIMALS),
+        )
 
     def columns(self, rows: Sequence[Row]) -> dict[str, list[Any]]:
         """Return the new columns."""
@@ -227,6 +241,7 @@ class RewriteBatch:
             ERROR: [row.error for row in rows],
             SOURCE_CLASS: [row.source_class for row in rows],
             CONFIDENCE: [row.confidence for row in rows],
+            KEEP: [row.keep for row in rows],
         }
         return {name: found[name] for name in self.names}
 
@@ -240,7 +255,7 @@ class RewriteBatch:
         import numpy as np
 
         arrays = {
-            name: np.array(values, np.float64 if name == CONFIDENCE else object) for name, values in columns.items()
+            name: np.array(values, np.float64 if name in _NUMBERS else object) for name, values in columns.items()
         }
         return {**batch, **arrays}
 
@@ -257,9 +272,7 @@ class RewriteBatch:
         """Return the fields of the new columns for pyarrow."""
         import pyarrow
 
-        return [
-            pyarrow.field(name, pyarrow.float64() if name == CONFIDENCE else pyarrow.string()) for name in self.names
-        ]
+        return [pyarrow.field(name, pyarrow.float64() if name in _NUMBERS else pyarrow.string()) for name in self.names]
 
     def _call_pandas(self, batch: Any) -> Any:  # noqa: ANN401
         import pandas
@@ -268,7 +281,7 @@ class RewriteBatch:
         values = [value if isinstance(value, str) else None for value in batch[self.column].tolist()]
         columns = self.columns(self.rewrite_values(values))
         series = {
-            name: pandas.Series(each, index=batch.index, dtype="float64" if name == CONFIDENCE else "string")
+            name: pandas.Series(each, index=batch.index, dtype="float64" if name in _NUMBERS else "string")
             for name, each in columns.items()
         }
         return batch.assign(**series)

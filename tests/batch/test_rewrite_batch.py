@@ -12,7 +12,10 @@ import pytest
 
 from arae_transfer.batch import RewriteBatch
 from arae_transfer.errors import AraeError
+from arae_transfer.runtime.decoding import DecodingOptions
+from arae_transfer.runtime.rewriter import Rewriter
 
+SHIPPED = Path(__file__).resolve().parents[2] / "exported" / "yelp-sentiment"
 Expected = Callable[[str, str], str]
 TEXTS = ["great place !", "", None, "the food was cold\r\nthe waiter was rude"]
 
@@ -122,3 +125,22 @@ def test_dask_rewrites_partitions_with_the_types_it_was_told(
 def test_iterators_of_batches_are_rewritten_one_by_one(batch: RewriteBatch) -> None:
     given = iter([{"text": ["great"]}, {"text": ["cold", "great"]}])
     assert [len(each["rewrite"]) for each in batch.partitions(given)] == [1, 2]
+
+
+def test_models_that_edit_say_how_sure_they_are_to_keep(exported_editor: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    texts = ["the food was cold and rude .", None, "", "the soup was slow .\nthe room was warm ."]
+    rewriter = Rewriter.load(exported_editor, device="cpu", threads=1)
+    options = DecodingOptions(beam=1)
+    lines = [texts[0] or "", *(texts[3] or "").split("\n")]
+    whole, first, second = (each.keep for each in rewriter.rewrites(lines, "good", options=options))
+    assert whole is not None
+    assert first is not None
+    assert second is not None
+    wanted = [round(whole, 4), None, None, round(first * second, 4)]
+    batch = RewriteBatch(exported_editor, "good", device="cpu", beam=1)
+    assert batch({"text": texts})["arae_keep"] == pytest.approx(wanted)
+    table = batch(pyarrow.Table.from_pydict({"text": texts}))
+    assert table.schema.field("arae_keep").type == pyarrow.float64()
+    assert table.column("arae_keep").to_pylist() == pytest.approx(wanted)
+    assert "arae_keep" not in RewriteBatch(SHIPPED, "positive").names
