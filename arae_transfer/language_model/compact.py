@@ -145,23 +145,25 @@ class CompactLanguageModel:
         """
         size = self._model.id_count
         bigrams, trigrams = self._model.orders[1].keys, self._model.orders[2].keys
-
-        def following(keys: npt.NDArray[np.int64], number: int) -> list[tuple[int, int]]:
-            """Return the numbers of the n-grams that go on from one of the order below, and their last ids."""
-            first, last = np.searchsorted(keys, [number * size, (number + 1) * size]).tolist()
-            return list(zip(range(first, last), (keys[first:last] % size + _SHIFT).tolist(), strict=True))
-
+        # Where what goes on from each n-gram of the order below lies, and what ids that are.
+        starts = [
+            np.searchsorted(keys, np.arange(count + 1) * size).tolist()
+            for keys, count in ((bigrams, size), (trigrams, len(bigrams)))
+        ]
+        last = [(keys % size + _SHIFT).tolist() for keys in (bigrams, trigrams)]
         waiting = [([piece], piece - _SHIFT) for piece in range(END_ID + 1, size + _SHIFT) if begins_word[piece]]
         while waiting:
             pieces, number = waiting.pop()
-            found = following(bigrams if len(pieces) == 1 else trigrams, number)
-            if any(begins_word[piece] for _, piece in found):
+            order = min(len(pieces), 2) - 1
+            start, stop = starts[order][number], starts[order][number + 1]
+            following = last[order][start:stop]
+            if any(begins_word[piece] for piece in following):
                 yield pieces
             if len(pieces) == most:
                 continue
-            for bigram, piece in found:
+            for bigram, piece in enumerate(following, start):
                 if not begins_word[piece]:
-                    if len(pieces) > 1:
+                    if order:
                         bigram = _find(bigrams, (pieces[-1] - _SHIFT) * size + piece - _SHIFT)
                     waiting.append(([*pieces, piece], bigram))
 

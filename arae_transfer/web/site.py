@@ -173,14 +173,16 @@ def _words(folder: ModelFolder, tokenizer: Tokenizer) -> list[str]:
     """Return the words of the corpus, as far as the model's language models know them; none where it has none."""
     from arae_transfer.language_model.compact import CompactLanguageModel
 
-    found: set[str] = set()
+    found: set[tuple[int, ...]] = set()
     for name in (folder.language_models or {}).values():
-        model = CompactLanguageModel(folder.read_file(name))
-        for ids in model.words(tokenizer.begins_word, LONGEST_WORD):
-            word = tokenizer.decode(ids)
-            if word and tokenizer.encode(word) == ids:  # as the same word is asked for
-                found.add(word)
-    return sorted(found)
+        found.update(
+            map(tuple, CompactLanguageModel(folder.read_file(name)).words(tokenizer.begins_word, LONGEST_WORD))
+        )
+    rows = [list(ids) for ids in found]
+    words = tokenizer.decode_rows(rows)
+    # Other pieces of the same letters are never asked for.
+    read = tokenizer.encode_lines(words, threads=1)
+    return sorted({word for word, ids, row in zip(words, read, rows, strict=True) if word and ids == row})
 
 
 def _addresses(config: Mapping[str, Any]) -> Iterator[str]:

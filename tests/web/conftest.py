@@ -26,12 +26,15 @@ def onnxruntime_web() -> Path:
     return place
 
 
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    """Return a folder that is laid out as onnxruntime-web is, and runs nothing."""
-    place = tmp_path / "onnxruntime-web"
+def like_onnxruntime_web(place: Path) -> Path:
+    """Make a folder that is laid out as onnxruntime-web is, and runs nothing."""
     (place / "dist").mkdir(parents=True)
     (place / "package.json").write_text(json.dumps({"name": "onnxruntime-web", "version": "1.2.3"}), "utf-8")
     (place / SCRIPT).write_bytes(b"export {};")
     (place / BINARY).write_bytes(b"\0asm" + bytes(4))
     return place
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    return like_onnxruntime_web(tmp_path / "onnxruntime-web")

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -21,13 +22,19 @@ from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.preparation import load_tokenizer
 from arae_transfer.web.runtime import read_runtime
 from arae_transfer.web.site import write_site
-from tests.web.conftest import SHIPPED
+from tests.web.conftest import SHIPPED, like_onnxruntime_web
+
+
+@pytest.fixture(scope="module")
+def pristine_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sites")
+    write_site(ModelFolder.find(SHIPPED), read_runtime(like_onnxruntime_web(root / "runtime")), root / "site")
+    return root / "site"
 
 
 @pytest.fixture
-def site(package: Path, tmp_path: Path) -> Path:
-    write_site(ModelFolder.find(SHIPPED), read_runtime(package), tmp_path / "site")
-    return tmp_path / "site"
+def site(pristine_site: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pristine_site, tmp_path / "site"))
 
 
 def config_of(site: Path) -> Any:
