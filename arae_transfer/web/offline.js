@@ -18,7 +18,7 @@ async function keep() {
   for (const address of wanted) {
     const immutable = address.includes("?");
     if (immutable && (await store.match(address))) continue;
-    const response = await fetch(address, { cache: immutable ? "default" : "no-cache" });
+    const response = await fetch(address, { cache: immutable ? "force-cache" : "no-cache" });
     if (!response.ok) throw new Error(`${address}: ${response.status}`);
     await store.put(address, response);
   }

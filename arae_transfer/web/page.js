@@ -127,13 +127,13 @@ async function start() {
     showProblem(new Error("browsers open no models from files"), "Let a web server serve this folder, such as: python3 -m http.server");
     return;
   }
-  // From then on the page works without its server, too.
-  if (navigator.serviceWorker) navigator.serviceWorker.register("offline.js").catch(() => {});
   try {
     await openModel();
     await model.decoder(chosenClass());
     showReady();
     for (const name of config.classes) await model.decoder(name);
+    // From then on the page works without its server. It comes last, so that nothing is downloaded twice.
+    await navigator.serviceWorker?.register("offline.js").catch(() => {});
   } catch (error) { showProblem(error); }
 }
 

@@ -1,7 +1,6 @@
 // The model: its files, checked against their SHA-256, its graphs in onnxruntime-web, and lines in, answers out.
 
 const LONGEST_GROWTH = 16; // an answer may have this many tokens more than its line
-const LONGEST_SENTENCE = 16; // characters a token: no piece of a tokenizer is longer
 
 class Model {
   constructor(config, onProgress) {
@@ -78,7 +77,6 @@ class Model {
     if (!text) return left(null);
     const why = this.form.corpus ? null : whyUnread(text, this.form);
     if (why) return left(why);
-    if (text.length > this.config.maximum_tokens * LONGEST_SENTENCE) return left("it is longer than the model reads");
     const surface = this.form.corpus || isInForm(text, this.form) ? null : tokenize(text, this.form);
     const read = surface ? surface.words.join(" ") : this.form.corpus && this.form.lower_case ? text.toLowerCase() : text;
     const ids = this.tokenizer.encode(read);

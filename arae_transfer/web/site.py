@@ -21,6 +21,7 @@ from arae_transfer.web.page import render_page, render_worker
 from arae_transfer.web.runtime import WebRuntime
 
 PAGE, WORKER, SUMS, WORDS = "index.html", "offline.js", "SHA256SUMS", "model/words.txt"
+TITLE = "<title>arae · rewrite text in this page</title>"
 LONGEST_WORD = 8
 """Tokens of the longest word that a page knows; longer ones are in no answer that it gives."""
 
@@ -68,14 +69,16 @@ def check_site(destination: Path) -> None:
         if not destination.exists() and not destination.is_symlink():
             return
         found = {path.relative_to(destination).as_posix() for path in destination.rglob("*") if not path.is_dir()}
-        listed = (destination / SUMS).read_text("utf-8").splitlines() if SUMS in found else []
+        # Other folders hold lists of checksums, too.
+        is_page = PAGE in found and TITLE in (destination / PAGE).read_text("utf-8", "replace")
+        listed = (destination / SUMS).read_text("utf-8").splitlines() if SUMS in found and is_page else []
     except NotADirectoryError as error:
         raise AraeError(f"{destination} is not a folder", "choose another destination.") from error
     except (OSError, ValueError) as error:
         raise AraeError(f"cannot read {destination}: {error}", "choose another destination.") from error
     if destination.is_file():
         raise AraeError(f"{destination} is not a folder", "choose another destination.")
-    foreign = sorted(found - {SUMS, *(line[66:] for line in listed)})
+    foreign = sorted(found - {line[66:] for line in listed} - ({SUMS} if listed else set()))
     if foreign:
         raise AraeError(
             f"{destination} holds {foreign[0]}, which writing the page would remove",

@@ -111,8 +111,12 @@ def test_a_page_replaces_a_page_and_nothing_else(site: Path, package: Path) -> N
     with pytest.raises(AraeError, match=r"holds mine\.txt"):
         write_site(folder, runtime, site)
     assert (site / "mine.txt").read_text("utf-8") == "mine"
+    (site / "mine.txt").unlink()
+    (site / "index.html").write_text("mine", "utf-8")
+    with pytest.raises(AraeError, match="would remove"):
+        write_site(folder, runtime, site)
     with pytest.raises(AraeError, match="is not a folder"):
-        write_site(folder, runtime, site / "mine.txt")
+        write_site(folder, runtime, site / "index.html")
 
 
 def test_models_that_edit_are_refused(exported_editor: Path, package: Path, tmp_path: Path) -> None:
