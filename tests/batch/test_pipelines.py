@@ -63,7 +63,7 @@ def test_spark_rewrites_partitions(
 def test_daft_rewrites_a_column(pristine_model: Path, table: Path, wanted: list[tuple[int, str]]) -> None:
     daft: Any = pytest.importorskip("daft")
 
-    @daft.cls  # type: ignore[untyped-decorator]
+    @daft.cls
     class Rewriting:
         def __init__(self) -> None:
             self.batch = RewriteBatch(pristine_model, to="negative", device="cpu")
