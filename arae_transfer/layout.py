@@ -86,7 +86,7 @@ class RunLayout:
 
     @property
     def ratings(self) -> Path:
-        """Return the path of the readers' ratings that the quality estimator learns from."""
+        """Return the path of the readers' ratings for the quality estimator."""
         return self.root / "ratings.tsv"
 
     @property

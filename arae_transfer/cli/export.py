@@ -95,7 +95,7 @@ def export(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Take the quality estimator of this run, for a model that edits; without this, the run's own.",
+            help="Run whose quality estimator to use, for a model that edits. Default: the run itself.",
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -179,7 +179,7 @@ def export(
     check_destination(folder)
     several = beam is not None and beam > 1
     if quality is not None and loaded.recipe.task != EDITING:
-        ctx.fail("--quality is for models that edit.")
+        ctx.fail("Option '--quality' is for models that edit.")
     for wrong in task.unfit_export_options(
         loaded.recipe.name, beam=several, sentences=sentences is not None, scores=scores is not None
     ):

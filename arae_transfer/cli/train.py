@@ -240,7 +240,7 @@ def _free_export(name: str) -> Path:
 
 
 def _with_examples(recipe: Recipe, data: DataSource, values: list[str]) -> DataSource:
-    """Return the data with the examples of ``--examples``, in the form of writing that the model reads.
+    """Return the data with the examples of ``--examples``, in the corpus's text format.
 
     Raises:
         AraeError: The recipe does not learn from examples, or they cannot be read.

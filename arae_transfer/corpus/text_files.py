@@ -180,7 +180,7 @@ class TextFile:
             yield Block(rest, self._line)
 
     def _without_mark(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield text without a byte order mark; text whose mark says UTF-16 comes as UTF-8."""
+        """Yield text without its byte order mark, and UTF-16 text as UTF-8."""
         first = next(chunks, b"")
         marked = utf16_of_mark(first) if self.encoding == UTF_8 else None
         if marked is not None:

@@ -1,4 +1,4 @@
-"""The quality estimator: it reads a source and a rewrite, and says how likely a reader accepts the rewrite.
+"""The quality estimator: from a source and a rewrite to the probability that a reader accepts the rewrite.
 
 It is a classifier of sentence pairs over the frozen layers of a model's encoder. These read source and rewrite apart,
 so that a source is read once for all of its rewrites (MacAvaney et al. 2020); layers of its own read them together.
@@ -17,7 +17,7 @@ from arae_transfer.recipe import Quality
 
 
 class QualityEstimator(nn.Module):
-    """How likely a reader accepts a rewrite to each class."""
+    """Probability that a reader accepts a rewrite, for each class."""
 
     def __init__(self, encoder: TransformerEncoder, quality: Quality, classes: int, dropout: float) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class QualityEstimator(nn.Module):
 
     @torch.no_grad()
     def start_from(self, encoder: TransformerEncoder) -> None:
-        """Take over the weights of the encoder's layers right above the frozen ones."""
+        """Copy the weights of the encoder's layers directly above the frozen ones."""
         for own, layer in zip(self.layers, list(encoder.layers)[encoder.frozen_layers :], strict=False):
             own.load_state_dict(layer.state_dict())
 
@@ -61,6 +61,6 @@ class QualityEstimator(nn.Module):
 
 
 def _mean(states: Tensor, chosen: Tensor) -> Tensor:
-    """Return the mean of the chosen positions, (batch, size); 0 where there are none."""
+    """Return the mean of the selected positions, (batch, size), or 0 if there are none."""
     weights = chosen.to(states.dtype)[:, :, None]
     return (states * weights).sum(1) / weights.sum(1).clamp(min=1.0)

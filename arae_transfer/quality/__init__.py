@@ -1,1 +1,1 @@
-"""How good a rewrite is: what the quality estimator reads and learns from (numpy, never torch)."""
+"""Quality estimation of rewrites: data for the quality estimator (numpy, never torch)."""

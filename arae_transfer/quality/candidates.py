@@ -1,4 +1,4 @@
-"""A candidate rewrite as the quality estimator reads it: its tokens, and which of them are new."""
+"""A candidate rewrite as input of the quality estimator: its tokens, and which of them are new."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = 4
 
 
 class Candidate(NamedTuple):
-    """A rewrite, token by token.
+    """The tokens of a rewrite.
 
     Attributes:
         tokens: Its ids, the end id included.
@@ -27,7 +27,7 @@ class Candidate(NamedTuple):
 
 
 def read_candidate(source: Sequence[int], edits: Sequence[Edit], most: int) -> Candidate:
-    """Return the rewrite that edits make of a source.
+    """Return the rewrite that results from edits of a source.
 
     Args:
         source: Token ids without the end id.

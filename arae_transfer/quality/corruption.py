@@ -1,4 +1,4 @@
-"""Example rewrites made worse, as models make mistakes: the negative examples of the quality estimator."""
+"""Degrade parallel examples like typical model errors, as negative examples of the quality estimator."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def corrupt(
     begins_word: Sequence[bool],
     generator: np.random.Generator,
 ) -> list[Edit] | None:
-    """Return edits of a source that make a worse rewrite than the given ones, or None where the drawn mistake fails.
+    """Return edits that make a worse rewrite than the given ones, or None if the drawn error is not possible.
 
     Args:
         source: Token ids without the end id.
@@ -56,7 +56,7 @@ def _leave_edits_out(
     begins_word: Sequence[bool],
     generator: np.random.Generator,
 ) -> list[Edit] | None:
-    """Rewrite half of the sentence."""
+    """Omit some of the edits."""
     if len(edits) < 2:
         return None
     kept = generator.permutation(len(edits))[: int(generator.integers(1, len(edits)))]
@@ -70,7 +70,7 @@ def _write_other_words(
     begins_word: Sequence[bool],
     generator: np.random.Generator,
 ) -> list[Edit] | None:
-    """Write words of the target class that do not belong there."""
+    """Insert unrelated words of the target class."""
     return _replaced(edits, generator, lambda edit: edit._replace(tokens=words[int(generator.integers(len(words)))]))
 
 
@@ -81,7 +81,7 @@ def _write_nothing(
     begins_word: Sequence[bool],
     generator: np.random.Generator,
 ) -> list[Edit] | None:
-    """Leave words out without a replacement."""
+    """Delete words without a replacement."""
     return _replaced(
         edits, generator, lambda edit: edit._replace(tokens=()) if edit.tokens and edit.start < edit.stop else None
     )
@@ -94,7 +94,7 @@ def _edit_elsewhere(
     begins_word: Sequence[bool],
     generator: np.random.Generator,
 ) -> list[Edit] | None:
-    """Change a place that was good as it is."""
+    """Edit a span that needs no change."""
     places = [*word_starts(source, begins_word), len(source)]
     first = int(generator.integers(len(places)))
     last = min(len(places) - 1, first + int(generator.integers(3)))
@@ -111,7 +111,7 @@ def _move_a_border(
     begins_word: Sequence[bool],
     generator: np.random.Generator,
 ) -> list[Edit] | None:
-    """Replace a word too many, or one too few."""
+    """Extend or shorten a replaced span by a word."""
     places = [*word_starts(source, begins_word), len(source)]
     number = int(generator.integers(len(edits)))
     edit = edits[number]
@@ -140,7 +140,7 @@ def _stumble(
     begins_word: Sequence[bool],
     generator: np.random.Generator,
 ) -> list[Edit] | None:
-    """Leave a written word out, or write one twice."""
+    """Drop an inserted word, or repeat one."""
 
     def stumble(edit: Edit) -> Edit | None:
         starts = [*word_starts(edit.tokens, begins_word), len(edit.tokens)]
@@ -159,7 +159,7 @@ def _stumble(
 def _replaced(
     edits: Sequence[Edit], generator: np.random.Generator, change: Callable[[Edit], Edit | None]
 ) -> list[Edit] | None:
-    """Return the edits with one of them changed."""
+    """Return the edits with one replaced."""
     number = int(generator.integers(len(edits)))
     changed = change(edits[number])
     return None if changed is None else [*edits[:number], changed, *edits[number + 1 :]]

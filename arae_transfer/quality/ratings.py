@@ -1,4 +1,4 @@
-"""Readers' ratings of rewrites, as the quality estimator learns from them: tab-separated values with a header."""
+"""Readers' ratings of rewrites for training the quality estimator: tab-separated values with a header."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEAST, _GREATEST = 1.0, 5.0
 
 @dataclass(frozen=True)
 class Rating:
-    """What a reader thought of a rewrite.
+    """A reader's rating of a rewrite.
 
     Attributes:
         label: The class that it was to have.
@@ -31,14 +31,14 @@ class Rating:
 
 
 def acceptance(overall: float) -> float:
-    """Return how likely another reader accepts what one has rated so, in [0, 1]."""
+    """Return the probability, from 0 to 1, that another reader accepts a rewrite with this rating."""
     if overall >= 4.0:
         return 1.0 if overall >= 4.5 else 0.9
     return 0.35 if overall >= 3.5 else 0.15 if overall >= 3.0 else 0.02
 
 
 def read_ratings(path: Path, classes: Sequence[str]) -> list[Rating]:
-    """Read ratings; further columns are passed over.
+    """Read ratings, and ignore other columns.
 
     Raises:
         AraeError: The file cannot be read, lacks a column, or names an unknown class or a rating outside of 1 to 5.
@@ -52,14 +52,14 @@ def read_ratings(path: Path, classes: Sequence[str]) -> list[Rating]:
     if missing:
         raise AraeError(
             f"{path} has no column {missing[0]!r}",
-            f"its first line names the columns {', '.join(COLUMNS)} in any order.",
+            f"its first line must name the columns {', '.join(COLUMNS)}, in any order.",
         )
     places = [header.index(name) for name in COLUMNS]
     ratings = []
     for number, line in enumerate(lines[1:], start=2):
         cells = line.split("\t")
         if len(cells) != len(header):
-            raise AraeError(f"{path}, line {number}: {len(cells)} columns where {len(header)} are named")
+            raise AraeError(f"{path}, line {number}: {len(cells)} columns, but the header has {len(header)}")
         label, source, rewrite, overall = (cells[place] for place in places)
         if label not in classes:
             raise AraeError(f"{path}, line {number}: there is no class {label!r}", f"there are {', '.join(classes)}.")
@@ -68,7 +68,7 @@ def read_ratings(path: Path, classes: Sequence[str]) -> list[Rating]:
         except ValueError:
             value = 0.0
         if not _LEAST <= value <= _GREATEST:
-            raise AraeError(f"{path}, line {number}: {overall!r} is no rating", "give a number from 1 to 5.")
+            raise AraeError(f"{path}, line {number}: {overall!r} is not a rating", "give a number from 1 to 5.")
         ratings.append(Rating(label, source, rewrite, value))
     return ratings
 

@@ -60,8 +60,8 @@ class EditingTask(RewritingTask):
             )
         if recipe.quality.layers > model.encoder_layers - model.frozen_layers:
             raise AraeError(
-                f"{source}: quality.layers = {recipe.quality.layers} above {model.frozen_layers} frozen layers of "
-                f"{model.encoder_layers}",
+                f"{source}: quality.layers = {recipe.quality.layers} is too high above {model.frozen_layers} "
+                f"frozen layers of {model.encoder_layers}",
                 "set quality.layers to at most the number of layers that learn.",
             )
 

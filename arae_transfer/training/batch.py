@@ -53,11 +53,11 @@ class Batch:
 
     @property
     def positions(self) -> int:
-        """The number of positions, padding included, of the longer of what is read and what is written."""
+        """Number of positions, including padding, of the longer of input and output."""
         return max(self.tokens.numel(), self.noised_tokens.numel())
 
     def parts(self, most: int) -> list[BatchPart]:
-        """Divide the rows of each class, so that no part has more positions than some, or no part can be smaller.
+        """Divide the rows of each class into parts with a limited number of positions, if possible.
 
         The shares of the parts' losses add up to the losses of the batch. Widths stay, so that batches of several
         processes have as many parts, each of as many rows.

@@ -330,7 +330,7 @@ class Networks:
         return {"scorer_accuracy": float((logits.argmax(1) == batch.classes).float().mean())}
 
     def update_quality(self, loss: Tensor) -> None:
-        """Move the quality estimator."""
+        """Update the quality estimator."""
         assert self.optimizers.quality is not None
         self._update(loss, self.optimizers.quality, "quality estimator", "training.learning_rate")
 

@@ -236,7 +236,7 @@ def joint_step(
 def _cycle_terms(
     networks: Networks, batch: Batch, style: StyleTokens | None, generator: np.random.Generator
 ) -> tuple[Tensor, Metrics]:
-    """Return the cycle's loss on a batch and its figures, part by part; see ``sum_parts``."""
+    """Return the cycle's loss on a batch and its figures, by parts; see ``sum_parts``."""
     parts = batch.parts(networks.tokens_at_once)
     shift = int(generator.integers(1, len(networks.model.classes)))  # the same in all processes
     generator = networks.processes.own_randomness(generator)
