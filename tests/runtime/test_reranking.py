@@ -58,6 +58,18 @@ def test_the_default_scores_nothing() -> None:
     assert DecodingOptions(sample=3).needs_hypotheses
 
 
+def test_a_model_has_a_beam_of_its_own_where_the_user_asks_for_none() -> None:
+    assert DecodingOptions().resolve(6) == DecodingOptions(beam=6, n_best=1)
+    for options, beam in (
+        (DecodingOptions(), 1),
+        (DecodingOptions(beam=2), 6),
+        (DecodingOptions(n_best=2), 6),
+        (DecodingOptions(sample=2), 6),
+        (DecodingOptions(if_unchanged="keep"), 6),
+    ):
+        assert options.resolve(beam) is options
+
+
 def test_weights_of_the_ranking_are_read() -> None:
     assert Ranking.parse("style=1,fluency=0.5,content=2") == Ranking(1, 0.5, 2, 0)
     assert Ranking.parse("language=3") == Ranking(0, 0, 0, 3)
