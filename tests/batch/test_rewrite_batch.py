@@ -91,7 +91,7 @@ def test_a_batch_travels_as_the_place_of_its_model(batch: RewriteBatch) -> None:
 def test_a_table_without_the_column_or_with_ours_is_refused(batch: RewriteBatch) -> None:
     with pytest.raises(AraeError, match=r"no column 'text'.*words"):
         batch({"words": []})
-    with pytest.raises(AraeError, match="'arae_status' already"):
+    with pytest.raises(AraeError, match="already has a column 'arae_status'"):
         batch({"text": [], "arae_status": []})
     with pytest.raises(TypeError, match="set"):
         batch({"text"})
