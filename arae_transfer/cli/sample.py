@@ -59,9 +59,9 @@ def sample(
     batch_size: BatchSizeOption = 64,
     quiet: QuietOption = False,
 ) -> None:
-    """Generate new sentences from noise; a model of images writes a PNG.
+    """Generate new sentences or images from noise.
 
-    Sentences are in the form of the model's corpus. The same seed gives the same sentences, and a larger number
+    A model of images writes a PNG. Sentences are in the form of the model's corpus. The same seed gives the same sentences, and a larger number
     starts with them. The number of vectors in a code is drawn from the lengths of the corpus's sentences.
 
     \b

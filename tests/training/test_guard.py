@@ -93,11 +93,11 @@ def test_a_healthy_training_is_left_in_peace(tmp_path: Path, data: TrainingData)
 @pytest.mark.parametrize(
     ("changes", "complaint", "key"),
     [
-        ({"adversary": {"learning_rate": 0.0}}, "the critic stands still", "raise adversary.learning_rate (0)"),
+        ({"adversary": {"learning_rate": 0.0}}, "the critic does not learn", "raise adversary.learning_rate (0)"),
         ({"adversary": {"weight": 1000.0}}, "almost the same code", "lower adversary.weight (1000)"),
         # The paper's weights with an optimizer that takes every term for equally large.
         (PAPER, "almost the same code", "lower adversary.weight (1) or attribute.weight (1)"),
-        ({"attribute": {"learning_rate": 0.0}}, "the classifier stands still", "raise attribute.learning_rate (0)"),
+        ({"attribute": {"learning_rate": 0.0}}, "the classifier does not learn", "raise attribute.learning_rate (0)"),
         (
             {"adversary": {"constraint": "clip", "clip": 1e-6}},
             "the critic gives all codes the same score",
