@@ -61,8 +61,9 @@ def sample(
 ) -> None:
     """Generate new sentences or images from noise.
 
-    A model of images writes a PNG. Sentences are in the form of the model's corpus. The same seed gives the same sentences, and a larger number
-    starts with them. The number of vectors in a code is drawn from the lengths of the corpus's sentences.
+    A model of images writes a PNG. Sentences are in the form of the model's corpus. The same seed gives the same
+    sentences, and a larger number starts with them. The number of vectors in a code is drawn from the lengths of
+    the corpus's sentences.
 
     \b
       arae sample -n 5 --to positive --seed 7
