@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from arae_transfer.runtime.decoding import DecodingOptions
-    from arae_transfer.runtime.reranking import Ranking
+    from arae_transfer.runtime.options import Ranking
     from arae_transfer.runtime.rewriter import Rewriter
 
 __all__ = ["DecodingOptions", "Ranking", "__version__", "load"]
@@ -70,7 +70,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 -- the type of what is asked 
 
         return DecodingOptions
     if name == "Ranking":
-        from arae_transfer.runtime.reranking import Ranking
+        from arae_transfer.runtime.options import Ranking
 
         return Ranking
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

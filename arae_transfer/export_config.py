@@ -31,12 +31,12 @@ It is high because users mostly want a rewrite.
 """
 
 FORMAT = "arae-export"
-# Variants were added without a new version: a reader that knows nothing of them still finds the fp32 graphs.
-FORMAT_VERSION = 1
-"""Format version of all exports except models that edit."""
-EDITING_VERSION = 2
-"""Format version of models that edit; earlier versions of arae report that they need an upgrade."""
-NEWEST_VERSION = EDITING_VERSION
+# 1: weights that several graphs read lay in the graph of one of them; 2: they lie in files of their own, and models may
+# edit.
+FORMAT_VERSION = 2
+"""The version in which exports are written; all earlier ones are read."""
+EDITING_VERSION = FORMAT_VERSION
+NEWEST_VERSION = FORMAT_VERSION
 MOST_CANDIDATES = 64
 """Maximum number of candidates per line; far fewer suffice."""
 
@@ -49,7 +49,8 @@ _HEAD = ("format", "format_version")
 _TEXT = ("task", "name", "arae_version", "classes", "special_ids", "maximum_tokens", "form")
 _TAIL = ("onnx", "sizes", "parity", "scores", "training", "recipe")
 _WRITING = (
-    *(*_HEAD, *_TEXT, "encoder", "decoders", "candidates", "weights_file", "scorer", "language_models", "beam"),
+    *(*_HEAD, *_TEXT, "encoder", "decoders", "candidates", "weights_file", "class_weights"),
+    *("scorer", "language_models", "beam"),
     *("tokenizer", "generator", "files", "variants", "shortlist", *_TAIL),
 )
 _KEYS: dict[str, tuple[str, ...]] = {
@@ -144,11 +145,6 @@ class ExportConfig:
     def main(self) -> Variant:
         """Graphs in fp32, or the first others if there are none."""
         return self.variants.get(FP32) or next(iter(self.variants.values()))
-
-    @property
-    def format_version(self) -> int:
-        """Format version of ``config.json``."""
-        return EDITING_VERSION if self.task == EDITING else FORMAT_VERSION
 
     @classmethod
     def read(cls, path: Path) -> ExportConfig:
@@ -256,7 +252,7 @@ class ExportConfig:
         """Return the content of ``config.json``, in the order of the file."""
         everything: dict[str, Any] = {
             "format": FORMAT,
-            "format_version": self.format_version,
+            "format_version": FORMAT_VERSION,
             "task": self.task,
             "kind": IMAGE,
             "name": self.name,
@@ -281,8 +277,8 @@ class ExportConfig:
             "shortlist": None if self.shortlist is None else dict(self.shortlist),
             **{key: dict(getattr(self, key)) for key in ("form", "special_ids", *_TAIL)},
         }
-        keys = [key for key in _KEYS[self.task] if key != "beam" or self.beam > 1]
-        return {key: everything[key] for key in keys}
+        absent = {"beam"} if self.beam == 1 else set()
+        return {key: everything[key] for key in _KEYS[self.task] if key in everything and key not in absent}
 
     def to_json(self) -> bytes:
         """Return ``config.json`` as text, with its checksum."""

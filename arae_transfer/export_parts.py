@@ -32,12 +32,11 @@ class Variant:
     Attributes:
         encoder: The file name of the encoder's graph.
         decoders: The file name of each class's decoder.
-        weights: The file name of the weights that the graphs share, or None: each holds its own.
-        accepted: Whether its answers were found close enough to the trained model's to be used without being asked
-            for.
-        candidates: The file name of each class's graph of candidates, which reads the weights in the decoder's file
-            and the shared ones; None: the export has none.
-        source: The variant whose files hold the weights that these graphs read; None: they are in its own.
+        weights: The file name of the weights that all graphs read, or None: there are none outside of the graphs.
+        class_weights: The file name of the weights that each class's graphs read besides; empty: there are none.
+        accepted: Whether its answers were found close enough to the trained model's to be used unasked.
+        candidates: The file name of each class's graph that writes several hypotheses; None: the export has none.
+        source: The variant in whose graphs the weights of these lie, as they did in format 1; None: in its own.
         storage: How weights are stored: ``fp16``, ``fp32`` or ``int8``.
         agreement: How its answers agree with the trained model's, as it was measured; None: it was not.
     """
@@ -50,6 +49,7 @@ class Variant:
     source: Variant | None = None
     storage: str = FP32
     agreement: Mapping[str, Any] | None = None
+    class_weights: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def encoder_weights(self) -> list[str]:
@@ -58,13 +58,16 @@ class Variant:
 
     def decoder_weights(self, class_name: str, *, searching: bool = False) -> list[str]:
         """Return the names of the weight files of a class's decoder or beam search graph."""
+        if class_name in self.class_weights:
+            return [*self._weights, self.class_weights[class_name]]
+        # Format 1 knows no weights of a class: they lie in the graph of its greedy decoder.
         return self._weights + ([(self.source or self).decoders[class_name]] if self.source or searching else [])
 
     @property
     def file_names(self) -> list[str]:
         """Return the names of all files."""
         names = [self.encoder, *self.decoders.values(), *(self.candidates or {}).values()]
-        return [*names, *self._weights]
+        return [*names, *self._weights, *self.class_weights.values()]
 
     @property
     def _weights(self) -> list[str]:
@@ -72,20 +75,19 @@ class Variant:
 
     def files_to_dict(self) -> dict[str, Any]:
         """Return the names of the files, as in ``config.json``."""
-        return {
+        table = {
             "encoder": self.encoder,
             "decoders": dict(self.decoders),
             "candidates": None if self.candidates is None else dict(self.candidates),
             "weights_file": self.weights,
         }
+        return table | ({"class_weights": dict(self.class_weights)} if self.class_weights else {})
 
     def to_dict(self, precision: str, *, whole: bool = False) -> dict[str, Any]:
         """Return the entry under ``variants`` in ``config.json``, with the files of fp32 only if ``whole``."""
         table: dict[str, Any] = {"arithmetic": precision, "weights": self.storage}
         if precision != FP32 or whole:
             table |= self.files_to_dict()
-            if self.source is not None:
-                table["weights_in"] = FP32
         if self.agreement is not None:
             table["agreement"] = dict(self.agreement)
         if precision != FP32:
@@ -113,6 +115,7 @@ class Variant:
         """
         about = table if described is None else described
         accepted, candidates = about.get("accepted", True), table.get("candidates")
+        class_weights = as_table(table.get("class_weights") or {})
         if not isinstance(accepted, bool):
             raise TypeError(f"accepted = {accepted!r}")
         weights_in = None if fp32 is None else table.get("weights_in")
@@ -128,6 +131,7 @@ class Variant:
             source=None if weights_in is None else fp32,
             storage=as_text(about.get("weights", FP32)),
             agreement=None if agreement is None else as_table(agreement),
+            class_weights={name: plain_name(class_weights[name]) for name in class_weights and classes},
         )
 
 

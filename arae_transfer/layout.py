@@ -204,23 +204,26 @@ class ExportLayout:
 
     @property
     def encoder_int8(self) -> Path:
-        """Return the path of the encoder's graph in 8-bit integers."""
-        return self.root / "encoder.int8.onnx"
+        """Return the path of the encoder's graph in int8."""
+        return self.encoder_in("int8")
 
-    @property
-    def encoder_fp16(self) -> Path:
-        """Return the path of the encoder's graph in fp16."""
-        return self.root / "encoder.fp16.onnx"
+    def encoder_in(self, precision: str) -> Path:
+        """Return the path of the encoder's graph in a precision."""
+        return _in_precision(self.encoder, precision)
 
     @property
     def weights(self) -> Path:
         """Return the path of the weights that encoder and decoders share."""
-        return self.root / "weights.bin"
+        return self.weights_in("fp32")
 
-    @property
-    def weights_int8(self) -> Path:
-        """Return the path of the 8-bit weights that several graphs share."""
-        return self.root / "weights.int8.bin"
+    def weights_in(self, precision: str) -> Path:
+        """Return the path of the weights that encoder and decoders of a precision share; fp16 reads those of fp32."""
+        return _in_precision(self.root / "weights.bin", "int8" if precision == "int8" else "fp32")
+
+    def class_weights_in(self, precision: str, class_name: str) -> Path:
+        """Return the path of the weights that the decoder of a class reads alone, beside those of ``weights_in``."""
+        path = self.decoder(class_name).with_suffix(".bin")
+        return _in_precision(path, "int8" if precision == "int8" else "fp32")
 
     @property
     def weights_packed(self) -> Path:
@@ -237,29 +240,13 @@ class ExportLayout:
         """Return the path of the edit decoder in 8-bit integers."""
         return self.root / "decoder.int8.onnx"
 
-    def decoder(self, class_name: str) -> Path:
+    def decoder(self, class_name: str, precision: str = "fp32") -> Path:
         """Return the path of a class's decoder; characters that a file name cannot have are percent-encoded."""
-        return self._of_class("decoder", class_name)
+        return _in_precision(self._of_class("decoder", class_name), precision)
 
-    def decoder_int8(self, class_name: str) -> Path:
-        """Return the path of a class's decoder in 8-bit integers."""
-        return self.decoder(class_name).with_suffix(".int8.onnx")
-
-    def decoder_fp16(self, class_name: str) -> Path:
-        """Return the path of a class's decoder in fp16."""
-        return self.decoder(class_name).with_suffix(".fp16.onnx")
-
-    def candidates(self, class_name: str) -> Path:
-        """Return the path of the beam search graph of a class."""
-        return self._of_class("candidates", class_name)
-
-    def candidates_int8(self, class_name: str) -> Path:
-        """Return the path of the beam search graph in 8-bit integers."""
-        return self.candidates(class_name).with_suffix(".int8.onnx")
-
-    def candidates_fp16(self, class_name: str) -> Path:
-        """Return the path of the beam search graph in fp16."""
-        return self.candidates(class_name).with_suffix(".fp16.onnx")
+    def candidates(self, class_name: str, precision: str = "fp32") -> Path:
+        """Return the path of the beam search graph of a class in a precision."""
+        return _in_precision(self._of_class("candidates", class_name), precision)
 
     def language_model(self, class_name: str) -> Path:
         """Return the path of the language model of a class's text."""
@@ -270,6 +257,11 @@ class ExportLayout:
         # Not to be taken for the 8-bit or fp16 graph of another class.
         name = re.sub(r"\.(int8|fp16)$", r"%2E\1", name)
         return self.root / f"{part}.{name}.onnx"
+
+
+def _in_precision(path: Path, precision: str) -> Path:
+    """Put a precision before the ending of a file's name; fp32 is not named."""
+    return path if precision == "fp32" else path.with_suffix(f".{precision}{path.suffix}")
 
 
 def _beside_the_package(folder: str) -> Path | None:

@@ -65,7 +65,7 @@ def test_decoder_files_have_plain_and_distinct_names(name: str) -> None:
 
 def test_no_class_has_the_file_of_another_arithmetic() -> None:
     export = ExportLayout(Path("model"))
-    others = {export.decoder_fp16("good"), export.decoder_int8("good")}
+    others = {export.decoder("good", "fp16"), export.decoder("good", "int8")}
     own = {export.decoder("good.fp16"), export.decoder("good.int8"), export.decoder("good")}
     assert len(own) == 3 and not own & others
 

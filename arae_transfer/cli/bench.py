@@ -107,9 +107,9 @@ def transfer(
 
     from arae_transfer.bench.transfer import add_ceiling, decoder_shapes, measure_transfer, operations_per_line
     from arae_transfer.export_config import FP16
+    from arae_transfer.runtime.device import default_threads
     from arae_transfer.runtime.model_folder import ModelFolder
     from arae_transfer.runtime.rewriter import Rewriter
-    from arae_transfer.runtime.sessions import default_threads
 
     folder = ModelFolder.find(model)
     class_name = folder.match_class(to or folder.classes[-1])

@@ -55,8 +55,8 @@ def bench_serve(
 
     require("starlette", "uvicorn", "prometheus_client", extra="serve", command="arae bench serve")
     from arae_transfer.bench.serving import measure_serving, to_table, verdicts
+    from arae_transfer.runtime.device import default_threads
     from arae_transfer.runtime.model_folder import ModelFolder
-    from arae_transfer.runtime.sessions import default_threads
 
     folder = ModelFolder.find(model)
     options: dict[str, Any] = {"to": folder.match_class(to or folder.classes[-1])}

@@ -105,7 +105,7 @@ def classify(
     folder = ModelFolder.find(model)
     folder.require_classifier()
     encoding = check_encoding(encoding)
-    check = None if fail_on is None else Check(_match_class(folder, fail_on), min_confidence or 0.0)
+    check = None if fail_on is None else Check(folder.find_class(fail_on), min_confidence or 0.0)
     answering = check is None or tsv or json_lines or output is not None
     names = files or [STANDARD_INPUT]
     sources = sources_of(names)
@@ -183,18 +183,6 @@ class Check:
                 said.append(f"{name}:{number}: {self.label} {probability:.2f}: {one_line(verdict.source)}")
         self.found += len(said)
         return said
-
-
-def _match_class(folder: ModelFolder, wish: str) -> str:
-    """Return the class with this name, or the only one that begins with it, in upper or lower case."""
-    folded = wish.casefold()
-    for matches in (
-        [name for name in folder.classes if name.casefold() == folded],
-        [name for name in folder.classes if name.casefold().startswith(folded)],
-    ):
-        if len(matches) == 1:
-            return matches[0]
-    raise AraeError(f"the model {folder.name} has no class {wish!r}", f"its classes: {', '.join(folder.classes)}.")
 
 
 def _say_what_was_done(

@@ -74,8 +74,8 @@ def export(
         typer.Option(
             metavar="FILE",
             help=(
-                "Sentences in the corpus's form, to check the export with. Default: the run's held-out "
-                "sentences; an export has none."
+                "Held-out sentences in the corpus's form, to check the export with. Default: the run's own. The graphs "
+                "of an export are rebuilt only with this."
             ),
             rich_help_panel=MODEL,
         ),
@@ -131,10 +131,12 @@ def export(
     Writes the folder after checking that its files give the outputs of the trained model. The path goes to standard
     output, messages to standard error.
 
-    Given an export instead of a run, rebuilds it with this version, from its own weights.
+    Given an export instead of a run, writes it in this version's format. With --probes, rebuilds its graphs from its
+    own weights.
 
     \b
       arae export runs/quickstart/20260131-120000 -o exported/quickstart
+      arae export exported/old -o exported/new --scores report.json
       arae export exported/old -o exported/new --probes valid.txt
       arae export yelp-sentiment --web site
     """
@@ -161,16 +163,7 @@ def export(
     from arae_transfer.training.checkpoint import load_run
 
     if ExportLayout(run).config.is_file() and not RunLayout(run).recipe.is_file():
-        for name in ("checkpoint", "weights"):
-            source = ctx.get_parameter_source(name)
-            if source is not None and source.name == "COMMANDLINE":
-                ctx.fail(f"Option '--{name}' needs a run; rebuilding an export keeps its weights.")
-        if output is None:
-            ctx.fail("Rebuilding an export needs --output, the folder to write.")
-        if probes is None:
-            ctx.fail("Rebuilding an export needs --probes, held-out sentences in the corpus's form.")
-        _rebuild(run, output.absolute(), _read_lines(probes), further, beam, evaluation, language or (), quiet=quiet)
-        typer.echo(output)
+        _write_anew(ctx, run, output, probes, further, beam, evaluation, language or (), quiet=quiet)
         return
     loaded = load_run(run, cast(WhichCheckpoint, checkpoint))
     task = task_of(loaded.recipe)
@@ -210,6 +203,37 @@ def export(
     if not quiet:
         typer.echo("\n".join(said), err=True)
     typer.echo(shown)
+
+
+def _write_anew(
+    ctx: typer.Context,
+    root: Path,
+    output: Path | None,
+    probes: Path | None,
+    further: Sequence[str],
+    beam: int | None,
+    evaluation: str,
+    languages: Sequence[str],
+    *,
+    quiet: bool,
+) -> None:
+    """Write an export anew: in the newest format, or with sentences to check with, with graphs built anew."""
+    for name in ("checkpoint", "weights"):
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            ctx.fail(f"Option '--{name}' needs a run; an export keeps its weights.")
+    if output is None:
+        ctx.fail("Writing an export anew needs --output, the folder to write.")
+    folder = output.absolute()
+    if probes is not None:
+        _rebuild(root, folder, _read_lines(probes), further, beam, evaluation, languages, quiet=quiet)
+    elif further:
+        ctx.fail("--sentences needs --probes, held-out sentences: without these the graphs stay as they are.")
+    else:
+        from arae_transfer.export.upgrade import upgrade_export
+
+        upgrade_export(root, folder, name=folder.name, beam=beam, evaluation=evaluation, languages=languages)
+    typer.echo(output)
 
 
 def _refuse_beside_web(ctx: typer.Context) -> None:

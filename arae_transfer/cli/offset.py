@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,8 +32,10 @@ from arae_transfer.errors import AraeError
 from arae_transfer.runtime.model_folder import ModelFolder
 
 if TYPE_CHECKING:
-    from arae_transfer.paper.offsets import HasProperty
+    from arae_transfer.paper.offsets import HasProperty, Offset, Pool
+    from arae_transfer.runtime.code_space import CodeSpace
     from arae_transfer.runtime.stream import Line, Source
+    from arae_transfer.text import Normalizer
 
 GROUPS = "Groups of sentences"
 # Of a group so small the mean is mostly chance.
@@ -146,14 +148,7 @@ def offset(
       echo "a man is sleeping ." | arae offset --model snli-generation --word walking
       arae offset --model snli-generation --word walking --word dog --measure
     """
-    if bool(words) == (having is not None or lacking is not None) or (having is None) != (lacking is None):
-        ctx.fail("Give either --word, or both --with and --without.")
-    if words and len(words) > 1 and not measure:
-        ctx.fail("Several '--word' options need --measure.")
-    if having is not None and (measure and not files):
-        ctx.fail("'--measure' with --with and --without needs a FILE of sentences to shift.")
-    if corpus is not None and not words:
-        ctx.fail("Option '--corpus' needs --word.")
+    _check_options(ctx, words, having, lacking, measure=measure, given_files=bool(files), corpus=corpus)
     if not 0 < strongest < math.inf:
         ctx.fail("Invalid value for '--strongest': it must be a finite number above 0.")
     reading = _Reading(check_encoding(encoding))
@@ -165,85 +160,169 @@ def offset(
 
     with quick_start():
         from arae_transfer.cli.answers import open_answers
-        from arae_transfer.paper.offsets import Offset, Pool, encoded_pool, generated_pool, with_word
+        from arae_transfer.paper.offsets import Pool, generated_pool
         from arae_transfer.runtime.code_space import CodeSpace
-        from arae_transfer.runtime.preparation import make_normalizer, one_line
+        from arae_transfer.runtime.preparation import make_normalizer
         from arae_transfer.runtime.sessions import Sessions
 
         space = CodeSpace(Sessions(folder, device, threads))
-    normalizer = make_normalizer(folder, form)
     strengths = [strongest * (place + 1) / steps for place in range(steps)]
-
-    def pool_of(path: Path) -> Pool:
-        return encoded_pool(space, [normalizer.normalize(line)[0] for line in reading.all_of(path)])
-
-    def make(wanted: Pool, other: Pool, has: HasProperty | None, name: str) -> Offset:
-        if min(len(wanted.lines), len(other.lines)) < FEW and not quiet:
-            report(
-                f"{name}: the groups have only {len(wanted.lines):,} and {len(other.lines):,} sentences; their "
-                "difference is mostly chance"
-            )
-        return Offset(space, class_name, wanted, other, has, strengths)
-
-    offsets: dict[str, tuple[Offset, int, int]] = {}
+    finder = _OffsetFinder(space, class_name, make_normalizer(folder, form), strengths, reading, quiet)
     lines: list[str] = []
     if words:
         if corpus is None and not quiet and sys.stderr is not None and sys.stderr.isatty():
             report(f"generating {pool:,} sentences, with and without the word")
-        own = pool_of(corpus) if corpus is not None else generated_pool(space, class_name, pool, seed)
+        own = finder.read_pool(corpus) if corpus is not None else generated_pool(space, class_name, pool, seed)
         if measure and not files:
             # What is moved has no part in the means.
             kept = len(own.lines) - max(1, len(own.lines) // 10)
             own, lines = Pool(own.lines[:kept], own.codes[:kept]), list(own.lines[kept:])
-        for word in words:
-            spelt = normalizer.normalize(typed_text(word))[0]
-            chosen = with_word(spelt)(own.lines)
-            wanted, other = own.where(chosen), own.where([not each for each in chosen])
-            if not wanted.lines or not other.lines:
-                raise AraeError(
-                    f"{'none' if not wanted.lines else 'all'} of {len(own.lines):,} sentences have the word {word!r}",
-                    "give --corpus FILE with and without it, or another word.",
-                )
-            offsets[word] = (make(wanted, other, with_word(spelt), word), len(wanted.lines), len(other.lines))
+        found = [finder.of_word(word, own) for word in words]
     else:
         assert having is not None
         assert lacking is not None
-        wanted, other = pool_of(having), pool_of(lacking)
-        offsets[having.name] = (make(wanted, other, None, having.name), len(wanted.lines), len(other.lines))
+        found = [finder.of_groups(having.name, finder.read_pool(having), finder.read_pool(lacking), None)]
 
+    chunks = reading.chunks(sources) if files or not measure else iter(())
     with open_answers(output) as write:
         if measure:
-            for chunk in reading.chunks(sources) if files else ():
-                lines += [normalizer.normalize(line.text)[0] for line in chunk]
-            rows = []
-            for name, (each, with_count, without_count) in offsets.items():
-                found = each.measure(lines, number)
-                rows.append({"word": name, "with": with_count, "without": without_count, **asdict(found)})
-            text = "".join(map(json_line, rows)) if json_lines else _table(rows)
-            write(text.encode())
+            lines += [finder.normalizer.normalize(line.text)[0] for chunk in chunks for line in chunk]
+            rows = [each.measure(lines, number) for each in found]
+            write(("".join(map(json_line, rows)) if json_lines else _table(rows)).encode())
             reading.say_what_was_repaired(quiet=quiet)
             return
-        ((moved, _, _),) = offsets.values()
-        matched = total = 0
         with progress_bar(files or [STANDARD_INPUT], output, quiet=quiet) as advance:
-            for chunk in reading.chunks(sources):
-                typed = [normalizer.normalize(line.text) for line in chunk]
-                answers = moved.apply([text for text, _ in typed])
-                for line, (_, surface), answer in zip(chunk, typed, answers, strict=True):
-                    text = normalizer.restore(answer.output, surface) if answer.strength else line.text
-                    record = {
-                        "source": line.text,
-                        "output": one_line(text),
-                        "match": answer.match,
-                        "strength": round(answer.strength, 4),
-                        "precision": round(answer.precision, 4),
-                    }
-                    write((json_line(record) if json_lines else f"{record['output']}\n").encode())
-                    matched, total = matched + answer.match, total + bool(line.text.strip())
+            matched = total = 0
+            for chunk in chunks:
+                records = found[0].move(chunk, finder.normalizer)
+                texts = (json_line(each) if json_lines else f"{each['output']}\n" for each in records)
+                write("".join(texts).encode())
+                matched += sum(each["match"] for each in records)
+                total += sum(bool(line.text.strip()) for line in chunk)
                 advance(sum(line.size for line in chunk))
     reading.say_what_was_repaired(quiet=quiet)
     if total > matched and not quiet:
         report(f"{total - matched:,} of {total:,} lines did not get the property")
+
+
+def _check_options(
+    ctx: typer.Context,
+    words: list[str] | None,
+    having: Path | None,
+    lacking: Path | None,
+    *,
+    measure: bool,
+    given_files: bool,
+    corpus: Path | None,
+) -> None:
+    """Refuse options that do not say which groups of sentences are compared."""
+    if bool(words) == (having is not None or lacking is not None) or (having is None) != (lacking is None):
+        ctx.fail("Give either --word, or both --with and --without.")
+    if words and len(words) > 1 and not measure:
+        ctx.fail("Several '--word' options need --measure.")
+    if having is not None and measure and not given_files:
+        ctx.fail("'--measure' with --with and --without needs a FILE of sentences to shift.")
+    if corpus is not None and not words:
+        ctx.fail("Option '--corpus' needs --word.")
+
+
+@dataclass(frozen=True)
+class _FoundOffset:
+    """An offset, and the groups that it was found by.
+
+    Attributes:
+        name: The word, or the file of the sentences that have the property.
+        offset: The offset.
+        having: How many sentences have the property.
+        lacking: How many lack it.
+    """
+
+    name: str
+    offset: Offset
+    having: int
+    lacking: int
+
+    def measure(self, lines: Sequence[str], number: int) -> dict[str, Any]:
+        """Return what moving some lines does, as a row of the table."""
+        found = asdict(self.offset.measure(lines, number))
+        return {"word": self.name, "with": self.having, "without": self.lacking, **found}
+
+    def move(self, lines: Sequence[Line], normalizer: Normalizer) -> list[dict[str, Any]]:
+        """Move lines towards the property; return what is told of each."""
+        from arae_transfer.runtime.preparation import one_line
+
+        typed = [normalizer.normalize(line.text) for line in lines]
+        answers = self.offset.apply([text for text, _ in typed])
+        records = []
+        for line, (_, surface), answer in zip(lines, typed, answers, strict=True):
+            text = normalizer.restore(answer.output, surface) if answer.strength else line.text
+            records.append(
+                {
+                    "source": line.text,
+                    "output": one_line(text),
+                    "match": answer.match,
+                    "strength": round(answer.strength, 4),
+                    "precision": round(answer.precision, 4),
+                }
+            )
+        return records
+
+
+@dataclass(frozen=True)
+class _OffsetFinder:
+    """Finds the offsets between groups of sentences.
+
+    Attributes:
+        space: The model's code space.
+        class_name: The class whose decoder writes.
+        normalizer: Brings sentences to the form of the corpus.
+        strengths: The strengths that are tried.
+        reading: Reads files of sentences.
+        quiet: Whether nothing is said.
+    """
+
+    space: CodeSpace
+    class_name: str
+    normalizer: Normalizer
+    strengths: Sequence[float]
+    reading: _Reading
+    quiet: bool
+
+    def read_pool(self, path: Path) -> Pool:
+        """Return the sentences of a file with their codes."""
+        from arae_transfer.paper.offsets import encoded_pool
+
+        return encoded_pool(self.space, [self.normalizer.normalize(line)[0] for line in self.reading.all_of(path)])
+
+    def of_word(self, word: str, own: Pool) -> _FoundOffset:
+        """Return the offset from sentences without a word to those with it.
+
+        Raises:
+            AraeError: All sentences have it, or none.
+        """
+        from arae_transfer.paper.offsets import with_word
+
+        has = with_word(self.normalizer.normalize(typed_text(word))[0])
+        chosen = has(own.lines)
+        wanted, other = own.where(chosen), own.where([not each for each in chosen])
+        if not wanted.lines or not other.lines:
+            raise AraeError(
+                f"{'none' if not wanted.lines else 'all'} of {len(own.lines):,} sentences have the word {word!r}",
+                "give --corpus FILE with and without it, or another word.",
+            )
+        return self.of_groups(word, wanted, other, has)
+
+    def of_groups(self, name: str, wanted: Pool, other: Pool, has: HasProperty | None) -> _FoundOffset:
+        """Return the offset from one group of sentences to another."""
+        from arae_transfer.paper.offsets import Offset
+
+        if min(len(wanted.lines), len(other.lines)) < FEW and not self.quiet:
+            report(
+                f"{name}: the groups have only {len(wanted.lines):,} and {len(other.lines):,} sentences; their "
+                "difference is mostly chance"
+            )
+        offset = Offset(self.space, self.class_name, wanted, other, has, self.strengths)
+        return _FoundOffset(name, offset, len(wanted.lines), len(other.lines))
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

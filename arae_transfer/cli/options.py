@@ -101,6 +101,17 @@ DeviceOption = Annotated[
         rich_help_panel=SPEED,
     ),
 ]
+VariantOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|fp32|fp16|int8",
+        help=(
+            "Precision of the model; auto: int8 on a CPU, fp16 on a GPU, or fp32 if the export found that "
+            "too inaccurate."
+        ),
+        rich_help_panel=SPEED,
+    ),
+]
 ThreadsOption = Annotated[
     int | None,
     typer.Option(

@@ -16,6 +16,7 @@ from arae_transfer.cli.options import (
     DeviceOption,
     QuietOption,
     ThreadsOption,
+    VariantOption,
     announce_downloads,
     complete_model,
 )
@@ -143,9 +144,7 @@ def serve(
         ),
     ] = 8192,
     device: DeviceOption = "auto",
-    variant: Annotated[
-        str, typer.Option(metavar="auto|fp32|fp16|int8", help="Precision of the model.", rich_help_panel=SPEED)
-    ] = "auto",
+    variant: VariantOption = "auto",
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
     verbose: Annotated[

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,12 +12,12 @@ import typer
 
 from arae_transfer.cli.command import report
 from arae_transfer.cli.options import QuietOption, SettingsOption, TrainingDeviceOption, TrainingThreadsOption
+from arae_transfer.cli.training_run import train_run
 from arae_transfer.errors import AraeError, quoted
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint, find_recipe, list_recipes, split_checkpoint
 
 if TYPE_CHECKING:
     from arae_transfer.recipe import Recipe
-    from arae_transfer.tasks.task import DataSource
 
 DATA = "Data"
 RUN = "Run"
@@ -150,27 +148,19 @@ def train(
         settings = [*(settings or []), f"data.encoding={json.dumps(encoding)}"]
     if begin_from is not None and resume:
         ctx.fail("--from starts a new run; --resume continues one.")
-    initial: Path | None
-    which: WhichCheckpoint
-    initial, which = (None, "best") if begin_from is None else split_checkpoint(begin_from)
-    if initial is not None:
-        if not _is_run(initial) and not ExportLayout(initial).config.is_file():
-            raise AraeError(
-                f"{initial} is neither a run nor an exported model",
-                "give the folder of a training run, such as runs/RECIPE/NAME, or of an export.",
-            )
-        initial = initial.absolute()  # a run that is resumed elsewhere finds it again
+    initial, which = _initial_weights(begin_from)
+    settings = settings or []
+    given = [*(examples or []), *(parallel or [])]
     from arae_transfer.tasks import task_of
-    from arae_transfer.tasks.task import Reading
 
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
     if not launched:
         # Said here, once: what is wrong with no need to train for it.
-        run = _choose_run(recipe, runs, name, resume, settings or [])
-        known = _resolve_recipe(recipe, run, resume, settings or [])
+        run = _choose_run(recipe, runs, name, resume, settings)
+        known = _resolve_recipe(recipe, run, resume, settings)
         task_of(known).check_devices(known, devices)
         if initial is not None:
-            _refuse_keys_without_effect(known, settings or [], RunLayout(initial), bool(examples or parallel))
+            _refuse_keys_without_effect(known, settings, RunLayout(initial), bool(given))
 
     from arae_transfer.cli.extras import require
 
@@ -179,115 +169,46 @@ def train(
         from arae_transfer.cli.processes import own_command, run_processes
 
         raise typer.Exit(run_processes(devices, own_command()))
-    from arae_transfer.cli.training_reporter import make_reporter, reading_progress
-    from arae_transfer.recipe import set_keys
-    from arae_transfer.training.device import use_threads
-    from arae_transfer.training.loop import Trainer
-    from arae_transfer.training.processes import join_processes, leave_processes
-    from arae_transfer.training.run_data import sources_of_run
+    from arae_transfer.training.processes import join_processes
 
     processes = join_processes()
     if launched:
-        run = processes.from_leader(lambda: _choose_run(recipe, runs, name, resume, settings or []))
-    resolved = _resolve_recipe(recipe, run, resume, settings or [])
-    task = task_of(resolved)
-    task.check_devices(resolved, processes.size)
-    use_threads(threads, processes)
-    reporter = make_reporter(quiet or not processes.leads)
-    sources = data or (sources_of_run(run) if resume else [])
-    resolved = task.find_writing(resolved, sources)
-    training_data = task.read(resolved, sources, Reading(reporter.message, reading_progress))
-    if resolved.data.adapt:
-        given_keys = set_keys(settings or [])
-        resolved, found = task.adapt(resolved, training_data, run.name, given_keys, initial)
-        reporter.message(found)
+        run = processes.from_leader(lambda: _choose_run(recipe, runs, name, resume, settings))
     if parallel and processes.leads:
         report("--parallel and --pairs are now called --examples")
-    given = [*(examples or []), *(parallel or [])]
-    if given:
-        training_data = _with_examples(resolved, training_data, given)
-    if ratings:
-        training_data = _with_ratings(resolved, training_data, ratings)
-    with reporter:
-        outcome = Trainer(
-            resolved,
-            training_data,
-            run,
-            reporter,
-            device=device,
-            resume=resume,
-            initial=initial,
-            initial_checkpoint=which,
-            processes=processes,
-        ).train()
-    leave_processes()
-    if not processes.leads:
-        raise typer.Exit(0 if outcome.finished else 130)
-    typer.echo(outcome.run)
-    if not outcome.finished:
-        more = f" --devices {processes.size}" if processes.size > 1 else ""
-        reporter.interrupted(outcome, f"arae train {quoted(outcome.run)} --resume{more}")
-        raise typer.Exit(130)
-    model = quoted(_free_export(resolved.name))
-    export = f"arae export {quoted(outcome.run)} -o {model}"
-    reporter.finished(outcome, [export, task.use_command(model, outcome.state.classes)])
+    resolved = _resolve_recipe(recipe, run, resume, settings)
+    train_run(
+        resolved,
+        run,
+        data,
+        settings,
+        given,
+        ratings,
+        resume=resume,
+        initial=initial,
+        which=which,
+        device=device,
+        threads=threads,
+        processes=processes,
+        quiet=quiet,
+    )
 
 
-def _free_export(name: str) -> Path:
-    """Return a new folder for an export."""
-    numbered = (Path("exported") / (f"{name}-{number}" if number > 1 else name) for number in itertools.count(1))
-    return next(folder for folder in numbered if not folder.exists() and not folder.is_symlink())
-
-
-def _with_examples(recipe: Recipe, data: DataSource, values: list[str]) -> DataSource:
-    """Return the data with the examples of ``--examples``, in the corpus's text format.
+def _initial_weights(begin_from: str | None) -> tuple[Path | None, WhichCheckpoint]:
+    """Return the run or export that the training starts from, and which checkpoint of it.
 
     Raises:
-        AraeError: The recipe does not learn from examples, or they cannot be read.
+        AraeError: It is neither.
     """
-    from arae_transfer.corpus.labelled import in_form
-    from arae_transfer.parallel.examples import read_given_examples
-    from arae_transfer.tasks import task_of
-    from arae_transfer.training.data import TrainingData
-
-    if not task_of(recipe).learns_from_parallel(recipe):
+    if begin_from is None:
+        return None, "best"
+    initial, which = split_checkpoint(begin_from)
+    if not _is_run(initial) and not ExportLayout(initial).config.is_file():
         raise AraeError(
-            f"the recipe {recipe.name} does not learn from parallel examples",
-            "leave --examples out, or use a recipe that rewrites text in the joint schedule.",
+            f"{initial} is neither a run nor an exported model",
+            "give the folder of a training run, such as runs/RECIPE/NAME, or of an export.",
         )
-    assert isinstance(data, TrainingData)
-    found = read_given_examples(values, list(data.train))
-    if recipe.data.writing == "ordinary":
-        sentences = in_form([each.sentence for each in found], recipe.form)
-        rewrites = in_form([each.rewrite for each in found], recipe.form)
-        pairs = zip(found, sentences, rewrites, strict=True)
-        found = [replace(each, sentence=sentence, rewrite=rewrite) for each, sentence, rewrite in pairs]
-    return replace(data, pairs=tuple(found))
-
-
-def _with_ratings(recipe: Recipe, data: DataSource, files: list[Path]) -> DataSource:
-    """Return the data with the ratings of ``--ratings``, in the corpus's text format.
-
-    Raises:
-        AraeError: The recipe has no quality estimator, or they cannot be read.
-    """
-    from arae_transfer.corpus.labelled import in_form
-    from arae_transfer.quality.ratings import read_ratings
-    from arae_transfer.training.data import TrainingData
-
-    if recipe.quality.layers == 0:
-        raise AraeError(
-            f"the recipe {recipe.name} has no quality estimator",
-            "leave --ratings out, or set quality.layers in a recipe of the task editing.",
-        )
-    assert isinstance(data, TrainingData)
-    found = [rating for file in files for rating in read_ratings(file, list(data.train))]
-    if recipe.data.writing == "ordinary":
-        sources = in_form([each.source for each in found], recipe.form)
-        rewrites = in_form([each.rewrite for each in found], recipe.form)
-        rated = zip(found, sources, rewrites, strict=True)
-        found = [replace(each, source=source, rewrite=rewrite) for each, source, rewrite in rated]
-    return replace(data, ratings=tuple(found))
+    return initial.absolute(), which  # a run that is resumed elsewhere finds it again
 
 
 def _print_recipes() -> None:

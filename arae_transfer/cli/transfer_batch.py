@@ -20,8 +20,9 @@ from arae_transfer.cli.command import report
 from arae_transfer.cli.extras import require
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import expanded
+from arae_transfer.runtime.device import default_threads
 from arae_transfer.runtime.model_folder import ModelFolder
-from arae_transfer.runtime.sessions import Sessions, default_threads
+from arae_transfer.runtime.sessions import Sessions
 
 if TYPE_CHECKING:
     from arae_transfer.runtime.decoding import DecodingOptions

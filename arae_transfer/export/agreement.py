@@ -1,4 +1,4 @@
-"""How far the answers of graphs in another arithmetic are from the trained model's, and whether that is near enough."""
+"""How the answers of graphs in another precision agree with the trained model's, and whether that is close enough."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
-from arae_transfer.export.parity import Row, decoding_feed, open_graph
+from arae_transfer.export.graph_files import GraphFiles
+from arae_transfer.export.parity import Row, decoding_feed, open_graphs
 from arae_transfer.model.arae import ARAE
 from arae_transfer.runtime.batching import pad
 from arae_transfer.tokenizer import END_ID, PAD_ID
 
-# What another arithmetic may cost, in points of a hundred, before it has to be asked for. Both are losses against the
-# trained model on the same sentences: the share of rewrites that the training's own scorer takes for the target class,
+# What another precision may cost, in percentage points, before it has to be asked for. Both are losses against the
+# trained model on the same sentences: the share of rewrites in the target class by the training's own style scorer,
 # and BLEU to the source.
 GREATEST_COST = 0.5
 
@@ -23,7 +24,7 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Agreement:
-    """How the answers of a variant's graphs compare to the trained model's.
+    """How a variant's answers compare with the trained model's.
 
     Attributes:
         compared: Rewrites compared: every sentence to every class.
@@ -41,11 +42,11 @@ class Agreement:
 
     @property
     def accepted(self) -> bool:
-        """Whether the variant may be used without being asked for."""
+        """Whether the variant may run by default."""
         return max(self.style_cost, self.self_bleu_cost) <= GREATEST_COST
 
     def to_table(self) -> dict[str, Any]:
-        """Return the figures with the bound that they were held to, as JSON types."""
+        """Return the figures and their bound as JSON types."""
         return {
             "compared": self.compared,
             "identical": round(self.identical, 4),
@@ -57,29 +58,18 @@ class Agreement:
 
 
 def measure_agreement(
-    model: ARAE,
-    encoder: bytes,
-    decoders: Mapping[str, bytes],
-    weights: tuple[str, bytes] | None,
-    rows: Sequence[Row],
-    expected: Mapping[str, Sequence[Row]],
-    maximum_length: int,
-    further: Sequence[tuple[str, bytes]] = (),
+    model: ARAE, graphs: GraphFiles, rows: Sequence[Row], expected: Mapping[str, Sequence[Row]], maximum_length: int
 ) -> Agreement:
     """Rewrite rows to every class with a variant's graphs and compare the answers to the model's.
 
     Args:
         model: The trained model on the CPU, whose scorer judges style.
-        encoder: The variant's encoder, serialized.
-        decoders: Its decoders.
-        weights: Name and content of the file of weights that they share, or None.
+        graphs: The variant's graphs.
         rows: Ids with end ids.
         expected: The model's rewrites, by class.
         maximum_length: The greatest number of tokens of a rewrite.
-        further: The names and the contents of further files that hold weights of the graphs.
     """
-    answers = rewrites_by_graphs(encoder, decoders, weights, rows, maximum_length, further)
-    return compare_answers(model, rows, expected, answers)
+    return compare_answers(model, rows, expected, rewrites_by_graphs(graphs, rows, maximum_length))
 
 
 def compare_answers(
@@ -104,18 +94,10 @@ def compare_answers(
     )
 
 
-def rewrites_by_graphs(
-    encoder: bytes,
-    decoders: Mapping[str, bytes],
-    weights: tuple[str, bytes] | None,
-    rows: Sequence[Row],
-    maximum_length: int,
-    further: Sequence[tuple[str, bytes]] = (),
-) -> dict[str, list[Row]]:
-    """Rewrite rows to every class with graphs; arguments and answers are as those of ``measure_agreement``."""
-    encode = open_graph(encoder, weights, *further)
-    sessions = {name: open_graph(content, weights, *further) for name, content in decoders.items()}
-    answers: dict[str, list[Row]] = {name: [[] for _ in rows] for name in decoders}
+def rewrites_by_graphs(graphs: GraphFiles, rows: Sequence[Row], maximum_length: int) -> dict[str, list[Row]]:
+    """Rewrite rows to every class with graphs; arguments are as those of ``measure_agreement``."""
+    encode, sessions = open_graphs(graphs)
+    answers: dict[str, list[Row]] = {name: [[] for _ in rows] for name in sessions}
     order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
     for start in range(0, len(order), _BATCH):
         chosen = order[start : start + _BATCH]
@@ -131,7 +113,7 @@ def rewrites_by_graphs(
 
 @torch.no_grad()
 def _accepted(model: ARAE, answers: Mapping[str, Sequence[Row]]) -> float:
-    """Return how many percent of rewrites the training's scorer takes for the target class."""
+    """Return the percentage of rewrites in the target class, by the training's style scorer."""
     accepted = total = 0
     for index, name in enumerate(model.classes):
         for start in range(0, len(answers[name]), _BATCH):
@@ -143,7 +125,7 @@ def _accepted(model: ARAE, answers: Mapping[str, Sequence[Row]]) -> float:
 
 
 def _self_bleu(rows: Sequence[Row], answers: Mapping[str, Sequence[Row]]) -> float:
-    """Return BLEU of rewrites to their sources, over tokens, 0 to 100."""
+    """Return the BLEU of rewrites against their sources, over tokens, 0 to 100."""
     from sacrebleu.metrics.bleu import BLEU
 
     def text(row: Row) -> str:

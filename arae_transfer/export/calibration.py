@@ -1,9 +1,8 @@
-"""8-bit graphs of a model: what each product reads is observed on sentences, then the graphs are built for it."""
+"""Calibration: the inputs of each matmul are observed on sentences, then int8 graphs are built with their ranges."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -12,7 +11,9 @@ import onnxruntime
 from arae_transfer.export.candidates_graph import build_candidates
 from arae_transfer.export.decoder_graph import build_decoder
 from arae_transfer.export.encoder_graph import build_encoder
+from arae_transfer.export.external_weights import refer
 from arae_transfer.export.graph import Graph, Storage
+from arae_transfer.export.graph_files import Graphs
 from arae_transfer.export.parity import MOST_PROBES, Float32, Int64, Row, evenly_spaced, open_graph, probe_rows
 from arae_transfer.export.quantization import ObservingGraph, QuantizedGraph
 from arae_transfer.model.arae import ARAE
@@ -26,29 +27,14 @@ _FEWEST = 64
 Ranges = dict[str, Float32]
 
 
-@dataclass(frozen=True)
-class Graphs:
-    """The graphs of a model in one arithmetic.
-
-    Attributes:
-        encoder: The encoder.
-        decoders: The decoder of each class.
-        candidates: The graph of candidates of each class.
-    """
-
-    encoder: onnx.ModelProto
-    decoders: Mapping[str, onnx.ModelProto]
-    candidates: Mapping[str, onnx.ModelProto]
-
-
 def calibration_rows(lines: Sequence[str], tokenizer: Tokenizer, maximum_tokens: int) -> list[Row]:
-    """Return rows to calibrate with, other ones than ``probe_rows`` takes of the same lines where there are enough."""
+    """Return rows to calibrate with; if there are enough, none that ``probe_rows`` takes."""
     rows, _ = probe_rows(unchecked(lines), tokenizer, maximum_tokens)
     return rows
 
 
 def unchecked(lines: Sequence[str]) -> Sequence[str]:
-    """Return the lines that ``probe_rows`` does not take, or all where these are few."""
+    """Return the lines that ``probe_rows`` leaves, or all if these are few."""
     checked = set(evenly_spaced(range(len(lines)), MOST_PROBES))
     others = [line for number, line in enumerate(lines) if number not in checked]
     return others if len(others) >= _FEWEST else lines
@@ -63,7 +49,7 @@ def build_quantized(
     searching: bool = True,
     shortlists: Mapping[str, Sequence[int]] | None = None,
 ) -> Graphs:
-    """Build the 8-bit graphs of a model.
+    """Build the int8 graphs of a model.
 
     Args:
         model: The model, in evaluation mode on the CPU.
@@ -141,7 +127,7 @@ def _batches(rows: Sequence[Row]) -> Iterator[tuple[Int64, Int64]]:
 def _observe(
     session: onnxruntime.InferenceSession, feed: Mapping[str, Float32 | Int64], wanted: Sequence[str], ranges: Ranges
 ) -> list[Float32]:
-    """Run a watched graph, widen the ranges by what it read, and return the outputs that are wanted."""
+    """Run an observing graph, widen the ranges by its observations, and return the wanted outputs."""
     prefix, suffix = "range.", ".by_step"
     names = [output.name for output in session.get_outputs() if output.name.startswith(prefix)]
     values = session.run([*wanted, *names], feed)
@@ -153,7 +139,7 @@ def _observe(
 
 
 def share_weights(graphs: Sequence[onnx.ModelProto], file: str, least: int = 1 << 16) -> bytes:
-    """Move the weights that all of some graphs hold alike into one file, as ONNX's external data.
+    """Move the weights that all of some graphs have into one file, as ONNX's external data.
 
     Args:
         graphs: The graphs; they are changed.
@@ -172,12 +158,12 @@ def share_weights(graphs: Sequence[onnx.ModelProto], file: str, least: int = 1 <
         where = (len(content), len(tensor.raw_data))
         content += tensor.raw_data
         for each in alike:
-            _refer(each, file, *where)
+            refer(each, file, *where)
     return content
 
 
 def move_int8_weights(graphs: Sequence[onnx.ModelProto], file: str, multiple: int = 8) -> bytes:
-    """Move all 8-bit weights of some graphs into one file, what several hold alike once; see ``share_weights``.
+    """Move all int8 weights of some graphs into one file, equal ones once; see ``share_weights``.
 
     The file is as long as a multiple of a number of bytes.
     """
@@ -194,14 +180,5 @@ def move_int8_weights(graphs: Sequence[onnx.ModelProto], file: str, multiple: in
                 places[key] = size
                 parts.append(weights)
                 size += len(weights)
-            _refer(tensor, file, places[key], len(weights))
+            refer(tensor, file, places[key], len(weights))
     return b"".join([*parts, bytes(-size % multiple)])
-
-
-def _refer(tensor: onnx.TensorProto, file: str, offset: int, length: int) -> None:
-    """Let a tensor lie in a file."""
-    tensor.ClearField("raw_data")
-    tensor.data_location = onnx.TensorProto.EXTERNAL
-    for key, text in (("location", file), ("offset", str(offset)), ("length", str(length))):
-        entry = tensor.external_data.add()
-        entry.key, entry.value = key, text

@@ -1,7 +1,6 @@
-"""The decoder of one class as an ONNX graph that writes several candidates for each line: by beam search or sampling.
+"""The decoder of one class as an ONNX graph that writes several hypotheses for each line, by beam search or sampling.
 
-It is the greedy decoder's step with another way to choose, and stores no weights of its own: they lie in the file of
-the greedy decoder, where ONNX's external data finds them.
+It differs from the greedy decoder in how a step chooses its tokens, and has the same weights.
 """
 
 from __future__ import annotations
@@ -10,28 +9,21 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper
 
-from arae_transfer.errors import AraeError
-from arae_transfer.export.decoder_graph import (
+from arae_transfer.export.code_graph import (
     BLOCK,
-    append_blocks,
-    append_logits,
     code_axes,
     first_values,
     read_by_line,
     read_by_row,
     read_code,
     state_names,
-    state_values,
-    states_of,
 )
+from arae_transfer.export.decoder_graph import append_blocks, append_logits, state_values, states_of
 from arae_transfer.export.decoding_loop import DecodingLoop, Description, count_lines
 from arae_transfer.export.graph import Graph, Storage, make_model, value
-from arae_transfer.export.parity import REQUIRED_SHARE, Row, decoding_feed, open_graph, read_inputs
 from arae_transfer.model.decoder import Decoder
-from arae_transfer.runtime.batching import pad
 from arae_transfer.tokenizer import END_ID, PAD_ID
 
 # The log-probability of what must not be chosen: far below any sentence's, and still a number after many additions.
@@ -45,8 +37,6 @@ _CARRIED: Mapping[str, Description] = {
     "total": (TensorProto.FLOAT, []),
     "count": (TensorProto.INT64, []),
 }
-# Rows that exports compare with the greedy decoders.
-_PROBES = 128
 
 
 def build_candidates(
@@ -56,7 +46,7 @@ def build_candidates(
     graph: Graph | None = None,
     shortlist: Sequence[int] | None = None,
 ) -> onnx.ModelProto:
-    """Build the graph that writes ``width`` candidates for each line; rows below are lines x width.
+    """Build the graph that writes ``width`` hypotheses for each line; rows below are lines x width.
 
     With ``temperature`` 0 it searches with a beam. A hypothesis is worth the mean log-probability of its tokens, the
     end id among them, so that long ones are not at a disadvantage. At each step the beam keeps the ``width`` best of
@@ -120,84 +110,6 @@ def build_candidates(
     return make_model(graph.build("candidates", inputs, outputs), metadata, "Code vectors to candidates' token ids.")
 
 
-def refer_to(graph: onnx.ModelProto, files: Mapping[str, bytes], least: int = 1 << 12) -> None:
-    """Take weights out of a graph that some files hold already, and say where they lie, as ONNX's external data.
-
-    Args:
-        graph: The graph; it is changed.
-        files: The content of the files by name: other graphs among them, whose bytes hold their weights as they are.
-            They have to lie beside the graph, unchanged.
-        least: Bytes that a weight must have to be worth it.
-    """
-    for tensor in graph.graph.initializer:
-        if len(tensor.raw_data) < least:
-            continue
-        for file, content in files.items():
-            offset = content.find(tensor.raw_data)
-            if offset >= 0:
-                entries = {"location": file, "offset": str(offset), "length": str(len(tensor.raw_data))}
-                tensor.ClearField("raw_data")
-                tensor.data_location = onnx.TensorProto.EXTERNAL
-                for key, text in entries.items():
-                    entry = tensor.external_data.add()
-                    entry.key, entry.value = key, text
-                break
-
-
-def require_greedy(
-    encoder: bytes,
-    decoders: Mapping[str, tuple[str, bytes]],
-    candidates: Mapping[str, bytes],
-    weights: tuple[str, bytes] | None,
-    rows: Sequence[Row],
-    maximum_length: int,
-    further: Sequence[tuple[str, bytes]] = (),
-) -> None:
-    """Refuse graphs of candidates whose beam of one does not write what the greedy decoders write.
-
-    Args:
-        encoder: The encoder's graph, serialized.
-        decoders: The name and the content of the file of each class's greedy decoder.
-        candidates: Each class's graph of candidates, serialized, which reads weights in the decoder's file.
-        weights: The name and the content of the file of weights that the graphs share, if any.
-        rows: Ids with end ids.
-        maximum_length: The greatest number of tokens of a rewrite.
-        further: The names and the contents of further files that hold weights of the graphs.
-
-    Raises:
-        AraeError: Too many rewrites differ.
-    """
-    tokens, lengths = pad(rows[:_PROBES])
-    feed = {"tokens": tokens, "lengths": lengths}
-    code, mask = open_graph(encoder, weights, *further).run(["code", "code_mask"], feed)
-    one = {
-        "line.code": code,
-        "line.code_mask": mask,
-        "line.source": tokens,
-        "maximum_length": np.array(maximum_length),
-        "limits": np.full(len(tokens), maximum_length),
-        "width": np.array(1),
-        "temperature": np.array(0, np.float32),
-        "uniforms": np.zeros((0, 0), np.float32),
-    }
-    compared = identical = 0
-    for label, file in decoders.items():
-        decode = open_graph(file[1], weights, *further)
-        (wanted,) = decode.run(["tokens"], decoding_feed(decode, code, mask, maximum_length, tokens))
-        search = open_graph(candidates[label], file, weights, *further)
-        (found,) = search.run(["tokens"], read_inputs(search, one))
-        steps = min(len(found), wanted.shape[1])
-        compared += len(wanted)
-        same = (found.T[:, :steps] == wanted[:, :steps]).all(1)
-        identical += int((same & ~found.T[:, steps:].any(1) & ~wanted[:, steps:].any(1)).sum())
-    if identical < REQUIRED_SHARE * compared:
-        raise AraeError(
-            f"the graphs of candidates do not decode as the greedy ones: {compared - identical:,} of {compared:,} "
-            "rewrites differ; nothing was written",
-            f"this is a fault of arae or of onnxruntime {onnxruntime.__version__}: try another version, and report it.",
-        )
-
-
 def _rows_of_lines(graph: Graph) -> None:
     """Append ``row.number.first``, the numbers of the rows, ``row.line``, those of their lines, and ``limit.first``."""
     zero, one = (graph.constant(f"number.{number}", number) for number in (0, 1))
@@ -212,7 +124,7 @@ def _rows_of_lines(graph: Graph) -> None:
 
 
 def _first_totals(graph: Graph) -> None:
-    """Append what the candidates begin with, and constants of the search.
+    """Append the initial values of hypotheses, and constants of the search.
 
     ``total.first`` (rows,): in beam search only the first hypothesis of each line lives at the start, or all would
     be alike; ``count.first`` (rows,); ``lone`` (1, width): 0 and then _DEAD, the gains of a hypothesis that has ended
@@ -234,7 +146,7 @@ def _first_totals(graph: Graph) -> None:
 
 
 def _step(body: Graph, decoder: Decoder, shortlist: Sequence[int] | None) -> onnx.GraphProto:
-    """Build the loop's body: choose tokens and the hypotheses that they continue, and bring the states along."""
+    """Build the loop's body: choose tokens and the hypotheses that they extend, and reorder the states."""
     logits, carried = append_logits(body, decoder, shortlist)
     short = shortlist is not None
     vocabulary = None if short else decoder.output.out_features
@@ -268,7 +180,7 @@ def _step(body: Graph, decoder: Decoder, shortlist: Sequence[int] | None) -> onn
 
 
 def _draw(branch: Graph, logits: str, *, short: bool) -> onnx.GraphProto:
-    """Build the choice by chance: each row's token from its distribution, each row continuing itself."""
+    """Build the sampling step: each row draws a token from its distribution and extends itself."""
     axis_1, one = branch.constant("axis.1", [1]), branch.constant("number.1", 1)
     sizes = branch.node("Shape", [logits], "drawn.sizes")
     number = branch.node("Gather", [sizes, one], "drawn.number")
@@ -305,7 +217,7 @@ def _token_of(branch: Graph, places: str, *, short: bool) -> str:
 
 
 def _search(branch: Graph, by_block: str, greatest: str, *, short: bool) -> onnx.GraphProto:
-    """Build the step of beam search: of width x width continuations of a line the best ``width``, best first."""
+    """Build the beam search step: keep the best ``width`` of a line's width x width extensions, best first."""
     axis_1, every = branch.constant("axis.1", [1]), branch.constant("every", [-1])
     # The best of a line are among the best of its hypotheses.
     best = _best_tokens(branch, by_block, greatest)
@@ -338,7 +250,7 @@ def _search(branch: Graph, by_block: str, greatest: str, *, short: bool) -> onnx
 
 
 def _best_tokens(branch: Graph, by_block: str, greatest: str) -> str:
-    """Append the places of the ``width`` greatest logits of each row, the greatest first: (rows, width).
+    """Append the positions of the ``width`` greatest logits of each row, the greatest first: (rows, width).
 
     TopK goes through a row one by one, ReduceMax many at a time: the greatest logits lie in the ``width`` blocks whose
     greatest are the greatest, and only these are searched.
@@ -361,13 +273,13 @@ def _best_tokens(branch: Graph, by_block: str, greatest: str) -> str:
 
 
 def _choice(name: str) -> list[onnx.ValueInfoProto]:
-    """Return what either way to choose gives, in its order."""
+    """Return the outputs that sampling and beam search have in common, in order."""
     kinds = {"token": TensorProto.INT64, "parent": TensorProto.INT64, "total": TensorProto.FLOAT}
     return [value(f"{kind}.{name}", element, ["rows"]) for kind, element in kinds.items()]
 
 
 def _end(body: Graph) -> None:
-    """Append which hypotheses go on: those that did, have not written the end id, and are below their limit."""
+    """Append which hypotheses are unfinished: no end id so far, and below their limit."""
     went_on = body.node("Gather", ["running", "parent"], "running.parent")
     is_end = body.node("Equal", ["token.next", body.constant("end", END_ID)], "token.is_end")
     goes_on = body.node("Not", [is_end], "token.is_not_end")

@@ -1,22 +1,24 @@
-"""The model card: what a stranger must know about an exported model, as Markdown with YAML front matter."""
+"""Model cards: what a stranger must know about an exported model, as Markdown with YAML front matter."""
 
 from __future__ import annotations
 
 import json
-import re
 import shlex
-import textwrap
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
-from arae_transfer.export.hub_metadata import BINDING, NO_SOURCE, front_matter
+from arae_transfer.export.card_parts import (
+    TAGS,
+    Card,
+    data_section,
+    evaluation_section,
+    figure,
+    markdown_table,
+    paragraph,
+    size_table,
+    training_facts,
+)
 from arae_transfer.export_config import ExportConfig
-
-# Between these marks stands the evaluation; `arae export --scores` fills it, and other tools may replace it.
-EVALUATION_BEGIN = "<!-- evaluation: begin -->"
-EVALUATION_END = "<!-- evaluation: end -->"
 
 _SCORES = {
     "score": "geometric mean of `style` and `self_bleu`; it chose the checkpoint",
@@ -28,11 +30,10 @@ _SCORES = {
     "reverse_perplexity": "perplexity of held-out sentences under a 5-gram model of generated ones",
     "distinct": "% of generated sentences that differ",
 }
-TAGS = ("adversarially-regularized-autoencoder", "onnx")
 # What model.code of a recipe means.
 _CODES = {
     "single": "one vector",
-    "superposed": "one vector, in which those of all tokens lie over each other",
+    "superposed": "one vector, the sum of those of all tokens, each permuted by its position",
     "sequence": "one vector per token, which the decoders attend to",
 }
 _NEEDS = "The graphs run in onnxruntime and need no PyTorch."
@@ -46,41 +47,6 @@ _EDITING_SCORES = {
 _GENERATION_SCORES = {**_SCORES, "score": "1,000 over `reverse_perplexity`; it chose the checkpoint"}
 
 
-@dataclass(frozen=True)
-class Card(ABC):
-    """The card of one model, and what it is made of.
-
-    Attributes:
-        config: The content of the model's ``config.json``.
-        description: What the model is for.
-        data_source: Where its data come from and under which terms.
-        evaluation: The report of an evaluation as Markdown; empty: none was made.
-        languages: The language codes of its text.
-    """
-
-    pipeline: ClassVar[str]
-    """The task by the Hugging Face Hub's name of it."""
-
-    tags: ClassVar[Sequence[str]] = TAGS
-    """Further words to find the model by there."""
-
-    config: ExportConfig
-    description: str
-    data_source: str
-    evaluation: str = ""
-    languages: Sequence[str] = ()
-
-    @abstractmethod
-    def sections(self) -> list[str]:
-        """Return what stands below the title and the description."""
-
-    def render(self) -> str:
-        """Return the card's text. It names no path of the machine that it was made on."""
-        description = [paragraph(self.description)] if self.description else []
-        head = [front_matter(self.pipeline, self.tags, self.languages), f"# {plain(self.config.name)}\n", *description]
-        return "\n".join([*head, *self.sections()])
-
-
 class RewritingCard(Card):
     """The card of a model that rewrites."""
 
@@ -88,7 +54,7 @@ class RewritingCard(Card):
     tags = ("text-style-transfer", *TAGS)
 
     def sections(self) -> list[str]:
-        """Return how to use it, what it is of, how it was trained, and where it ends."""
+        """Return its sections: use, classes, data, sizes, training, evaluation, parity, limits."""
         config = self.config
         return [
             paragraph(
@@ -101,8 +67,8 @@ class RewritingCard(Card):
             _sizes(self),
             _training(
                 config,
-                "Validation scores, on held-out sentences while training. The judge of style is the training's own, so "
-                "read them as optimistic:",
+                "Validation scores, on held-out sentences while training. The training's own classifier judges style, "
+                "so read them as optimistic:",
                 _SCORES,
             ),
             evaluation_section(self.evaluation),
@@ -118,7 +84,7 @@ class EditingCard(Card):
     tags = ("text-style-transfer", *TAGS)
 
     def sections(self) -> list[str]:
-        """Return how to use it, what it is of, how it was trained, and where it ends."""
+        """Return its sections: use, classes, data, sizes, training, evaluation, parity, limits."""
         config = self.config
         return [
             paragraph(
@@ -132,8 +98,8 @@ class EditingCard(Card):
             _editing_sizes(config),
             _training(
                 config,
-                "Validation scores, on held-out sentences and examples while training. The judge of style is the "
-                "training's own, so read them as optimistic:",
+                "Validation scores, on held-out sentences and examples while training. The training's own classifier "
+                "judges style, so read them as optimistic:",
                 _EDITING_SCORES,
             ),
             evaluation_section(self.evaluation),
@@ -143,12 +109,12 @@ class EditingCard(Card):
 
 
 class GenerationCard(Card):
-    """The card of a model that writes one kind of text."""
+    """The card of a model that generates one kind of text."""
 
     pipeline = "text-generation"
 
     def sections(self) -> list[str]:
-        """Return how to use it, what it is of, and how it was trained."""
+        """Return its sections: use, data, sizes, training, evaluation, parity."""
         config = self.config
         return [
             paragraph(
@@ -204,66 +170,55 @@ def _classes(config: ExportConfig) -> str:
     return f"## Classes\n\n{markdown_table(('class (`--to`)', 'decoder'), rows)}"
 
 
-def data_section(card: Card) -> str:
-    """Say where the data come from and under which terms."""
-    source = card.data_source or NO_SOURCE
-    terms = f"{BINDING} The software is under its own licence."
-    return f"## Data and terms\n\n{paragraph(source)}\n{paragraph(terms)}"
+# What the graphs in other precisions are, and where they run.
+_PRECISIONS = (
+    ("int8", "hold the same model with matrix products in 8-bit integers", "CPU"),
+    ("fp16", "are graphs for the same weights with matrix products in fp16, measured on a CPU that rounds so", "GPU"),
+)
 
 
 def _sizes(card: Card) -> str:
-    sizes, stored = card.config.sizes, card.config.fp32
-    code = _CODES[sizes["code"]]
-    directions = "both directions" if sizes["bidirectional"] else "one direction"
-    text = (
+    config = card.config
+    sizes = config.sizes
+    text = [
         f"{sizes['parameters']:,} parameters in encoder and decoders; {sizes['vocabulary']:,} pieces; embeddings of "
         f"{sizes['embedding']}, LSTM states of {sizes['hidden']}; {_number(sizes['encoder_layers'], 'encoder layer')}, "
-        f"reading in {directions}; {_number(sizes['decoder_layers'], 'layer')} in each decoder. The code is {code}, of "
-        f"{sizes['code_size']} dimensions. Matrices are stored as {stored.storage}; arithmetic is "
-        "fp32."
-    )
-    for name, what, place in (
-        ("int8", "hold the same model with matrix products in 8-bit integers", "CPU"),
-        (
-            "fp16",
-            "are graphs for the same weights with matrix products in fp16, measured on a CPU that rounds so",
-            "GPU",
-        ),
-    ):
-        variant = card.config.variants.get(name)
-        if variant is None or variant.agreement is None:
-            continue
-        agreement = variant.agreement
-        text += (
-            f" The `{name}` files {what}: on the sentences of the "
-            f"parity check {100 * agreement['identical']:.1f} % of the rewrites are the trained model's, token by "
-            f"token; {_changes(agreement, judged=card.config.scorer is not None)}. "
-            + (f"They are what runs on a {place}." if variant.accepted else f"They run with `--variant {name}` only.")
+        f"reading in {'both directions' if sizes['bidirectional'] else 'one direction'}; "
+        f"{_number(sizes['decoder_layers'], 'layer')} in each decoder. The code is {_CODES[sizes['code']]}, of "
+        f"{sizes['code_size']} dimensions. Matrices are stored as {config.fp32.storage}; arithmetic is fp32."
+    ]
+    for name, what, place in _PRECISIONS:
+        variant = config.variants.get(name)
+        if variant is not None and variant.agreement is not None:
+            used = (
+                f"They are what runs on a {place}." if variant.accepted else f"They run with `--variant {name}` only."
+            )
+            agreed = _agreed(variant.agreement, judged=config.scorer is not None)
+            text.append(f"The `{name}` files {what}: on the sentences of the parity check {agreed}. {used}")
+    if config.fp32.weights is not None:
+        text.append("Graphs read their weights in the `.bin` files.")
+    if config.scorer is not None:
+        text.append(
+            "`candidates.*` search or sample several rewrites; `scorer.onnx`, the training's own style classifier, "
+            "ranks them."
         )
-    if card.config.scorer is not None:
-        text += (
-            " `candidates.*` search or draw several rewrites with the weights of the decoders' files; `scorer.onnx` "
-            "is the training's own judge of style, by which they are ranked."
+    if config.language_models:
+        text.append(
+            "`language.*.npz` are 3-gram models of each class's text; a rewrite that they find less probable than its "
+            "source ranks lower."
         )
-    if card.config.language_models:
-        text += (
-            " `language.*.npz` are 3-gram models of each class's text; a candidate that they find less likely than the "
-            "source is ranked lower."
-        )
-    shortlist = card.config.shortlist or {}
+    shortlist = config.shortlist or {}
     if shortlist.get("accepted"):
         agreement = shortlist["agreement"]
-        text += (
-            f" A decoder chooses among up to {shortlist['tokens']} tokens that its class likes and those of the "
-            f"source, not among all: {100 * agreement['identical']:.1f} % of the rewrites are the same; "
-            f"{_changes(agreement, judged=True)}."
+        text.append(
+            f"A decoder's vocabulary is a shortlist of up to {shortlist['tokens']} tokens and those of the source: "
+            f"{100 * agreement['identical']:.1f} % of the rewrites are the same; {_changes(agreement, judged=True)}."
         )
-    if card.config.beam > 1:
-        text += (
-            f" Where nobody says otherwise, the best of a beam of {card.config.beam} candidates is the answer; "
-            "`--beam 1` writes one, greedily, and is faster."
+    if config.beam > 1:
+        text.append(
+            f"The answer is the best of a beam of {config.beam} by default; `--beam 1` decodes greedily and is faster."
         )
-    return f"## Sizes\n\n{paragraph(text)}\n{size_table(card.config)}"
+    return f"## Sizes\n\n{paragraph(' '.join(text))}\n{size_table(config)}"
 
 
 def _editing_sizes(config: ExportConfig) -> str:
@@ -281,13 +236,12 @@ def _editing_sizes(config: ExportConfig) -> str:
             text += (
                 " The `int8` files hold 8-bit integers and multiply them; each row of what they read has a scale of "
                 "its own, so that no answer depends on its batch. On the sentences of the parity check "
-                f"{100 * agreement['identical']:.1f} % of the rewrites are the trained model's, token by token; "
-                f"{_changes(agreement, judged=True)}."
+                f"{_agreed(agreement, judged=True)}."
             )
     text += (
-        f" Where nobody says otherwise, {_number(config.beam, 'rewrite')} of a line are searched and ranked, by "
-        "`scorer.onnx` among others, the training's own judge of style. A line stays as it is where the decoder finds "
-        f"with a probability above {config.copy_above:g} that nothing is to change."
+        f" {_number(config.beam, 'rewrite')} of a line are searched and ranked by default, by `scorer.onnx` among "
+        "others, the training's own style classifier. A line stays as it is if the decoder finds with a probability "
+        f"above {config.copy_above:g} that nothing is to change."
     )
     return f"## Sizes\n\n{paragraph(text)}\n{size_table(config)}"
 
@@ -303,51 +257,25 @@ def _training(config: ExportConfig, note: str, meanings: Mapping[str, str]) -> s
     return "\n".join(parts)
 
 
-def training_facts(training: Mapping[str, Any]) -> str:
-    """Say what a training took, all of its runs together; nothing where nobody knows."""
-    noun = next((noun for noun in ("sentences", "images") if noun in training), None)
-    facts = []
-    if noun is not None:
-        facts.append(f"{training[noun]:,} {noun} seen")
-    if "minutes" in training:
-        facts.append(f"{training['minutes']:,.0f} minutes")
-    if not facts:
-        return ""
-    text = ", ".join(facts)
-    runs = training.get("runs", 1)
-    if runs > 1:
-        text += f", in {runs} runs of which each went on from the one before"
-    return text if training.get("complete", True) else f"at least {text}; what came before is not known"
-
-
-def size_table(config: ExportConfig) -> str:
-    """Return the sizes of a model's files as a table."""
-    sizes = {name: record.size for name, record in config.files.items()}
-    rows = [(name, f"{size / 1e6:.2f} MB") for name, size in sizes.items()]
-    return markdown_table(("file", "size"), [*rows, ("together", f"{sum(sizes.values()) / 1e6:.2f} MB")])
+def _agreed(agreement: Mapping[str, Any], *, judged: bool) -> str:
+    """Say how the answers of another precision agree with the trained model's."""
+    share = f"{100 * agreement['identical']:.1f} % of the rewrites are the trained model's, token by token"
+    return f"{share}; {_changes(agreement, judged=judged)}"
 
 
 def _changes(agreement: Mapping[str, Any], *, judged: bool) -> str:
-    """Say what other graphs change in rewrites."""
+    """Say how much style and BLEU the graphs of another precision change."""
     bleu = f"BLEU to the source changes by {_difference(-agreement['self_bleu_cost'])}"
     if not judged:
         return bleu
     style = _difference(-agreement["style_cost"])
-    return f"style by the training's own judge changes by {style} points, {bleu}"
+    return f"style by the training's own classifier changes by {style} points, {bleu}"
 
 
 def _difference(value: float) -> str:
-    """Write a difference with its sign; one that rounds to nothing has none."""
+    """Format a difference with its sign; zero has none."""
     text = f"{value:+.2f}"
     return text if float(text) else "0.00"
-
-
-def evaluation_section(report: str) -> str:
-    """Put the report of an evaluation between its marks."""
-    content = _without_folders(report).strip() or (
-        "Not evaluated yet: `arae evaluate --json` writes a report, `arae export --scores` puts it here."
-    )
-    return f"## Evaluation\n\n{EVALUATION_BEGIN}\n\n{content}\n\n{EVALUATION_END}\n"
 
 
 def _parity(config: ExportConfig) -> str:
@@ -391,16 +319,6 @@ def _limits(config: ExportConfig) -> str:
     return "## Limits\n\n" + "".join(f"- {item}\n" for item in items)
 
 
-def _without_folders(text: str) -> str:
-    """Cut absolute paths to their last part: folders of the machine that a card was made on tell nobody anything."""
-    return re.sub(r"(?<![\w./\\])(?:[A-Za-z]:\\|/)(?:[^\s/\\|:]+[/\\])+", "", text)
-
-
-def figure(value: float) -> str:
-    """Write a score."""
-    return f"{value:.2f}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value).lower()
-
-
 def _ordered(scores: Mapping[str, Any]) -> list[str]:
     return [name for name in _SCORES if name in scores] + [name for name in scores if name not in _SCORES]
 
@@ -411,19 +329,3 @@ def _number(count: int, thing: str) -> str:
 
 def _literal(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
-
-
-def plain(text: str) -> str:
-    """Join a text into one line, so that it cannot end its paragraph."""
-    return re.sub(r"\s+", " ", text).strip()
-
-
-def paragraph(text: str) -> str:
-    """Break a text into lines of a readable length."""
-    return textwrap.fill(plain(text), 110, break_long_words=False, break_on_hyphens=False) + "\n"
-
-
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of cells as Markdown."""
-    lines = [head, ["---"] * len(head), *([plain(cell).replace("|", r"\|") for cell in row] for row in rows)]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

@@ -1,4 +1,4 @@
-"""A trained classification to a folder that ``arae classify`` runs: two graphs, tokenizer, description, card."""
+"""Export of classifiers: a folder that ``arae classify`` runs, checked before it is written."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import onnxruntime
 import torch
 
-import arae_transfer
 from arae_transfer.errors import AraeError
-from arae_transfer.export.card import Card, data_section, paragraph, training_facts
+from arae_transfer.export.card_parts import Card, data_section, paragraph, training_facts
 from arae_transfer.export.classifier_graph import build_classifier
 from arae_transfer.export.encoder_graph import build_encoder
-from arae_transfer.export.folder import check_destination, portable_recipe, put_in_place, records_of
+from arae_transfer.export.facts import ModelFacts
+from arae_transfer.export.folder import check_destination, graph_metadata, portable_recipe, records_of, write_model
 from arae_transfer.export.graph import IR_VERSION, OPSET, Storage
-from arae_transfer.export.hub_metadata import license_text
 from arae_transfer.export.parity import BATCH_SIZES, probe_rows
 from arae_transfer.export.weights import round_weights_for_storage
 from arae_transfer.export_config import (
     CLASSIFICATION,
-    FORMAT,
-    FORMAT_VERSION,
     FP32,
     Classifier,
     ExportConfig,
@@ -75,24 +72,20 @@ def export_classifier(
     tokenizer: Tokenizer,
     destination: Path,
     *,
-    name: str,
-    scores: Mapping[str, Any] | None = None,
-    training: Mapping[str, Any] | None = None,
     probe_lines: Sequence[str] = (),
     weights: Storage = "fp16",
+    **facts: Unpack[ModelFacts],
 ) -> ClassifierExport:
-    """Write a classification as a folder that runs without PyTorch, after proving that it answers as the model does.
+    """Write a classifier as a folder that runs without PyTorch, after checking that it answers as the model does.
 
     Args:
         model: The trained model; it is not changed.
         recipe: Its resolved recipe.
         tokenizer: Its tokenizer.
         destination: The folder to write. An earlier export there is replaced as a whole.
-        name: The model's name.
-        scores: Validation scores, for the card.
-        training: What the training took, for the card.
         probe_lines: Held-out sentences in the form of the corpus.
         weights: How the encoder's matrices are stored; the classifier's keep fp32.
+        facts: What is told of the model, see ``ModelFacts``.
 
     Raises:
         AraeError: The destination holds something else or cannot be written, the weights cannot be stored, or the
@@ -103,12 +96,7 @@ def export_classifier(
     stored = round_weights_for_storage(model, weights)
     assert isinstance(stored.classifier, CodeClassifier)
     layout = ExportLayout(destination)
-    metadata = {
-        "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
-        "name": name,
-        "arae_version": arae_transfer.__version__,
-    }
+    metadata = graph_metadata(facts["name"])
     pairs = recipe.labels.sentence_pairs
     encoder = build_encoder(stored.encoder, metadata | {"part": "encoder"}, weights).SerializeToString()
     classifier = build_classifier(
@@ -123,7 +111,7 @@ def export_classifier(
     contents = {layout.encoder.name: encoder, layout.classifier.name: classifier}
     contents[layout.tokenizer.name] = tokenizer.serialized
     config = ExportConfig(
-        name=name,
+        name=facts["name"],
         classes=stored.classes,
         task=CLASSIFICATION,
         variants={FP32: Variant(layout.encoder.name, storage=weights)},
@@ -136,21 +124,18 @@ def export_classifier(
         special_ids=SPECIAL_IDS,
         onnx={"opset": OPSET, "ir_version": IR_VERSION},
         parity={"compared": len(rows), "difference": difference},
-        scores=dict(scores or {}),
-        training=dict(training or {}),
+        scores=facts.get("scores", {}),
+        training=facts.get("training", {}),
         recipe=portable_recipe(recipe),
     )
-    sizes = {file: len(content) for file, content in contents.items()}
-    contents[layout.config.name] = config.to_json()
-    contents[layout.card.name] = ClassificationCard(config, recipe.description, recipe.data_source).render().encode()
-    contents[layout.license.name] = license_text(name, recipe.data_source).encode()
-    put_in_place(contents, destination)
+    card = ClassificationCard(config, recipe.description, recipe.data_source)
+    sizes = write_model(contents, card, destination)
     return ClassifierExport(destination, stored.classes, sizes, len(rows), difference)
 
 
 @torch.no_grad()
 def _difference(model: ARAE, encoder: bytes, classifier: bytes, rows: Sequence[list[int]], pairs: bool) -> float:
-    """Return the greatest difference of a probability; for pairs, each probe is paired with another one."""
+    """Return the greatest absolute difference of a probability; for pairs, each probe is paired with another."""
     providers = ["CPUExecutionProvider"]
     first, second = (onnxruntime.InferenceSession(graph, providers=providers) for graph in (encoder, classifier))
     greatest, start, turn = 0.0, 0, 0
@@ -173,12 +158,12 @@ def _difference(model: ARAE, encoder: bytes, classifier: bytes, rows: Sequence[l
 
 
 class ClassificationCard(Card):
-    """The card of a classification."""
+    """The card of a classifier."""
 
     pipeline = "text-classification"
 
     def sections(self) -> list[str]:
-        """Return what it tells apart, how to use it, and from which data and labels it learned."""
+        """Return its sections: classes, use, training, data."""
         config = self.config
         pairs = config.classifier is not None and config.classifier.pairs
         example = "'a man sleeps .\\ta person is awake .\\n'" if pairs else "'a sentence .\\n'"

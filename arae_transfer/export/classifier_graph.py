@@ -55,7 +55,7 @@ def build_classifier(
 
 
 def _scaled_mean(graph: Graph, prefix: str, scale: float) -> str:
-    """Append the mean of a code's real vectors, its dimensions brought to about 1: (batch, size)."""
+    """Append the mean of a code's real vectors, scaled to about 1 a dimension: (batch, size)."""
     code, mask = f"{prefix}code", f"{prefix}code_mask"
     column = graph.node("Unsqueeze", [mask, graph.constant("axis.2", [2])], f"{mask}.column")
     real = graph.node("Mul", [code, column], f"{code}.real")

@@ -1,27 +1,33 @@
-"""The decoder of one class as an ONNX graph that holds the whole greedy decode, one token per turn of a loop."""
+"""The greedy decoder of one class as an ONNX graph: a loop that writes one token per step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 from torch import nn
 
+from arae_transfer.export.code_graph import (
+    BLOCK,
+    LOWEST,
+    code_axes,
+    first_values,
+    output_layer,
+    read_by_line,
+    read_by_row,
+    read_code,
+    shares_of,
+    state_names,
+)
 from arae_transfer.export.decoding_loop import DecodingLoop, Description, count_lines
-from arae_transfer.export.graph import CONTRIBUTED, GATES, Graph, Parts, Storage, make_model, value
+from arae_transfer.export.graph import CONTRIBUTED, Graph, Parts, Storage, make_model, value
 from arae_transfer.export.lstm_step import append_lstm_step
-from arae_transfer.export.shortlist_graph import append_choices, listed_choices
-from arae_transfer.export.weights import Float32, LSTMWeights, array
+from arae_transfer.export.shortlist_graph import listed_choices
+from arae_transfer.export.weights import LSTMWeights, array
 from arae_transfer.model.decoder import Decoder
-from arae_transfer.model.superposition import Superposition
-from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
-
-_LOWEST = float(np.finfo(np.float32).min)
-# Logits in a block, see append_blocks: about the root of usual vocabularies, and whole vector registers.
-BLOCK = 64
+from arae_transfer.tokenizer import END_ID, PAD_ID
 
 
 def build_decoder(
@@ -72,186 +78,8 @@ def build_decoder(
     return make_model(graph.build("decoder", inputs, outputs), metadata, "Code vectors to greedily decoded token ids.")
 
 
-def code_axes(decoder: Decoder) -> tuple[str | int, int]:
-    """Return the last two axes of a code: a name or a number of vectors, and their dimensions."""
-    if decoder.superposition is not None:
-        return 1, decoder.superposition.read.in_features
-    return "vectors" if decoder.attends else 1, decoder.first.input_size - decoder.embedding.embedding_dim
-
-
-def state_names(decoder: Decoder) -> list[str]:
-    """Return the names of what the LSTM layers carry from step to step."""
-    return [f"{kind}.{number}" for number in range(1 + len(decoder.upper)) for kind in ("hidden", "cell")]
-
-
-def read_code(
-    graph: Graph,
-    decoder: Decoder,
-    shortlist: Sequence[int] | None,
-    lines: str | None = None,
-) -> None:
-    """Append what depends on the code, or the source, alone and is therefore computed once for each sentence.
-
-    Values for the loop, which begins with them as ``NAME.first``: what ``_shares`` names, the part of the first
-    layer's gates that the mean of the code and the biases give; with attention ``attended`` (batch, vectors,
-    size), and ``mask.penalty`` (batch, 1, vectors) where vectors may be padding; otherwise ``context`` (rows,
-    code_size); with a shortlist ``choices.added``, and what else ``append_choices`` makes. With attention also
-    ``nearness.by_step`` (maximum_length, vectors), and the shape ``query.by_line``.
-
-    Args:
-        graph: The graph.
-        decoder: The decoder.
-        shortlist: As in ``build_decoder``.
-        lines: A value (rows,), the place in the batch of each row's code, as many rows one after the other for each;
-            None: a row for each.
-    """
-
-    def for_rows(append: Callable[[str], object], output: str) -> None:
-        append(output if lines is None else f"line.{output}")
-        if lines is not None:
-            graph.node("Gather", [f"line.{output}", lines], output)
-
-    if shortlist is not None:
-        name, matrix, biases = _output_layer(decoder)
-        for_rows(partial(append_choices, graph, name, matrix, biases, shortlist, BLOCK), "choices.added.first")
-    axis_1 = graph.constant("axis.1", [1])
-    mean = _mean_of_code(graph) if decoder.superposition is None else _unbind(graph, decoder.superposition)
-    weights = LSTMWeights.of(decoder.first)
-    for_mean = weights.inputs[:, decoder.embedding.embedding_dim :]  # (4 x hidden, code_size)
-    bias = ("layer.0.bias", weights.input_bias + weights.recurrent_bias)
-    if graph.splits_gates:
-        found = graph.gates(mean, "layer.0.mean", for_mean, "code.share", bias=bias)
-    else:
-        found = [graph.matmul(mean, "layer.0.mean", for_mean, graph.constant(*bias, np.float32), "code.share")]
-    for share, name in zip(found, _shares(graph, decoder), strict=True):
-        if lines is None:
-            graph.node("Identity", [share], f"{name}.first")
-        else:
-            graph.node("Gather", [share, lines], f"{name}.first")
-    if decoder.query is not None and decoder.nearness is not None:
-        _nearness_by_step(
-            graph, array(decoder.nearness), "code_mask" if decoder.superposition is None else "code.places"
-        )
-        graph.node("Identity", ["code" if decoder.superposition is None else "code.places"], "attended.first")
-        sizes = [graph.constant("every", [-1]), graph.constant("query.size", [decoder.query.out_features])]
-        width = graph.constant("axis.1", [1]) if lines is None else "width.axis"
-        graph.node("Concat", [sizes[0], width, sizes[1]], "query.by_line", axis=0)
-    if decoder.attends and decoder.superposition is None:
-        # 0 at real vectors and the lowest number at padding, which leaves it no weight.
-        padding = graph.node("Sub", ["code_mask", graph.constant("one", 1.0, np.float32)], "padding")
-        lowest = graph.node("Mul", [padding, graph.constant("highest", -_LOWEST, np.float32)], "padding.lowest")
-        graph.node("Unsqueeze", [lowest, axis_1], "mask.penalty.first")
-    elif not decoder.attends:
-        for_rows(lambda output: graph.node("Squeeze", ["code", axis_1], output), "context.first")
-
-
-def _shares(graph: Graph, decoder: Decoder) -> dict[str, int]:
-    """Return the names of what ``Graph.gates`` adds to the first layer's gates row by row, and their last axis."""
-    size = decoder.first.hidden_size
-    if not graph.splits_gates:
-        return {"layer.0.share": len(GATES) * size}
-    return {f"layer.0.share.{gate}": size for gate in GATES}
-
-
-def read_by_row(graph: Graph, decoder: Decoder, *, short: bool) -> dict[str, Description]:
-    """Return the names of what ``read_code`` makes for each row, with their types and further axes."""
-    real = TensorProto.FLOAT
-    values: dict[str, Description] = {name: (real, [size]) for name, size in _shares(graph, decoder).items()}
-    if short:
-        values["choices.added"] = (real, ["further"])
-    if not decoder.attends:
-        values["context"] = (real, [code_axes(decoder)[1]])
-    return values
-
-
-def read_by_line(decoder: Decoder) -> dict[str, Description]:
-    """Return the names of what ``read_code`` makes for each line, with their types and further axes."""
-    if decoder.query is None:
-        return {}
-    real = TensorProto.FLOAT
-    values: dict[str, Description] = {"attended": (real, ["vectors", decoder.query.out_features])}
-    if decoder.superposition is None:
-        values["mask.penalty"] = (real, [1, "vectors"])
-    return values
-
-
-def _mean_of_code(graph: Graph) -> str:
-    """Append the mean of the real vectors, (batch, code_size)."""
-    axis_1 = graph.constant("axis.1", [1])
-    row = graph.node("Unsqueeze", ["code_mask", axis_1], "code_mask.row")  # (batch, 1, vectors)
-    added = graph.node("MatMul", [row, "code"], "code.added")  # (batch, 1, code_size)
-    total = graph.node("Squeeze", [added, axis_1], "code.sum")
-    count = graph.node("ReduceSum", ["code_mask", axis_1], "code.count", keepdims=1)  # (batch, 1)
-    return graph.node("Div", [total, count], "code.mean")
-
-
-def _unbind(graph: Graph, superposition: Superposition) -> str:
-    """Append what stands at each place of a code, ``code.places`` (batch, places, size), and return its summary."""
-    size, code_size = superposition.read.weight.shape
-    weight = array(superposition.read.weight)
-    flat = graph.node("Squeeze", ["code", graph.constant("axis.1", [1])], "code.flat")  # (batch, code)
-    order = graph.constant("inverse_permutations", superposition.inverse_permutations.numpy().ravel(), np.int32)
-    turned = graph.node("Gather", [flat, order], "code.turned", axis=1)  # (batch, places x code)
-    rows = graph.node("Reshape", [turned, graph.constant("code.rows.shape", [-1, code_size])], "code.turned.rows")
-    # The summary is read by the same matrix, from the code as it is.
-    both = graph.node("Concat", [flat, rows], "code.read", axis=0)  # (batch x (1 + places), code)
-    product = graph.matmul(both, "superposition.read", weight, None, "code.lifted")
-    batch = graph.node("Shape", ["code"], "code.shape")
-    number = graph.node("Slice", [batch, graph.constant("axis.0", [0]), graph.constant("axis.1", [1])], "code.batch")
-    zero, end = graph.constant("axis.0", [0]), graph.constant("axis.end", [np.iinfo(np.int64).max])
-    summary = graph.node("Slice", [product, zero, number], "code.summary")  # (batch, size)
-    rest = graph.node("Slice", [product, number, end], "code.lifted.places")
-    shape = graph.constant("code.places.shape", [-1, superposition.places, size])
-    graph.node("Reshape", [rest, shape], "code.places")
-    return summary
-
-
-def _nearness_by_step(graph: Graph, nearness: Float32, vectors_of: str) -> None:
-    """Append what attention prefers at each step by the places of the vectors: (maximum_length, vectors).
-
-    Args:
-        graph: The graph.
-        nearness: (2 x farthest + 1,) for the distances of a vector from the step, -farthest to farthest.
-        vectors_of: A value whose second axis are the vectors.
-    """
-    zero, one = (graph.constant(f"number.{number}", number) for number in (0, 1))
-    shape = graph.node("Shape", [vectors_of], "places.shape")
-    vectors = graph.node("Gather", [shape, one], "places.number")
-    places = graph.node("Range", [zero, vectors, one], "places")  # (vectors,)
-    steps = graph.node("Range", [zero, "maximum_length", one], "steps")  # (maximum_length,)
-    column = graph.node("Unsqueeze", [steps, graph.constant("axis.1", [1])], "steps.column")
-    distance = graph.node("Sub", [places, column], "distance")  # (maximum_length, vectors)
-    farthest = len(nearness) // 2
-    bounds = [graph.constant(f"distance.{bound}", bound) for bound in (-farthest, farthest)]
-    clipped = graph.node("Clip", [distance, *bounds], "distance.clipped")
-    entry = graph.node("Add", [clipped, bounds[1]], "distance.entry")
-    graph.node("Gather", [graph.constant("nearness", nearness, np.float32), entry], "nearness.by_step")
-
-
-def first_values(graph: Graph, decoder: Decoder, rows: str) -> None:
-    """Append what the loop begins with: the begin id, every row running, and states of zero.
-
-    Args:
-        graph: The graph.
-        decoder: The decoder.
-        rows: A value whose first axis are the rows.
-    """
-    shape = graph.node("Shape", [rows], "rows.shape")
-    batch = graph.node("Slice", [shape, graph.constant("axis.0", [0]), graph.constant("axis.1", [1])], "rows")  # [rows]
-    begin = helper.make_tensor("begin", TensorProto.INT64, [1], [BEGIN_ID])
-    graph.node("ConstantOfShape", [batch], "token.first", value=begin)
-    true = helper.make_tensor("true", TensorProto.BOOL, [1], [True])
-    graph.node("ConstantOfShape", [batch], "running.first", value=true)
-    hidden = graph.constant("hidden_size", [decoder.first.hidden_size])
-    state_shape = graph.node("Concat", [batch, hidden], "state.shape", axis=0)
-    zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
-    first = {"hidden": helper.make_tensor("nothing", graph.state_type, [1], [graph.first_state]), "cell": zero}
-    for name in state_names(decoder):
-        graph.node("ConstantOfShape", [state_shape], f"{name}.first", value=first[name.partition(".")[0]])
-
-
 def _step(body: Graph, decoder: Decoder, shortlist: Sequence[int] | None) -> onnx.GraphProto:
-    """Build the loop's body: from a token and the states to the next ones, as one turn of ``Decoder.greedy``."""
+    """Build the loop's body: from a token and the states to the next ones, as one step of ``Decoder.greedy``."""
     logits, carried = append_logits(body, decoder, shortlist)
     short = shortlist is not None
     best = _greatest(body, logits, None if short else decoder.output.out_features)
@@ -260,7 +88,7 @@ def _step(body: Graph, decoder: Decoder, shortlist: Sequence[int] | None) -> onn
 
 
 def append_logits(body: Graph, decoder: Decoder, shortlist: Sequence[int] | None) -> tuple[str, dict[str, str]]:
-    """Append the network's step, from the preceding token and the states to the next states and the logits.
+    """Append one step of the network: from the preceding token and the states to the next states and the logits.
 
     It reads ``token`` (rows,), ``hidden.N`` and ``cell.N`` of each layer, and what ``read_code`` appends.
 
@@ -275,7 +103,7 @@ def append_logits(body: Graph, decoder: Decoder, shortlist: Sequence[int] | None
     joined = np.concatenate([weights.inputs[:, :embedding_size], weights.recurrent], axis=1)
     size = weights.hidden_size
     parts = {embedded: embedding_size, "hidden.0": size}
-    gates = body.gates(parts, "layer.0.weight", joined, "layer.0.gates", shares=list(_shares(body, decoder)))
+    gates = body.gates(parts, "layer.0.weight", joined, "layer.0.gates", shares=list(shares_of(body, decoder)))
     states, read = _advance(body, 0, gates)
     carried = {"hidden.0": read, "cell.0": "cell.0.next"}
     context = _attend(body, decoder, decoder.query, read) if decoder.query is not None else "context"
@@ -296,14 +124,14 @@ def append_logits(body: Graph, decoder: Decoder, shortlist: Sequence[int] | None
 
 
 def _advance(body: Graph, number: int, gates: Sequence[str]) -> tuple[str, str]:
-    """Append one step of an LSTM layer; return its hidden state, and the same as products read it."""
+    """Append one step of an LSTM layer; return its hidden state, and the same as matmuls read it."""
     following = (f"hidden.{number}.next", f"cell.{number}.next")
     states, _ = append_lstm_step(body, f"layer.{number}", gates, f"cell.{number}", following)
     return states, body.state_operand(states)
 
 
 def _attend(body: Graph, decoder: Decoder, query: nn.Linear, states: str) -> str:
-    """Append the attention of states (rows, hidden) to the codes of their lines; return the context (rows, size)."""
+    """Append attention from states (rows, hidden) to the codes of their lines; return the context (rows, size)."""
     wanted = body.matmul(states, "query", array(query.weight), None, "query.wanted")
     by_line = body.node("Reshape", [wanted, "query.by_line"], "query.rows")  # (batch, rows of each, size)
     # Each score is the product of two rows, so that what is attended to need not be turned.
@@ -321,17 +149,8 @@ def _attend(body: Graph, decoder: Decoder, query: nn.Linear, states: str) -> str
     return body.node("Reshape", [found, every], "attention.context")
 
 
-def _output_layer(decoder: Decoder) -> tuple[str, Float32, Float32]:
-    """Return the name of the output matrix, the matrix (vocabulary, inputs) and its biases (vocabulary,)."""
-    tied = decoder.output.weight is decoder.embedding.weight
-    # A bias so low that these are never chosen: they have no text.
-    bias = array(decoder.output.bias).copy()
-    bias[[PAD_ID, UNKNOWN_ID, BEGIN_ID]] = _LOWEST
-    return "embedding" if tied else "output.weight", array(decoder.output.weight), bias
-
-
 def _output(body: Graph, decoder: Decoder, features: str | Parts, context: str, shortlist: Sequence[int] | None) -> str:
-    """Append the output layer; return the logits (rows, vocabulary), or those of the choices."""
+    """Append the output layer; return the logits (rows, vocabulary), or those of the shortlist."""
     if isinstance(decoder.bridge, nn.Linear):
         bias = body.constant("bridge.bias", array(decoder.bridge.bias), np.float32)
         weight = array(decoder.bridge.weight)
@@ -348,7 +167,7 @@ def _output(body: Graph, decoder: Decoder, features: str | Parts, context: str, 
             states = body.node("Add", [states, passed], "bridge.whole")
     else:
         states = body.concatenate(features, "logits")
-    name, output_weight, bias_values = _output_layer(decoder)
+    name, output_weight, bias_values = output_layer(decoder)
     if shortlist is not None:
         listed = listed_choices(shortlist, BLOCK)
         own = (listed, bias_values[listed])
@@ -368,7 +187,7 @@ def append_blocks(body: Graph, logits: str, vocabulary: int | None) -> tuple[str
     blocks = -1 if vocabulary is None else -(-vocabulary // BLOCK)
     if vocabulary is not None and blocks * BLOCK > vocabulary:
         missing = body.constant("logits.missing", [0, 0, 0, blocks * BLOCK - vocabulary])
-        lowest = body.constant("lowest", _LOWEST, np.float32)
+        lowest = body.constant("lowest", LOWEST, np.float32)
         logits = body.node("Pad", [logits, missing, lowest], "logits.padded")
     shape = body.constant("logits.shape", [0 if vocabulary is None else -1, blocks, BLOCK])
     by_block = body.node("Reshape", [logits, shape], "logits.by_block")  # (rows, blocks, BLOCK)
@@ -377,7 +196,7 @@ def append_blocks(body: Graph, logits: str, vocabulary: int | None) -> tuple[str
 
 
 def _greatest(body: Graph, logits: str, vocabulary: int | None) -> str:
-    """Append the place of the greatest of each row's logits, the first of equals.
+    """Append the argmax of each row's logits, the first of equals.
 
     ArgMax goes through a row one by one, ReduceMax many at a time: so the greatest of each block is found first, then
     the first block that has the greatest of all, then its place in that block. Four to twelve times as fast.
@@ -392,7 +211,7 @@ def _greatest(body: Graph, logits: str, vocabulary: int | None) -> str:
 
 
 def _end(body: Graph, best: str) -> None:
-    """Append the end of a step: padding for finished rows, and whether enough rows go on."""
+    """Append the end of a step: padding for finished rows, and whether enough rows are unfinished."""
     token = body.node("Where", ["running", best, body.constant("pad", PAD_ID)], "token.next")
     # The ids of text are greater than the end id, the pad id is less; what has no text besides is never chosen.
     end = body.constant("end", END_ID)
@@ -403,14 +222,14 @@ def _end(body: Graph, best: str) -> None:
 
 
 def states_of(graph: Graph, decoder: Decoder) -> dict[str, Description]:
-    """Return the names of what the LSTM layers carry from step to step, with their types and further axes."""
+    """Return the names, types and further axes of the LSTM states."""
     size = decoder.first.hidden_size
     types = {"hidden": graph.state_type, "cell": TensorProto.FLOAT}
     return {name: (types[name.partition(".")[0]], [size]) for name in state_names(decoder)}
 
 
 def state_values(body: Graph, decoder: Decoder, names: Mapping[str, str]) -> list[onnx.ValueInfoProto]:
-    """Describe the states that a loop carries, under other names."""
+    """Declare the LSTM states of a loop under other names."""
     return [value(names[name], kind, ["rows", *axes]) for name, (kind, axes) in states_of(body, decoder).items()]
 
 

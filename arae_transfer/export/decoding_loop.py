@@ -1,4 +1,4 @@
-"""The loop over a decoder's steps, which finished rows leave.
+"""The loop over a decoder's steps, which drops finished rows from the batch.
 
 The longest answer of a batch says how many steps there are, and even where lines of like length lie together an eighth
 of the work would be done on finished rows. So steps come in rounds: a round ends when enough rows have finished, and
@@ -28,7 +28,7 @@ _SPARED = 2
 
 @dataclass(frozen=True)
 class DecodingLoop:
-    """A loop of ``maximum_length`` steps, or of fewer where every line has ended before.
+    """A loop of at most ``maximum_length`` steps, which ends when every line is finished.
 
     Values before the loop: ``maximum_length``; ``row.number.first`` int64 (rows,), the numbers from 0; and
     ``NAME.first`` of what is carried, by row and by line. Values after it: what is collected, (steps, rows), and
@@ -61,7 +61,7 @@ class DecodingLoop:
     wanted: Sequence[str] = ()
 
     def append(self, graph: Graph) -> None:
-        """Append the loop to a graph, in rounds if its arithmetic allows for them."""
+        """Append the loop to a graph, in rounds if its precision allows."""
         if graph.compacts_finished_rows:
             self._append_rounds(graph)
             return
@@ -147,7 +147,7 @@ class DecodingLoop:
             graph.node("Transpose", [f"{name}.all"], name, perm=[1, 0])
 
     def _append_few(self, inside: Graph, rows: str) -> None:
-        """Append ``lines.few``: a round ends when no more lines go on."""
+        """Append ``lines.few``: a round ends when no more lines than this are unfinished."""
         lines = rows if self.width is None else inside.node("Div", [rows, self.width], "lines.here")
         numerator, denominator = (inside.constant(f"share.{number}", number) for number in _SHARE)
         times = inside.node("Mul", [lines, numerator], "lines.times")
@@ -157,7 +157,7 @@ class DecodingLoop:
         inside.node("Cast", [few], "lines.few", to=TensorProto.INT32)
 
     def _collect(self, inside: Graph, steps: str) -> None:
-        """Append what a round of some steps adds to what is collected and wanted, of all rows."""
+        """Append the results of a round to those of all rows."""
         axis_1 = inside.constant("axis.1", [1])
         size = inside.node("Concat", ["rows.all", steps], "blank.shape", axis=0)
         places = inside.node("Unsqueeze", ["row.number", axis_1], "row.number.column")
@@ -177,7 +177,7 @@ class DecodingLoop:
             inside.node("ScatterElements", last, f"{name}.whole.next", axis=0)
 
     def _leave(self, inside: Graph) -> str:
-        """Append what the next round begins with: the lines that go on; return their number, int32 (1,)."""
+        """Append the unfinished lines, with which the next round begins; return their number, int32 (1,)."""
         axis_0 = inside.constant("axis.0", [0])
         left = count_lines(inside, "running.after", self.width, "lines.left")
         found = inside.node("NonZero", [f"{left}.by_line"], "lines.found")
@@ -195,7 +195,7 @@ class DecodingLoop:
         return left
 
     def _state(self, end: str, carried: str, read: str) -> list[onnx.ValueInfoProto]:
-        """Describe what rounds carry.
+        """Declare what rounds carry.
 
         Args:
             end: The end of the names of what is counted, collected and wanted.
@@ -216,7 +216,7 @@ class DecodingLoop:
 
 
 def count_lines(graph: Graph, running: str, width: str | None, output: str) -> str:
-    """Append how many lines have a row that goes on, int32 (1,), and ``OUTPUT.by_line`` int32 (lines,), 1 for those.
+    """Append the number of unfinished lines, int32 (1,), and ``OUTPUT.by_line`` int32 (lines,), 1 for those.
 
     Args:
         graph: The graph.

@@ -122,7 +122,7 @@ def _read_tokens(graph: Graph, encoder: Encoder) -> tuple[str, str, int]:
 
 
 def _read_in_loops(graph: Graph, encoder: Encoder) -> tuple[str, str, int]:
-    """Append embedding and LSTM layers as ``_read_tokens`` does, with loops in the place of LSTM operators."""
+    """Append embedding and LSTM layers as ``_read_tokens`` does, as loops instead of LSTM operators."""
     by_time = graph.node("Transpose", ["tokens"], "tokens.by_time", perm=[1, 0])  # (time, batch)
     states = graph.lookup("embedding", array(encoder.embedding.weight), by_time, "embedded")
     append_zero_state(graph, int(LSTMWeights.of(encoder.forward_layers[0]).hidden_size))
@@ -146,7 +146,7 @@ def _read_in_loops(graph: Graph, encoder: Encoder) -> tuple[str, str, int]:
 
 
 def _mask_of_ones(graph: Graph) -> None:
-    """Append the mask of a single code: its one vector is always real."""
+    """Append the mask of a single code, whose one vector is always real."""
     batch = graph.node("Shape", ["lengths"], "batch")  # [batch]
     shape = graph.node("Concat", [batch, graph.constant("one.vector", [1])], "code_mask.shape", axis=0)
     one = helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])
@@ -162,7 +162,7 @@ def _divide_by_norm(graph: Graph, vectors: str, output: str) -> str:
 
 
 def _superpose(graph: Graph, superposition: Superposition, vectors: str) -> int:
-    """Append ``code``, the sum of (batch, time, size) vectors, each turned by its place; return its dimensions."""
+    """Append ``code``, the sum of (batch, time, size) vectors, each permuted by its position; return its dimensions."""
     code_size, size = superposition.spread.weight.shape
     axis_1 = graph.constant("axis.1", [1])
     _mask_of_lengths(graph, "real")
@@ -194,12 +194,12 @@ def _superpose(graph: Graph, superposition: Superposition, vectors: str) -> int:
 
 
 def _mask_of_lengths(graph: Graph, output: str) -> None:
-    """Append the mask of a sequence: the places before each row's length are real."""
+    """Append the mask of a sequence: positions before each row's length are real."""
     graph.node("Cast", [_real_places(graph, output)], output, to=TensorProto.FLOAT)
 
 
 def _real_places(graph: Graph, name: str) -> str:
-    """Append which places are before each row's length, (batch, time), for the value of a name."""
+    """Append which positions are before each row's length, (batch, time)."""
     zero, one = (graph.constant(f"number.{number}", number) for number in (0, 1))
     sizes = graph.node("Shape", ["tokens"], f"{name}.sizes")
     time = graph.node("Gather", [sizes, one], f"{name}.time")

@@ -1,4 +1,4 @@
-"""The encoder's LSTM layers as loops, whose products other arithmetic than ONNX's LSTM operator's can compute.
+"""The encoder's LSTM layers as loops, for precisions that ONNX's LSTM operator lacks.
 
 onnxruntime's own LSTM of 8-bit weights takes one scale for a whole batch, which would let a sentence's answer depend
 on its neighbours.
@@ -115,7 +115,7 @@ def _build_body(
 
 
 def append_zero_state(graph: Graph, hidden_size: int) -> None:
-    """Append what every layer begins with: ``zero.state``, as steps carry it, and ``zero.cell`` (batch, hidden)."""
+    """Append the initial states of all layers: ``zero.state``, as steps carry it, and ``zero.cell`` (batch, hidden)."""
     shape = graph.node("Shape", ["lengths"], "batch.size")  # [batch]
     state_shape = graph.node("Concat", [shape, graph.constant("hidden_size", [hidden_size])], "state.shape", axis=0)
     for name, kind, first in (("state", graph.state_type, graph.first_state), ("cell", TensorProto.FLOAT, 0)):
@@ -124,6 +124,6 @@ def append_zero_state(graph: Graph, hidden_size: int) -> None:
 
 
 def _reversed(graph: Graph, states: str, output: str) -> str:
-    """Append the states with the real places of each row in reverse order."""
+    """Append the states with the real positions of each row in reverse order."""
     graph.share_scale(states, output)
     return graph.node("ReverseSequence", [states, "lengths"], output, time_axis=0, batch_axis=1)

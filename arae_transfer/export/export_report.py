@@ -1,4 +1,4 @@
-"""What an export wrote, in numbers and in sentences."""
+"""The report of an export."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ExportReport:
 
 
 def describe_variant(name: str, agreement: Agreement, places: str, *, judged: bool) -> str:
-    """Say how the answers of a variant agree with the model's, and where it is used."""
+    """Say how a variant's answers agree with the model's, and where it runs."""
     style = f"{agreement.style_cost:.2f} points of style and " if judged else ""
     return (
         f"{name}: {100 * agreement.identical:.1f} % of rewrites are the model's, "

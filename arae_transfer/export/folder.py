@@ -1,4 +1,4 @@
-"""The folder of an export: written beside the destination, read back, and put in its place as a whole."""
+"""The folder of an export, which is written beside the destination, read back and renamed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import arae_transfer
 from arae_transfer.atomic import explain_write_failure, replace_directory
 from arae_transfer.errors import AraeError
-from arae_transfer.export_config import FileRecord
+from arae_transfer.export.card_parts import Card
+from arae_transfer.export.hub_metadata import license_text
+from arae_transfer.export_config import FORMAT, FORMAT_VERSION, FileRecord
 from arae_transfer.layout import ExportLayout
 from arae_transfer.recipe import Recipe, recipe_to_table
 from arae_transfer.runtime.model_folder import ModelFolder
 
 
 def check_destination(destination: Path) -> None:
-    """Make sure that writing a folder destroys nothing but an earlier export.
+    """Refuse a destination in which writing would destroy anything but an earlier export.
 
     Raises:
         AraeError: The destination is a file, or a folder that holds anything that no export wrote.
@@ -51,15 +54,53 @@ def check_destination(destination: Path) -> None:
 
 
 def portable_recipe(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe without the one path in it, which says nothing on another machine."""
+    """Return the recipe without its one path, which means nothing on another machine."""
     table = recipe_to_table(recipe)
     table["tokenizer"]["model"] = Path(recipe.tokenizer.model).name
     return table
 
 
 def records_of(contents: Mapping[str, bytes]) -> dict[str, FileRecord]:
-    """Return what each file must be."""
+    """Return the size and SHA-256 of each file."""
     return {name: FileRecord(hashlib.sha256(content).hexdigest(), len(content)) for name, content in contents.items()}
+
+
+def graph_metadata(name: str) -> dict[str, str]:
+    """Return what each graph of a model says about itself.
+
+    Args:
+        name: The model's name.
+    """
+    return {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "name": name,
+        "arae_version": arae_transfer.__version__,
+    }
+
+
+def write_model(contents: Mapping[str, bytes], card: Card, destination: Path) -> dict[str, int]:
+    """Write the files of a model with their description, card and terms.
+
+    Args:
+        contents: The files that the description names.
+        card: The card, with the description.
+        destination: The folder, as ``check_destination`` took it.
+
+    Returns:
+        The bytes of each of the files.
+
+    Raises:
+        AraeError: They cannot be written; the destination is then as it was.
+    """
+    layout = ExportLayout(destination)
+    described = {
+        layout.config.name: card.config.to_json(),
+        layout.card.name: card.render().encode(),
+        layout.license.name: license_text(card.config.name, card.data_source).encode(),
+    }
+    put_in_place({**contents, **described}, destination)
+    return {name: len(content) for name, content in contents.items()}
 
 
 def put_in_place(contents: Mapping[str, bytes], destination: Path) -> None:

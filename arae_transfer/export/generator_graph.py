@@ -1,4 +1,4 @@
-"""The generator as an ONNX graph: noise to code vectors on the unit sphere; and what an export says of it."""
+"""The generator as an ONNX graph: noise to code vectors on the unit sphere."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def build_generator(generator: Generator, metadata: Mapping[str, str]) -> onnx.M
 
 
 class Perceptron(Protocol):
-    """A network made of linear layers, each with its normalisation and activation, and a last linear layer."""
+    """Linear layers, each with its normalisation and activation, and a last linear layer."""
 
     layers: nn.Sequential
     last: nn.Linear
 
 
 def append_perceptron(graph: Graph, states: str, network: Perceptron) -> str:
-    """Append the layers of a network, fp32, and return the name of the last one's sums: (..., in) to (..., out).
+    """Append the layers of a network in fp32; return the name of the last one's output: (..., in) to (..., out).
 
     Batch normalisation, at its running statistics, is folded into the layers.
     """
@@ -84,7 +84,7 @@ def append_perceptron(graph: Graph, states: str, network: Perceptron) -> str:
 
 
 def unit_norm(graph: Graph, states: str, *, axis: int) -> str:
-    """Append the division of vectors by their norms and return its name."""
+    """Append vectors divided by their norms; return their name."""
     norm = graph.node("ReduceL2", [states], "norm", axes=[axis], keepdims=1)
     divisor = graph.node("Max", [norm, graph.constant("smallest_norm", SMALLEST_NORM, np.float32)], "norm.clamped")
     return graph.node("Div", [states, divisor], "code.unmasked")

@@ -13,6 +13,7 @@ import onnxruntime
 import torch
 
 from arae_transfer.errors import AraeError
+from arae_transfer.export.graph_files import GraphFiles
 from arae_transfer.model.arae import ARAE
 from arae_transfer.runtime.batching import pad
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID, Tokenizer
@@ -152,28 +153,24 @@ def interleave(lines: Mapping[str, Iterable[str]]) -> list[str]:
 def compare(
     stored: ARAE,
     trained: ARAE,
-    encoder: bytes,
-    decoders: Mapping[str, bytes],
+    graphs: GraphFiles,
     rows: Sequence[Row],
     given: int,
     maximum_length: int,
     expected: Mapping[str, Sequence[Row]] | None = None,
-    weights: tuple[str, bytes] | None = None,
 ) -> Parity:
     """Rewrite rows to every class with the graphs, on the CPU in onnxruntime, and with the models.
 
     Args:
         stored: The model with the weights that the graphs store, in evaluation mode on the CPU.
         trained: The model with its own weights, likewise.
-        encoder: The encoder's graph, serialized.
-        decoders: Each class's decoder, serialized.
+        graphs: The graphs.
         rows: Ids with end ids, as ``probe_rows`` gives them.
         given: How many of the rows come from given lines.
         maximum_length: The greatest number of tokens of a rewrite.
         expected: What ``rewrites_of`` gives for the model with the weights that the graphs store, if known already.
-        weights: The name and the content of the file of weights that the graphs share, if any.
     """
-    encode = open_graph(encoder, weights)
+    encode, sessions = open_graphs(graphs)
     code_differences: list[float] = []
     margins: dict[tuple[int, int, tuple[int, ...]], float] = {}
     identical = near_ties = compared = unrounded = 0
@@ -181,7 +178,6 @@ def compare(
     for index, name in enumerate(stored.classes):
         before = _rewrite(trained, index, rows, maximum_length)
         unrounded += sum(a == b for a, b in zip(expected[name], before, strict=True))
-    sessions = {name: open_graph(content, weights) for name, content in decoders.items()}
     for chosen in compositions(rows):
         tokens, lengths = pad([rows[number] for number in chosen])
         code, mask = encode.run(["code", "code_mask"], {"tokens": tokens, "lengths": lengths})
@@ -223,6 +219,53 @@ def open_graph(content: bytes, *files: tuple[str, bytes] | None) -> onnxruntime.
     if names:
         options.add_external_initializers_from_files_in_memory(list(names), list(contents), list(map(len, contents)))
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def open_graphs(graphs: GraphFiles) -> tuple[onnxruntime.InferenceSession, dict[str, onnxruntime.InferenceSession]]:
+    """Open the encoder and each class's greedy decoder."""
+    encoder = open_graph(graphs.encoder[1], *graphs.weight_files)
+    return encoder, {label: open_graph(graph, *graphs.weight_files) for label, (_, graph) in graphs.decoders.items()}
+
+
+def require_greedy(graphs: GraphFiles, rows: Sequence[Row], maximum_length: int) -> None:
+    """Refuse graphs that write several hypotheses if a beam of one is not what the greedy decoders write.
+
+    Args:
+        graphs: The graphs.
+        rows: Ids with end ids.
+        maximum_length: The greatest number of tokens of a rewrite.
+
+    Raises:
+        AraeError: Too many rewrites differ.
+    """
+    tokens, lengths = pad(rows[:LEAST_PROBES])
+    encode, sessions = open_graphs(graphs)
+    code, mask = encode.run(["code", "code_mask"], {"tokens": tokens, "lengths": lengths})
+    one = {
+        "line.code": code,
+        "line.code_mask": mask,
+        "line.source": tokens,
+        "maximum_length": np.array(maximum_length),
+        "limits": np.full(len(tokens), maximum_length),
+        "width": np.array(1),
+        "temperature": np.array(0, np.float32),
+        "uniforms": np.zeros((0, 0), np.float32),
+    }
+    compared = identical = 0
+    for label, decode in sessions.items():
+        (wanted,) = decode.run(["tokens"], decoding_feed(decode, code, mask, maximum_length, tokens))
+        search = open_graph(graphs.candidates[label][1], *graphs.weight_files)
+        (found,) = search.run(["tokens"], read_inputs(search, one))
+        steps = min(len(found), wanted.shape[1])
+        compared += len(wanted)
+        same = (found.T[:, :steps] == wanted[:, :steps]).all(1)
+        identical += int((same & ~found.T[:, steps:].any(1) & ~wanted[:, steps:].any(1)).sum())
+    if identical < REQUIRED_SHARE * compared:
+        raise AraeError(
+            f"beam search with one hypothesis does not decode as the greedy graphs do: {compared - identical:,} of "
+            f"{compared:,} rewrites differ; nothing was written",
+            f"this is a fault of arae or of onnxruntime {onnxruntime.__version__}: try another version, and report it.",
+        )
 
 
 def decoding_feed(

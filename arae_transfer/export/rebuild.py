@@ -26,7 +26,7 @@ def rebuild_export(
     further_lines: Sequence[str] = (),
     evaluation: str = "",
     languages: Sequence[str] = (),
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] = lambda message: None,
 ) -> ExportReport:
     """Write an exported model of text that rewrites once more; weights, style scorer and language models stay.
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from onnx import numpy_helper
 from torch import nn
 
 from arae_transfer.errors import AraeError
+from arae_transfer.export.external_weights import load_whole_graph
 from arae_transfer.export.weights import Float32, torch_gates
 from arae_transfer.export_config import REWRITING
 from arae_transfer.layout import ExportLayout
@@ -34,17 +34,10 @@ class _Stored:
     """The values that a graph stores, by the names that they have in it."""
 
     def __init__(self, folder: ModelFolder, file: str) -> None:
-        graph = onnx.load_model_from_string(folder.read_file(file))
+        graph = load_whole_graph(folder, file)
         self._file = folder.root / file
         self._values: dict[str, Float32] = {}
         for tensor in graph.graph.initializer:
-            if tensor.data_location == onnx.TensorProto.EXTERNAL:
-                where = {entry.key: entry.value for entry in tensor.external_data}
-                content = folder.read_file(where["location"])
-                start = int(where["offset"])
-                tensor.raw_data = content[start : start + int(where["length"])]
-                tensor.data_location = onnx.TensorProto.DEFAULT
-                del tensor.external_data[:]
             values = numpy_helper.to_array(tensor)
             if values.dtype in (np.float16, np.float32):
                 self._values[tensor.name.removesuffix(".fp16")] = values.astype(np.float32)

@@ -1,15 +1,29 @@
-"""Batches: rows of like length together, padded to a rectangle."""
+"""Batches of rows of like length, padded to a rectangle."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from arae_transfer.runtime.parallel import map_in_parallel
 from arae_transfer.tokenizer import PAD_ID
 
 Int64 = npt.NDArray[np.int64]
+
+
+class HasIds(Protocol):
+    """What has a row of ids."""
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """The ids."""
+
+
+Item = TypeVar("Item", bound=HasIds)
+Answer = TypeVar("Answer")
 
 BATCH_SIZE = 64
 BATCHES_PER_CHUNK = 16
@@ -36,6 +50,32 @@ def batches_by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[
     order = sorted((number for number, length in enumerate(lengths) if length), key=lambda number: -lengths[number])
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
+
+
+def map_batches(
+    work: Callable[[Sequence[Item]], Sequence[Answer]],
+    items: Sequence[Item],
+    numbers: Sequence[int],
+    batch_size: int,
+    threads: int,
+) -> Iterator[tuple[int, Answer]]:
+    """Do work on batches of some items, side by side, and yield their numbers with their answers.
+
+    Args:
+        work: Returns an answer for each item of a batch.
+        items: The items.
+        numbers: The places of those that are wanted, whose rows are not empty.
+        batch_size: The most items in a batch.
+        threads: How many batches may run at once.
+    """
+    if not numbers:
+        return
+    size = shared_batch_size(len(numbers), batch_size, threads)
+    lengths = [len(items[number].ids) for number in numbers]
+    batches = [[numbers[place] for place in batch] for batch in batches_by_length(lengths, size)]
+    answers = map_in_parallel(work, [[items[number] for number in batch] for batch in batches], threads)
+    for batch, found in zip(batches, answers, strict=True):
+        yield from zip(batch, found, strict=True)
 
 
 def shared_batch_size(rows: int, batch_size: int, threads: int) -> int:

@@ -1,4 +1,4 @@
-"""Batches of few sizes: filled up with rows and places that change no answer and are cut off again.
+"""Buckets: batches are padded to a few sizes by rows and positions that change no answer.
 
 A GPU's libraries choose their kernels, and onnxruntime divides its memory, anew for each size that they meet. A stream
 of lines has a new size in nearly every batch; filled up, it has a handful, and small batches take no longer for it.

@@ -1,4 +1,4 @@
-"""Decoding: how an answer is chosen, and rows of ids in, hypotheses out: greedily, by beam search or by sampling."""
+"""Decoding: rows of ids in, hypotheses out, greedily, by beam search or by sampling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from arae_transfer.errors import AraeError
 from arae_transfer.export_config import MOST_CANDIDATES
 from arae_transfer.runtime.batching import pad
-from arae_transfer.runtime.reranking import Ranking
+from arae_transfer.runtime.options import Ranking
 from arae_transfer.tokenizer import END_ID
 
 if TYPE_CHECKING:
@@ -220,14 +220,14 @@ def decode_hypotheses(
 
 
 def rows_at_once(on_cpu: bool, width: int) -> int:
-    """Return of how many lines hypotheses are written at once."""
+    """Return how many lines are decoded at once with hypotheses."""
     return max(1, (MOST_ROWS_ON_CPU if on_cpu else MOST_ROWS) // width)
 
 
 def backtrack_hypotheses(
     tokens: Int64, parents: Int64, totals: Float32, counts: Int64, width: int
 ) -> list[list[Hypothesis]]:
-    """Follow hypotheses back from their ends through the rows that they continued.
+    """Backtrack hypotheses from their last tokens through the rows that they extend.
 
     Args:
         tokens: (steps, lines x width) the ids written at each step.
@@ -253,7 +253,7 @@ def backtrack_hypotheses(
 
 
 def uniform_numbers(rows: Sequence[Sequence[int]], limits: Int64, width: int, seed: int) -> Float32:
-    """Return what hypotheses are sampled by: numbers in [0, 1) that depend on a line's own ids and the seed alone.
+    """Return the random numbers in [0, 1) that sampling uses; they depend on a line's ids and the seed alone.
 
     Args:
         rows: The ids of each line.

@@ -1,4 +1,4 @@
-"""Exported models on the Hugging Face Hub: looked for in its cache first, then downloaded, file by file.
+"""Exported models on the Hugging Face Hub: from its cache, or downloaded file by file.
 
 Only ``--model hf://owner/name`` leads here, so that nothing else imports the Hub's client or touches the network.
 """
@@ -36,7 +36,7 @@ tell: Callable[[str], None] = _to_standard_error
 
 @dataclass(frozen=True)
 class HubAddress:
-    """Where a model lies on the Hub.
+    """The address of a model on the Hub.
 
     Attributes:
         repository: ``owner/name``.
@@ -107,7 +107,7 @@ def fetch(text: str, records: Mapping[str, FileRecord], names: Iterable[str]) ->
 
 
 def _check(path: Path, record: FileRecord, address: HubAddress) -> None:
-    """Make sure that a downloaded file is the exported one; one that is not is removed from the cache."""
+    """Check a downloaded file against its SHA-256, and remove a wrong one from the cache."""
     import hashlib
 
     content = path.read_bytes()
@@ -130,7 +130,7 @@ def _offline() -> bool:
 
 
 def _cached(address: HubAddress, name: str) -> Path | None:
-    """Return the path of a file in the cache, without any use of the network."""
+    """Return the path of a file in the cache, without using the network."""
     try:
         from huggingface_hub import try_to_load_from_cache
         from huggingface_hub.errors import HFValidationError

@@ -1,4 +1,4 @@
-"""An exported model's folder: its description, and files checked before they are used.
+"""The folder of an exported model: its description, and files that are checked when read.
 
 This module needs the standard library alone, so that listing models and completing class names costs nothing.
 """
@@ -23,7 +23,7 @@ from arae_transfer.export_config import (
 from arae_transfer.layout import ExportLayout, find_model, hub_address, nearest
 
 if TYPE_CHECKING:
-    from arae_transfer.runtime.reranking import Ranking
+    from arae_transfer.runtime.options import Ranking
 
 Kind = Literal["text", "image", "any"]
 
@@ -76,11 +76,11 @@ class ModelFolder:
 
     @property
     def address(self) -> str:
-        """Return what ``find`` finds this model by, from any folder."""
+        """Return the address by which ``find`` finds this model from any folder."""
         return self.hub or str(self.root.absolute())
 
     def fetch(self, variant: str) -> None:
-        """Download what rewriting in one arithmetic needs, if the model is on the Hub and its files are not here.
+        """Download the files that one variant needs, if the model is on the Hub.
 
         Raises:
             AraeError: A file cannot be downloaded, or is not the one that was exported.
@@ -91,7 +91,7 @@ class ModelFolder:
             fetch(self.hub, self.files, self._files_of(variant))
 
     def _files_of(self, name: str) -> list[str]:
-        """Return the files that one arithmetic needs, for every class and every option."""
+        """Return the files that one variant needs."""
         variant = self.variants[name]
         files = [self.tokenizer, self.scorer, self.quality, self.classifier, *(self.language_models or {}).values()]
         files += [file for each in (variant, variant.source) if each is not None for file in each.file_names]
@@ -133,7 +133,7 @@ class ModelFolder:
 
     @property
     def files(self) -> Mapping[str, FileRecord]:
-        """What each file must be."""
+        """The size and SHA-256 of each file."""
         return self.config.files
 
     @property
@@ -154,7 +154,7 @@ class ModelFolder:
     @property
     def ranking(self) -> Ranking:
         """By what hypotheses are ranked where nobody says otherwise."""
-        from arae_transfer.runtime.reranking import Ranking
+        from arae_transfer.runtime.options import Ranking
 
         return Ranking() if self.config.ranking is None else Ranking.of(self.config.ranking)
 
@@ -165,17 +165,17 @@ class ModelFolder:
 
     @property
     def beam(self) -> int:
-        """The candidates that are searched for a line where nobody says how many; 1: it is rewritten greedily."""
+        """The default beam; 1: greedy decoding."""
         return self.config.beam
 
     @property
     def edits(self) -> bool:
-        """Whether it rewrites by edits of its source."""
+        """Whether it rewrites by edits."""
         return self.config.task == EDITING
 
     @property
     def copy_above(self) -> float:
-        """The probability that nothing is to change above which a model that edits leaves a line as it is."""
+        """The probability that nothing is to change above which an editing model copies its source."""
         return self.config.copy_above
 
     @property
@@ -190,7 +190,7 @@ class ModelFolder:
 
     @property
     def generates(self) -> bool:
-        """Whether it knows one kind of text, which it writes anew and cannot rewrite."""
+        """Whether it has a single class, of which it generates text."""
         return self.config.task == GENERATION
 
     @property
@@ -237,7 +237,7 @@ class ModelFolder:
         return content
 
     def require_classifier(self) -> None:
-        """Make sure that the model can classify.
+        """Refuse a model that cannot classify.
 
         Raises:
             AraeError: It has neither a classifier of codes nor a style scorer.
@@ -251,7 +251,7 @@ class ModelFolder:
             )
 
     def require_decoders(self) -> None:
-        """Make sure that the model writes text.
+        """Refuse a model that writes no text.
 
         Raises:
             AraeError: It classifies and has no decoders.
@@ -263,7 +263,7 @@ class ModelFolder:
             )
 
     def require_codes(self) -> None:
-        """Make sure that the model writes text from codes alone.
+        """Refuse a model that cannot decode a code alone.
 
         Raises:
             AraeError: It edits lines.
@@ -275,7 +275,7 @@ class ModelFolder:
             )
 
     def require_rewriting(self) -> None:
-        """Make sure that the model rewrites.
+        """Refuse a model that cannot rewrite.
 
         Raises:
             AraeError: It classifies, or knows one kind of text only.
@@ -286,17 +286,25 @@ class ModelFolder:
 
     def _only_generates(self) -> AraeError:
         return AraeError(
-            f"the model {self.name} knows one kind of text: there is no other to rewrite to, or to tell it from",
+            f"the model {self.name} has a single class: there is no other to rewrite to, or to tell it from",
             f"arae sample --model {quoted(self.hub or self.root)}, or choose another model.",
         )
 
     def match_class(self, wish: str) -> str:
-        """Return the class to rewrite to that a user means: its name, or the start of one, in upper or lower case.
+        """Return the class to rewrite to that a user means, see ``find_class``.
 
         Raises:
-            AraeError: No class or several classes match, or the model does not rewrite.
+            AraeError: No class or several classes match, or the model writes no text.
         """
         self.require_decoders()
+        return self.find_class(wish)
+
+    def find_class(self, wish: str) -> str:
+        """Return the class that a user means: its name, or the start of one, in upper or lower case.
+
+        Raises:
+            AraeError: No class or several classes match.
+        """
         if wish in self.classes:
             return wish
         folded = wish.casefold()

@@ -1,4 +1,4 @@
-"""Work on several threads: results in order, and nothing new begun after a failure."""
+"""Work on several threads, with results in order; after a failure nothing new begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths between two codes: on the sphere that codes lie on, or along the straight line through it."""
+"""Interpolation between two codes, on the unit sphere or along the straight line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before decoding: lines are split into sentences, normalized to the corpus's form and encoded as ids."""
+"""Preparation: lines are split into sentences, normalized to the corpus's form and encoded as ids."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Preparer:
         self._threads = threads
 
     def split(self, lines: Sequence[str]) -> tuple[list[SentenceSplit], list[PreparedSentence], list[bool]]:
-        """Split lines into sentences, and halve those that are longer than the model reads until none is.
+        """Split lines into sentences; halve those that are too long for the model.
 
         Returns:
             How each line was split, all sentences prepared, and whether the end of each line was left out.
@@ -84,7 +84,7 @@ class Preparer:
         return splits, [ready[text] for split in splits for text in split.texts], [short for _, short in bounded]
 
     def prepare(self, sentences: Sequence[str]) -> list[PreparedSentence]:
-        """Turn sentences into the ids that the encoder reads; a blank one has none."""
+        """Normalize and encode sentences; a blank one has no ids."""
         normalizer, most = self._normalizer, self._maximum_tokens
         texts: list[str] = []
         surfaces: list[SurfaceForm] = []
@@ -124,7 +124,7 @@ class Preparer:
 
 
 def make_normalizer(folder: ModelFolder, form: str, protector: Protector | None = None) -> Normalizer:
-    """Return the converter between a form of writing and that of a model's corpus.
+    """Return the normalizer from a form of writing to that of a model's corpus.
 
     Raises:
         AraeError: There is no such form, or the model's own is not understood.
@@ -160,14 +160,14 @@ def load_tokenizer(folder: ModelFolder) -> Tokenizer:
 
 
 def one_line(text: str) -> str:
-    """Replace what would break a line, and what cannot be written as UTF-8."""
+    """Replace control characters, line breaks and surrogates."""
     if text.isprintable():  # as most lines are
         return text
     return _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", text))
 
 
 def bound(text: str, limit: int) -> tuple[str, bool]:
-    """Cut a text that is far too long, so that it costs no more than one that is just too long.
+    """Cut a text to a number of characters, which bounds its cost.
 
     Runs of spaces, which the tokenizer joins anyway, count as one character.
 
@@ -182,7 +182,7 @@ def bound(text: str, limit: int) -> tuple[str, bool]:
 
 
 def _has_word(text: str, number: str) -> bool:
-    """Say whether there is a word of letters in a text in the form of the corpus, and not numbers and marks alone."""
+    """Say whether a text in the form of the corpus has a word of letters."""
     return any(
         word != number
         and word not in ("am", "pm", "a.m.", "p.m.")
@@ -193,7 +193,7 @@ def _has_word(text: str, number: str) -> bool:
 
 
 def _exchange(split: SentenceSplit, halves: Mapping[str, SentenceSplit | None]) -> SentenceSplit:
-    """Put halves in the place of sentences."""
+    """Replace sentences by their halves."""
     texts: list[str] = []
     gaps: list[str] = []
     for text, gap in zip(split.texts, (*split.gaps, ""), strict=True):

@@ -1,4 +1,4 @@
-"""Rewrites as records of JSON: the fields that the command line and the server have in common."""
+"""Rewrites as JSON records, whose fields command line and server share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DECIMALS = 4
 
 
 def rewrite_record(rewrite: Rewrite, options: DecodingOptions, repaired: int | None = None) -> dict[str, Any]:
-    """Return what is told of a line and its answer.
+    """Return the record of a line and its answer.
 
     Args:
         rewrite: The answer.

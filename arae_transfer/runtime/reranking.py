@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from arae_transfer.errors import AraeError
 from arae_transfer.runtime.batching import batches_by_length, pad
+from arae_transfer.runtime.options import Ranking as Ranking
 
 if TYPE_CHECKING:
     from arae_transfer.runtime.decoding import Hypothesis
@@ -27,63 +28,6 @@ _WORD = re.compile(r"\w+")
 # How much more the words that a rewrite keeps count for agreement than those that it adds: the square of beta.
 _RECALL = 4.0
 _MOST_SCORED_ROWS = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """By what hypotheses are ranked: a weighted sum, the greatest first.
-
-    The default weights were chosen by measuring, see ``recipes/LOG.md``.
-
-    Attributes:
-        style: The weight of the natural logarithm of the style score, the probability of the target class.
-        fluency: The weight of the mean log-probability of the hypothesis's tokens under the decoder of its class.
-        content: The weight of the agreement with the source, see ``agreement``.
-        language: The weight of what the hypothesis loses as text of its class, see ``language_model_drop``; nothing
-            where the export has no language models.
-        quality: The weight of the log-odds that a reader accepts the hypothesis, by the quality estimator; nothing
-            where the export has none.
-    """
-
-    style: float = 1.0
-    fluency: float = 0.25
-    content: float = 1.5
-    language: float = 0.2
-    quality: float = 0.0
-
-    @classmethod
-    def of(cls, weights: Mapping[str, float]) -> Ranking:
-        """Return weights by their names; names that this version does not know count nothing."""
-        return cls(**{field.name: weights.get(field.name, 0.0) for field in fields(cls)})
-
-    @classmethod
-    def parse(cls, text: str) -> Ranking:
-        """Read ``style=1,fluency=0.5,content=2``; what is not named counts nothing.
-
-        Raises:
-            AraeError: A name is unknown or comes twice, a weight is not a finite number of 0 or more, or all are 0.
-        """
-        names = [field.name for field in fields(cls)]
-        weights = dict.fromkeys(names, 0.0)
-        for part in text.split(","):
-            name, _, number = part.partition("=")
-            try:
-                weight = float(number)
-            except ValueError:
-                weight = math.nan
-            if name.strip() not in names or not (0 <= weight < math.inf) or weights[name.strip()]:
-                raise AraeError(
-                    f"{part.strip()!r} does not say how to rank", f"write NAME=WEIGHT of {', '.join(names)}."
-                )
-            weights[name.strip()] = weight
-        if not any(weights.values()):
-            raise AraeError("candidates cannot be ranked by nothing", f"give a weight to one of {', '.join(names)}.")
-        return cls(**weights)
-
-    def score(self, style: float, fluency: float, content: float, language: float, quality: float = 0.0) -> float:
-        """Return what a hypothesis is worth; ``style`` is a log-probability, ``quality`` are log-odds."""
-        counted = self.style * style + self.fluency * fluency + self.content * content + self.language * language
-        return counted + self.quality * quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +67,7 @@ class ScoredHypothesis:
 
 
 class RankedText:
-    """A hypothesis as the corpus writes it, with its scores; not yet written as its line was typed."""
+    """A hypothesis in the form of the corpus, with its scores."""
 
     __slots__ = ("content", "hypothesis", "language", "log_odds", "log_style", "score", "text")
 
@@ -146,7 +90,7 @@ class RankedText:
         self.score = ranking.score(log_style, hypothesis.fluency, content, language, log_odds or 0.0)
 
     def written(self, output: str, *, faithful: bool = True) -> ScoredHypothesis:
-        """Return it with its text as its line was typed."""
+        """Return it with its output as the line was typed."""
         return ScoredHypothesis(
             output=output,
             score=self.score,
@@ -169,7 +113,7 @@ def rerank(
     to: str,
     ranking: Ranking,
 ) -> list[list[RankedText]]:
-    """Return the hypotheses of each line, the best first; of those that read alike the most probable.
+    """Return the hypotheses of each line, the best first; of equal texts the most probable.
 
     Args:
         sessions: The model.
@@ -212,7 +156,7 @@ def rerank(
 def place_copies(
     ranked: Sequence[list[RankedText]], sources: Sequence[str], copy_above: float
 ) -> list[list[RankedText]]:
-    """Put what a model that edits leaves as it was behind all rewrites, or before them where it is sure enough.
+    """Rank the copy of an editing model last, or first if the model is sure enough of it.
 
     Judges of style and of content would often prefer a source to any rewrite of it.
 
@@ -247,7 +191,7 @@ def _log_odds(
 def _language_model_drops(
     sessions: Sessions, sources: Sequence[Sequence[int]], numbers: Sequence[int], encoded: list[list[int]], to: str
 ) -> Iterator[float]:
-    """Return the drop of each text, whose source's number is given; nothing where there are no language models."""
+    """Return the language-model drop of each text; nothing if the export has no language models."""
     models = sessions.language_models()
     if not models:
         return iter(())
@@ -280,7 +224,7 @@ def style_scores(sessions: Sessions, rows: Sequence[Sequence[int]]) -> Float32:
 
 
 def wrong_shape(folder: ModelFolder) -> AraeError:
-    """Return the error of a graph that does not fit the model's classes."""
+    """Return the error of a graph whose output does not fit the model's classes."""
     return AraeError(f"the model {folder.name} gave answers of a wrong shape", "export it again.")
 
 
@@ -308,7 +252,7 @@ def agreement(source: str, rewrites: Sequence[str]) -> list[float]:
 
 
 def language_model_drop(log_probability: float, of_source: float, tokens: int) -> float:
-    """Return what a rewrite loses against its source under the language models, in nats a token; 0 or less.
+    """Return by how much a rewrite is less probable than its source under the language models, in nats a token.
 
     Being likelier than the source is no merit: what everybody says is likely. The source is taken as text of the class
     in which it is likeliest, mostly its own: as text of another it is as unlikely as a bad rewrite.
@@ -322,13 +266,13 @@ def language_model_drop(log_probability: float, of_source: float, tokens: int) -
 
 
 def only_appends(source: str, rewrite: str) -> bool:
-    """Say whether a rewrite goes on behind its source's last word: style stuck on, as in "we asked is great ."."""
+    """Say whether a rewrite appends words behind its source's last word, as in "we asked is great ."."""
     before, after = (_WORD.findall(text) for text in (source, rewrite))
     return bool(before) and before[-1] in after and after[-1] != before[-1]
 
 
 def probability_of_all(probabilities: Sequence[float | None]) -> float | None:
-    """Return the probability that something holds of all sentences of a line; None where it is known of none."""
+    """Return the product of the known probabilities; None if none is known."""
     known = [each for each in probabilities if each is not None]
     return math.prod(known) if known else None
 
@@ -336,7 +280,7 @@ def probability_of_all(probabilities: Sequence[float | None]) -> float | None:
 def join_hypotheses(
     sentences: Sequence[tuple[Sequence[ScoredHypothesis], str, int]], join: Callable[[list[str]], str], most: int
 ) -> tuple[ScoredHypothesis, ...]:
-    """Return the best hypotheses of a line from those of its sentences, by the mean of their scores.
+    """Combine the hypotheses of a line's sentences; return the best by the mean of their scores.
 
     Args:
         sentences: For each sentence its hypotheses, its answer where it has none (it is blank, or left as it is), and

@@ -1,4 +1,4 @@
-"""What is known of one line's answer, and how the answers to its sentences become one."""
+"""The answer to a line, and how the answers to its sentences are joined."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from arae_transfer.text.sentences import SentenceSplit
 
 
 class Status(StrEnum):
-    """What became of a line, or of one sentence of it."""
+    """The outcome for a line, or for one sentence of it."""
 
     REWRITTEN = "rewritten"
     """The answer is another text."""
@@ -116,16 +116,16 @@ class Rewrite:
         candidates: tuple[ScoredHypothesis, ...] = (),
         keep: float | None = None,
     ) -> Rewrite:
-        """Return the answer to a sentence that is left as it is."""
+        """Return the answer to a sentence that stays."""
         return cls.of(sentence, one_line(sentence.source), to, status, candidates=candidates, keep=keep)
 
     def count(self, *statuses: Status) -> int:
-        """Return how many of its sentences have one of some statuses."""
+        """Return how many of its sentences have one of the given statuses."""
         return sum(status in statuses for status in self.sentences or (self.status,))
 
     @property
     def pieces(self) -> int:
-        """In how many sentences it was rewritten; 0: it was not, being blank or left as it is."""
+        """How many of its sentences were rewritten."""
         return self.count(*_ANSWERED)
 
     @property
@@ -150,12 +150,12 @@ class Rewrite:
 
 
 def most_treated(statuses: Iterable[Status]) -> Status:
-    """Return what became of several texts together: what became of the one that was treated best."""
+    """Return the outcome of several texts together: the best of their outcomes."""
     return min(statuses, key=_PRECEDENCE.__getitem__)
 
 
 def left_too_long(rewrite: Rewrite) -> Rewrite:
-    """Return the answer of a line that is left as it is because the model reads no line as long."""
+    """Return the answer to a line that is too long for the model, and stays."""
     return Rewrite(
         rewrite.source,
         one_line(rewrite.source),
@@ -167,7 +167,7 @@ def left_too_long(rewrite: Rewrite) -> Rewrite:
 
 
 def join_rewrites(line: str, split: SentenceSplit, rewrites: Sequence[Rewrite], shortened: bool, most: int) -> Rewrite:
-    """Return the answer of a line from those of its sentences.
+    """Join the answers to a line's sentences.
 
     Args:
         line: The line.

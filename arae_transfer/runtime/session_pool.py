@@ -1,4 +1,4 @@
-"""Sessions of one graph for several threads: a session of its own for each, where there is enough to do."""
+"""A pool of sessions of one graph, which grows to one per thread."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class SessionPool:
 
     @property
     def first(self) -> InferenceSession:
-        """The session that was there first."""
+        """The first session."""
         return self._sessions[0]
 
     @contextmanager
     def borrow(self, *, grow: bool) -> Iterator[InferenceSession]:
-        """Lend the session that the fewest have.
+        """Lend the session with the fewest borrowers.
 
         Args:
             grow: Whether another one may be opened where each is lent already; it takes as long as dozens of lines.
@@ -55,7 +55,7 @@ class SessionPool:
                 self._borrowers[place] -= 1
 
     def _take(self, grow: bool) -> int:
-        """Return the place of a session, which is lent once more from now on."""
+        """Take a session and return its index."""
         with self._lock:
             place = min(range(len(self._sessions)), key=self._borrowers.__getitem__)
             if not (grow and self._borrowers[place] and self._left > 0):

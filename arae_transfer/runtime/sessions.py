@@ -1,17 +1,11 @@
-"""onnxruntime sessions: which device, how many threads, opened when first needed, from checked files."""
+"""onnxruntime sessions of one model, opened when first needed."""
 
 from __future__ import annotations
 
 import contextlib
-import io
-import os
-import re
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,111 +13,40 @@ import numpy.typing as npt
 import onnxruntime
 
 from arae_transfer.errors import AraeError, quoted
-from arae_transfer.export_config import FP16, FP32, INT8, Variant
+from arae_transfer.export_config import FP16, INT8, Variant
 from arae_transfer.language_model.compact import CompactLanguageModel
-from arae_transfer.packing import SUFFIX, unpack
 from arae_transfer.runtime.buckets import Bucket
+from arae_transfer.runtime.device import CPU, Device, choose_device, default_threads, load_cuda_libraries
+from arae_transfer.runtime.graph_opener import Files, GraphOpener, first_line
+from arae_transfer.runtime.language_models import LanguageModels
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.parallel import run_in_parallel
 from arae_transfer.runtime.session_pool import SessionPool
+from arae_transfer.runtime.variants import check_variant, preferred_variant
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
-# Names and contents.
-Files = list[tuple[str, bytes]]
-
-VARIANTS = ("auto", FP32, FP16, INT8)
-# The variant that is preferred on a device, if the export found its answers close enough to the trained model's.
-_PREFERRED = {"cpu": INT8, "cuda": FP16}
 
 # So many batches are run before threads get sessions of their own: a model that rewrites a few lines stays small.
 _SETTLED = 32
 
 # "Fatal": what goes wrong is said by exceptions too, and onnxruntime's own lines on stderr help no user.
 _SILENT = 4
-_CUDA_REMEDY = (
-    "check `nvidia-smi`, install the CUDA libraries with `pip install 'arae-transfer[gpu]'`, or use --device cpu."
-)
-
-
-@dataclass(frozen=True)
-class Device:
-    """Where a model runs.
-
-    Attributes:
-        kind: ``"cpu"`` or ``"cuda"``.
-        index: The number of the CUDA device.
-    """
-
-    kind: str
-    index: int = 0
-
-    def __str__(self) -> str:
-        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
-
-
-CPU = Device("cpu")
-
-
-def default_threads() -> int:
-    """Return the number of processors that this process may use.
-
-    onnxruntime's own default pins threads to every processor of the machine, which fails or stalls inside
-    containers and batch systems that allow only some of them.
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def choose_device(wish: str) -> tuple[Device, str | None]:
-    """Return the device to use and, when ``auto`` has to fall back to the CPU, why.
-
-    Args:
-        wish: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
-
-    Raises:
-        AraeError: The wish is none of these, or CUDA is asked for and this onnxruntime has no CUDA in it.
-    """
-    match = re.fullmatch(r"(auto|cpu|cuda)(?::([0-9]+))?", wish)
-    if match is None or (match[2] and match[1] != "cuda"):
-        raise AraeError(f"unknown device {wish!r}", "use auto, cpu, cuda or cuda:N.")
-    if match[1] == "cpu" or (match[1] == "auto" and not _gpu_visible()):
-        return CPU, None
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        if match[1] == "auto":
-            return CPU, "there is a GPU, but this onnxruntime is built without CUDA"
-        raise AraeError(
-            "this onnxruntime is built without CUDA",
-            "pip uninstall onnxruntime && pip install --force-reinstall onnxruntime-gpu, or --device cpu.",
-        )
-    return Device("cuda", int(match[2] or 0)), None
-
-
-def _gpu_visible() -> bool:
-    """Tell whether a CUDA driver is there, without the seconds that asking CUDA itself would take."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return False
-    if sys.platform == "win32":
-        return Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "nvcuda.dll").exists()
-    return any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/dxg"))
 
 
 class Sessions:
-    """The encoder and the decoders of one model, opened when first needed.
+    """The sessions of one model: encoder, decoders, style scorer and further graphs.
 
     Attributes:
         folder: The model.
         wishes: The device, the number of threads and the variant that were asked for.
         threads: The number of threads.
-        device: Where it runs; with ``auto``, known for certain once the encoder is open.
-        fallback: Why ``auto`` did not take the GPU that is there, or None.
     """
 
     def __init__(
         self, folder: ModelFolder, device: str = "auto", threads: int | None = None, variant: str = "auto"
     ) -> None:
-        """Choose the device and the arithmetic.
+        """Choose the device and the precision.
 
         Args:
             folder: The model.
@@ -134,7 +57,7 @@ class Sessions:
                 alone; fp16 is for GPUs, and a CPU computes it in fp32.
 
         Raises:
-            AraeError: There is no such device or variant, or fewer threads than one are wished for.
+            AraeError: There is no such device or variant, or ``threads`` is less than 1.
         """
         if threads is not None and threads < 1:
             raise AraeError(f"{threads} threads cannot work", "use --threads 1 or more.")
@@ -142,51 +65,64 @@ class Sessions:
         self.folder = folder
         self.wishes = (device, threads, variant)
         self._wish = variant
-        _check_variant(folder, variant, device)
+        check_variant(folder, variant, device)
         if variant == INT8 or set(folder.variants) == {INT8}:
             device = CPU.kind
         self.threads = threads or default_threads()
-        self._automatic = device == "auto"
-        self.device, self.fallback = choose_device(device)
+        chosen, fallback = choose_device(device)
+        self._opener = GraphOpener(
+            folder,
+            chosen,
+            self.threads,
+            automatic=device == "auto",
+            asked_for_fp16=variant == FP16,
+            fallback=fallback,
+        )
         folder.fetch(self.variant)
-        if self.device.kind == "cuda":
-            _load_cuda_libraries()
-        self._contents: dict[str, bytes] = {}
+        if chosen.kind == "cuda":
+            load_cuda_libraries()
         self._encoder: SessionPool | None = None
         self._decoders: dict[str, SessionPool] = {}
         self._quality: SessionPool | None = None
         self._batches = 0
         self._others: dict[str, onnxruntime.InferenceSession] = {}
-        self._language_models: dict[str, CompactLanguageModel] = {}
+        self._language_models = LanguageModels(folder)
         self._lock = threading.Lock()
-        self._language_lock = threading.Lock()
         self._others_lock = threading.Lock()
 
     @property
+    def device(self) -> Device:
+        """Where it runs; with ``auto``, known for certain once the encoder is open."""
+        return self._opener.device
+
+    @property
+    def fallback(self) -> str | None:
+        """Why ``auto`` did not take the GPU that is there, or None."""
+        return self._opener.fallback
+
+    @property
     def variant(self) -> str:
-        """Return the arithmetic, one of ``VARIANTS``; with ``auto``, known once the device is."""
+        """The precision; with ``auto``, known for certain once the device is."""
         if self._wish != "auto":
             return self._wish
-        preferred = _PREFERRED[self.device.kind]
-        found = self.folder.variants.get(preferred)
-        return preferred if found is not None and (found.accepted or FP32 not in self.folder.variants) else FP32
+        return preferred_variant(self.folder, self.device.kind)
 
     @property
     def in_buckets(self) -> bool:
-        """Whether batches are filled up to a few sizes, see ``buckets``: a GPU plans for each size that it meets."""
+        """Whether batches are padded to a few sizes, see ``buckets``: a GPU plans anew for each size."""
         return self.device.kind == "cuda"
 
     def open(
         self, class_name: str, *, searching: bool = False
     ) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]:
-        """Return the sessions of the encoder and of a class's decoder, opening both at once when neither is.
+        """Return the sessions of the encoder and of a class's decoder; both are opened at once.
 
         Args:
             class_name: The class.
-            searching: Whether the decoder is the one that writes several candidates.
+            searching: Whether the decoder is the one that writes several hypotheses.
 
         Raises:
-            AraeError: A file is missing or damaged, the device cannot be used, or the model writes no candidates.
+            AraeError: A file is missing or damaged, the device cannot be used, or the model cannot search.
         """
         encoder, decoder = self._pools(class_name, searching=searching)
         return encoder.first, decoder.first
@@ -195,11 +131,11 @@ class Sessions:
         self.folder.require_decoders()
         with self._lock:
             encoder = self._encoder
-            if encoder is None and self._automatic and self.device.kind == "cuda":
+            if encoder is None and self._opener.automatic and self.device.kind == "cuda":
                 # Settles the device, and with it the variant, before the decoder is opened.
                 tried = self.variant
                 variant = self.folder.variants[tried]
-                encoder = self._open_first(variant.encoder, self._shared(*variant.encoder_weights))
+                encoder = self._open_first(variant.encoder, self._opener.read_weights(*variant.encoder_weights))
                 if self.variant != tried:
                     encoder = None
             variant = self.folder.variants[self.variant]
@@ -207,11 +143,11 @@ class Sessions:
             decoder = self._decoders.get(name)
             pending: list[Callable[[], SessionPool]] = []
             if encoder is None:
-                encoder_files = self._shared(*variant.encoder_weights)
+                encoder_files = self._opener.read_weights(*variant.encoder_weights)
                 pending.append(lambda: self._open_first(variant.encoder, encoder_files))
             if decoder is None:
                 searching = searching and not self.folder.edits
-                files = self._shared(*variant.decoder_weights(class_name, searching=searching))
+                files = self._opener.read_weights(*variant.decoder_weights(class_name, searching=searching))
                 pending.append(lambda: self._open_first(name, files))
             opened = run_in_parallel(pending, len(pending))
             decoder = opened.pop() if decoder is None else decoder
@@ -220,12 +156,12 @@ class Sessions:
         return encoder, decoder
 
     def _decoder_file(self, variant: Variant, class_name: str, *, searching: bool) -> str:
-        """Return the name of a class's decoder; one that edits is searched by calling it."""
+        """Return the file of a class's decoder; a model that edits has one graph for greedy decoding and search."""
         if not searching or self.folder.edits:
             return variant.decoders[class_name]
         if variant.candidates is None:
             raise AraeError(
-                f"the model {self.folder.name} writes no candidates: it was exported before exports could",
+                f"the model {self.folder.name} cannot search or sample: it was exported before exports could",
                 f"export its run again: arae export RUN -o {quoted(self.folder.root)}",
             )
         return variant.candidates[class_name]
@@ -234,7 +170,7 @@ class Sessions:
     def borrow(
         self, class_name: str, *, searching: bool
     ) -> Iterator[tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]]:
-        """Lend an encoder and a decoder session; once many batches were run, for exclusive use by this thread."""
+        """Lend an encoder and a decoder session, for exclusive use by this thread once many batches were run."""
         encoders, decoders = self._pools(class_name, searching=searching)
         self._batches += 1  # about: two threads may count one batch
         grow = self._batches > _SETTLED
@@ -243,30 +179,18 @@ class Sessions:
 
     @property
     def searches(self) -> bool:
-        """Whether the model writes candidates and scores their style."""
+        """Whether the model can write several hypotheses and score their style."""
         if self.folder.scorer is None:
             return False
         return self.folder.edits or self.folder.variants[self.variant].candidates is not None
 
     def language_models(self) -> dict[str, CompactLanguageModel]:
-        """Return the language model of each class's text, read when first asked for; none where the export has none.
+        """Return the language model of each class's text, read when first asked for; none if the export has none.
 
         Raises:
             AraeError: A file is missing or damaged.
         """
-        with self._language_lock:
-            for class_name, name in (self.folder.language_models or {}).items():
-                if class_name in self._language_models:
-                    continue
-                content = self.folder.read_file(name)
-                try:
-                    self._language_models[class_name] = CompactLanguageModel(content)
-                except ValueError as error:
-                    raise AraeError(
-                        f"{self.folder.root / name} is no language model: {_first_line(error)}",
-                        "export the model again.",
-                    ) from error
-            return self._language_models
+        return self._language_models.read()
 
     def open_scorer(self) -> onnxruntime.InferenceSession:
         """Return the session of the style scorer.
@@ -279,14 +203,14 @@ class Sessions:
     def _scorer_file(self) -> str:
         if self.folder.scorer is None:
             raise AraeError(
-                f"the model {self.folder.name} has no style scorer, which candidates and --from auto need: it "
-                "was exported before exports held one",
+                f"the model {self.folder.name} has no style scorer, which --beam, --sample and --from auto "
+                "need: it was exported before exports held one",
                 f"export its run again: arae export RUN -o {quoted(self.folder.root)}",
             )
         return self.folder.scorer
 
     def open_early(self, class_name: str, *, searching: bool = False) -> None:
-        """Begin to open what rewriting to a class needs, beside whatever the caller does next.
+        """Begin to open what rewriting to a class needs, in threads of its own.
 
         A failure shows when ``open`` is called.
         """
@@ -306,11 +230,11 @@ class Sessions:
 
     @property
     def batches_at_once(self) -> int:
-        """How many batches run side by side: one for each thread; a GPU takes one after the other."""
+        """How many batches run at once: one per thread on a CPU, one on a GPU."""
         return self.threads if self.device.kind == "cpu" else 1
 
     def run(self, tokens: Int64, lengths: Int64, class_name: str, maximum_length: int) -> Int64:
-        """Rewrite a padded batch; the code stays on the device between the encoder and the decoder.
+        """Decode a padded batch greedily; the code stays on the device between encoder and decoder.
 
         Args:
             tokens: Padded ids, each row ended by the end id, of shape (batch, time).
@@ -341,27 +265,27 @@ class Sessions:
         temperature: float = 0.0,
         uniforms: Float32 | None = None,
     ) -> tuple[Int64, Int64, Float32, Int64]:
-        """Write several candidates for each line of a padded batch, see ``export.candidates_graph``.
+        """Write several hypotheses for each row of a padded batch, see ``export.candidates_graph``.
 
         Args:
             tokens: As in ``run``.
             lengths: As in ``run``.
             class_name: The class to rewrite to.
-            limits: The most ids of each line's candidates, of shape (batch,).
-            width: The candidates of a line.
-            temperature: 0: beam search; more: draws by ``uniforms``.
+            limits: The most ids of each row's hypotheses, of shape (batch,).
+            width: The hypotheses of a row.
+            temperature: 0: beam search; more: sampling by ``uniforms``.
             uniforms: Numbers in [0, 1) of shape (greatest limit, batch x width).
 
         Returns:
             What ``decoding.backtrack_hypotheses`` takes.
 
         Raises:
-            AraeError: The model writes no candidates, or onnxruntime fails.
+            AraeError: The model cannot search, or onnxruntime fails.
         """
         with self.borrow(class_name, searching=True) as sessions:
             bucket = self._bucket(tokens)
             inputs: dict[str, npt.NDArray[Any]] = {
-                # No candidate is longer than its line's limit, so that steps beyond the greatest are not begun.
+                # No hypothesis is longer than its row's limit, so that steps beyond the greatest are not begun.
                 "maximum_length": np.array(bucket.time(int(limits.max())), dtype=np.int64),
                 "limits": bucket.fill_rows(limits),
                 "width": np.array(width, dtype=np.int64),
@@ -378,7 +302,7 @@ class Sessions:
         return written, parents, totals, counts
 
     def _bucket(self, tokens: Int64) -> Bucket:
-        """Return what a padded batch is filled up to, once the device is known."""
+        """Return the size that a batch is padded to."""
         return Bucket.of(*tokens.shape) if self.in_buckets else Bucket.exactly(*tokens.shape)
 
     def score(self, tokens: Int64, mask: Float32) -> Float32:
@@ -408,7 +332,7 @@ class Sessions:
             pool = self._quality
             if pool is None:
                 variant = self.folder.variants[INT8]
-                files = self._shared(*variant.encoder_weights)
+                files = self._opener.read_weights(*variant.encoder_weights)
                 pool = self._quality = self._open_first(self.folder.quality, files)
         with pool.borrow(grow=self._batches > _SETTLED) as session:
             found: Float32 = self.run_graph(session, ["log_odds"], dict(feed))[0]
@@ -423,7 +347,7 @@ class Sessions:
         inputs: Mapping[str, npt.NDArray[Any]],
         outputs: Sequence[str],
     ) -> list[npt.NDArray[Any]]:
-        """Run an encoder and a decoder, whose names of the code begin with a prefix; return the decoder's outputs."""
+        """Run an encoder and a decoder; return the decoder's outputs. A prefix begins its names of code and source."""
         encoder, decoder = sessions
         kind, index = self.device.kind, self.device.index
         try:
@@ -464,11 +388,11 @@ class Sessions:
         return found
 
     def run_file(self, name: str, outputs: list[str], feed: dict[str, Any]) -> list[Any]:
-        """Run one of the model's further graphs, which holds its own weights; it is opened when it is first run.
+        """Run a further graph of the model, which holds its own weights; it is opened when first run.
 
         Args:
             name: The file.
-            outputs: The names of the wished outputs.
+            outputs: The names of the wanted outputs.
             feed: The inputs by name.
 
         Raises:
@@ -480,105 +404,15 @@ class Sessions:
         with self._others_lock:
             session = self._others.get(name)
             if session is None:
-                session = self._others[name] = self._open(name, [], alone=True)
+                session = self._others[name] = self._opener.open(name, [], alone=True)
         return session
 
     def _failed(self, error: Exception) -> AraeError:
         return AraeError(
-            f"onnxruntime failed on {self.device}: {_first_line(error)}",
+            f"onnxruntime failed on {self.device}: {first_line(error)}",
             "if memory is short, use a smaller --batch-size; otherwise try --device cpu.",
         )
 
-    def _shared(self, *names: str | None) -> Files:
-        """Return files that hold weights of several graphs; they are read once."""
-        for name in names:
-            if name is not None and name not in self._contents:
-                content = self.folder.read_file(name)
-                self._contents[name] = unpack(content) if name.endswith(SUFFIX) else content
-        return [(name, self._contents[name]) for name in names if name is not None]
-
     def _open_first(self, name: str, files: Files) -> SessionPool:
-        return SessionPool(self._open(name, files), partial(self._open, name, files), self.batches_at_once)
-
-    def _open(self, name: str, files: Files, *, alone: bool = False) -> onnxruntime.InferenceSession:
-        content = self.folder.read_file(name)
-        session = self._create(name, content, files, self.device, alone=alone)
-        if self.device.kind == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
-            # Asked for CUDA, onnxruntime answers with a session on the CPU and no error.
-            if not self._automatic:
-                raise AraeError(f"onnxruntime cannot use {self.device} on this machine", _CUDA_REMEDY)
-            self.fallback = "there is a GPU, but onnxruntime cannot use it"
-            self.device = CPU
-        return session
-
-    def _create(
-        self, name: str, content: bytes, files: Files, device: Device, *, alone: bool
-    ) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        if files:
-            names, contents = [file for file, _ in files], [shared for _, shared in files]
-            options.add_external_initializers_from_files_in_memory(names, contents, list(map(len, contents)))
-        # Encoder and decoders take one thread: their steps are too small to share, so that whole batches run side by
-        # side. What is run by run_file has the threads to itself.
-        options.intra_op_num_threads = self.threads if alone else 1
-        options.inter_op_num_threads = 1
-        if device.kind == "cpu":
-            # The graphs are exported as they should run: further levels change neither answers nor speed, and take as
-            # long as everything else about opening a session.
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        # Patterns are remembered for each new shape of a batch: memory that grows in a stream of lines.
-        options.enable_mem_pattern = False
-        # Threads that spin between two batches take the processor from all that is not onnxruntime.
-        options.add_session_config_entry("session.intra_op.spin_duration_us", "50")
-        providers: list[Any] = ["CPUExecutionProvider"]
-        if device.kind == "cuda":
-            # TensorFloat-32 rounds differently with the size of the batch.
-            providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index, "use_tf32": 0}))
-        try:
-            session = onnxruntime.InferenceSession(content, options, providers=providers)
-        except Exception as error:  # as above
-            if device.kind == "cuda" and self._automatic:
-                self.fallback = f"there is a GPU, but onnxruntime cannot use it ({_first_line(error)})"
-                self.device = CPU
-                return self._create(name, content, files, CPU, alone=alone)
-            if device.kind == "cuda":
-                raise AraeError(f"onnxruntime cannot use {device}: {_first_line(error)}", _CUDA_REMEDY) from error
-            what = f"onnxruntime {onnxruntime.__version__} cannot open {self.folder.root / name}"
-            if self._wish == FP16:
-                raise AraeError(
-                    f"{what} on a CPU: {_first_line(error)}", "fp16 is for GPUs: use --variant fp32, or --device cuda."
-                ) from error
-            raise AraeError(
-                f"{what}: {_first_line(error)}", "upgrade onnxruntime, or export the model again."
-            ) from error
-        return session
-
-
-def _check_variant(folder: ModelFolder, variant: str, device: str) -> None:
-    """Raise an AraeError for a variant that there is not, or not there."""
-    if variant not in VARIANTS:
-        raise AraeError(f"unknown variant {variant!r}", f"use {', '.join(VARIANTS)}.")
-    if variant not in ("auto", *folder.variants):
-        again = "export it again with this arae" + (" and --weights fp16" if variant == FP16 else "")
-        if FP32 not in folder.variants:
-            raise AraeError(
-                f"the model {folder.name} has no {variant} variant",
-                f"use --variant {' or '.join(folder.variants)}, or export its run again with --weights fp16.",
-            )
-        raise AraeError(f"the model {folder.name} has no {variant} variant", f"use --variant fp32, or {again}.")
-    if device.startswith("cuda") and (variant == INT8 or set(folder.variants) == {INT8}):
-        other = ", or --variant fp32" if FP32 in folder.variants else ""
-        raise AraeError("int8 runs on the CPU alone", f"use --device cpu{other}.")
-
-
-def _load_cuda_libraries() -> None:
-    """Load CUDA and cuDNN from their Python packages; what is missing shows when a session is created."""
-    # Its failures are printed on stdout, among the answers.
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
-        onnxruntime.preload_dlls()
-
-
-def _first_line(error: BaseException) -> str:
-    """Return the first line of an exception's text, or its type when it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+        first = self._opener.open(name, files)
+        return SessionPool(first, partial(self._opener.open, name, files), self.batches_at_once)

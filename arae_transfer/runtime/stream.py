@@ -1,4 +1,4 @@
-"""A stream of lines: a thread that reads, so that a person is answered at once and a file in full batches.
+"""Reading lines in a thread: a person is answered at once, a file in full batches.
 
 A line ends at a line feed and nowhere else. The carriage return before it belongs to the line end, all other
 line breaks of Unicode belong to the text. Text is UTF-8, UTF-16 with a byte order mark, or in an encoding
@@ -48,7 +48,7 @@ class Line:
 
 
 class BlockReader(Protocol):
-    """What a source of bytes must do."""
+    """A source of bytes."""
 
     def read(self, size: int, /) -> bytes | None:
         """Return what has arrived, up to a size; nothing at the end; None when nothing has arrived yet."""
@@ -59,7 +59,7 @@ class BlockReader(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """A place to read lines from.
+    """A named source of lines.
 
     Attributes:
         name: What error messages call it.
@@ -86,7 +86,7 @@ class Source:
 
 
 class LineReader:
-    """Reads the lines of sources, one source after the other, in a thread of its own.
+    """Reads the lines of sources in a thread of its own.
 
     What waits to be taken is bounded, in lines and in bytes, so that an endless input costs no more memory
     than a long one. The thread is a daemon: a program may end while it waits for input that never comes.
@@ -141,7 +141,7 @@ class LineReader:
             self._end(None)
 
     def _put(self, lines: list[Line]) -> bool:
-        """Hand lines over when there is room, and tell whether anyone still wants them."""
+        """Queue lines when there is room; return whether anyone still wants them."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._ended or (len(self._waiting) < WAITING_LINES and self._bytes < WAITING_BYTES)

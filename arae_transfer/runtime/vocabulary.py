@@ -1,4 +1,4 @@
-"""The words of a model's corpus, as far as an export knows them: by its tokenizer and its language models."""
+"""The words of a model's corpus, by its tokenizer and its language models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _REMEMBERED_WORDS = 1 << 15
 
 
 class Vocabulary:
-    """Says which words an answer may hold; threads may share it."""
+    """The words that an answer may contain; threads may share it."""
 
     def __init__(self, sessions: Sessions, tokenizer: Tokenizer) -> None:
         self._sessions = sessions

@@ -13,16 +13,16 @@ from arae_transfer.runtime.classifier import Classifier, Verdict
 from arae_transfer.runtime.code_space import CodeSpace
 from arae_transfer.runtime.decoding import GREEDY, DecodingOptions
 from arae_transfer.runtime.model_folder import ModelFolder
+from arae_transfer.runtime.options import LONG, Ranking
 from arae_transfer.runtime.paths import PATHS
 from arae_transfer.runtime.preparation import FORMS, make_normalizer, one_line
 from arae_transfer.runtime.records import rewrite_record
-from arae_transfer.runtime.reranking import Ranking
 from arae_transfer.runtime.rewrite import Rewrite, Status
 from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.runtime.sessions import Sessions
 from arae_transfer.serving.options import CANDIDATES, NAMES, NOT_IN_CHOICE, check_together, one_of
 from arae_transfer.serving.texts import Unit, lines_of
-from arae_transfer.text.sentences import LONG, split_sentences
+from arae_transfer.text.sentences import split_sentences
 
 PROBABILITY_DECIMALS = 6
 FIRST_LINE = "the first line ."
@@ -68,25 +68,21 @@ class RewriteTask:
         """Return why a line, or a part of it, was left unchanged."""
         tokens = self.engine.folder.maximum_tokens - 1
         part = "part of it was left unchanged" if rewrite.pieces else "left unchanged"
-        if rewrite.status is Status.TOO_LONG:
-            return f"left unchanged: longer than the limit of {tokens} tokens"
-        if rewrite.unfaithful:
-            return f"{part}: no candidate kept its numbers, names, marks and words whole"
-        if rewrite.status is Status.NOT_PROSE:
-            return "left unchanged: it has no sentence"
-        if rewrite.unread:
-            return f"{part}: the model knows too few of its characters"
-        if rewrite.already and self.options.if_already == "keep":
-            return f"{part}: already {rewrite.to}"
-        if rewrite.unsure:
-            return f"{part}: no candidate had a probability of {self.options.min_confidence:g} of being {rewrite.to}"
-        if rewrite.truncated:
-            return f"truncated to {tokens} tokens"
-        if rewrite.unfinished:
-            return "the answer was cut off"
-        if rewrite.source.strip() and rewrite.output == one_line(rewrite.source):
-            return "the model found nothing to change"
-        return None
+        already = rewrite.already and self.options.if_already == "keep"
+        unchanged = bool(rewrite.source.strip()) and rewrite.output == one_line(rewrite.source)
+        sure = f"a probability of {self.options.min_confidence:g} of being {rewrite.to}"
+        reasons = (
+            (rewrite.status is Status.TOO_LONG, f"left unchanged: longer than the limit of {tokens} tokens"),
+            (rewrite.unfaithful, f"{part}: no candidate kept its numbers, names, marks and words whole"),
+            (rewrite.status is Status.NOT_PROSE, "left unchanged: it has no sentence"),
+            (rewrite.unread, f"{part}: the model knows too few of its characters"),
+            (already, f"{part}: already {rewrite.to}"),
+            (rewrite.unsure, f"{part}: no candidate had {sure}"),
+            (rewrite.truncated, f"truncated to {tokens} tokens"),
+            (rewrite.unfinished, "the answer was cut off"),
+            (unchanged, "the model found nothing to change"),
+        )
+        return next((reason for holds, reason in reasons if holds), None)
 
 
 @dataclass(frozen=True)

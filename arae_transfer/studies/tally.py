@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +31,6 @@ HAS_LETTERS = 3
 """Columns of a file of scores with candidates: item, letter, score."""
 
 Values = tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class _Means:
-    """Mean ratings of one candidate over its readers."""
-
-    item: str
-    values: Values
 
 
 def tally(

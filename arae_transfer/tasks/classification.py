@@ -115,7 +115,6 @@ class ClassificationTask(TextTask):
     def export(self, request: ExportRequest) -> list[str]:
         """Export graphs of encoder and classifier."""
         from arae_transfer.export.classification import export_classifier
-        from arae_transfer.training.lineage import trained_in_all
 
         loaded = request.loaded
         exported = export_classifier(
@@ -123,10 +122,8 @@ class ClassificationTask(TextTask):
             loaded.recipe,
             loaded.tokenizer,
             request.folder,
-            name=request.folder.name,
-            scores=loaded.state.scores,
-            training=trained_in_all(request.run, request.checkpoint).to_table("sentences"),
             probe_lines=self.probes(request),
             weights=request.weights or "fp16",
+            **request.facts(),
         )
         return exported.describe()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from arae_transfer.corpus.batches import BatchSchedule, BatchSource
     from arae_transfer.corpus.reading import LabelledLines
+    from arae_transfer.export.facts import ModelFacts
     from arae_transfer.layout import RunLayout
     from arae_transfer.model.arae import ARAE, Autoencoder
     from arae_transfer.model.code_space import AttributeClassifier, CodeClassifier
@@ -174,6 +175,22 @@ class ExportRequest:
     notice: Callable[[str, str], None]
     progress: Callable[[str], None]
     quality: LoadedRun | None = None
+
+    def facts(self, noun: str = "sentences") -> ModelFacts:
+        """Return what the export tells of the model; ``noun`` says what its training saw.
+
+        Raises:
+            AraeError: The run cannot be read.
+        """
+        from arae_transfer.training.lineage import trained_in_all
+
+        return {
+            "name": self.folder.name,
+            "scores": self.loaded.state.scores,
+            "training": trained_in_all(self.run, self.checkpoint).to_table(noun),
+            "evaluation": self.evaluation,
+            "languages": self.languages,
+        }
 
 
 class Task(ABC):

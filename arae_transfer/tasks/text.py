@@ -71,7 +71,6 @@ class TextTask(Task):
     ) -> list[str]:
         """Export a model that writes sentences."""
         from arae_transfer.export.export import export_model
-        from arae_transfer.training.lineage import trained_in_all
 
         loaded = request.loaded
         exported = export_model(
@@ -79,11 +78,6 @@ class TextTask(Task):
             loaded.recipe,
             loaded.tokenizer,
             request.folder,
-            name=request.folder.name,
-            scores=loaded.state.scores,
-            training=trained_in_all(request.run, request.checkpoint).to_table("sentences"),
-            evaluation=request.evaluation,
-            languages=request.languages,
             probe_lines=lines,
             class_lines=class_lines,
             further_lines=request.further,
@@ -91,6 +85,7 @@ class TextTask(Task):
             beam=request.beam or 1,
             searching=self.learns_style,
             progress=request.progress,
+            **request.facts(),
         )
         return exported.describe(request.weights or "fp16")
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from arae_transfer.text.abbreviations import ABBREVIATIONS
 
-LONG = ("split", "keep", "truncate")
-
 # A final mark with what closes after it, tags among that, and blanks or HTML's line breaks before more text. The mark
 # stands alone, as corpora write it, or ends a word.
 _END = re.compile(

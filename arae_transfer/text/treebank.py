@@ -109,7 +109,7 @@ def is_number(word: str) -> bool:
     return _NUMBER.fullmatch(word) is not None
 
 
-def tokenize(
+def tokenize(  # noqa: C901, PLR0912, PLR0915 -- one pass over the kinds of pieces that the scanner tells apart
     line: str, form: TextFormat, spans: Sequence[Span] = (), escaped: Mapping[int, str] = _NO_ESCAPES
 ) -> TokenizedLine:
     """Tokenize a line, and return each token with the corpus's word for it.

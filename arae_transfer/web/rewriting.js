@@ -29,15 +29,19 @@ class Model {
   // The decoder of a class, opened when it is first asked for.
   decoder(to) {
     if (!this.decoders.has(to)) {
-      const opening = this.read(this.config.model.decoders[to]).then((content) => this.session(content));
+      const { decoders, class_weights } = this.config.model;
+      const own = class_weights[to];
+      const opening = Promise.all([this.read(decoders[to]), own ? this.read(own) : null]).then(([content, weights]) =>
+        this.session(content, weights ? [{ path: own.stored, data: weights }] : []),
+      );
       this.decoders.set(to, opening);
       opening.catch(() => this.decoders.delete(to));
     }
     return this.decoders.get(to);
   }
 
-  session(content) {
-    const options = { executionProviders: ["wasm"], graphOptimizationLevel: "basic", enableMemPattern: false, externalData: this.shared };
+  session(content, own = []) {
+    const options = { executionProviders: ["wasm"], graphOptimizationLevel: "basic", enableMemPattern: false, externalData: [...this.shared, ...own] };
     return this.ort.InferenceSession.create(content, options);
   }
 

@@ -111,7 +111,7 @@ def site_contents(folder: ModelFolder, runtime: WebRuntime) -> dict[str, bytes]:
         "runtime/ort.wasm": runtime.binary,
         "runtime/LICENSE": runtime.license.encode(),
     }
-    weights = () if variant.weights is None else (variant.weights,)
+    weights = [*filter(None, (variant.weights,)), *variant.class_weights.values()]
     for name in (variant.encoder, *variant.decoders.values(), folder.tokenizer, *weights):
         contents[f"model/{name}"] = folder.read_file(name)
     words = _words(folder, tokenizer)
@@ -135,6 +135,10 @@ def _config(folder: ModelFolder, variant_name: str, runtime: str, contents: Mapp
         content = contents[name]
         return {"path": quote(name), "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
+    def stored(name: str) -> dict[str, Any]:
+        """Describe a file of weights, with the name that graphs know it by."""
+        return {**record(f"model/{name}"), "stored": name}
+
     variant = folder.variants[variant_name]
     form = make_normalizer(folder, "auto").form
     return {
@@ -153,9 +157,10 @@ def _config(folder: ModelFolder, variant_name: str, runtime: str, contents: Mapp
         "model": {
             "tokenizer": record(f"model/{folder.tokenizer}"),
             "words": record(WORDS) if WORDS in contents else None,
-            "weights": {**record(f"model/{variant.weights}"), "stored": variant.weights} if variant.weights else None,
+            "weights": stored(variant.weights) if variant.weights else None,
             "encoder": record(f"model/{variant.encoder}"),
             "decoders": {name: record(f"model/{variant.decoders[name]}") for name in folder.classes},
+            "class_weights": {name: stored(file) for name, file in variant.class_weights.items()},
         },
     }
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import pytest
 import torch
 
-from arae_transfer.export.candidates_graph import build_candidates, refer_to
+from arae_transfer.export.candidates_graph import build_candidates
 from arae_transfer.export.decoder_graph import build_decoder
 from arae_transfer.export.encoder_graph import build_encoder
+from arae_transfer.export.external_weights import WeightsFile, WeightsFiles
 from arae_transfer.export.parity import open_graph
 from arae_transfer.model.arae import ARAE
 from arae_transfer.runtime.decoding import Hypothesis, backtrack_hypotheses
@@ -29,17 +29,23 @@ LINES = 24
 
 
 class Search:
-    """The graph of candidates of one class, its weights in the file of the greedy decoder."""
+    """The graph of candidates of one class, which shares its weights with the greedy decoder."""
 
     def __init__(self, model: ARAE, index: int) -> None:
-        self.encoder = open_graph(build_encoder(model.encoder, METADATA, "fp16").SerializeToString())
-        greedy = build_decoder(model.decoder(index), METADATA, "fp16").SerializeToString()
+        encoder = build_encoder(model.encoder, METADATA, "fp16")
+        greedy = build_decoder(model.decoder(index), METADATA, "fp16")
         graph = build_candidates(model.decoder(index), METADATA, "fp16")
-        whole = graph.ByteSize()
-        refer_to(graph, {"decoder.onnx": greedy}, least=64)
+        files = WeightsFiles(WeightsFile("weights.bin"), {"a": WeightsFile("decoder.bin")})
+        files.take(encoder, {"a": [greedy]}, least=64)
+        whole, stored = graph.ByteSize(), files.by_class["a"].content
+        files.take(encoder, {"a": [graph]}, least=64)
         assert graph.ByteSize() < whole
-        self.session: onnxruntime.InferenceSession = open_graph(graph.SerializeToString(), ("decoder.onnx", greedy))
-        self.greedy = open_graph(greedy)
+        own = files.by_class["a"].content
+        assert len(own) - len(stored) < 0.1 * len(stored)
+        weights = [("weights.bin", files.shared.content), ("decoder.bin", own)]
+        self.encoder, self.session, self.greedy = (
+            open_graph(each.SerializeToString(), *weights) for each in (encoder, graph, greedy)
+        )
 
     def encode(self, tokens: Array, lengths: Array) -> tuple[Array, Array]:
         code, mask = self.encoder.run(["code", "code_mask"], {"tokens": tokens, "lengths": lengths})

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from arae_transfer.export.card import EVALUATION_BEGIN, EVALUATION_END, TAGS, RewritingCard
+from arae_transfer.export.card import RewritingCard
+from arae_transfer.export.card_parts import EVALUATION_BEGIN, EVALUATION_END, TAGS
 from arae_transfer.export.hub_metadata import NO_SOURCE, front_matter, license_text
 from arae_transfer.export_config import ExportConfig, FileRecord, Variant
 

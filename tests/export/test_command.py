@@ -144,7 +144,8 @@ def test_an_export_is_built_anew_without_its_run(run: Path, tmp_path: Path, line
     for key in ("beam", "scores", "training", "language_models", "generator", "recipe", "shortlist"):
         assert second[key] == first[key], key
     stored = ("encoder.onnx", "generator.onnx", "scorer.onnx", "tokenizer.model", *first["language_models"].values())
-    for file in (*stored, *first["decoders"].values()):
+    weights = (first["weights_file"], *first["class_weights"].values())
+    for file in (*stored, *weights, *first["decoders"].values()):
         # The graphs say what they are called, and nothing else differs.
         content = (old / file).read_bytes().replace(b"\x03old", b"\x03new")
         assert content == (new / file).read_bytes(), file
@@ -156,10 +157,10 @@ def test_an_export_is_built_anew_without_its_run(run: Path, tmp_path: Path, line
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [
-        (["-o", "NEW"], 2, "--probes"),
+        (["-o", "NEW", "--sentences", "PROBES"], 2, "--sentences needs --probes"),
         (["--probes", "PROBES"], 2, "--output"),
-        (["-o", "NEW", "--probes", "PROBES", "--weights", "fp16"], 2, "--weights is for runs"),
-        (["-o", "NEW", "--probes", "PROBES", "--checkpoint", "latest"], 2, "--checkpoint is for runs"),
+        (["-o", "NEW", "--probes", "PROBES", "--weights", "fp16"], 2, "--weights' needs a run"),
+        (["-o", "NEW", "--probes", "PROBES", "--checkpoint", "latest"], 2, "--checkpoint' needs a run"),
     ],
 )
 def test_what_an_export_built_anew_needs_is_said(

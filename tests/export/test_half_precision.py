@@ -23,16 +23,19 @@ from arae_transfer.export.encoder_graph import build_encoder
 from arae_transfer.export.export import export_model
 from arae_transfer.export.graph import Graph, value
 from arae_transfer.export.graph import make_model as wrap
+from arae_transfer.export.graph_files import GraphFiles
 from arae_transfer.export.half_precision import HalfGraph, RoundedGraph
 from arae_transfer.export.parity import open_graph, rewrites_of
+from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
-from arae_transfer.runtime import sessions
+from arae_transfer.runtime import device
 from arae_transfer.runtime.buckets import Bucket
 from arae_transfer.runtime.decoding import DecodingOptions
+from arae_transfer.runtime.device import CPU, Device
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.rewriter import Rewriter
-from arae_transfer.runtime.sessions import CPU, Device, Sessions
+from arae_transfer.runtime.sessions import Sessions
 from arae_transfer.tokenizer import END_ID, Tokenizer
 from tests.descriptions import as_exported
 
@@ -49,10 +52,9 @@ def half(values: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dt
 
 def measure(model: ARAE, kind: type[Graph]) -> Agreement:
     graphs = build_graphs(model, {}, "fp16", lambda index: kind())
-    decoders = {name: graph.SerializeToString() for name, graph in graphs.decoders.items()}
     expected = rewrites_of(model, ROWS, MAXIMUM_LENGTH)
-    encoder = graphs.encoder.SerializeToString()
-    return measure_agreement(model, encoder, decoders, None, ROWS, expected, MAXIMUM_LENGTH)
+    files = GraphFiles.of(graphs, ExportLayout(Path()))
+    return measure_agreement(model, files, ROWS, expected, MAXIMUM_LENGTH)
 
 
 def test_products_are_rounded_as_a_gpu_rounds_them() -> None:
@@ -128,24 +130,26 @@ def change_variants(folder: Path, names: tuple[str, ...] = ("fp16", "int8"), **c
     (folder / "config.json").write_text(as_exported(config))
 
 
-def test_the_graphs_hold_no_weights_of_their_own(exported: Path) -> None:
-    config = json.loads((exported / "config.json").read_text())["variants"]["fp16"]
-    assert config["weights_in"] == "fp32"
-    assert config["agreement"]["compared"] > 100
-    names = [config["encoder"], *config["decoders"].values(), *config["candidates"].values()]
-    assert len({*names}) == 5
-    for name in names:
-        graph = onnx.load(exported / name, load_external_data=False)
-        assert {each.key: each.value for each in graph.metadata_props}["variant"] == "fp16"
-        assert max(len(each.raw_data) for each in graph.graph.initializer) < 1 << 12
-        outside = [each for each in graph.graph.initializer if each.data_location == TensorProto.EXTERNAL]
-        assert {entry.value for each in outside for entry in each.external_data if entry.key == "location"} <= {
-            "weights.bin",
-            "encoder.onnx",
-            "decoder.bad.onnx",
-            "decoder.good.onnx",
-        }
-        assert outside
+def test_graphs_of_one_storage_read_the_same_files(exported: Path) -> None:
+    config = json.loads((exported / "config.json").read_text())
+    half, whole = config["variants"]["fp16"], config
+    assert half["agreement"]["compared"] > 100
+    for variant in (half, whole):
+        assert variant["weights_file"] == "weights.bin"
+        assert variant["class_weights"] == {"bad": "decoder.bad.bin", "good": "decoder.good.bin"}
+        names = [variant["encoder"], *variant["decoders"].values(), *variant["candidates"].values()]
+        assert len({*names}) == 5
+        for name in names:
+            graph = onnx.load(exported / name, load_external_data=False)
+            metadata = {each.key: each.value for each in graph.metadata_props}
+            assert metadata.get("variant") == ("fp16" if variant is half else None)
+            assert max(len(each.raw_data) for each in graph.graph.initializer) < 1 << 10
+            outside = [each for each in graph.graph.initializer if each.data_location == TensorProto.EXTERNAL]
+            assert outside
+            own = {f"decoder.{metadata['class']}.bin"} if "class" in metadata else set()
+            for each in outside:
+                [location] = [entry.value for entry in each.external_data if entry.key == "location"]
+                assert location in {"weights.bin"} | own
 
 
 def test_a_processor_answers_as_in_fp32(exported: Path, lines: list[str]) -> None:
@@ -170,7 +174,7 @@ def test_what_a_processor_makes_of_them_is_said(exported: Path, tmp_path: Path) 
 def test_a_gpu_takes_them_where_the_export_found_them_near_enough(exported: Path) -> None:
     def chosen(kind: str) -> str:
         opened = Sessions(ModelFolder.read(exported), "cpu")
-        opened.device = Device(kind)
+        opened._opener.device = Device(kind)
         return opened.variant
 
     assert (chosen("cuda"), chosen("cpu")) == ("fp16", "int8")
@@ -178,12 +182,12 @@ def test_a_gpu_takes_them_where_the_export_found_them_near_enough(exported: Path
     assert (chosen("cuda"), chosen("cpu")) == ("fp32", "int8")
 
 
-@pytest.mark.skipif(sessions._gpu_visible(), reason="there is a GPU")
+@pytest.mark.skipif(device.gpu_visible(), reason="there is a GPU")
 def test_without_a_usable_gpu_auto_takes_the_variant_of_the_processor(
     exported: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = list(Rewriter.load(exported, device="cpu", threads=1).transfer(lines, "good"))
-    monkeypatch.setattr(sessions, "_gpu_visible", lambda: True)
+    monkeypatch.setattr(device, "gpu_visible", lambda: True)
     rewriter = Rewriter.load(exported, threads=1)
     assert list(rewriter.transfer(lines, "good")) == wanted
     assert (rewriter.variant, rewriter.device) == ("int8", CPU)
@@ -205,7 +209,7 @@ def test_a_processor_that_cannot_run_them_says_what_can(exported: Path, monkeypa
     assert Rewriter.load(exported, device="cpu", variant="fp32").prepare("good") == "good"
 
 
-@pytest.mark.parametrize("name", ["encoder.fp16.onnx", "encoder.onnx", "decoder.good.onnx", "decoder.good.fp16.onnx"])
+@pytest.mark.parametrize("name", ["encoder.fp16.onnx", "weights.bin", "decoder.good.bin", "decoder.good.fp16.onnx"])
 def test_a_damaged_file_is_named(exported: Path, name: str) -> None:
     content = bytearray((exported / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -265,7 +269,7 @@ def test_batches_filled_up_have_the_same_answers(
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not sessions._gpu_visible(), reason="no GPU")
+@pytest.mark.skipif(not device.gpu_visible(), reason="no GPU")
 def test_a_gpu_answers_nearly_as_the_processor(exported: Path, lines: list[str]) -> None:
     on_gpu = Rewriter.load(exported, device="cuda")
     found = list(on_gpu.transfer(lines, "good"))

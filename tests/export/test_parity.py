@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -15,7 +16,9 @@ from arae_transfer.errors import AraeError
 from arae_transfer.export import parity
 from arae_transfer.export.decoder_graph import build_decoder
 from arae_transfer.export.encoder_graph import build_encoder
+from arae_transfer.export.graph_files import GraphFiles, Graphs
 from arae_transfer.export.weights import round_weights_for_storage
+from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
 from arae_transfer.tokenizer import END_ID, Tokenizer
@@ -41,8 +44,7 @@ class Checked:
         return parity.compare(
             self.stored,
             self.trained,
-            self.encoder.SerializeToString(),
-            {name: graph.SerializeToString() for name, graph in self.decoders.items()},
+            GraphFiles.of(Graphs(self.encoder, self.decoders, {}), ExportLayout(Path())),
             self.rows,
             self.given,
             MAXIMUM_LENGTH,

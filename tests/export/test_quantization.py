@@ -15,11 +15,13 @@ from onnx import numpy_helper
 
 from arae_transfer.errors import AraeError
 from arae_transfer.export.agreement import Agreement, measure_agreement
-from arae_transfer.export.calibration import build_quantized, calibration_rows, share_weights
+from arae_transfer.export.calibration import build_quantized, calibration_rows
 from arae_transfer.export.encoder_graph import build_encoder
 from arae_transfer.export.export import export_model
-from arae_transfer.export.parity import open_graph, probe_rows, rewrites_of
+from arae_transfer.export.graph_files import GraphFiles, empty_weights
+from arae_transfer.export.parity import open_graph, open_graphs, probe_rows, rewrites_of
 from arae_transfer.export.quantization import ObservingGraph, smoothing
+from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
 from arae_transfer.runtime.batching import pad
@@ -50,9 +52,9 @@ def test_the_encoder_in_loops_is_the_encoder(case: str) -> None:
 def test_answers_are_near_the_models_and_the_same_in_every_batch(case: str) -> None:
     model = make(case, "fp32")
     graphs = build_quantized(model, ROWS, MAXIMUM_LENGTH, {})
-    weights = ("weights.bin", share_weights([graphs.encoder, *graphs.decoders.values()], "weights.bin", least=64))
-    encoder = open_graph(graphs.encoder.SerializeToString(), weights)
-    decoder = open_graph(graphs.decoders["b"].SerializeToString(), weights)
+    layout = ExportLayout(Path())
+    encoder, decoders = open_graphs(GraphFiles.of(graphs, layout, "int8", empty_weights(layout, "int8", model.classes)))
+    decoder = decoders["b"]
 
     def rewrite(rows: list[list[int]]) -> list[list[int]]:
         tokens, lengths = pad(rows)
@@ -143,8 +145,7 @@ def test_agreement_tells_damaged_graphs(make_model: Make, tokenizer: Tokenizer, 
     graphs = build_quantized(model, calibration_rows(lines, tokenizer, 12), 12, {})
 
     def measure() -> Agreement:
-        decoders = {name: graph.SerializeToString() for name, graph in graphs.decoders.items()}
-        return measure_agreement(model, graphs.encoder.SerializeToString(), decoders, None, rows, expected, 12)
+        return measure_agreement(model, GraphFiles.of(graphs, ExportLayout(Path())), rows, expected, 12)
 
     before = measure()
     assert before.compared == 2 * len(rows)

@@ -19,10 +19,12 @@ from arae_transfer.export.calibration import build_quantized, unchecked
 from arae_transfer.export.candidates_graph import build_candidates
 from arae_transfer.export.decoder_graph import build_decoder
 from arae_transfer.export.export import export_model
+from arae_transfer.export.graph_files import GraphFiles, Graphs
 from arae_transfer.export.half_precision import RoundedGraph
 from arae_transfer.export.parity import LEAST_PROBES, rewrites_of
 from arae_transfer.export.shortlist import choose_shortlists
 from arae_transfer.export.weights import round_weights_for_storage
+from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, MINIMUM_VOCABULARY, PAD_ID, Tokenizer
 
@@ -138,11 +140,9 @@ def test_other_arithmetics_agree(model: ARAE) -> None:
     quantized = build_quantized(model, rows, MAXIMUM_LENGTH, {}, searching=False, shortlists=lists)
     wanted = among_allowed(model, tokens, lengths)
     expected = rewrites_of(model, rows, MAXIMUM_LENGTH) | {"b": wanted}
-    decoders = {"b": quantized.decoders["b"].SerializeToString()}
-    found = measure_agreement(
-        model, quantized.encoder.SerializeToString(), decoders | {"a": decoders["b"]}, None, rows,
-        expected | {"a": wanted}, MAXIMUM_LENGTH,
-    )  # fmt: skip
+    graphs = Graphs(quantized.encoder, dict.fromkeys(("a", "b"), quantized.decoders["b"]), {})
+    files = GraphFiles.of(graphs, ExportLayout(Path()))
+    found = measure_agreement(model, files, rows, expected | {"a": wanted}, MAXIMUM_LENGTH)
     # Random weights leave many near ties; trained ones agree in 98 of 100 rewrites.
     assert found.identical > 0.8
     rounded = opened(build_decoder(model.decoder(1), {}, "fp16", RoundedGraph(), LISTED))

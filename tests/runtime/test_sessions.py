@@ -14,11 +14,12 @@ import pytest
 
 from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout
-from arae_transfer.runtime import sessions
+from arae_transfer.runtime import device, sessions
+from arae_transfer.runtime.device import CPU, choose_device, default_threads
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.parallel import run_in_parallel
 from arae_transfer.runtime.rewriter import Rewriter
-from arae_transfer.runtime.sessions import CPU, Sessions, choose_device, default_threads
+from arae_transfer.runtime.sessions import Sessions
 
 HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
@@ -36,17 +37,17 @@ def test_the_processor_needs_no_reason() -> None:
 def test_without_a_gpu_auto_is_the_processor_and_says_nothing(
     pristine_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "_gpu_visible", lambda: False)
+    monkeypatch.setattr(device, "gpu_visible", lambda: False)
     rewriter = Rewriter.load(pristine_model)
     rewriter.prepare("positive")
     assert (rewriter.device, rewriter.fallback) == (CPU, None)
 
 
-@pytest.mark.skipif(sessions._gpu_visible(), reason="there is a GPU")
+@pytest.mark.skipif(device.gpu_visible(), reason="there is a GPU")
 def test_auto_falls_back_from_an_unusable_gpu_and_says_so(
     pristine_model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sessions, "_gpu_visible", lambda: True)
+    monkeypatch.setattr(device, "gpu_visible", lambda: True)
     rewriter = Rewriter.load(pristine_model)
     assert list(rewriter.transfer(["the food"], "positive")) == ["the food"]
     assert rewriter.device == CPU
@@ -54,7 +55,7 @@ def test_auto_falls_back_from_an_unusable_gpu_and_says_so(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.skipif(sessions._gpu_visible(), reason="there is a GPU")
+@pytest.mark.skipif(device.gpu_visible(), reason="there is a GPU")
 def test_cuda_works_or_fails_with_a_remedy_and_no_noise(
     pristine_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -65,7 +66,7 @@ def test_cuda_works_or_fails_with_a_remedy_and_no_noise(
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not (sessions._gpu_visible() and HAS_CUDA), reason="no GPU that onnxruntime can use")
+@pytest.mark.skipif(not (device.gpu_visible() and HAS_CUDA), reason="no GPU that onnxruntime can use")
 def test_cuda_gives_the_answers_of_the_processor(pristine_model: Path) -> None:
     lines = ["the food was cold", "", "great place , i will come back !"] * 50
     on_gpu = Rewriter.load(pristine_model, device="cuda")

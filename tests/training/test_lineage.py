@@ -7,9 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from arae_transfer.cli import app
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import RunLayout
+from arae_transfer.export_config import ExportConfig
+from arae_transfer.layout import ExportLayout, RunLayout
 from arae_transfer.recipe import recipe_from_table
 from arae_transfer.training.data import TrainingData
 from arae_transfer.training.lineage import trained_in_all
@@ -47,6 +50,24 @@ def test_every_run_of_the_chain_counts(chain: Path, name: str, runs: int) -> Non
     found = trained_in_all(chain / name, "latest")
     assert (found.examples, found.runs, found.complete) == (SEEN * runs, runs, True)
     assert found.minutes >= trained_in_all(chain / "first", "latest").minutes
+
+
+def test_the_card_of_an_export_counts_the_whole_chain(chain: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    arguments = ["export", str(chain / "third"), "-o", str(folder), "--checkpoint", "latest", "--quiet"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.stderr
+    training = ExportConfig.read(ExportLayout(folder).config).training
+    assert (training["sentences"], training["runs"], training["complete"]) == (3 * SEEN, 3, True)
+    card = " ".join(ExportLayout(folder).card.read_text("utf-8").split())
+    assert f"{3 * SEEN} sentences seen" in card
+    assert "in 3 runs of which each went on from the one before" in card
+    # A run that learned on from the export counts what the export counts.
+    Trainer(
+        RECIPE, TrainingData(LINES, LINES), tmp_path / "fourth", SilentReporter(), device="cpu", initial=folder
+    ).train()
+    found = trained_in_all(tmp_path / "fourth", "latest")
+    assert (found.examples, found.runs, found.complete) == (4 * SEEN, 4, True)
 
 
 def test_a_run_that_is_gone_is_said(chain: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from arae_transfer.export.card import (
+from arae_transfer.export.card_parts import (
     Card,
     data_section,
     evaluation_section,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import onnx
@@ -13,14 +13,13 @@ import onnxruntime
 import torch
 from onnx import TensorProto
 
-import arae_transfer
 from arae_transfer.errors import AraeError
-from arae_transfer.export.folder import check_destination, put_in_place, records_of
+from arae_transfer.export.facts import ModelFacts
+from arae_transfer.export.folder import check_destination, graph_metadata, records_of, write_model
 from arae_transfer.export.generator_graph import append_perceptron, export_generator, unit_norm
 from arae_transfer.export.graph import IR_VERSION, OPSET, Graph, make_model, value
-from arae_transfer.export.hub_metadata import license_text
 from arae_transfer.export.weights import round_weights_for_storage
-from arae_transfer.export_config import FORMAT, FORMAT_VERSION, FP32, IMAGE, ExportConfig, ImageShape, Variant
+from arae_transfer.export_config import FP32, IMAGE, ExportConfig, ImageShape, Variant
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.paper.images.image_card import ImageCard
@@ -99,11 +98,8 @@ def export_image_model(
     recipe: Recipe,
     destination: Path,
     *,
-    name: str,
-    scores: Mapping[str, Any],
-    training: Mapping[str, Any],
-    evaluation: str = "",
     held_out: Images | None = None,
+    **facts: Unpack[ModelFacts],
 ) -> ImageExportReport:
     """Export an image model, after checking that its graphs give the model's outputs.
 
@@ -113,11 +109,8 @@ def export_image_model(
         model: The trained model; it is not changed.
         recipe: Its resolved recipe.
         destination: The folder to write. An earlier export there is replaced as a whole.
-        name: The model's name.
-        scores: Validation scores, for the card.
-        training: What the training took (``images``, ``minutes``), for the card.
-        evaluation: The report of an evaluation as Markdown, for the card.
         held_out: Images to check with; None: random ones.
+        facts: What is told of the model, see ``ModelFacts``.
 
     Raises:
         AraeError: The destination holds something else or cannot be written, the model's weights are not finite, or
@@ -127,12 +120,7 @@ def export_image_model(
     check_destination(destination)
     stored = round_weights_for_storage(model, "fp32")
     layout = ExportLayout(destination)
-    about = {
-        "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
-        "name": name,
-        "arae_version": str(arae_transfer.__version__),
-    }
+    about = graph_metadata(facts["name"])
     assert isinstance(stored.encoder, ImageEncoder)
     contents = {
         layout.encoder.name: build_image_encoder(stored.encoder, about | {"part": "encoder"}).SerializeToString()
@@ -147,7 +135,7 @@ def export_image_model(
     contents |= generator
     image = recipe.image
     config = ExportConfig(
-        name=name,
+        name=facts["name"],
         classes=stored.classes,
         task=IMAGE,
         variants={FP32: Variant(layout.encoder.name, {label: layout.decoder(label).name for label in stored.classes})},
@@ -167,16 +155,13 @@ def export_image_model(
             "onnxruntime": onnxruntime.__version__,
             "torch": torch.__version__,
         },
-        scores=scores,
-        training=training,
+        scores=facts.get("scores", {}),
+        training=facts.get("training", {}),
         recipe=recipe_to_table(recipe),
     )
-    sizes = {file: len(content) for file, content in contents.items()}
-    contents[layout.config.name] = config.to_json()
-    contents[layout.card.name] = ImageCard(config, recipe.description, recipe.data_source, evaluation).render().encode()
-    contents[layout.license.name] = license_text(name, recipe.data_source).encode()
-    put_in_place(contents, destination)
-    return ImageExportReport(destination, name, stored.classes, sizes, images, difference)
+    card = ImageCard(config, recipe.description, recipe.data_source, facts.get("evaluation", ""))
+    sizes = write_model(contents, card, destination)
+    return ImageExportReport(destination, config.name, stored.classes, sizes, images, difference)
 
 
 @torch.no_grad()

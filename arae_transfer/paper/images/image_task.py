@@ -118,7 +118,6 @@ class ImageTask(Task):
     def export(self, request: ExportRequest) -> list[str]:
         """Export graphs of encoder, decoders and generator."""
         from arae_transfer.paper.images.image_export import export_image_model
-        from arae_transfer.training.lineage import trained_in_all
         from arae_transfer.training.run_data import sources_of_run
 
         loaded, held_out = request.loaded, None
@@ -131,10 +130,7 @@ class ImageTask(Task):
             loaded.model,
             loaded.recipe,
             request.folder,
-            name=request.folder.name,
-            scores=loaded.state.scores,
-            training=trained_in_all(request.run, request.checkpoint).to_table("images"),
-            evaluation=request.evaluation,
             held_out=held_out,
+            **request.facts("images"),
         )
         return exported.describe()

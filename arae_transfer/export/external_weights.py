@@ -1,0 +1,112 @@
+"""Weights in files beside the graphs that read them, as ONNX's external data: each is stored once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import onnx
+
+from arae_transfer.runtime.model_folder import ModelFolder
+
+# Bytes that a weight must have to leave its graph.
+_LEAST = 1 << 10
+# Weights begin at multiples of so many bytes, whatever reads them: a cache line.
+_ALIGNMENT = 64
+
+
+@dataclass
+class WeightsFile:
+    """The weights of several graphs, one after the other; equal ones are stored once.
+
+    Attributes:
+        name: The name of the file, which has to lie beside the graphs.
+    """
+
+    name: str
+    _offsets: dict[bytes, int] = field(default_factory=dict)
+    _size: int = 0
+
+    def hold(self, tensor: onnx.TensorProto) -> None:
+        """Store the values of a tensor, unless they are there already, and let the tensor say where they lie."""
+        values = tensor.raw_data
+        if values not in self._offsets:
+            self._offsets[values] = self._size
+            self._size += len(values) + -len(values) % _ALIGNMENT
+        refer(tensor, self.name, self._offsets[values], len(values))
+
+    @property
+    def content(self) -> bytes:
+        """The content of the file."""
+        return b"".join(values + bytes(-len(values) % _ALIGNMENT) for values in self._offsets)
+
+
+@dataclass(frozen=True)
+class WeightsFiles:
+    """The weights of a model's graphs: a file of those that every class reads, and one for each class.
+
+    Whoever rewrites to one class reads no weights of another.
+
+    Attributes:
+        shared: What the encoder reads, or the decoders of several classes.
+        by_class: What the graphs of one class read alone.
+    """
+
+    shared: WeightsFile
+    by_class: Mapping[str, WeightsFile]
+
+    def take(
+        self,
+        encoder: onnx.ModelProto,
+        decoders: Mapping[str, Sequence[onnx.ModelProto]],
+        least: int = _LEAST,
+    ) -> None:
+        """Move weights out of graphs; what the files hold already, of graphs in another precision, stays where it is.
+
+        Args:
+            encoder: The encoder; it is changed.
+            decoders: The graphs of each class; they are changed.
+            least: The bytes of the smallest weight that moves.
+        """
+        readers: dict[bytes, set[str]] = {}
+        large = {
+            label: [each for graph in graphs for each in graph.graph.initializer if len(each.raw_data) >= least]
+            for label, graphs in [("", [encoder]), *((f" {label}", graphs) for label, graphs in decoders.items())]
+        }
+        for label, tensors in large.items():
+            for tensor in tensors:
+                readers.setdefault(tensor.raw_data, set()).add(label)
+        for label, tensors in large.items():
+            for tensor in tensors:
+                alone = readers[tensor.raw_data] == {label} and label
+                (self.by_class[label[1:]] if alone else self.shared).hold(tensor)
+
+
+def refer(tensor: onnx.TensorProto, file: str, offset: int, length: int) -> None:
+    """Let the values of a tensor lie in a file, in place of the graph itself."""
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, text in (("location", file), ("offset", str(offset)), ("length", str(length))):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, text
+
+
+def load_whole_graph(folder: ModelFolder, file: str) -> onnx.ModelProto:
+    """Return an exported graph with all of its weights inside.
+
+    Raises:
+        AraeError: A file is missing or damaged.
+    """
+    graph = onnx.load_model_from_string(folder.read_file(file))
+    contents: dict[str, bytes] = {}
+    for tensor in graph.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            where = {entry.key: entry.value for entry in tensor.external_data}
+            location = where["location"]
+            if location not in contents:
+                contents[location] = folder.read_file(location)
+            start = int(where["offset"])
+            tensor.raw_data = contents[location][start : start + int(where["length"])]
+            tensor.data_location = onnx.TensorProto.DEFAULT
+            del tensor.external_data[:]
+    return graph
