@@ -565,7 +565,7 @@ def test_ctrl_c_ends_the_search_for_pairs_and_its_processes() -> None:
         if re.match(r"rewrites searched: [1-9]", line):
             os.killpg(process.pid, signal.SIGINT)
             break
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
     said.append(stderr)
     assert process.returncode == 130, "".join(said)
     assert stdout == ""

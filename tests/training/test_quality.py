@@ -16,7 +16,8 @@ from arae_transfer.recipe import Recipe, recipe_from_table
 from arae_transfer.training.checkpoint import load_run
 from arae_transfer.training.loop import Trainer
 from arae_transfer.training.quality import area_under_curve
-from tests.training.test_editing import Silent, data, logged, table
+from tests.training.editing_data import data, logged, table
+from tests.training.listener import Listener
 
 RATINGS = tuple(
     Rating("good", f"the {thing} was {word} .", f"the {thing} was {other} .", overall)
@@ -27,7 +28,7 @@ RATINGS = tuple(
 
 
 def trained(run: Path, recipe: Recipe, ratings: tuple[Rating, ...] = RATINGS, **more: Any) -> Trainer:
-    own = Trainer(recipe, replace(data(), ratings=ratings), run, Silent(), device="cpu", **more)
+    own = Trainer(recipe, replace(data(), ratings=ratings), run, Listener(), device="cpu", **more)
     own.train()
     return own
 
@@ -53,7 +54,7 @@ def test_an_estimator_learns_to_tell_good_from_bad(tmp_path: Path) -> None:
 def test_an_estimator_alone_leaves_the_decoders_as_they_are(tmp_path: Path) -> None:
     own = trained(tmp_path / "run", recipe_of(training={"sentences": 64}))
     weights = load_run(tmp_path / "run", "latest").model.state_dict()
-    before = Trainer(own.recipe, replace(data(), ratings=RATINGS), tmp_path / "other", Silent(), device="cpu")
+    before = Trainer(own.recipe, replace(data(), ratings=RATINGS), tmp_path / "other", Listener(), device="cpu")
     start = before.model.state_dict()
     changed = {name.partition(".")[0] for name in start if not torch.equal(start[name], weights[name])}
     assert changed == {"quality"}
@@ -62,7 +63,7 @@ def test_an_estimator_alone_leaves_the_decoders_as_they_are(tmp_path: Path) -> N
 def test_a_resumed_run_ends_as_one_that_was_not_stopped(tmp_path: Path) -> None:
     recipe = recipe_of(quality={"layers": 1, "share": 0.5})
     trained(tmp_path / "whole", recipe)
-    half = Trainer(recipe, replace(data(), ratings=RATINGS), tmp_path / "half", Silent(), device="cpu")
+    half = Trainer(recipe, replace(data(), ratings=RATINGS), tmp_path / "half", Listener(), device="cpu")
     half.steps //= 2
     half.train()
     trained(tmp_path / "half", recipe, ratings=(), resume=True)
