@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 def repaired_bytes(encoding: str) -> str:
     """Return the message about bytes that are not valid in an encoding."""
     name = "UTF-8" if encoding == UTF_8 else encoding
-    return f"repaired: replaced bytes that are not {name} by �; --encoding names another encoding, such as latin-1"
+    return (
+        f"repaired: bytes that are not {name} became \N{REPLACEMENT CHARACTER}; "
+        "--encoding names another encoding, such as latin-1"
+    )
 
 
 class Messages:
@@ -107,7 +110,7 @@ class Messages:
         self._say(self._unfinished, "answered with a text that was cut off before its end")
         if self._classes:
             report("found: " + ", ".join(f"{number:,} {name}" for name, number in self._classes.most_common()))
-        done = "left so" if options.if_already == "keep" else "rewritten anyway"
+        done = "left unchanged" if options.if_already == "keep" else "rewritten anyway"
         self._say(self._already, f"already {class_name}, in whole or in part, and {done}")
         least = f"no candidate had a probability of {options.min_confidence:g} of being {class_name}"
         self._say(self._unsure, f"left unchanged, in whole or in part: {least}")

@@ -106,7 +106,7 @@ def test_what_was_cut_or_repaired_is_said_once(single: Path) -> None:
     text = b"the \xff food\n" + b"the food " * 30 + b"\n" + b"the food " * 31 + b"\n"
     status, output, messages = invoke("--model", single, text=text)
     assert (status, output.count("\n")) == (0, 3)
-    assert "2 of 3 lines were cut to 19 tokens" in messages
+    assert "2 of 3 lines were truncated to 19 tokens" in messages
     assert "1 of 3 lines was repaired" in messages
     assert invoke("--model", single, "--quiet", text=text)[2] == ""
 

@@ -201,7 +201,7 @@ def test_mistakes_are_said_in_two_lines(corpus: Path, pristine_model: Path, tmp_
             f"short.txt has 2 lines, the test split of class 'negative' has {LINES}",
         ),
         (["--outputs", f"x-to-y={short}", "--data", corpus], "'x-to-y' is not a direction"),
-        (["--outputs", outputs, "--data", corpus, "--split", "tset"], "no 'tset' part, did you mean test?"),
+        (["--outputs", outputs, "--data", corpus, "--split", "tset"], "no part named 'tset', did you mean test?"),
         (["--outputs", outputs, "--data", f"negative={short}"], "only the class 'negative'"),
         (["--outputs", outputs], "--data is missing"),
         ([pristine_model], "--data is missing"),

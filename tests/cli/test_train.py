@@ -357,7 +357,9 @@ def test_resume_needs_something_to_resume() -> None:
     fail(train("--resume"), "there is no run in runs/shop", "without --resume")
     succeed(train("--name", "one", "--set", "training.sentences=8"))
     fail(train("--resume", "--name", "two"), "there is no run two in runs/shop")
-    fail(arae("runs/shop/two", "--resume"), "neither a run nor a recipe 'runs/shop/two'", "in runs: runs/shop/one")
+    fail(
+        arae("runs/shop/two", "--resume"), "neither a run nor a recipe named 'runs/shop/two'", "in runs: runs/shop/one"
+    )
 
 
 def test_a_run_that_is_continued_keeps_its_recipe() -> None:
@@ -626,8 +628,8 @@ def test_pairs_that_are_given_are_learned_from_and_kept(place: Path) -> None:
         ("bad-to-fair=given.tsv", "a\tb\n", ("bad-to-good", "good-to-bad")),
         ("missing.tsv", "a\tb\n", ("no such file", "bad-to-good")),
         (GIVEN, "a\tb\nonly a sentence\n", ("line 2", "1 columns")),
-        (GIVEN, "a\ta\n", ("no example with two different texts",)),
-        ("given.tsv", "a\tb\n", ("given.tsv is not a file of pairs",)),
+        (GIVEN, "a\ta\n", ("no rewrite that differs from its sentence",)),
+        ("given.tsv", "a\tb\n", ("given.tsv is not a file of parallel examples",)),
         ("given.tsv", "class\tsentence\trewrite_class\trewrite\nbad\ta\tfair\tb\n", ("'fair'", "bad, good")),
     ],
 )

@@ -157,7 +157,7 @@ def test_changes_are_counted_and_said_once(arae: Arae) -> None:
         given=long * 3 + b"the food was cold at the great place caf\xe9 \xff\n" + b"fine\n",
     )
     text = done.stderr.decode()
-    assert "3 of 5 lines were cut to 23 tokens" in text
+    assert "3 of 5 lines were truncated to 23 tokens" in text
     assert "1 of 5 lines was repaired" in text
     assert "--encoding names another encoding" in text
     assert text.count("\n") == 2
@@ -181,7 +181,7 @@ def test_long_lines_are_rewritten_in_pieces_and_counted(arae: Arae) -> None:
     assert "1 of 2 lines was rewritten in parts" in done.stderr.decode()
     kept = arae("--to", "neutral", "--long", "keep", given=b"the food " * 50 + b"\n")
     assert kept.stdout == b"the food " * 50 + b"\n"
-    assert "1 of 1 lines was left as" in kept.stderr.decode()
+    assert "1 of 1 lines was left unchanged" in kept.stderr.decode()
     assert arae("--to", "positive", "--long", "drop").returncode == 2
 
 

@@ -131,7 +131,7 @@ def test_the_first_bad_row_ends_a_job_that_does_not_keep_them(arae: Arae, tmp_pa
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        ('{"text": "a", "rewrite": 1}\n', [], "'rewrite' already"),
+        ('{"text": "a", "rewrite": 1}\n', [], "already has a column 'rewrite'"),
         ('{"text": "a"}\n', ["--engine", "cluster"], "none of local, ray"),
         ('{"text": "a"}\n', ["--address", "auto"], "--engine ray"),
         ('{"text": "a"}\n', ["--json"], "'--json'"),

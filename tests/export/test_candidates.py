@@ -315,7 +315,7 @@ def test_what_was_left_is_counted_at_the_end(arae: Arae, rewriter: Rewriter, lin
     already = sum(each.already for each in found)
     code, output, messages = arae("--from", "auto", given=given)
     assert (code, output) == (0, "".join(f"{each.output}\n" for each in found))
-    assert f"{already} of {len(lines)} lines were already good, in whole or in part, and left so" in messages
+    assert f"{already} of {len(lines)} lines were already good, in whole or in part, and left unchanged" in messages
     counts = {name: sum(each.source_class == name for each in found) for name in ("bad", "fair", "good")}
     for name, count in counts.items():
         assert f"{count} {name}" in messages or not count
@@ -366,7 +366,7 @@ def test_the_model_classifies_by_its_scorer(
     result = CliRunner().invoke(app, arguments, input="".join(f"{line}\n" for line in given))
     assert result.exit_code == 0, result.output
     cut = sum(len(tokenizer.encode(line)) > MAXIMUM_LENGTH - 1 for line in given)
-    assert f"{cut} of {len(given)} lines were cut to {MAXIMUM_LENGTH - 1} tokens" in result.stderr
+    assert f"{cut} of {len(given)} lines were truncated to {MAXIMUM_LENGTH - 1} tokens" in result.stderr
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert [answer["source"] for answer in answers] == given
     for answer in answers:

@@ -106,7 +106,7 @@ def test_a_run_that_names_no_data_borrows_none(run: Path, tmp_path: Path) -> Non
     write_text(RunLayout(run).environment, json.dumps({"data": []}))
     status, _, messages = invoke(run, "-o", tmp_path / "small")
     assert status == 0
-    assert "does not record where the data are" in messages
+    assert "does not record where its data are" in messages
     config = json.loads((tmp_path / "small" / "config.json").read_bytes())
     assert (config["parity"]["probe_lines"], config["generator"]["lengths"]) == (0, [])
 
