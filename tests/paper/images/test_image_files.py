@@ -53,7 +53,7 @@ def test_images_and_labels_come_back(tmp_path: Path, packed: bool) -> None:
         (b"", "begins with nothing"),
         (b"\x89PNG\r\n", "begins with 89504e47"),
         (b"\0\0\x0d\3" + bytes(12), "begins with 00000d03"),
-        (idx(np.zeros(3, np.uint8)), "it holds labels"),
+        (idx(np.zeros(3, np.uint8)), "it has labels"),
         (idx(pixels(5))[:-1], r"5 x 4 x 3, 76 bytes in all, but it has 75"),
         (idx(pixels(5)) + b"x", "it has 77"),
         (b"\0\0\x08\3\0\0", "damaged"),
