@@ -26,13 +26,19 @@ from arae_transfer.export_config import (
 
 SHIPPED = sorted((Path(__file__).parent.parent / "exported").glob("*/config.json"))
 CLASSES = ("bad", "good")
-FP32_GRAPHS = Variant("encoder.onnx", {name: f"decoder.{name}.onnx" for name in CLASSES}, "weights.bin", storage=FP16)
+FP32_GRAPHS = Variant(
+    "encoder.onnx",
+    {name: f"decoder.{name}.onnx" for name in CLASSES},
+    "weights.bin",
+    class_weights={name: f"decoder.{name}.bin" for name in CLASSES},
+    storage=FP16,
+)
 
 
 def text_config(task: str) -> ExportConfig:
     candidates = {name: f"candidates.{name}.onnx" for name in CLASSES}
     variants = {FP32: replace(FP32_GRAPHS, candidates=candidates, agreement={"compared": 3})}
-    variants[FP16] = replace(variants[FP32], source=variants[FP32], accepted=False)
+    variants[FP16] = replace(variants[FP32], accepted=False)
     variants[INT8] = replace(variants[FP32], storage=INT8, weights="weights.int8.bin")
     config = ExportConfig(
         name="moods",
@@ -77,7 +83,7 @@ CONFIGS = {
             "digits",
             CLASSES,
             IMAGE,
-            {FP32: replace(FP32_GRAPHS, weights=None, storage=FP32)},
+            {FP32: replace(FP32_GRAPHS, weights=None, class_weights={}, storage=FP32)},
             generator=Generator("generator.onnx", 8, 1),
             image=ImageShape(28, 28, 2),
         )

@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 import torch
 
-from arae_transfer.export import agreement, export, shortlist
+from arae_transfer.export import agreement, checked_graphs, shortlist
 from arae_transfer.export.agreement import measure_agreement
 from arae_transfer.export.calibration import build_quantized, unchecked
 from arae_transfer.export.candidates_graph import build_candidates
@@ -181,7 +181,7 @@ def test_an_export_lists_what_it_writes_for_further_sentences(
         seen.append(len(rows))
         return choose_shortlists(rows, *rest)
 
-    monkeypatch.setattr(export, "choose_shortlists", choose)
+    monkeypatch.setattr(checked_graphs, "choose_shortlists", choose)
     # A random model writes so much that is in no list of 64 tokens, that no list is good enough for it.
     monkeypatch.setattr(agreement, "GREATEST_COST", 200.0)
     for name, given in (
@@ -201,6 +201,6 @@ def test_an_export_lists_what_it_writes_for_further_sentences(
         assert described["agreement"]["identical"] < 1
     beside = unchecked(lines[:150])
     assert seen == [max(LEAST_PROBES, len(beside) + more) for more in (0, len(lines), 60)]
-    monkeypatch.setattr(export, "_MOST_WRITTEN", 300)
+    monkeypatch.setattr(checked_graphs, "_MOST_WRITTEN", 300)
     export_model(model, recipe, tokenizer, tmp_path / "few", name="few", probe_lines=lines, further_lines=lines * 3)
     assert seen[-1] == 150
