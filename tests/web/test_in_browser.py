@@ -77,7 +77,7 @@ def browser(tmp_path: Path) -> Iterator[Any]:
 def wait(driver: Any, condition: Any) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
-    WebDriverWait(driver, 2 * SECONDS).until(lambda _: condition())
+    WebDriverWait(driver, 5 * SECONDS).until(lambda _: condition())
 
 
 def text_of(driver: Any, name: str) -> str:
