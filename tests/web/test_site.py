@@ -54,7 +54,7 @@ def test_every_file_is_listed_and_has_its_checksum(site: Path) -> None:
     assert set(found) - set(listed) == {"SHA256SUMS"}
     assert {name: hashlib.sha256(found[name]).hexdigest() for name in listed} == listed
     named = records(config_of(site))
-    assert len(named) == 8
+    assert len(named) == 10
     for record in named:
         content = found[record["path"]]
         assert (record["sha256"], record["bytes"]) == (hashlib.sha256(content).hexdigest(), len(content))
