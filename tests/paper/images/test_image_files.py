@@ -119,7 +119,7 @@ def test_images_of_another_size_are_refused_with_the_keys_to_set(tmp_path: Path)
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_class_of_hardly_any_images_is_refused(tmp_path: Path, number: int, split: str) -> None:
     write(tmp_path / "one", "train-images-idx3-ubyte", pixels(number))
-    with pytest.raises(AraeError, match=rf"holds {number} images?; a class needs at least 3"):
+    with pytest.raises(AraeError, match=rf"has {number} images?; a class needs at least 3"):
         read_split(image_sources([f"one={tmp_path / 'one'}"])[0], split, SHAPE)
 
 
