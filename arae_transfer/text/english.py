@@ -1,0 +1,56 @@
+"""Two rules of English for rewrites that edit their source: "a" or "an" before a new word, and no word twice."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+_ARTICLES = frozenset({"a", "an"})
+_WORD = re.compile(r"[a-z]{2,}")
+_VOWEL = re.compile(r"[aeiou]")
+# Spelled with a vowel and spoken with a consonant: "a unique", "a one-time"; not "an uninspired", "an unidentified".
+_LIKE_A_CONSONANT = re.compile(r"uni(?![dmn])|us[aeu]|eu|ubiq|util|utens|ukul|one|once")
+# Spelled with a consonant and spoken with a vowel.
+_LIKE_A_VOWEL = re.compile(r"hour|honest|hono|heir")
+# Words that are said twice on purpose.
+_TWICE = frozenset(
+    {"very", "really", "so", "had", "that", "no", "never", "much", "many", "far", "long", "ha", "bye", "yum"}
+)
+
+
+def agree_articles(source: str, answer: str) -> str:
+    """Return an answer whose articles suit the new words behind them: "a terrible", "an awful".
+
+    What the source says stays, right or wrong.
+
+    Args:
+        source: The source, words parted by spaces, in lower case.
+        answer: Its rewrite, in the same form.
+    """
+    words = answer.split(" ")
+    if _ARTICLES.isdisjoint(words):
+        return answer
+    known = set(pairwise(source.split(" ")))
+    for place, (article, word) in enumerate(pairwise(words)):
+        if article in _ARTICLES and (article, word) not in known and _WORD.match(word):
+            words[place] = "an" if _sounds_like_a_vowel(word) else "a"
+    return " ".join(words)
+
+
+def doubles_a_word(source: str, answer: str) -> bool:
+    """Say whether an answer has a word twice in a row where the source has not.
+
+    Args:
+        source: The source, words parted by spaces.
+        answer: Its rewrite, in the same form.
+    """
+    doubled = {word for word, following in pairwise(answer.split(" ")) if word == following and word.isalpha()}
+    if not doubled - _TWICE:
+        return False
+    return bool(doubled - _TWICE - {word for word, following in pairwise(source.split(" ")) if word == following})
+
+
+def _sounds_like_a_vowel(word: str) -> bool:
+    if _VOWEL.match(word):
+        return _LIKE_A_CONSONANT.match(word) is None
+    return _LIKE_A_VOWEL.match(word) is not None

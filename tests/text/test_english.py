@@ -1,0 +1,42 @@
+"""Articles agree with new words, and no answer stutters."""
+
+from __future__ import annotations
+
+import pytest
+
+from arae_transfer.text.english import agree_articles, doubles_a_word
+
+
+@pytest.mark.parametrize(
+    ("source", "answer", "right"),
+    [
+        ("it is an excellent place .", "it is an terrible place .", "it is a terrible place ."),
+        ("it is a great place .", "it is a awful place .", "it is an awful place ."),
+        ("a good hour", "a honest hour", "an honest hour"),
+        ("an odd thing", "an unique thing", "a unique thing"),
+        ("a lively film", "a uninspired film", "an uninspired film"),
+        ("a great one", "an one-time thing", "a one-time thing"),
+        ("we had an great time", "we had an great day", "we had an great day"),  # the writer's own
+        ("a _num_ mile walk", "an _num_ mile walk", "an _num_ mile walk"),
+        ("plan a", "plan a", "plan a"),
+        ("a", "an", "an"),
+        ("", "", ""),
+    ],
+)
+def test_articles_agree_with_new_words(source: str, answer: str, right: str) -> None:
+    assert agree_articles(source, answer) == right
+
+
+@pytest.mark.parametrize(
+    ("source", "answer", "doubles"),
+    [
+        ("they are over cooked .", "they are perfectly cooked cooked .", True),
+        ("they are over cooked .", "they are perfectly cooked .", False),
+        ("it was very bad .", "it was very very good .", False),
+        ("it was bad bad .", "it was bad bad and slow .", False),
+        ("wait ! !", "great ! !", False),
+        ("", "", False),
+    ],
+)
+def test_a_word_twice_in_a_row_is_found(source: str, answer: str, doubles: bool) -> None:
+    assert doubles_a_word(source, answer) is doubles
