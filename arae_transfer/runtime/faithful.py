@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from arae_transfer.runtime.preparation import PreparedSentence, one_line
 from arae_transfer.runtime.reranking import RankedText, ScoredHypothesis, only_appends
+from arae_transfer.text.english import agree_articles, doubles_a_word
 from arae_transfer.text.fidelity import keeps_form
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from arae_transfer.runtime.vocabulary import Vocabulary
     from arae_transfer.text import Normalizer
 
+
+ENGLISH_TOKENS = "penn-treebank"
+"""The setting ``form.tokens`` of corpora in English."""
 
 LEAST_STYLE = 0.5
 """The least probability of the target class for a hypothesis to replace a greedy copy."""
@@ -35,7 +39,12 @@ class Restorer:
         self._edits = edits
 
     def restore(self, sentence: PreparedSentence, text: str) -> str:
-        """Return an answer in the form of the corpus as its sentence was typed."""
+        """Return an answer in the form of the corpus as its sentence was typed.
+
+        A model that edits replaces words and keeps the articles before them, which then may not agree any more.
+        """
+        if self._edits and self._normalizer.form.tokens == ENGLISH_TOKENS:
+            text = agree_articles(sentence.text, text)
         return self._normalizer.restore(text, sentence.surface)
 
     def restore_ranked(
@@ -83,6 +92,8 @@ class Restorer:
         if number and text.count(number) != sentence.text.count(number):
             return False
         if not self._vocabulary.has_whole_words(sentence.text, text):
+            return False
+        if self._edits and doubles_a_word(sentence.text, text):
             return False
         if sentence.truncated:  # what was not read cannot be kept
             return True

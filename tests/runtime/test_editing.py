@@ -16,7 +16,9 @@ from arae_transfer.errors import AraeError
 from arae_transfer.runtime.classifier import Classifier
 from arae_transfer.runtime.decoding import DecodingOptions
 from arae_transfer.runtime.editing import edit_hypotheses
+from arae_transfer.runtime.faithful import Restorer
 from arae_transfer.runtime.model_folder import ModelFolder
+from arae_transfer.runtime.preparation import PreparedSentence
 from arae_transfer.runtime.rewrite import Status
 from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.runtime.sessions import Sessions
@@ -183,3 +185,16 @@ def test_the_command_tells_how_sure_it_is(exported_editor: Path) -> None:
     assert second["output"] == ""
     assert "keep" not in second
     assert CliRunner().invoke(app, ["transfer", "--copy-above"]).exit_code == 2
+
+
+def test_articles_agree_and_no_word_comes_twice(rewriter: Rewriter) -> None:
+    normalizer = rewriter._normalizer("auto")
+    restorer = Restorer(normalizer, rewriter._vocabulary, edits=True)
+    text, surface = normalizer.normalize("It was an awful soup.")
+    sentence = PreparedSentence("It was an awful soup.", text, [4, 3], surface, truncated=False)
+    assert restorer.restore(sentence, "it was an lovely soup .") == "It was a lovely soup."
+    assert Restorer(normalizer, rewriter._vocabulary, edits=False).restore(sentence, "it was an lovely soup .") == (
+        "It was an lovely soup."
+    )
+    assert restorer.is_faithful(sentence, "it was a good soup .", "It was a good soup.")
+    assert not restorer.is_faithful(sentence, "it was a good good soup .", "It was a good good soup.")
