@@ -96,6 +96,7 @@ class EditingCard(Card):
             f"## Classes\n\n{markdown_table(('class (`--to`)',), [(label,) for label in config.classes])}",
             data_section(self),
             _editing_sizes(config),
+            _quality(config),
             _training(
                 config,
                 "Validation scores, on held-out sentences and examples while training. The training's own classifier "
@@ -129,6 +130,19 @@ class GenerationCard(Card):
             evaluation_section(self.evaluation),
             _parity(config),
         ]
+
+
+def _quality(config: ExportConfig) -> str:
+    """Return how candidates are chosen; nothing where the export has no quality estimator."""
+    if config.quality is None:
+        return ""
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in (config.ranking or {}).items())
+    return "## Quality estimator\n\n" + paragraph(
+        "A small network reads a sentence and a candidate and estimates the probability that a reader accepts the "
+        "candidate. It learned from example rewrites, from the same made worse, and from ratings where the training "
+        f"had some. It ranks the candidates of a beam (weights: {weights}), and `--min-confidence P` leaves a sentence "
+        "unchanged if no candidate has a probability of P."
+    )
 
 
 def _usage(config: ExportConfig) -> str:

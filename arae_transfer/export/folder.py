@@ -54,9 +54,10 @@ def check_destination(destination: Path) -> None:
 
 
 def portable_recipe(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe without its one path, which means nothing on another machine."""
+    """Return the recipe with names in place of its paths, which mean nothing on another machine."""
     table = recipe_to_table(recipe)
     table["tokenizer"]["model"] = Path(recipe.tokenizer.model).name
+    table["model"]["pretrained"] = Path(recipe.model.pretrained).name
     return table
 
 
