@@ -15,7 +15,7 @@ from urllib.parse import quote
 from arae_transfer.errors import AraeError
 
 PACKAGE = Path(__file__).resolve().parent
-DEFAULT_MODEL = "reviews-sentiment"
+DEFAULT_MODEL = "yelp-sentiment"
 MODEL_VARIABLE = "ARAE_MODEL"
 HUB_PREFIX = "hf://"
 CACHE_VARIABLE = "ARAE_CACHE"

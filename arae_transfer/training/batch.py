@@ -67,8 +67,9 @@ class Batch:
         """
         number = int(self.classes[-1]) + 1
         rows = self.tokens.size(0) // number
-        many = min(rows, math.ceil(self.positions / most))
-        if many <= 1:
+        fit = max(1, most * rows // self.positions)  # rows of each class
+        many = math.ceil(rows / fit)
+        if many == 1:
             return [BatchPart(self, torch.arange(len(self.lengths), device=self.lengths.device))]
         whole = self.lengths.view(number, rows).sum(1)  # (classes,)
         starts = torch.arange(number, device=self.lengths.device)[:, None] * rows

@@ -4,11 +4,12 @@
 
 Trains a small run of every task once without a break. Then trains it again and ends the process at random moments,
 ``--kills`` times: by SIGKILL and by a full disk in turn, which stays full until the process has given up. Each time
-the training is continued as a user would (`arae train RUN --resume`). The ends are compared by the hashes of all files
-of the latest checkpoint (weights, averages, optimizers, random state), of tokenizer and pairs, and by the figures of
-each step. Prints a table; exits with status 1 where an end is another one, or a full disk is no message. Linux; the
-full disk is a small file system of memory, which needs a user namespace or root (`unshare`), and without it SIGKILL
-comes every time.
+the training is continued as a user would (`arae train RUN --resume`), in a process of its own; it is forked from one
+that has loaded the libraries, so that moments fall into the training and not into Python's start. The ends are
+compared by the hashes of all files of the latest checkpoint (weights, averages, optimizers, random state), of
+tokenizer and pairs, and by the figures of each step. Prints a table; exits with status 1 where an end is another one,
+or a full disk is no message. Linux; the full disk is a small file system of memory, which needs a user namespace or
+root (`unshare`), and without it SIGKILL comes every time.
 """
 
 from __future__ import annotations
@@ -24,16 +25,23 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from multiprocessing import get_context, set_forkserver_preload
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from arae_transfer.cli.main import main as main_of_arae
 from arae_transfer.corpus.quickstart import write_corpus
 from arae_transfer.layout import RunLayout
+from arae_transfer.parallel.examples import ParallelExample, write_parallel
 
 INSIDE = "ARAE_INSIDE_NAMESPACE"
 DISK_BYTES = 64 << 20
+SAID = "said.txt"
+# What a training would first wait for: killed there, it has done nothing yet.
+LOADED = ["__main__", "arae_transfer.cli.train", "arae_transfer.training.loop", "arae_transfer.paper.images.image_task"]
 COMMON = """
 description = "A small run."
 data_source = "Generated."
@@ -71,10 +79,28 @@ sentences = {sentences}
 batch_size = 4
 averaging = 0.9
 """
-# Of each task: the keys of its recipe, the classes of a step's sentences, and its data.
+# Of each task: the keys of its recipe, the classes of a step's sentences, and its data with the options about them.
 TASKS: dict[str, tuple[list[str], int, str]] = {
     "rewriting": (["training.schedule=joint", "training.optimizer=adam", "parallel.sentences=60"], 2, "data"),
     "rewriting, the paper's schedule": (["noise.drop=0.1"], 2, "data"),
+    "editing": (
+        [
+            "task=editing",
+            "model.encoder=transformer",
+            "model.code=sequence",
+            "model.encoder_layers=2",
+            "model.attention_heads=2",
+            "model.inner_size=16",
+            "model.frozen_layers=1",
+            "model.dropout=0.1",
+            "adversary.weight=0",
+            "attribute.weight=0",
+            "training.schedule=joint",
+            "training.optimizer=adam",
+        ],
+        2,
+        "data --examples examples.tsv",
+    ),
     "classification": (
         ["task=classification", "training.schedule=joint", "labels.batch_size=4", "training.averaging=0"],
         1,
@@ -107,21 +133,32 @@ def write_images(folder: Path) -> None:
             file.write(header + values.tobytes())
 
 
-def start(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    """Start a training."""
-    command = [
-        sys.executable,
-        "-m",
-        "arae_transfer",
-        "train",
-        *arguments,
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-        "--quiet",
+def write_examples(path: Path) -> None:
+    """Write example rewrites of single words."""
+    words = (("cold", "warm"), ("rude", "kind"), ("slow", "quick"), ("awful", "lovely"), ("dirty", "clean"))
+    pairs = [
+        ParallelExample("negative", f"{thing} was {bad} .", "positive", f"{thing} was {good} .")
+        for thing in ("the food", "our soup", "the staff", "my room", "this place", "the music")
+        for bad, good in words
     ]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    write_parallel(path, pairs)
+
+
+def run_command(arguments: list[str], folder: Path, said: Path) -> None:
+    """Be `arae train`, with all that it says in a file."""
+    os.chdir(folder)
+    with said.open("wb") as file:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(file.fileno(), stream.fileno())
+    sys.argv = ["arae", "train", *arguments, "--device", "cpu", "--threads", "1", "--quiet"]
+    main_of_arae()
+
+
+def start(arguments: list[str], folder: Path) -> BaseProcess:
+    """Start a training in a process of its own, which has the libraries loaded already."""
+    process = get_context("forkserver").Process(target=run_command, args=(arguments, folder, folder / SAID))
+    process.start()
+    return process
 
 
 def fill(disk: Path) -> Path:
@@ -171,12 +208,19 @@ def train(task: str, folder: Path, disk: Path | None, kills: int, generator: ran
     recipe.parent.mkdir(exist_ok=True)
     recipe.write_text(COMMON.format(every=12 * classes, sentences=240 * classes), "utf-8")
     runs = (disk or folder) / "runs"
-    given = ["small", "--data", data, "--runs", str(runs), *(word for each in settings for word in ("--set", each))]
+    given = [
+        "small",
+        "--data",
+        *data.split(),
+        "--runs",
+        str(runs),
+        *(word for each in settings for word in ("--set", each)),
+    ]
     began = time.monotonic()
     whole = start([*given, "--name", "whole"], folder)
-    _, said = whole.communicate()
-    if whole.returncode:
-        return Outcome(problems=[said.decode()])
+    whole.join()
+    if whole.exitcode:
+        return Outcome(problems=[(folder / SAID).read_text("utf-8")])
     seconds = time.monotonic() - began
     expected = end_of(runs / "small" / "whole")
     outcome = Outcome()
@@ -187,28 +231,27 @@ def train(task: str, folder: Path, disk: Path | None, kills: int, generator: ran
         process = start([str(run), "--resume"] if is_run(run) else [*given, "--name", run.name], folder)
         filler: Path | None = None
         if not done:
-            try:
-                process.wait(generator.uniform(0.1, seconds))
-            except subprocess.TimeoutExpired:
-                if disk is not None and outcome.killed > outcome.full:
-                    filler = fill(disk)
-                    outcome.full += 1
-                else:
-                    process.kill()
-                    outcome.killed += 1
-        _, said = process.communicate()
+            process.join(generator.uniform(0.02, seconds))
+            if process.exitcode is None and disk is not None and outcome.killed > outcome.full:
+                filler = fill(disk)
+                outcome.full += 1
+            elif process.exitcode is None:
+                process.kill()
+                outcome.killed += 1
+        process.join()
+        said = (folder / SAID).read_text("utf-8") if (folder / SAID).is_file() else ""
         took = time.monotonic() - began
         sys.stderr.write(
-            f"{took:6.0f} s  {task}: {run.name}, status {process.returncode}, after {outcome.killed} kills\n"
+            f"{took:6.0f} s  {task}: {run.name}, status {process.exitcode}, after {outcome.killed} kills\n"
         )
         if filler is not None:
             filler.unlink()
-            if process.returncode != 1 or not said.startswith(b"arae: cannot write"):
-                outcome.problems.append(f"on a full disk: status {process.returncode}: {said.decode()[-300:]}")
-        elif process.returncode not in (0, -9):
-            outcome.problems.append(f"status {process.returncode}: {said.decode()[-300:]}")
+            if process.exitcode != 1 or not said.startswith("arae: cannot write"):
+                outcome.problems.append(f"on a full disk: status {process.exitcode}: {said[-300:]}")
+        elif process.exitcode not in (0, -9):
+            outcome.problems.append(f"status {process.exitcode}: {said[-300:]}")
             return outcome
-        if process.returncode == 0:
+        if process.exitcode == 0:
             outcome.ends += 1
             found = end_of(run)
             outcome.equal += found == expected
@@ -231,6 +274,7 @@ def main() -> None:
     alone = ["unshare", "--user", "--map-root-user", "--mount"]
     if INSIDE not in os.environ and not subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
         os.execvpe(alone[0], [*alone, sys.executable, *sys.argv], {**os.environ, INSIDE: "1"})
+    set_forkserver_preload(LOADED)
     rows: list[tuple[str, ...]] = [
         ("task", "SIGKILL", "full disk", "trainings that ended", "equal to the undisturbed one, bit for bit"),
         ("---", *["---:"] * 4),
@@ -242,6 +286,7 @@ def main() -> None:
         text = (folder / "data" / "train.negative.txt").read_text("utf-8").splitlines()[:400]
         (folder / "text.txt").write_text("\n".join(text) + "\n", "utf-8")
         write_images(folder / "images")
+        write_examples(folder / "examples.tsv")
         for task in options.tasks or TASKS:
             disk: Path | None = folder / "disk"
             assert disk is not None

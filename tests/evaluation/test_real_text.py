@@ -88,7 +88,7 @@ def test_the_builtin_corpus_has_judges_of_another_seed() -> None:
 
     for label, lines in judges.lines.items():
         assert len(set(lines) & set(make_sentences()["train"][label])) < len(lines) / 2
-    with pytest.raises(AraeError, match="no 'extra' part"):
+    with pytest.raises(AraeError, match="no part 'extra'"):
         make_builtin_text("extra", None)
 
 

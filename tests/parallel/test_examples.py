@@ -32,7 +32,7 @@ def test_what_would_break_a_row_becomes_a_space(tmp_path: Path) -> None:
 )
 def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "pairs.tsv").write_bytes(content)
-    with pytest.raises(AraeError, match="pairs"):
+    with pytest.raises(AraeError, match="parallel examples"):
         read_parallel(tmp_path / "pairs.tsv")
-    with pytest.raises(AraeError, match="pairs"):
+    with pytest.raises(AraeError, match="parallel examples"):
         read_parallel(tmp_path / "missing.tsv")

@@ -94,8 +94,9 @@ def test_a_copy_is_the_last_resort_unless_it_is_sure(rewriter: Rewriter, exporte
     options = DecodingOptions(beam=4, copy_above=1.0)
     for line, answer in zip(LINES[:12], rewriter.rewrites(LINES[:12], "good", options=options), strict=True):
         outputs = [each.output for each in answer.candidates]
-        assert outputs[-1] == line
-        assert answer.output == outputs[0]
+        # Only what is not faithful, such as a word twice in a row, stands behind the copy.
+        assert line in outputs[1:]
+        assert answer.output in (outputs[0], line)
     options = DecodingOptions(beam=4, copy_above=0.0)
     for line, answer in zip(LINES[:12], rewriter.rewrites(LINES[:12], "good", options=options), strict=True):
         assert (answer.output, answer.status) == (line, Status.UNCHANGED)

@@ -241,7 +241,7 @@ def test_an_evaluation_knows_a_model_from_its_training_images(exported: Path, da
         ),
         (["evaluate", "{model}"], "--data is missing"),
         (["evaluate", "{model}", "yelp-sentiment", "--data", "{data}"], "is not a model of images"),
-        (["diagnose", "{run}"], "model of images"),
+        (["diagnose", "{run}"], "run on images"),
     ],
 )
 def test_what_cannot_be_done_is_said(
@@ -277,4 +277,4 @@ def test_what_images_do_not_have_cannot_be_set(setting: str, message: str) -> No
     done = arae("train", recipes_directory() / "mnist" / "recipe.toml", "--data", "x", "--set", setting)
     assert done.exit_code == 1
     assert f"{message} = " in done.stderr
-    assert "does not apply" in done.stderr
+    assert "has no effect" in done.stderr
