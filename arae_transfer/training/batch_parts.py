@@ -62,7 +62,8 @@ def sum_parts(
     order = torch.cat([part.places for part in parts]).argsort()
     if before is not None and len(parts) > 1:
         with torch.no_grad():
-            before(*_join([encode(part.batch) for part in parts], order))
+            whole = _join([encode(part.batch) for part in parts], order)
+        before(*whole)
     metrics: Metrics = {}
     codes: list[Code] = []
     total: Tensor | None = None
