@@ -5,6 +5,7 @@ const config = JSON.parse($("config").textContent);
 let running = null, plain = false, lines = [], opened = null;
 
 const model = new Model(config, (loaded, total) => {
+  if ($("progress").hidden) return; // the other classes come while this one is ready
   $("progress").value = loaded / total;
   if (loaded < total) showState("", `loading the model, ${Math.round((100 * loaded) / total)} %`);
 });

@@ -162,6 +162,7 @@ def test_the_page_works_when_its_server_is_gone(browser: Any, site: Path) -> Non
         ready(browser)
         script = "navigator.serviceWorker.ready.then(() => arguments[0](true))"
         assert browser.execute_async_script(script)
+        assert "is ready" in text_of(browser, "state"), "other classes were loaded since"
         online = answers(browser, TYPED, "positive")
     browser.get(address)
     ready(browser)
