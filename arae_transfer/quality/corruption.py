@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from arae_transfer.editing.edits import Edit, word_starts
 
 Tokens = tuple[int, ...]
-# Given a source, its edits, the words of other edits, where words begin and randomness: worse edits, or None where
-# this mistake cannot be made.
-_Mistake = Callable[
-    [Sequence[int], Sequence[Edit], Sequence[Tokens], Sequence[bool], np.random.Generator], list[Edit] | None
-]
 
 
 def corrupt(
@@ -35,117 +31,78 @@ def corrupt(
     if not edits or not words:
         return None
     mistake = _MISTAKES[int(generator.choice(len(_MISTAKES), p=_SHARES))]
-    found = mistake(source, edits, words, begins_word, generator)
+    found = mistake(_Example(source, edits, words, begins_word, generator))
     return None if found is not None and list(found) == list(edits) else found
 
 
-def _change_nothing(
-    source: Sequence[int],
-    edits: Sequence[Edit],
-    words: Sequence[Tokens],
-    begins_word: Sequence[bool],
-    generator: np.random.Generator,
-) -> list[Edit] | None:
-    return []
+class _Example(NamedTuple):
+    """A good rewrite and what mistakes are drawn by; the fields are the arguments of ``corrupt``.
 
+    Each method below makes one kind of mistake, or returns None where it cannot be made.
+    """
 
-def _leave_edits_out(
-    source: Sequence[int],
-    edits: Sequence[Edit],
-    words: Sequence[Tokens],
-    begins_word: Sequence[bool],
-    generator: np.random.Generator,
-) -> list[Edit] | None:
-    """Omit some of the edits."""
-    if len(edits) < 2:
-        return None
-    kept = generator.permutation(len(edits))[: int(generator.integers(1, len(edits)))]
-    return [edits[number] for number in sorted(kept.tolist())]
+    source: Sequence[int]
+    edits: Sequence[Edit]
+    words: Sequence[Tokens]
+    begins_word: Sequence[bool]
+    generator: np.random.Generator
 
+    def change_nothing(self) -> list[Edit] | None:
+        """Copy the source."""
+        return []
 
-def _write_other_words(
-    source: Sequence[int],
-    edits: Sequence[Edit],
-    words: Sequence[Tokens],
-    begins_word: Sequence[bool],
-    generator: np.random.Generator,
-) -> list[Edit] | None:
-    """Insert unrelated words of the target class."""
-    return _replaced(edits, generator, lambda edit: edit._replace(tokens=words[int(generator.integers(len(words)))]))
+    def leave_edits_out(self) -> list[Edit] | None:
+        """Omit some of the edits."""
+        if len(self.edits) < 2:
+            return None
+        kept = self.generator.permutation(len(self.edits))[: int(self.generator.integers(1, len(self.edits)))]
+        return [self.edits[number] for number in sorted(kept.tolist())]
 
+    def write_other_words(self) -> list[Edit] | None:
+        """Insert unrelated words of the target class."""
+        return self._with_one_changed(lambda edit: edit._replace(tokens=self._other_words()))
 
-def _write_nothing(
-    source: Sequence[int],
-    edits: Sequence[Edit],
-    words: Sequence[Tokens],
-    begins_word: Sequence[bool],
-    generator: np.random.Generator,
-) -> list[Edit] | None:
-    """Delete words without a replacement."""
-    return _replaced(
-        edits, generator, lambda edit: edit._replace(tokens=()) if edit.tokens and edit.start < edit.stop else None
-    )
+    def write_nothing(self) -> list[Edit] | None:
+        """Delete words without a replacement."""
+        return self._with_one_changed(
+            lambda edit: edit._replace(tokens=()) if edit.tokens and edit.start < edit.stop else None
+        )
 
+    def edit_elsewhere(self) -> list[Edit] | None:
+        """Edit a span that needs no change."""
+        places = self._places()
+        first = self._draw(len(places))
+        last = min(len(places) - 1, first + self._draw(3))
+        start, stop = places[first], places[last]
+        if any(edit.start <= stop and start <= edit.stop for edit in self.edits):
+            return None
+        return sorted([*self.edits, Edit(start, stop, self._other_words())])
 
-def _edit_elsewhere(
-    source: Sequence[int],
-    edits: Sequence[Edit],
-    words: Sequence[Tokens],
-    begins_word: Sequence[bool],
-    generator: np.random.Generator,
-) -> list[Edit] | None:
-    """Edit a span that needs no change."""
-    places = [*word_starts(source, begins_word), len(source)]
-    first = int(generator.integers(len(places)))
-    last = min(len(places) - 1, first + int(generator.integers(3)))
-    start, stop = places[first], places[last]
-    if any(edit.start <= stop and start <= edit.stop for edit in edits):
-        return None
-    return sorted([*edits, Edit(start, stop, words[int(generator.integers(len(words)))])])
+    def move_a_border(self) -> list[Edit] | None:
+        """Extend or shorten a replaced span by a word."""
+        number = self._draw(len(self.edits))
+        start, stop, tokens = self.edits[number]
+        least = self.edits[number - 1].stop + 1 if number else 0
+        most = self.edits[number + 1].start - 1 if number + 1 < len(self.edits) else len(self.source)
+        open_places = [place for place in self._places() if least <= place <= most]
+        if self.generator.random() < 0.3:
+            earlier = [place for place in open_places if place <= stop and place != start]
+            moved = Edit(earlier[self._draw(len(earlier))] if earlier else start, stop, tokens)
+        else:
+            later = [place for place in open_places if place >= start and place != stop]
+            moved = Edit(start, later[self._draw(len(later))] if later else stop, tokens)
+        if moved == self.edits[number] or (moved.start == moved.stop and not tokens):
+            return None
+        return [*self.edits[:number], moved, *self.edits[number + 1 :]]
 
+    def stumble(self) -> list[Edit] | None:
+        """Drop an inserted word, or repeat one."""
+        return self._with_one_changed(self._stumbled)
 
-def _move_a_border(
-    source: Sequence[int],
-    edits: Sequence[Edit],
-    words: Sequence[Tokens],
-    begins_word: Sequence[bool],
-    generator: np.random.Generator,
-) -> list[Edit] | None:
-    """Extend or shorten a replaced span by a word."""
-    places = [*word_starts(source, begins_word), len(source)]
-    number = int(generator.integers(len(edits)))
-    edit = edits[number]
-    least = edits[number - 1].stop + 1 if number else 0
-    most = edits[number + 1].start - 1 if number + 1 < len(edits) else len(source)
-    open_places = [place for place in places if least <= place <= most]
-    if generator.random() < 0.3:
-        start, stop = edit.start, edit.stop
-        earlier = [place for place in open_places if place <= stop and place != start]
-        if earlier:
-            start = earlier[int(generator.integers(len(earlier)))]
-    else:
-        start, stop = edit.start, edit.stop
-        later = [place for place in open_places if place >= start and place != stop]
-        if later:
-            stop = later[int(generator.integers(len(later)))]
-    if (start, stop) == (edit.start, edit.stop) or (start == stop and not edit.tokens):
-        return None
-    return [*edits[:number], Edit(start, stop, edit.tokens), *edits[number + 1 :]]
-
-
-def _stumble(
-    source: Sequence[int],
-    edits: Sequence[Edit],
-    words: Sequence[Tokens],
-    begins_word: Sequence[bool],
-    generator: np.random.Generator,
-) -> list[Edit] | None:
-    """Drop an inserted word, or repeat one."""
-
-    def stumble(edit: Edit) -> Edit | None:
-        starts = [*word_starts(edit.tokens, begins_word), len(edit.tokens)]
-        number = int(generator.integers(max(1, len(starts) - 1)))
-        if generator.random() < 0.5:
+    def _stumbled(self, edit: Edit) -> Edit | None:
+        starts = [*word_starts(edit.tokens, self.begins_word), len(edit.tokens)]
+        number = self._draw(max(1, len(starts) - 1))
+        if self.generator.random() < 0.5:
             if len(starts) < 3:
                 return None
             return edit._replace(tokens=(*edit.tokens[: starts[number]], *edit.tokens[starts[number + 1] :]))
@@ -153,25 +110,30 @@ def _stumble(
             return None
         return edit._replace(tokens=(*edit.tokens[: starts[number + 1]], *edit.tokens[starts[number] :]))
 
-    return _replaced(edits, generator, stumble)
+    def _with_one_changed(self, change: Callable[[Edit], Edit | None]) -> list[Edit] | None:
+        """Return the edits with one of them replaced."""
+        number = self._draw(len(self.edits))
+        changed = change(self.edits[number])
+        return None if changed is None else [*self.edits[:number], changed, *self.edits[number + 1 :]]
+
+    def _draw(self, below: int) -> int:
+        return int(self.generator.integers(below))
+
+    def _other_words(self) -> Tokens:
+        return self.words[self._draw(len(self.words))]
+
+    def _places(self) -> list[int]:
+        """Return where words begin, and the end."""
+        return [*word_starts(self.source, self.begins_word), len(self.source)]
 
 
-def _replaced(
-    edits: Sequence[Edit], generator: np.random.Generator, change: Callable[[Edit], Edit | None]
-) -> list[Edit] | None:
-    """Return the edits with one replaced."""
-    number = int(generator.integers(len(edits)))
-    changed = change(edits[number])
-    return None if changed is None else [*edits[:number], changed, *edits[number + 1 :]]
-
-
-_MISTAKES: tuple[_Mistake, ...] = (
-    _change_nothing,
-    _leave_edits_out,
-    _write_other_words,
-    _write_nothing,
-    _edit_elsewhere,
-    _move_a_border,
-    _stumble,
+_MISTAKES: tuple[Callable[[_Example], list[Edit] | None], ...] = (
+    _Example.change_nothing,
+    _Example.leave_edits_out,
+    _Example.write_other_words,
+    _Example.write_nothing,
+    _Example.edit_elsewhere,
+    _Example.move_a_border,
+    _Example.stumble,
 )
 _SHARES = np.array([0.1, 0.3, 0.22, 0.08, 0.1, 0.1, 0.1])
