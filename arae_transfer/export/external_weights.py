@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import onnx
 
+from arae_transfer.packing import SUFFIX, unpack
 from arae_transfer.runtime.model_folder import ModelFolder
 
 # Bytes that a weight must have to leave its graph.
@@ -104,7 +105,8 @@ def load_whole_graph(folder: ModelFolder, file: str) -> onnx.ModelProto:
             where = {entry.key: entry.value for entry in tensor.external_data}
             location = where["location"]
             if location not in contents:
-                contents[location] = folder.read_file(location)
+                content = folder.read_file(location)
+                contents[location] = unpack(content) if location.endswith(SUFFIX) else content
             start = int(where["offset"])
             tensor.raw_data = contents[location][start : start + int(where["length"])]
             tensor.data_location = onnx.TensorProto.DEFAULT

@@ -8,6 +8,7 @@ from typing import cast
 
 import torch
 
+from arae_transfer.errors import AraeError
 from arae_transfer.export.export import ExportReport, export_model
 from arae_transfer.export.graph import Storage
 from arae_transfer.export.restore import exported_recipe, restore_generator, restore_weights
@@ -47,6 +48,11 @@ def rebuild_export(
     """
     recipe, classes = exported_recipe(root)
     folder = ModelFolder.find(root)
+    if folder.edits:
+        raise AraeError(
+            f"{root} edits lines, and such models are exported from their training runs alone",
+            "give the folder of its run, such as runs/RECIPE/NAME.",
+        )
     tokenizer = load_tokenizer(folder)
     config = folder.config
     # What an export does not hold, critic and classifier, is drawn anew, and is not exported.

@@ -1,6 +1,6 @@
 """Read an exported model back as networks, for `arae train --from exported/NAME` and for `arae export` to rebuild.
 
-Encoder, decoders and style scorer come out of the fp32 graphs with the weights that these store. The other networks are
+Encoder, decoders and style scorer come out of the graphs with the weights that these store, rounded where they are. The other networks are
 in no export, or only folded into other weights; they begin anew and catch up within some hundred steps.
 """
 
@@ -16,7 +16,7 @@ from torch import nn
 from arae_transfer.errors import AraeError
 from arae_transfer.export.external_weights import load_whole_graph
 from arae_transfer.export.weights import Float32, torch_gates
-from arae_transfer.export_config import REWRITING
+from arae_transfer.export_config import EDITING, REWRITING
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.model.code_space import Generator
@@ -26,30 +26,39 @@ from arae_transfer.recipe import Recipe, recipe_from_table
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.tokenizer import BEGIN_ID, PAD_ID, UNKNOWN_ID
 
-# A bias under which a token is never chosen, of ids that have no text; graphs hold a number too low to learn from.
-_NEVER = -20.0
+NEVER_WRITTEN = -20.0
+"""A bias under which a token is never chosen; graphs hold a number too low to learn from."""
 
 
-class _Stored:
-    """The values that a graph stores, by the names that they have in it."""
+class StoredWeights:
+    """The weights that a graph stores, by the names that they have in it."""
 
     def __init__(self, folder: ModelFolder, file: str) -> None:
         graph = load_whole_graph(folder, file)
         self._file = folder.root / file
-        self._values: dict[str, Float32] = {}
-        for tensor in graph.graph.initializer:
-            values = numpy_helper.to_array(tensor)
-            if values.dtype in (np.float16, np.float32):
-                self._values[tensor.name.removesuffix(".fp16")] = values.astype(np.float32)
+        self._values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
 
     def __getitem__(self, name: str) -> Float32:
-        try:
-            return self._values[name]
-        except KeyError as error:
-            raise AraeError(
-                f"{self._file} holds no {name}: the model was exported by another version of arae",
-                "start from a run, or export the model's run again.",
-            ) from error
+        """Return the values of a name in fp32; 8-bit ones with the scale of each row."""
+        for stored in (name, f"{name}.fp16"):
+            if stored in self._values:
+                return self._values[stored].astype(np.float32)
+        if f"{name}.int8" in self._values:
+            scales: Float32 = self._values[f"{name}.scales"]
+            return self._values[f"{name}.int8"].astype(np.float32) * scales[:, np.newaxis]
+        raise AraeError(
+            f"{self._file} holds no {name}: the model was exported by another version of arae",
+            "start from a run, or export the model's run again.",
+        )
+
+    def numbers(self, name: str) -> npt.NDArray[np.int64]:
+        """Return the whole numbers of a name."""
+        return self._values[name].astype(np.int64)
+
+    def put_layer(self, layer: nn.Module, name: str) -> None:
+        """Copy the weight and the bias of a name into a layer."""
+        for part in ("weight", "bias"):
+            self.put(getattr(layer, part), f"{name}.{part}")
 
     def put(self, parameter: torch.Tensor | nn.Module, values: Float32 | str) -> None:
         """Copy values, or those of a name, into a parameter.
@@ -80,18 +89,22 @@ def restore_weights(model: ARAE, root: Path) -> None:
     """
     folder = ModelFolder.find(root)
     layout = ExportLayout(root)
-    _restore_encoder(model.encoder, _Stored(folder, layout.encoder.name))
+    _restore_encoder(model.encoder, StoredWeights(folder, layout.encoder.name))
     for index, label in enumerate(model.classes):
-        _restore_decoder(model.decoder(index), _Stored(folder, layout.decoder(label).name))
-    if folder.scorer is not None:
-        stored = _Stored(folder, folder.scorer)
-        scorer = model.scorer
-        stored.put(scorer.embedding.weight, "embedding")
-        for width, window in enumerate(scorer.windows, start=1):
-            stored.put(window.weight, f"window.{width}.weight")
-            stored.put(window.bias, f"window.{width}.bias")
-        stored.put(scorer.last.weight, "last.weight")
-        stored.put(scorer.last.bias, "last.bias")
+        _restore_decoder(model.decoder(index), StoredWeights(folder, layout.decoder(label).name))
+    restore_scorer(model, folder)
+
+
+def restore_scorer(model: ARAE, folder: ModelFolder) -> None:
+    """Put the weights of an exported style scorer into a model's, if there is one."""
+    if folder.scorer is None:
+        return
+    stored = StoredWeights(folder, folder.scorer)
+    scorer = model.scorer
+    stored.put(scorer.embedding.weight, "embedding")
+    for width, window in enumerate(scorer.windows, start=1):
+        stored.put_layer(window, f"window.{width}")
+    stored.put_layer(scorer.last, "last")
 
 
 @torch.no_grad()
@@ -103,7 +116,7 @@ def restore_generator(generator: Generator, root: Path) -> None:
     Raises:
         AraeError: The export is damaged, or of another version.
     """
-    stored = _Stored(ModelFolder.find(root), ExportLayout(root).generator.name)
+    stored = StoredWeights(ModelFolder.find(root), ExportLayout(root).generator.name)
     if generator.places is not None:
         stored.put(generator.places.weight, "places")
     modules = list(generator.layers)
@@ -127,12 +140,7 @@ def exported_recipe(root: Path) -> tuple[Recipe, tuple[str, ...]]:
         AraeError: It cannot, or it is damaged.
     """
     folder = ModelFolder.find(root)
-    if folder.edits:
-        raise AraeError(
-            f"{root} edits lines, and only models that write them from codes can be read back as networks",
-            "give the folder of its training run, such as runs/RECIPE/NAME.",
-        )
-    if folder.config.task != REWRITING:
+    if folder.config.task not in (REWRITING, EDITING):
         raise AraeError(
             f"{root} does not rewrite, and only models that do hold all that is needed for this",
             "give the folder of its training run, such as runs/RECIPE/NAME.",
@@ -145,7 +153,7 @@ def exported_recipe(root: Path) -> tuple[Recipe, tuple[str, ...]]:
     return recipe_from_table(table, source=str(config), recorded=True), folder.classes
 
 
-def _restore_encoder(encoder: Encoder, stored: _Stored) -> None:
+def _restore_encoder(encoder: Encoder, stored: StoredWeights) -> None:
     stored.put(encoder.embedding.weight, "embedding")
     for number, forward in enumerate(encoder.forward_layers):
         layers = [forward]
@@ -161,7 +169,7 @@ def _restore_encoder(encoder: Encoder, stored: _Stored) -> None:
         stored.put(encoder.superposition.spread.weight, "spread")
 
 
-def _restore_decoder(decoder: Decoder, stored: _Stored) -> None:
+def _restore_decoder(decoder: Decoder, stored: StoredWeights) -> None:
     stored.put(decoder.embedding.weight, "embedding")
     size = decoder.embedding.embedding_dim
     read, recurrent = np.split(stored["layer.0.weight"], [size], axis=1)
@@ -186,14 +194,14 @@ def _restore_decoder(decoder: Decoder, stored: _Stored) -> None:
         stored.put(decoder.bridge.weight, weight)
         stored.put(decoder.bridge.bias, "bridge.bias")
     bias = stored["output.bias"].copy()
-    bias[[PAD_ID, UNKNOWN_ID, BEGIN_ID]] = _NEVER
+    bias[[PAD_ID, UNKNOWN_ID, BEGIN_ID]] = NEVER_WRITTEN
     stored.put(decoder.output.bias, bias)
     if decoder.output.weight is not decoder.embedding.weight:
         stored.put(decoder.output.weight, "output.weight")
 
 
 def _restore_lstm(
-    stored: _Stored,
+    stored: StoredWeights,
     layer: nn.Module,
     inputs: Float32,
     recurrent: Float32,

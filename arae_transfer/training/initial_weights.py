@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from arae_transfer.errors import AraeError
+from arae_transfer.export_config import EDITING
 from arae_transfer.layout import ExportLayout
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
@@ -41,14 +42,20 @@ def take_initial_weights(model: ARAE, recipe: Recipe, start: InitialWeights, rep
 
 def _take_exported_weights(model: ARAE, recipe: Recipe, root: Path, reporter: Reporter) -> None:
     from arae_transfer.export.restore import exported_recipe, restore_weights  # needs onnx, which takes a while
+    from arae_transfer.export.restore_editor import restore_editor
 
     exported, classes = exported_recipe(root)
     _require_classes(model, root, classes)
-    if exported.model != recipe.model or exported.data.maximum_tokens != recipe.data.maximum_tokens:
+    same_task = exported.task == recipe.task
+    if not same_task or exported.model != recipe.model or exported.data.maximum_tokens != recipe.data.maximum_tokens:
         raise AraeError(
             f"the model {root} does not fit the recipe {recipe.name}",
             'copy the sections [data] and [model] from "recipe" in its config.json.',
         )
+    if recipe.task == EDITING:
+        restore_editor(model, root)
+        reporter.message(f"starting from the exported model {root}")
+        return
     restore_weights(model, root)
     reporter.message(f"starting from the exported model {root}; generator, critic and classifier start at random")
 
