@@ -1,7 +1,8 @@
 """Read an exported model back as networks, for `arae train --from exported/NAME` and for `arae export` to rebuild.
 
-Encoder, decoders and style scorer come out of the graphs with the weights that these store, rounded where they are. The other networks are
-in no export, or only folded into other weights; they begin anew and catch up within some hundred steps.
+Encoder, decoders and style scorer come out of the graphs with the weights that these store, rounded where they are.
+The other networks are in no export, or only folded into other weights; they begin anew and catch up within some hundred
+steps.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from onnx import numpy_helper
 from torch import nn
