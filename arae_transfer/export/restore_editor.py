@@ -18,6 +18,7 @@ from arae_transfer.model.edit_decoder import EditDecoder, EditNetwork
 from arae_transfer.model.quality import QualityEstimator
 from arae_transfer.model.transformer import TransformerEncoder, TransformerLayer
 from arae_transfer.runtime.model_folder import ModelFolder
+from arae_transfer.tokenizer import END_ID
 
 
 @torch.no_grad()
@@ -95,11 +96,14 @@ def _restore_network(network: EditNetwork, stored: StoredWeights) -> None:
     stored.put_layer(network.norm, "norm")
     stored.put(network.finish.weight, stored["finish.weight"][np.newaxis])
     stored.put(network.finish.bias, "finish.bias")
-    kept = stored.numbers("words.ids")
-    network.output.weight.normal_(0.0, 1 / math.sqrt(size))
-    network.output.bias.fill_(NEVER_WRITTEN)
+    kept, biases = stored.numbers("words.ids"), torch.from_numpy(stored["output.bias"])
+    # Tokens that the export cannot write begin anew, as improbable as the least probable of the others.
+    table = network.embedding.weight
+    network.output.weight.copy_(table / (table.std() * math.sqrt(size)))
+    network.output.bias.fill_(float(biases.min()))
+    network.output.bias[: END_ID + 1] = NEVER_WRITTEN
     network.output.weight[kept] = torch.from_numpy(stored["output.weight"])
-    network.output.bias[kept] = torch.from_numpy(stored["output.bias"])
+    network.output.bias[kept] = biases
 
 
 def _restore_lstm(
