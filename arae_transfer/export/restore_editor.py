@@ -20,6 +20,9 @@ from arae_transfer.model.transformer import TransformerEncoder, TransformerLayer
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.tokenizer import END_ID
 
+# How much less probable tokens begin that the export cannot write, in nats.
+_RARER = 5.0
+
 
 @torch.no_grad()
 def restore_editor(model: ARAE, root: Path) -> None:
@@ -97,10 +100,10 @@ def _restore_network(network: EditNetwork, stored: StoredWeights) -> None:
     stored.put(network.finish.weight, stored["finish.weight"][np.newaxis])
     stored.put(network.finish.bias, "finish.bias")
     kept, biases = stored.numbers("words.ids"), torch.from_numpy(stored["output.bias"])
-    # Tokens that the export cannot write begin anew, as improbable as the least probable of the others.
+    # Tokens that the export cannot write begin anew, and improbable: they are many.
     table = network.embedding.weight
     network.output.weight.copy_(table / (table.std() * math.sqrt(size)))
-    network.output.bias.fill_(float(biases.min()))
+    network.output.bias.fill_(float(biases.min()) - _RARER)
     network.output.bias[: END_ID + 1] = NEVER_WRITTEN
     network.output.weight[kept] = torch.from_numpy(stored["output.weight"])
     network.output.bias[kept] = biases
