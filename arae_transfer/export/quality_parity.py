@@ -17,9 +17,8 @@ from arae_transfer.export.parity import open_graph
 from arae_transfer.export.quality_graph import build_quality_estimator
 from arae_transfer.model.arae import ARAE
 from arae_transfer.model.transformer import TransformerEncoder
-from arae_transfer.quality.candidates import read_candidate
-from arae_transfer.runtime.batching import pad
 from arae_transfer.runtime.quality import acceptance_log_odds
+from arae_transfer.training.quality import log_odds_of
 
 GREATEST_DIFFERENCE = 1e-3
 """Of the log-odds by a graph in fp32, which differ by the order of its sums alone."""
@@ -101,15 +100,8 @@ def _log_odds(model: ARAE, row: Row, edits: Sequence[Sequence[Edit]], target: in
     """Return what the trained estimator thinks of candidates of a row."""
     if not edits:
         return []
-    encoder = _encoder(model)
-    assert model.quality is not None
-    candidates = [read_candidate(row[:-1], each, most) for each in edits]
-    tokens, lengths = (torch.from_numpy(array) for array in pad([each.tokens for each in candidates]))
-    kinds = torch.from_numpy(pad([each.kinds for each in candidates])[0])
-    source, source_lengths = (torch.from_numpy(array) for array in pad([row] * len(candidates)))
-    states, mask = encoder.frozen_states(source, source_lengths)
-    written, _ = encoder.frozen_states(tokens, lengths)
-    found: list[float] = model.quality(states, mask, written, kinds, torch.full((len(candidates),), target)).tolist()
+    numbers = [target] * len(edits)
+    found: list[float] = log_odds_of(model, [row[:-1]] * len(edits), edits, numbers, most, torch.device("cpu")).tolist()
     return found
 
 

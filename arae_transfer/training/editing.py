@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from arae_transfer.corpus.batches import BatchSchedule, IntegerArray, TokenizedSentences, with_end
+from arae_transfer.corpus.batches import BatchSchedule, IntegerArray, TokenizedSentences
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.editing.actions import stack_actions
 from arae_transfer.editing.damage import damage_words
@@ -26,6 +26,7 @@ from arae_transfer.model.transformer import TransformerEncoder
 from arae_transfer.parallel.examples import ParallelExample
 from arae_transfer.quality.ratings import read_ratings
 from arae_transfer.recipe import Recipe
+from arae_transfer.runtime.batching import pad
 from arae_transfer.tasks.task import RunSetting, StepContext
 from arae_transfer.tokenizer import END_ID
 from arae_transfer.training.data import PreparedText, TrainingData
@@ -237,7 +238,7 @@ class PreparedEdits(PreparedText):
     ) -> EditBatch:
         """Put the rows of all classes under each other."""
         rows = [row for own in sources for row in own]
-        tokens, lengths = _with_ends(rows)
+        tokens, lengths = pad([[*row, END_ID] for row in rows])
         actions = stack_actions([each for own in edits for each in own], self.vocabulary_size)
         ends = np.cumsum([len(own) for own in sources]).tolist()
 
@@ -319,7 +320,7 @@ class PreparedEdits(PreparedText):
             assert isinstance(decoder, EditDecoder)
             written = edit_greedily(decoder, tokens, code, mask, allowed)
             answers = self.tokenizer.decode_rows(written)
-            ids, _ = TokenizedSentences.join([row or [END_ID] for row in written]).padded(np.arange(len(written)))
+            ids, _ = pad([row or [END_ID] for row in written])
             padded = torch.from_numpy(ids).to(device)
             part.accepted += int((model.scorer(padded, padded > 0).argmax(1) == target).sum())
             part.copies += sum(a == b for a, b in zip(source, answers, strict=True))
@@ -358,11 +359,6 @@ def predict(model: ARAE, batch: EditBatch) -> EditLogits:
         inputs = EditInputs(*(each[rows] for each in batch.inputs))
         parts.append(decoder(code[rows], mask[rows], batch.allowed[rows], inputs, batch.choice[rows], batch.real[rows]))
     return EditLogits(*(torch.cat([getattr(part, name) for part in parts]) for name in EditLogits.__annotations__))
-
-
-def _with_ends(rows: Sequence[Sequence[int]]) -> tuple[IntegerArray, IntegerArray]:
-    """Return sentences with their end ids: (rows, time), padded at the right, and (rows,)."""
-    return with_end(*TokenizedSentences.join(rows).padded(np.arange(len(rows))))
 
 
 def _smoothed(logits: Tensor, wanted: Tensor, smoothing: float) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from arae_transfer.corpus.batches import TokenizedSentences, with_end
+from arae_transfer.corpus.batches import TokenizedSentences
 from arae_transfer.editing.edits import Edit, find_edits
 from arae_transfer.model.arae import ARAE
 from arae_transfer.model.transformer import TransformerEncoder
@@ -20,7 +20,8 @@ from arae_transfer.quality.candidates import read_candidate
 from arae_transfer.quality.corruption import corrupt
 from arae_transfer.quality.ratings import Rating, acceptance
 from arae_transfer.recipe import Recipe
-from arae_transfer.tokenizer import Tokenizer
+from arae_transfer.runtime.batching import pad
+from arae_transfer.tokenizer import END_ID, Tokenizer
 
 # An example may be bad, and one made worse may be good by chance.
 _GOOD, _BAD = 0.97, 0.03
@@ -105,11 +106,11 @@ class QualityLessons:
         good = self._drawn(self._good, size, generator)
         rows = [*good, *filter(None, (self._worse(each, generator) for each in good))]
         rows += self._drawn(self._rated, size, generator)
-        logits = self._logits(model, rows, device)
+        log_odds = self._log_odds(model, rows, device)
         wanted, weights = (
             torch.tensor([getattr(row, name) for row in rows], device=device) for name in ("accepted", "weight")
         )
-        losses = functional.binary_cross_entropy_with_logits(logits, wanted, weights, reduction="sum")
+        losses = functional.binary_cross_entropy_with_logits(log_odds, wanted, weights, reduction="sum")
         return losses / weights.sum()
 
     @torch.no_grad()
@@ -119,8 +120,8 @@ class QualityLessons:
         for rows in (self._held_corrupted, self._held_rated):
             ordered = sorted(rows, key=lambda row: len(row.source))
             batches = [ordered[start : start + _BATCH] for start in range(0, len(ordered), _BATCH)]
-            logits = [value for batch in batches for value in self._logits(model, batch, device).tolist()]
-            areas.append(area_under_curve(logits, [row.accepted > 0.5 for row in ordered]))
+            log_odds = [value for batch in batches for value in self._log_odds(model, batch, device).tolist()]
+            areas.append(area_under_curve(log_odds, [row.accepted > 0.5 for row in ordered]))
         return EstimatorScores(*areas)
 
     def _worse(self, row: Judged, generator: np.random.Generator) -> Judged | None:
@@ -136,20 +137,43 @@ class QualityLessons:
         start = int(generator.integers(0, len(pool) - size + 1))
         return pool[start : start + size]
 
-    def _logits(self, model: ARAE, rows: Sequence[Judged], device: torch.device) -> Tensor:
-        """Return the logit of acceptance of each row."""
-        encoder = model.encoder
-        assert isinstance(encoder, TransformerEncoder)
-        assert model.quality is not None
-        candidates = [read_candidate(row.source, row.edits, self._recipe.data.maximum_tokens) for row in rows]
-        tokens, lengths = with_end(*TokenizedSentences.join([list(row.source) for row in rows]).padded(_all(rows)))
-        rewrites, rewrite_lengths = TokenizedSentences.join([each.tokens for each in candidates]).padded(_all(rows))
-        kinds, _ = TokenizedSentences.join([each.kinds for each in candidates]).padded(_all(rows))
-        source, mask = encoder.frozen_states(_tensor(tokens, device), _tensor(lengths, device))
-        states, _ = encoder.frozen_states(_tensor(rewrites, device), _tensor(rewrite_lengths, device))
-        target = torch.tensor([row.target for row in rows], device=device)
-        logits: Tensor = model.quality(source, mask, states, _tensor(kinds, device), target)
-        return logits
+    def _log_odds(self, model: ARAE, rows: Sequence[Judged], device: torch.device) -> Tensor:
+        sources, edits, targets = zip(*((row.source, row.edits, row.target) for row in rows), strict=True)
+        return log_odds_of(model, sources, edits, targets, self._recipe.data.maximum_tokens, device)
+
+
+def log_odds_of(
+    model: ARAE,
+    sources: Sequence[Sequence[int]],
+    edits: Sequence[Sequence[Edit]],
+    targets: Sequence[int],
+    most: int,
+    device: torch.device,
+) -> Tensor:
+    """Return the log-odds that a reader accepts each of some rewrites: (rewrites,).
+
+    Args:
+        model: A model with a quality estimator.
+        sources: The ids of each rewrite's source, without the end id.
+        edits: The edits that make each rewrite.
+        targets: The number of the class that each rewrite is to have.
+        most: The most tokens that are read of a rewrite, the end id included.
+        device: Where the model is.
+    """
+    encoder = model.encoder
+    assert isinstance(encoder, TransformerEncoder)
+    assert model.quality is not None
+    candidates = [read_candidate(source, own, most) for source, own in zip(sources, edits, strict=True)]
+    arrays = [
+        *pad([[*source, END_ID] for source in sources]),
+        *pad([each.tokens for each in candidates]),
+        pad([each.kinds for each in candidates])[0],
+    ]
+    tokens, lengths, rewrites, rewrite_lengths, kinds = (torch.from_numpy(array).to(device) for array in arrays)
+    source_states, mask = encoder.frozen_states(tokens, lengths)
+    states, _ = encoder.frozen_states(rewrites, rewrite_lengths)
+    log_odds: Tensor = model.quality(source_states, mask, states, kinds, torch.tensor(targets, device=device))
+    return log_odds
 
 
 def area_under_curve(scores: Sequence[float], positive: Sequence[bool]) -> float | None:
@@ -187,11 +211,3 @@ def _rated(
         edits = find_edits(source, rewrite, tokenizer.begins_word)
         held = zlib.crc32(rating.source.encode()) % _HELD_OUT == 0
         yield Judged(source, edits, classes.index(rating.label), acceptance(rating.overall), weight), held
-
-
-def _all(rows: Sequence[Judged]) -> np.ndarray:
-    return np.arange(len(rows))
-
-
-def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(array).to(device)

@@ -19,7 +19,7 @@ from arae_transfer.export.rebuild import rebuild_export
 from arae_transfer.export.restore import exported_recipe
 from arae_transfer.export.restore_editor import restore_editor
 from arae_transfer.model.arae import ARAE
-from arae_transfer.training.quality import Judged, QualityLessons
+from arae_transfer.training.quality import log_odds_of
 
 
 def restored(folder: Path, vocabulary_size: int) -> ARAE:
@@ -49,10 +49,11 @@ def test_the_networks_edit_and_judge_as_before(editor: Any, exported_editor: Pat
 def test_the_quality_estimator_comes_back_rounded(editor: Any, exported_editor: Path) -> None:
     model, recipe, tokenizer = editor
     again = restored(exported_editor, tokenizer.vocabulary_size)
-    lessons = QualityLessons(recipe, tokenizer, model.classes, {}, {}, [])
-    sources = tokenizer.encode_lines(["the food was cold .", "the waiter was rude and slow ."])
-    rows = [Judged(source, [Edit(1, 2, (7, 9))], target, 1.0, 1.0) for source in sources for target in (0, 1)]
-    wanted, found = (lessons._logits(each, rows, torch.device("cpu")).detach() for each in (model, again))
+    sources = tokenizer.encode_lines(["the food was cold .", "the waiter was rude and slow ."] * 2)
+    edits, targets, most = [[Edit(1, 2, (7, 9))]] * 4, [0, 0, 1, 1], recipe.data.maximum_tokens
+    wanted, found = (
+        log_odds_of(each, sources, edits, targets, most, torch.device("cpu")).detach() for each in (model, again)
+    )
     assert wanted.std() > 0.01
     torch.testing.assert_close(found.sigmoid(), wanted.sigmoid(), atol=0.03, rtol=0)
 
