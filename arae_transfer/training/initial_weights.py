@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from arae_transfer.errors import AraeError
@@ -46,8 +47,10 @@ def _take_exported_weights(model: ARAE, recipe: Recipe, root: Path, reporter: Re
 
     exported, classes = exported_recipe(root)
     _require_classes(model, root, classes)
+    # Where the exported model's weights began is no matter.
+    networks = replace(exported.model, pretrained=recipe.model.pretrained)
     same_task = exported.task == recipe.task
-    if not same_task or exported.model != recipe.model or exported.data.maximum_tokens != recipe.data.maximum_tokens:
+    if not same_task or networks != recipe.model or exported.data.maximum_tokens != recipe.data.maximum_tokens:
         raise AraeError(
             f"the model {root} does not fit the recipe {recipe.name}",
             'copy the sections [data] and [model] from "recipe" in its config.json.',
