@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -95,6 +95,11 @@ def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
     with open_atomically(path, "w") as file:
         file.write(text)
+
+
+def write_tsv(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    """Write rows as tab-separated values, atomically; each run of white space in a cell becomes a space."""
+    write_text(path, "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -14,10 +14,14 @@ from arae_transfer.layout import WhichCheckpoint
 
 if TYPE_CHECKING:
     from arae_transfer.cli.training_reporter import PlainReporter
+    from arae_transfer.parallel.examples import ParallelExample
+    from arae_transfer.quality.ratings import Rating
     from arae_transfer.recipe import Recipe
     from arae_transfer.tasks.task import DataSource, Task
     from arae_transfer.training.loop import Outcome
     from arae_transfer.training.processes import Processes
+
+Record = TypeVar("Record", "ParallelExample", "Rating")
 
 
 def train_run(
@@ -122,7 +126,6 @@ def _with_examples(recipe: Recipe, data: DataSource, values: list[str]) -> DataS
     Raises:
         AraeError: The recipe does not learn from examples, or they cannot be read.
     """
-    from arae_transfer.corpus.labelled import in_form
     from arae_transfer.parallel.examples import read_given_examples
     from arae_transfer.tasks import task_of
     from arae_transfer.training.data import TrainingData
@@ -134,12 +137,7 @@ def _with_examples(recipe: Recipe, data: DataSource, values: list[str]) -> DataS
         )
     assert isinstance(data, TrainingData)
     found = read_given_examples(values, list(data.train))
-    if recipe.data.writing == "ordinary":
-        sentences = in_form([each.sentence for each in found], recipe.form)
-        rewrites = in_form([each.rewrite for each in found], recipe.form)
-        pairs = zip(found, sentences, rewrites, strict=True)
-        found = [replace(each, sentence=sentence, rewrite=rewrite) for each, sentence, rewrite in pairs]
-    return replace(data, pairs=tuple(found))
+    return replace(data, pairs=tuple(_in_corpus_format(recipe, found, "sentence", "rewrite")))
 
 
 def _with_ratings(recipe: Recipe, data: DataSource, files: list[Path]) -> DataSource:
@@ -148,7 +146,6 @@ def _with_ratings(recipe: Recipe, data: DataSource, files: list[Path]) -> DataSo
     Raises:
         AraeError: The recipe has no quality estimator, or they cannot be read.
     """
-    from arae_transfer.corpus.labelled import in_form
     from arae_transfer.quality.ratings import read_ratings
     from arae_transfer.training.data import TrainingData
 
@@ -159,9 +156,15 @@ def _with_ratings(recipe: Recipe, data: DataSource, files: list[Path]) -> DataSo
         )
     assert isinstance(data, TrainingData)
     found = [rating for file in files for rating in read_ratings(file, list(data.train))]
-    if recipe.data.writing == "ordinary":
-        sources = in_form([each.source for each in found], recipe.form)
-        rewrites = in_form([each.rewrite for each in found], recipe.form)
-        rated = zip(found, sources, rewrites, strict=True)
-        found = [replace(each, source=source, rewrite=rewrite) for each, source, rewrite in rated]
-    return replace(data, ratings=tuple(found))
+    return replace(data, ratings=tuple(_in_corpus_format(recipe, found, "source", "rewrite")))
+
+
+def _in_corpus_format(recipe: Recipe, records: list[Record], *names: str) -> list[Record]:
+    """Return examples or ratings with the texts of some attributes in the corpus's text format."""
+    from arae_transfer.corpus.labelled import in_form
+
+    if recipe.data.writing != "ordinary":
+        return records
+    columns = [in_form([getattr(each, name) for each in records], recipe.form) for name in names]
+    texts = zip(*columns, strict=True)
+    return [replace(each, **dict(zip(names, own, strict=True))) for each, own in zip(records, texts, strict=True)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from arae_transfer.atomic import write_text
+from arae_transfer.atomic import write_tsv
 from arae_transfer.corpus.report import Tally
 from arae_transfer.corpus.text_files import TextFile
 from arae_transfer.errors import AraeError
@@ -49,8 +49,7 @@ def write_parallel(path: Path, pairs: Sequence[ParallelExample]) -> None:
     if any(kind != "rewrite" for kind in kinds):
         header = (*_HEADER, _KIND)
         rows = [(*row, kind) for row, kind in zip(rows, kinds, strict=True)]
-    rows.insert(0, header)
-    write_text(path, "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows))
+    write_tsv(path, [header, *rows])
 
 
 def read_given_examples(values: Iterable[str], classes: Sequence[str]) -> list[ParallelExample]:

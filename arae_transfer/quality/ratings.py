@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from arae_transfer.atomic import write_text
+from arae_transfer.atomic import write_tsv
 from arae_transfer.errors import AraeError
 
 COLUMNS = ("class", "source", "rewrite", "overall")
@@ -75,5 +75,5 @@ def read_ratings(path: Path, classes: Sequence[str]) -> list[Rating]:
 
 def write_ratings(path: Path, ratings: Sequence[Rating]) -> None:
     """Write ratings with a header."""
-    rows = [COLUMNS, *((each.label, each.source, each.rewrite, f"{each.overall:g}") for each in ratings)]
-    write_text(path, "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows))
+    rows = ((each.label, each.source, each.rewrite, f"{each.overall:g}") for each in ratings)
+    write_tsv(path, [COLUMNS, *rows])
