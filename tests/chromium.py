@@ -18,11 +18,13 @@ in_browser = pytest.mark.skipif(not (BROWSER and DRIVER), reason="no Chromium wi
 
 
 @contextmanager
-def start_browser(profile: Path) -> Iterator[Any]:
+def start_browser(profile: Path, size: tuple[int, int] = (1280, 900), downloads: Path | None = None) -> Iterator[Any]:
     """Start a Chromium with a profile of its own, and end it.
 
     Args:
         profile: A folder that does not exist yet.
+        size: The width and height of its window in pixels.
+        downloads: The folder that it saves downloads in; None: the browser's own.
     """
     from selenium import webdriver
 
@@ -38,10 +40,12 @@ def start_browser(profile: Path) -> Iterator[Any]:
         "--disable-component-update",
         "--disable-sync",
         f"--user-data-dir={profile}",
-        "--window-size=1280,900",
+        f"--window-size={size[0]},{size[1]}",
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    if downloads is not None:
+        options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     driver.set_page_load_timeout(SECONDS)
     driver.set_script_timeout(10 * SECONDS)

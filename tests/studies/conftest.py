@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.chromium import BROWSER, DRIVER, start_browser
 from tests.studies.desk import LINES, SYSTEMS, write
 
 if TYPE_CHECKING:
@@ -32,18 +32,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-
 @pytest.fixture(scope="module")
 def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder that the browser saves downloads in."""
@@ -53,18 +41,8 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def browser(downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
     """Start a Chromium with a fresh profile."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("chromium or its driver is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}", "--window-size=1000,900"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    try:
+    if not (BROWSER and DRIVER):
+        pytest.skip("no Chromium with its driver is installed")
+    profile = tmp_path_factory.mktemp("browser") / "profile"
+    with start_browser(profile, size=(1000, 900), downloads=downloads) as started:
         yield started
-    finally:
-        started.quit()
