@@ -89,7 +89,7 @@ class TokenizedSentences:
         The end id is not included.
         """
         lengths = self.lengths_of(indices)  # (batch,)
-        columns = np.arange(int(lengths.max()))  # (time,)
+        columns = np.arange(int(lengths.max(initial=0)))  # (time,)
         real = columns < lengths[:, None]  # (batch, time)
         places = np.where(real, self.starts[indices][:, None] + columns, 0)  # (batch, time)
         return np.where(real, self.ids[places], PAD_ID).astype(np.int64), lengths

@@ -641,3 +641,41 @@ def test_pairs_that_cannot_be_used_are_named(place: Path, value: str, content: s
 def test_a_schedule_without_pairs_refuses_them(place: Path) -> None:
     (place / "given.tsv").write_text("a\tb\n", "utf-8")
     fail(train("--quiet", "--examples", GIVEN), "does not learn from parallel examples")
+
+
+EDITOR = (
+    "task=editing",
+    "data.writing=ordinary",
+    "form.lower_case=true",
+    "form.tokens=penn-treebank",
+    "model.encoder=transformer",
+    "model.code=sequence",
+    "model.code_noise=0",
+    "model.attention_heads=2",
+    "model.encoder_layers=2",
+    "model.frozen_layers=1",
+    "adversary.weight=0",
+    "attribute.weight=0",
+    "quality.layers=1",
+    "training.schedule=joint",
+    "training.optimizer=adam",
+)
+
+
+def test_examples_and_ratings_are_kept_in_the_text_format_of_the_corpus(place: Path) -> None:
+    rows = [("The food wasn't cold.", "The food wasn't warm."), ("It's cold!", "It's lovely!")]
+    (place / "given.tsv").write_text("".join(f"{one}\t{other}\n" for one, other in rows * 8), "utf-8")
+    rated = "class\toverall\tsource\trewrite\ngood\t4.5\tIt's cold.\tIt's warm.\nbad\t2\tWarm!\tCold!\n"
+    (place / "rated.tsv").write_text(rated, "utf-8")
+    settings = [part for value in EDITOR for part in ("--set", value)]
+    run = RunLayout(succeed(train("--quiet", *settings, "--examples", GIVEN, "--ratings", "rated.tsv")))
+    kept = set(run.pairs.read_text("utf-8").splitlines()[1:])
+    assert kept == {
+        "bad\tthe food was n't cold .\tgood\tthe food was n't warm .",
+        "bad\tit 's cold !\tgood\tit 's lovely !",
+    }
+    assert run.ratings.read_text("utf-8").splitlines() == [
+        "class\tsource\trewrite\toverall",
+        "good\tit 's cold .\tit 's warm .\t4.5",
+        "bad\twarm !\tcold !\t2",
+    ]

@@ -59,6 +59,8 @@ def test_padded_rows_hold_the_sentences() -> None:
     tokens, lengths = corpus.padded(np.array([2, 0, 1, 2]))
     assert lengths.tolist() == [2, 3, 1, 2]
     assert tokens.tolist() == [[9, 10, PAD_ID], [5, 6, 7], [8, PAD_ID, PAD_ID], [9, 10, PAD_ID]]
+    tokens, lengths = corpus.padded(np.array([], dtype=np.int64))
+    assert (tokens.shape, lengths.shape) == ((0, 0), (0,))
 
 
 def test_the_end_id_follows_the_last_token_of_each_row() -> None:
