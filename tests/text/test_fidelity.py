@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from arae_transfer.cli import app
@@ -140,6 +141,32 @@ def test_what_must_stay_is_told(source: str, answer: str, keeps: bool) -> None:
 )
 def test_inches_are_told_from_quotations(line: str, spans: list[Span]) -> None:
     assert Protector().find(line) == spans
+
+
+@pytest.mark.parametrize(
+    ("line", "carried"),
+    [
+        ("> so bad", ">"),
+        (">> so bad", ">>"),
+        ("- so bad", "-"),
+        ("so bad x)", "x)"),
+        ("so bad X-(", "X-("),
+        ("so bad :'-(", ":'-("),
+        ("so $-y$ bad", "$-y$"),
+        ("so %+d bad", "%+d"),
+        ("so %.2f bad", "%.2f"),
+    ],
+)
+def test_what_alone_is_carried_in_a_line_is_found(line: str, carried: str) -> None:
+    assert [line[span.start : span.stop] for span in Protector().find(line)] == [carried]
+    assert Protector().may_hold(line)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.text("ab1 >-_*#.:;()[]{}'\"<%$/\\~|^=@&+•–—`oOTxXD3,\t", min_size=1, max_size=6))
+def test_what_is_found_does_not_depend_on_the_rest_of_the_line(text: str) -> None:
+    line = f"{text} a"
+    assert Protector().find(line) == Protector().find(f"{line} ☃")[:-1]
 
 
 def test_of_two_terms_the_longer_one_stays_whole() -> None:
