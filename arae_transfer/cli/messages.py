@@ -112,7 +112,7 @@ class Messages:
             report("found: " + ", ".join(f"{number:,} {name}" for name, number in self._classes.most_common()))
         done = "left unchanged" if options.if_already == "keep" else "rewritten anyway"
         self._say(self._already, f"already {class_name}, in whole or in part, and {done}")
-        least = f"no candidate had a probability of {options.min_confidence:g} of being {class_name}"
+        least = f"no candidate had a confidence of {options.min_confidence:g}"
         self._say(self._unsure, f"left unchanged, in whole or in part: {least}")
         if self._verbose:
             seconds = time.perf_counter() - self._ready

@@ -170,8 +170,8 @@ RerankOption = Annotated[
     typer.Option(
         metavar="NAME=WEIGHT,...",
         help=(
-            "Weights of the scores that rank candidates: style, fluency, content, language; scores that "
-            f"you leave out count nothing.  [default: {Ranking()}]"
+            "Weights of the scores that rank candidates: style, fluency, content, language, quality; scores that you "
+            f"leave out count nothing.  [default: the model's, or {Ranking()}]"
         ),
         rich_help_panel=CANDIDATES,
     ),
@@ -180,7 +180,10 @@ MinConfidenceOption = Annotated[
     float | None,
     typer.Option(
         metavar="P",
-        help="Leave a line unchanged if its best candidate has the target style with a probability below P.",
+        help=(
+            "Leave a line unchanged if the confidence in its best candidate is below P: the probability that a reader "
+            "accepts it, or, if the model has no quality estimator, that it has the target style."
+        ),
         rich_help_panel=CANDIDATES,
     ),
 ]

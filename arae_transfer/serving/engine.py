@@ -70,14 +70,13 @@ class RewriteTask:
         part = "part of it was left unchanged" if rewrite.pieces else "left unchanged"
         already = rewrite.already and self.options.if_already == "keep"
         unchanged = bool(rewrite.source.strip()) and rewrite.output == one_line(rewrite.source)
-        sure = f"a probability of {self.options.min_confidence:g} of being {rewrite.to}"
         reasons = (
             (rewrite.status is Status.TOO_LONG, f"left unchanged: longer than the limit of {tokens} tokens"),
             (rewrite.unfaithful, f"{part}: no candidate kept its numbers, names, marks and words whole"),
             (rewrite.status is Status.NOT_PROSE, "left unchanged: it has no sentence"),
             (rewrite.unread, f"{part}: the model knows too few of its characters"),
             (already, f"{part}: already {rewrite.to}"),
-            (rewrite.unsure, f"{part}: no candidate had {sure}"),
+            (rewrite.unsure, f"{part}: no candidate had a confidence of {self.options.min_confidence:g}"),
             (rewrite.truncated, f"truncated to {tokens} tokens"),
             (rewrite.unfinished, "the answer was cut off"),
             (unchanged, "the model found nothing to change"),

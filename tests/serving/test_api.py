@@ -117,7 +117,7 @@ def test_the_note_says_why_a_line_was_left(shipped: Any) -> None:
     assert [each["note"] for each in found] == [
         "left unchanged: the model knows too few of its characters",
         "left unchanged: already positive",
-        "left unchanged: no candidate had a probability of 1 of being positive",
+        "left unchanged: no candidate had a confidence of 1",
     ]
     assert [each["output"] for each in found] == [each["source"] for each in found]
 
