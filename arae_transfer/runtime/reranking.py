@@ -1,4 +1,4 @@
-"""Reranking: hypotheses are scored by style, fluency, content, language model and quality estimator, and the best come first."""
+"""Reranking: hypotheses are scored by style, fluency, content, language and quality, and the best come first."""
 
 from __future__ import annotations
 
