@@ -8,12 +8,14 @@ where the source goes on are chosen by pointing at vectors of the code (pointer 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from arae_transfer.recipe import Model
 
@@ -105,7 +107,14 @@ class EditNetwork(nn.Module):
         self.finish = nn.Linear(size, 1)
 
     def forward(
-        self, code: Tensor, mask: Tensor, allowed: Tensor, style: Tensor, inputs: EditInputs, states: States
+        self,
+        code: Tensor,
+        mask: Tensor,
+        allowed: Tensor,
+        style: Tensor,
+        inputs: EditInputs,
+        states: States,
+        steps: Tensor | None = None,
     ) -> EditScores:
         """Score the choices of each step.
 
@@ -113,9 +122,10 @@ class EditNetwork(nn.Module):
             code: (batch, time, size) of unit norm; the last real vector is that of the end id.
             mask: (batch, time), true at real vectors.
             allowed: (batch, time), true where a word begins, and at the end id: only there edits start and end.
-            style: (size,) what says which class is written.
+            style: (size,), or (batch, 1, size), what says which class is written.
             inputs: What is known before each step.
             states: The states before the first step.
+            steps: (batch,) the number of steps of each row, at least 1, on the CPU; None: all have as many.
         """
         read = code * self.scale
         left = torch.cat([self.before.expand(len(read), 1, -1), read[:, :-1]], dim=1)
@@ -125,12 +135,13 @@ class EditNetwork(nn.Module):
         last = last + self.inside(inputs.inside.long())
         class_read = style.expand(*behind.shape[:2], -1)
         states_read = self.dropout(torch.cat([last, behind, ahead, class_read], dim=2))
-        first, (hidden1, cell1) = self.first(states_read, (states[0], states[1]))  # (batch, steps, hidden)
+        first, (hidden1, cell1) = _run(self.first, states_read, (states[0], states[1]), steps)  # (batch, steps, hidden)
         distance = torch.arange(code.size(1), device=code.device) - inputs.cursor[:, :, None]
         near = distance.clamp(-FARTHEST, FARTHEST) + FARTHEST  # (batch, steps, time)
         scores = self.query(first) @ self.key(read).transpose(1, 2) / self.scale + self.nearness[near]
         found = scores.masked_fill(~mask[:, None], NEVER).softmax(2) @ read  # (batch, steps, size)
-        second, (hidden2, cell2) = self.second(torch.cat([self.dropout(first), found], dim=2), (states[2], states[3]))
+        states_read = torch.cat([self.dropout(first), found], dim=2)
+        second, (hidden2, cell2) = _run(self.second, states_read, (states[2], states[3]), steps)
         joined = torch.cat([first + second, found, behind, ahead], dim=2)
         features = self.norm(functional.gelu(self.bridge(self.dropout(joined))))  # (batch, steps, size)
         keys = self.pointer_key(read).transpose(1, 2) / self.scale
@@ -163,28 +174,56 @@ class EditDecoder(nn.Module):
         found: EditScores = self.network(code, mask, allowed, self.style, inputs, states)
         return found
 
-    def forward(
-        self, code: Tensor, mask: Tensor, allowed: Tensor, inputs: EditInputs, choice: Tensor, real: Tensor
-    ) -> EditLogits:
-        """Predict given actions (teacher forcing).
 
-        Args:
-            code: (batch, time, size).
-            mask: (batch, time).
-            allowed: (batch, time).
-            inputs: What is known before each action.
-            choice: (batch, steps) the actions.
-            real: (batch, steps) which of them are there.
-        """
-        found = self.scores(code, mask, allowed, inputs, self.initial_states(len(code)))
-        outside, inside = real & ~inputs.inside, real & inputs.inside
-        words = self.network.output(found.features[inside])  # (actions', vocabulary)
-        return EditLogits(
-            found.start[outside],
-            choice[outside],
-            torch.cat([words, found.resume[inside].to(words.dtype)], dim=1),
-            choice[inside],
-        )
+def predict_edits(
+    decoders: Sequence[EditDecoder],
+    numbers: Sequence[int],
+    code: Tensor,
+    mask: Tensor,
+    allowed: Tensor,
+    inputs: EditInputs,
+    choice: Tensor,
+    real: Tensor,
+) -> EditLogits:
+    """Predict given actions (teacher forcing), those of all classes at once.
+
+    Args:
+        decoders: The decoders of all classes, which share a network.
+        numbers: How many rows each of them writes; the rows stand in the order of the decoders.
+        code: (batch, time, size).
+        mask: (batch, time).
+        allowed: (batch, time).
+        inputs: What is known before each action.
+        choice: (batch, steps) the actions.
+        real: (batch, steps) which of them are there.
+    """
+    network = decoders[0].network
+    writers = [decoder for decoder, number in zip(decoders, numbers, strict=True) for _ in range(number)]
+    style = torch.stack([decoder.style for decoder in writers])[:, None]  # (batch, 1, size)
+    initial = torch.stack([decoder.initial for decoder in writers], dim=1)  # (4, batch, hidden)
+    first, cell, second, upper_cell = initial.unsqueeze(1).unbind(0)
+    states = (first.contiguous(), cell.contiguous(), second.contiguous(), upper_cell.contiguous())
+    found: EditScores = network(code, mask, allowed, style, inputs, states, real.sum(1).cpu())
+    outside, inside = real & ~inputs.inside, real & inputs.inside
+    words = network.output(found.features[inside])  # (actions', vocabulary)
+    return EditLogits(
+        found.start[outside],
+        choice[outside],
+        torch.cat([words, found.resume[inside].to(words.dtype)], dim=1),
+        choice[inside],
+    )
+
+
+def _run(
+    layer: nn.LSTM, read: Tensor, states: tuple[Tensor, Tensor], steps: Tensor | None
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Run an LSTM over (batch, steps, size); with the numbers of steps, padding costs nothing."""
+    if steps is None:
+        found: tuple[Tensor, tuple[Tensor, Tensor]] = layer(read, states)
+        return found
+    packed = pack_padded_sequence(read, steps, batch_first=True, enforce_sorted=False)
+    output, last = layer(packed, states)
+    return pad_packed_sequence(output, batch_first=True, total_length=read.size(1))[0], last
 
 
 def _at(vectors: Tensor, positions: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from arae_transfer.editing.damage import damage_words
 from arae_transfer.editing.edits import Edit, find_edits
 from arae_transfer.errors import AraeError
 from arae_transfer.model.arae import ARAE
-from arae_transfer.model.edit_decoder import NEVER, EditDecoder, EditInputs, EditLogits
+from arae_transfer.model.edit_decoder import NEVER, EditDecoder, EditInputs, EditLogits, predict_edits
 from arae_transfer.model.edit_search import edit_greedily
 from arae_transfer.model.pretrained import load_pretrained
 from arae_transfer.model.transformer import TransformerEncoder
@@ -352,13 +352,9 @@ class PreparedEdits(PreparedText):
 def predict(model: ARAE, batch: EditBatch) -> EditLogits:
     """Return the logits of the actions of a batch, each class's by its own decoder."""
     code, mask = model.encoder(batch.tokens, batch.lengths)
-    parts = []
-    for decoder, rows in zip(model.decoders, batch.rows, strict=True):
-        if rows.start == rows.stop:
-            continue
-        inputs = EditInputs(*(each[rows] for each in batch.inputs))
-        parts.append(decoder(code[rows], mask[rows], batch.allowed[rows], inputs, batch.choice[rows], batch.real[rows]))
-    return EditLogits(*(torch.cat([getattr(part, name) for part in parts]) for name in EditLogits.__annotations__))
+    decoders = [cast("EditDecoder", decoder) for decoder in model.decoders]
+    numbers = [rows.stop - rows.start for rows in batch.rows]
+    return predict_edits(decoders, numbers, code, mask, batch.allowed, batch.inputs, batch.choice, batch.real)
 
 
 def _smoothed(logits: Tensor, wanted: Tensor, smoothing: float) -> Tensor:
