@@ -115,14 +115,14 @@ class PreparedEdits(PreparedText):
             model.quality.start_from(encoder)
 
     def prepare_parallel(self, model: ARAE) -> None:
-        """Take the run's parallel examples, or mine some, and find the edits in them."""
+        """Take the run's parallel examples, or mine some, and find the edits in them.
+
+        Raises:
+            AraeError: There are no examples, but a network learns from nothing else.
+        """
         recipe = self.recipe
         if recipe.parallel.sentences == 0 and not self._given_pairs and not self._layout.pairs.is_file():
-            if recipe.editing.denoising == 0:
-                raise AraeError(
-                    "there is nothing to learn from: no examples, and editing.denoising = 0",
-                    "give --examples, set parallel.sentences to mine some, or raise editing.denoising.",
-                )
+            self._require_no_examples()
             return
         pairs = self._find_pairs(model)
         self._lines = {}
@@ -149,6 +149,21 @@ class PreparedEdits(PreparedText):
             )
             ratings = read_ratings(self._layout.ratings, self.classes) if self._layout.ratings.is_file() else []
             self._quality = QualityLessons(recipe, self.tokenizer, self.classes, known, held, ratings)
+
+    def _require_no_examples(self) -> None:
+        """Raise an error if a network learns from examples alone."""
+        recipe = self.recipe
+        if recipe.editing.denoising == 0:
+            raise AraeError(
+                "there is nothing to learn from: no examples, and editing.denoising = 0",
+                "give --examples, set parallel.sentences to mine some, or raise editing.denoising.",
+            )
+        if recipe.quality.layers > 0:
+            raise AraeError(
+                f"the quality estimator has nothing to learn from: no examples, and quality.layers = "
+                f"{recipe.quality.layers}",
+                "give --examples, set parallel.sentences to mine some, or set quality.layers=0.",
+            )
 
     def _edit_examples(self, pairs: Sequence[ParallelExample]) -> dict[str, EditExamples]:
         """Return for each class what its decoder learns of pairs: both directions, and to leave what is so already."""

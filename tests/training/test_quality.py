@@ -89,6 +89,12 @@ def test_an_estimator_is_added_to_a_run_without_one(tmp_path: Path) -> None:
     assert torch.equal(one.decoders[0].state_dict()["style"], other.decoders[0].state_dict()["style"])
 
 
+def test_without_examples_an_estimator_is_refused(tmp_path: Path) -> None:
+    own = Trainer(recipe_of(), replace(data(examples=False), ratings=RATINGS), tmp_path, Listener(), device="cpu")
+    with pytest.raises(AraeError, match=r"quality\.layers = 1\n.*--examples"):
+        own.train()
+
+
 def test_more_layers_than_learn_are_refused() -> None:
     with pytest.raises(AraeError, match=r"quality\.layers"):
         recipe_of(quality={"layers": 3})
