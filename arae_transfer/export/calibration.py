@@ -11,7 +11,6 @@ import onnxruntime
 from arae_transfer.export.candidates_graph import build_candidates
 from arae_transfer.export.decoder_graph import build_decoder
 from arae_transfer.export.encoder_graph import build_encoder
-from arae_transfer.export.external_weights import refer
 from arae_transfer.export.graph import Graph, Storage
 from arae_transfer.export.graph_files import Graphs
 from arae_transfer.export.parity import MOST_PROBES, Float32, Int64, Row, evenly_spaced, open_graph, probe_rows
@@ -136,49 +135,3 @@ def _observe(
         seen = seen.reshape(-1, seen.shape[-1]).max(axis=0)
         ranges[key] = np.maximum(ranges[key], seen) if key in ranges else seen
     return list(values[: len(wanted)])
-
-
-def share_weights(graphs: Sequence[onnx.ModelProto], file: str, least: int = 1 << 16) -> bytes:
-    """Move the weights that all of some graphs have into one file, as ONNX's external data.
-
-    Args:
-        graphs: The graphs; they are changed.
-        file: The name of the file, which has to lie beside them.
-        least: Bytes that a weight must have to be worth it.
-
-    Returns:
-        The content of the file; nothing: the graphs hold nothing alike, and are as they were.
-    """
-    first, *others = ({tensor.name: tensor for tensor in graph.graph.initializer} for graph in graphs)
-    content = b""
-    for name, tensor in first.items():
-        alike = [tensor, *(other[name] for other in others if name in other)]
-        if len(alike) < len(graphs) or len(tensor.raw_data) < least or any(each != tensor for each in alike):
-            continue
-        where = (len(content), len(tensor.raw_data))
-        content += tensor.raw_data
-        for each in alike:
-            refer(each, file, *where)
-    return content
-
-
-def move_int8_weights(graphs: Sequence[onnx.ModelProto], file: str, multiple: int = 8) -> bytes:
-    """Move all int8 weights of some graphs into one file, equal ones once; see ``share_weights``.
-
-    The file is as long as a multiple of a number of bytes.
-    """
-    places: dict[tuple[str, bytes], int] = {}
-    parts: list[bytes] = []
-    size = 0
-    for graph in graphs:
-        for tensor in graph.graph.initializer:
-            if tensor.data_type != onnx.TensorProto.INT8:
-                continue
-            weights = tensor.raw_data
-            key = (tensor.name, weights)
-            if key not in places:
-                places[key] = size
-                parts.append(weights)
-                size += len(weights)
-            refer(tensor, file, places[key], len(weights))
-    return b"".join([*parts, bytes(-size % multiple)])

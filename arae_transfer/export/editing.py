@@ -17,9 +17,9 @@ import arae_transfer
 from arae_transfer.editing.edits import find_edits
 from arae_transfer.errors import AraeError
 from arae_transfer.export.agreement import Agreement, compare_answers
-from arae_transfer.export.calibration import move_int8_weights, share_weights
 from arae_transfer.export.card import EditingCard
-from arae_transfer.export.edit_graphs import build_edit_decoder, build_edit_encoder
+from arae_transfer.export.edit_decoder_graph import build_edit_decoder
+from arae_transfer.export.edit_encoder_graph import build_edit_encoder
 from arae_transfer.export.edit_parity import (
     Bool,
     EditGraphs,
@@ -31,6 +31,7 @@ from arae_transfer.export.edit_parity import (
 )
 from arae_transfer.export.export import sizes_of
 from arae_transfer.export.export_report import describe_variant
+from arae_transfer.export.external_weights import move_int8_weights, share_weights
 from arae_transfer.export.folder import check_destination, portable_recipe, put_in_place, records_of
 from arae_transfer.export.graph import IR_VERSION, OPSET, Graph, Storage
 from arae_transfer.export.hub_metadata import license_text

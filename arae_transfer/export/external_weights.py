@@ -92,6 +92,52 @@ def refer(tensor: onnx.TensorProto, file: str, offset: int, length: int) -> None
         entry.key, entry.value = key, text
 
 
+def share_weights(graphs: Sequence[onnx.ModelProto], file: str, least: int = 1 << 16) -> bytes:
+    """Move the weights that all of some graphs have into one file, as ONNX's external data.
+
+    Args:
+        graphs: The graphs; they are changed.
+        file: The name of the file, which has to lie beside them.
+        least: Bytes that a weight must have to be worth it.
+
+    Returns:
+        The content of the file; nothing: the graphs hold nothing alike, and are as they were.
+    """
+    first, *others = ({tensor.name: tensor for tensor in graph.graph.initializer} for graph in graphs)
+    content = b""
+    for name, tensor in first.items():
+        alike = [tensor, *(other[name] for other in others if name in other)]
+        if len(alike) < len(graphs) or len(tensor.raw_data) < least or any(each != tensor for each in alike):
+            continue
+        where = (len(content), len(tensor.raw_data))
+        content += tensor.raw_data
+        for each in alike:
+            refer(each, file, *where)
+    return content
+
+
+def move_int8_weights(graphs: Sequence[onnx.ModelProto], file: str, multiple: int = 8) -> bytes:
+    """Move all int8 weights of some graphs into one file, equal ones once; see ``share_weights``.
+
+    The file is as long as a multiple of a number of bytes.
+    """
+    places: dict[tuple[str, bytes], int] = {}
+    parts: list[bytes] = []
+    size = 0
+    for graph in graphs:
+        for tensor in graph.graph.initializer:
+            if tensor.data_type != onnx.TensorProto.INT8:
+                continue
+            weights = tensor.raw_data
+            key = (tensor.name, weights)
+            if key not in places:
+                places[key] = size
+                parts.append(weights)
+                size += len(weights)
+            refer(tensor, file, places[key], len(weights))
+    return b"".join([*parts, bytes(-size % multiple)])
+
+
 def load_whole_graph(folder: ModelFolder, file: str) -> onnx.ModelProto:
     """Return an exported graph with all of its weights inside.
 

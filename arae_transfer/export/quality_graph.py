@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto
 
 from arae_transfer.export.edit_builder import Builder
-from arae_transfer.export.edit_graphs import Embedded, append_layer, append_padding, embed
+from arae_transfer.export.edit_encoder_graph import Embedded, append_layer, append_padding, embed
 from arae_transfer.export.graph import Graph, make_model, value
 from arae_transfer.export.weights import array
 from arae_transfer.model.quality import QualityEstimator

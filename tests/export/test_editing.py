@@ -17,9 +17,9 @@ import torch
 from arae_transfer.editing.actions import LONGEST_EDIT, MOST_EDITS, stack_actions
 from arae_transfer.editing.edits import Edit, apply_edits
 from arae_transfer.errors import AraeError
-from arae_transfer.export import edit_graphs, editing
+from arae_transfer.export import edit_decoder_graph, editing
 from arae_transfer.export.agreement import compare_answers
-from arae_transfer.export.edit_graphs import build_edit_encoder
+from arae_transfer.export.edit_encoder_graph import build_edit_encoder
 from arae_transfer.export.edit_parity import EditGraphs, edits_of
 from arae_transfer.export.editing import _Files, export_edits, written_tokens
 from arae_transfer.export.graph import Graph
@@ -197,7 +197,7 @@ def test_graphs_that_disagree_are_refused(
 
         monkeypatch.setattr(editing, "build_edit_encoder", wrong)
     else:
-        monkeypatch.setattr(edit_graphs, "FARTHEST", 2)
+        monkeypatch.setattr(edit_decoder_graph, "FARTHEST", 2)
     with pytest.raises(AraeError, match="do not answer as the model does"):
         export_edits(model, recipe, tokenizer, tmp_path / "wrong", name="wrong", weights="fp32")
     assert not (tmp_path / "wrong").exists()
