@@ -20,7 +20,8 @@ from arae_transfer.tasks import task_of
 from arae_transfer.training.run_data import sources_of_run
 
 if TYPE_CHECKING:
-    from arae_transfer.training.checkpoint import InitialWeights, LoadedRun
+    from arae_transfer.training.checkpoint import LoadedRun
+    from arae_transfer.training.initial_weights import InitialWeights
 
 DATA_FILE = "diagnosis.json"
 REPORT_FILE = "README.md"
@@ -133,7 +134,7 @@ def diagnose(
 
 def _initial_weights(run: Path) -> InitialWeights:
     """Return the weights that a run started from, or None if it does not name them."""
-    from arae_transfer.training.checkpoint import InitialWeights, recorded_initial_weights
+    from arae_transfer.training.initial_weights import InitialWeights, recorded_initial_weights
 
     try:
         return recorded_initial_weights(RunLayout(run))

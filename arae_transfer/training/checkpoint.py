@@ -226,47 +226,6 @@ def _way_to_point(pointer: Path) -> str:
     return "the run has no checkpoint; continue it with --resume, which starts at step 0."
 
 
-@dataclass(frozen=True)
-class InitialWeights:
-    """The weights that a run started from.
-
-    Attributes:
-        initial: Another run, or an exported model; None: random weights.
-        checkpoint: Which weights of that run.
-    """
-
-    initial: Path | None = None
-    checkpoint: WhichCheckpoint = "best"
-
-    def to_table(self) -> dict[str, str | None]:
-        """Return the entry for the run's record of its environment."""
-        if self.initial is None:
-            return {"initial": None}
-        return {"initial": str(self.initial), "initial_checkpoint": self.checkpoint}
-
-
-def recorded_initial_weights(layout: RunLayout) -> InitialWeights:
-    """Return the initial weights that a run's record of its environment names.
-
-    Raises:
-        AraeError: There is no such record, or it is damaged.
-    """
-    try:
-        recorded = json.loads(layout.environment.read_text("utf-8"))
-        initial = recorded["initial"]
-        if initial is None:
-            return InitialWeights()
-        # Runs of before do not say which: they took the best.
-        return InitialWeights(Path(initial), "latest" if recorded.get("initial_checkpoint") == "latest" else "best")
-    except PermissionError as error:
-        raise explain_read_failure(layout.environment, error) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AraeError(
-            f"{layout.environment} is damaged, and no other file records what {layout.root} started from",
-            f"restore it from a copy, or start a new run from its weights: --from {quoted(layout.root)}",
-        ) from error
-
-
 def find_checkpoint(layout: RunLayout, which: WhichCheckpoint) -> Path:
     """Return the folder of a run's checkpoint.
 

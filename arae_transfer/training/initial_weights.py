@@ -1,18 +1,61 @@
-"""Initial weights of a run, from another run or an exported model."""
+"""Initial weights of a run, from another run or an exported model, and the record of where they came from."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from arae_transfer.errors import AraeError
+from arae_transfer.atomic import explain_read_failure
+from arae_transfer.errors import AraeError, quoted
 from arae_transfer.export_config import EDITING
-from arae_transfer.layout import ExportLayout
+from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
 from arae_transfer.model.arae import ARAE
 from arae_transfer.recipe import Recipe
-from arae_transfer.training.checkpoint import InitialWeights, load_run
+from arae_transfer.training.checkpoint import load_run
 from arae_transfer.training.reporter import Reporter
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """The weights that a run started from.
+
+    Attributes:
+        initial: Another run, or an exported model; None: random weights.
+        checkpoint: Which weights of that run.
+    """
+
+    initial: Path | None = None
+    checkpoint: WhichCheckpoint = "best"
+
+    def to_table(self) -> dict[str, str | None]:
+        """Return the entry for the run's record of its environment."""
+        if self.initial is None:
+            return {"initial": None}
+        return {"initial": str(self.initial), "initial_checkpoint": self.checkpoint}
+
+
+def recorded_initial_weights(layout: RunLayout) -> InitialWeights:
+    """Return the initial weights that a run's record of its environment names.
+
+    Raises:
+        AraeError: There is no such record, or it is damaged.
+    """
+    try:
+        recorded = json.loads(layout.environment.read_text("utf-8"))
+        initial = recorded["initial"]
+        if initial is None:
+            return InitialWeights()
+        # Runs of before do not say which: they took the best.
+        return InitialWeights(Path(initial), "latest" if recorded.get("initial_checkpoint") == "latest" else "best")
+    except PermissionError as error:
+        raise explain_read_failure(layout.environment, error) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AraeError(
+            f"{layout.environment} is damaged, and no other file records what {layout.root} started from",
+            f"restore it from a copy, or start a new run from its weights: --from {quoted(layout.root)}",
+        ) from error
 
 
 def take_initial_weights(model: ARAE, recipe: Recipe, start: InitialWeights, reporter: Reporter) -> None:

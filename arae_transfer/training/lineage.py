@@ -11,7 +11,8 @@ from arae_transfer.export_config import ExportConfig
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
 from arae_transfer.recipe import load_recipe
 from arae_transfer.tasks import task_of
-from arae_transfer.training.checkpoint import find_checkpoint, load_state, recorded_initial_weights
+from arae_transfer.training.checkpoint import find_checkpoint, load_state
+from arae_transfer.training.initial_weights import recorded_initial_weights
 
 
 @dataclass(frozen=True)

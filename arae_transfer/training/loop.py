@@ -23,12 +23,10 @@ from arae_transfer.recipe import Recipe, recipe_to_toml
 from arae_transfer.tasks import task_of
 from arae_transfer.tasks.task import DataSource, PreparedData, RunSetting, StepContext
 from arae_transfer.training.checkpoint import (
-    InitialWeights,
     State,
     find_checkpoint,
     load_state,
     model_tensors,
-    recorded_initial_weights,
     restore,
     save_checkpoint,
 )
@@ -36,7 +34,7 @@ from arae_transfer.training.data import PreparedText
 from arae_transfer.training.device import choose_device, choose_precision
 from arae_transfer.training.diagnostics import code_diagnostics, optimizer_statistics
 from arae_transfer.training.guard import CollapseGuard
-from arae_transfer.training.initial_weights import take_initial_weights
+from arae_transfer.training.initial_weights import InitialWeights, recorded_initial_weights, take_initial_weights
 from arae_transfer.training.interruption import StopRequest
 from arae_transfer.training.log import RunLog
 from arae_transfer.training.networks import Metrics, Networks, TrainingDiverged

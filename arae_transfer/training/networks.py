@@ -154,51 +154,6 @@ class Networks:
             total = total + (loss if batch.token_shares is None else loss * batch.token_shares[index])
         return total / decoders
 
-    def style_of_soft_output(
-        self, code: Tensor, mask: Tensor, batch: Batch, targets: Tensor, lengths: Tensor, shift: int
-    ) -> tuple[Tensor, Tensor]:
-        """Decode given rewrites, and pass the style scorer's gradient to the decoders (straight-through estimator).
-
-        Args:
-            code: (rows, vectors, size).
-            mask: (rows, vectors).
-            batch: The batch whose rows these are.
-            targets: (rows, time) rewrites with end ids, which the decoders are given word by word.
-            lengths: (rows,).
-            shift: How many classes on the rewrites' class is.
-
-        Returns:
-            The scorer's loss for that class, and (rows,) the mean cross entropy of each rewrite's tokens.
-        """
-        number = len(self.model.classes)
-        vocabulary = self.model.scorer.embedding.weight
-        if batch.token_subset is not None:
-            vocabulary = vocabulary[batch.token_subset]
-        style, entropies = code.new_zeros(()), []
-        self.model.scorer.eval()
-        with frozen(self.model.scorer):
-            for index in range(number):
-                rows, target = batch.rows_of(index), (index + shift) % number
-                time = int(lengths[rows].max())
-                wanted_tokens = targets[rows, :time]  # (rows, time)
-                logits, wanted = self.model.decoder(target)(
-                    wanted_tokens, code[rows], mask[rows], 0.0, batch.token_subset
-                )
-                real = wanted_tokens != PAD_ID  # (rows, time)
-                token_losses = nn.functional.cross_entropy(logits, wanted, reduction="none")
-                spread = token_losses.new_zeros(real.shape).masked_scatter(real, token_losses)  # (rows, time)
-                entropies.append(spread.sum(1) / lengths[rows])
-                soft = logits.softmax(1) @ vocabulary.detach()  # (real positions, size)
-                # Straight through: the scorer judges the words that stand there, the gradient is the distribution's.
-                soft = vocabulary[wanted].detach() + soft - soft.detach()
-                embedded = soft.new_zeros(*real.shape, soft.size(1))  # (rows, time, size)
-                embedded = embedded.masked_scatter(real[:, :, None].expand_as(embedded), soft)
-                verdict = self.model.scorer.classify(embedded, real & (wanted_tokens != END_ID))
-                wanted_class = torch.full_like(lengths[rows], target)
-                style = style + losses.classifier_loss(verdict, wanted_class)
-        self.model.scorer.train()
-        return style / number, torch.cat(entropies)
-
     def collect_gradients(self, loss: Tensor) -> Tensor:
         """Accumulate a loss's gradients for the next update of encoder and decoders, and return its detached value."""
         if not torch.isfinite(loss):

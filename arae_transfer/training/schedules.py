@@ -7,7 +7,6 @@ their terms.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Protocol
@@ -16,15 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arae_transfer.corpus.batches import with_end
 from arae_transfer.corpus.style_tokens import StyleTokens
-from arae_transfer.recipe import InputNoise
 from arae_transfer.tasks.task import StepContext
-from arae_transfer.tokenizer import END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training.batch import Batch, LabelledBatch
 from arae_transfer.training.batch_parts import Code, Encode, Terms, sum_parts
 from arae_transfer.training.code_statistics import code_statistics
-from arae_transfer.training.input_noise import add_input_noise
+from arae_transfer.training.cycle import cycle_terms
 from arae_transfer.training.networks import Metrics, Networks
 
 # Draws a further batch, for the networks that take fresh ones.
@@ -220,7 +216,7 @@ def joint_step(
         loss = loss + found.loss
         metrics |= found.metrics
     if cycling:
-        cycle, cycle_metrics = _cycle_terms(networks, batch, style, generator)
+        cycle, cycle_metrics = cycle_terms(networks, batch, style, generator)
         loss = loss + cycle
         metrics |= cycle_metrics
     metrics["gradient_norm"] = networks.update_autoencoder(loss)
@@ -231,83 +227,3 @@ def joint_step(
             metrics |= networks.update_critic(code, mask)
         metrics |= networks.update_generator(mask)
     return metrics
-
-
-def _cycle_terms(
-    networks: Networks, batch: Batch, style: StyleTokens | None, generator: np.random.Generator
-) -> tuple[Tensor, Metrics]:
-    """Return the cycle's loss on a batch and its figures, by parts; see ``sum_parts``."""
-    parts = batch.parts(networks.tokens_at_once)
-    shift = int(generator.integers(1, len(networks.model.classes)))  # the same in all processes
-    generator = networks.processes.own_randomness(generator)
-    if len(parts) == 1:
-        return _cycle_term(networks, batch, style, generator, shift)
-    total, metrics = torch.zeros((), device=networks.device), Counter[str]()
-    for part in parts:
-        loss, found = _cycle_term(networks, part.batch, style, generator, shift)
-        total = total + networks.collect_gradients(loss)
-        metrics.update(found)
-    return total, dict(metrics)
-
-
-def _cycle_term(
-    networks: Networks, batch: Batch, style: StyleTokens | None, generator: np.random.Generator, shift: int
-) -> tuple[Tensor, Metrics]:
-    """Rewrite, encode the rewrite, and reconstruct the original with its own class's decoder.
-
-    A pair counts as much as the scorer believes its rewrite: a rewrite that kept its style would teach copying.
-    """
-    recipe, number = networks.recipe, len(networks.model.classes)
-    wanted = (batch.classes + shift) % number
-    sources, source_lengths = batch.tokens, batch.lengths
-    if recipe.cycle.delete > 0:
-        deletion = InputNoise(style_share=1.0, style_drop=recipe.cycle.delete)
-        sources, source_lengths = _damage(networks, batch.tokens, batch.classes, deletion, style, generator)
-    tokens, lengths, belief = networks.rewrites(batch, sources, source_lengths, shift)
-    read, read_lengths = _damage(networks, tokens, wanted, recipe.noise, style, generator)
-    code, mask = networks.encode(read, read_lengths)
-    cycle = networks.reconstruct(networks.with_code_noise(code, mask), mask, batch, belief)
-    loss = recipe.cycle.weight * cycle
-    time = min(tokens.size(1), batch.tokens.size(1))
-    unpadded = batch.tokens.masked_fill(batch.tokens == END_ID, PAD_ID)
-    same = (tokens[:, :time] == unpadded[:, :time]).all(1) & (lengths == batch.lengths - 1)
-    metrics = {
-        "cycle": float(cycle.detach()),
-        "rewrite_belief": float(belief.mean()) * batch.row_share,
-        "rewrite_copies": float(same.float().mean()) * batch.row_share,
-    }
-    if recipe.cycle.teach > 0 or recipe.cycle.style > 0:
-        targets, target_lengths = (
-            torch.from_numpy(array).to(networks.device)
-            for array in with_end(tokens.cpu().numpy(), lengths.cpu().numpy())
-        )
-        code, mask = networks.encode(batch.tokens, batch.lengths)
-        verdict, entropies = networks.style_of_soft_output(
-            networks.with_code_noise(code, mask), mask, batch, targets, target_lengths, shift
-        )
-        # Only rewrites that the scorer accepts are taught, each as far as it does; one without a word teaches nothing.
-        accepted = belief * (belief > 0.5) * ~same * (tokens[:, 0] != UNKNOWN_ID)
-        taught = (entropies * accepted).mean() * batch.row_share
-        verdict = verdict * batch.row_share
-        loss = loss + recipe.cycle.teach * taught + recipe.cycle.style * verdict
-        metrics |= {"taught": float(taught.detach()), "style_verdict": float(verdict.detach())}
-    return loss, metrics
-
-
-def _damage(
-    networks: Networks,
-    tokens: Tensor,
-    classes: Tensor,
-    noise: InputNoise,
-    style: StyleTokens | None,
-    generator: np.random.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Add noise to sentences, with or without end ids, and return them with end ids and lengths."""
-    plain = tokens.masked_fill(tokens == END_ID, PAD_ID).cpu().numpy()
-    lengths = (plain != PAD_ID).sum(1)
-    noised, noised_lengths = with_end(*add_input_noise(plain, lengths, classes.cpu().numpy(), noise, style, generator))
-    # As long in all processes, because noise on codes is drawn for the whole batch.
-    missing = networks.processes.maximum(noised.shape[1]) - noised.shape[1]
-    if missing:
-        noised = np.pad(noised, ((0, 0), (0, missing)), constant_values=PAD_ID)
-    return torch.from_numpy(noised).to(networks.device), torch.from_numpy(noised_lengths).to(networks.device)

@@ -15,6 +15,7 @@ from arae_transfer.recipe import Recipe, recipe_from_table
 from arae_transfer.tokenizer import BEGIN_ID, END_ID, PAD_ID, UNKNOWN_ID
 from arae_transfer.training.batch import Batch
 from arae_transfer.training.code_statistics import code_statistics
+from arae_transfer.training.cycle import style_of_soft_output
 from arae_transfer.training.losses import reconstruction_loss
 from arae_transfer.training.networks import Networks, TrainingDiverged
 from arae_transfer.training.optimizers import Optimizers
@@ -488,7 +489,7 @@ def soft_output(
     targets[torch.arange(len(targets)), lengths] = END_ID
     chosen = replace(sentences, token_subset=token_subset)
     code_now, mask = networks.encode(sentences.tokens, sentences.lengths)
-    found = networks.style_of_soft_output(code_now, mask, chosen, targets, lengths + 1, shift)
+    found = style_of_soft_output(networks.model, code_now, mask, chosen, targets, lengths + 1, shift)
     return *found, targets, lengths + 1
 
 
