@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from arae_transfer.corpus.quickstart import make_sentences
-from arae_transfer.layout import recipes_directory
+from arae_transfer.folders import recipes_directory
 
 SCRIPT = recipes_directory() / "bible" / "parallel.py"
 NAMES = ("first", "second", "third", "fourth")

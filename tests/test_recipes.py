@@ -15,7 +15,8 @@ import torch
 from arae_transfer.corpus.labelled import Examples, LabelledData
 from arae_transfer.corpus.reading import LabelledLines
 from arae_transfer.evaluation.edited import Editor
-from arae_transfer.layout import RunLayout, list_recipes, recipes_directory
+from arae_transfer.folders import list_recipes, recipes_directory
+from arae_transfer.layout import RunLayout
 from arae_transfer.paper.images.image_data import ImageData
 from arae_transfer.paper.images.image_files import Images
 from arae_transfer.recipe import Recipe, load_recipe, recipe_keys

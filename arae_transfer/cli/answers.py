@@ -11,7 +11,7 @@ from typing import IO
 
 from arae_transfer.atomic import explain_write_failure, open_atomically
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import expanded
+from arae_transfer.folders import expanded
 
 Write = Callable[[bytes], None]
 

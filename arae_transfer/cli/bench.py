@@ -12,7 +12,7 @@ import typer
 
 from arae_transfer.cli.command import AraeGroup, CommandSource, report
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import MODEL_VARIABLE
+from arae_transfer.folders import MODEL_VARIABLE
 
 if TYPE_CHECKING:
     from arae_transfer.bench.transfer import TransferReport

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import MODEL_VARIABLE
+from arae_transfer.folders import MODEL_VARIABLE
 
 
 def bench_serve(

@@ -9,7 +9,7 @@ import typer
 
 from arae_transfer.cli.options import SettingsOption, TrainingDeviceOption, TrainingThreadsOption
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import find_recipe
+from arae_transfer.folders import find_recipe
 
 if TYPE_CHECKING:
     from arae_transfer.bench.training import TrainingSpeed

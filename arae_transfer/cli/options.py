@@ -10,7 +10,7 @@ import typer
 
 from arae_transfer.cli.command import report
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import MODEL_VARIABLE, hub_address, list_models
+from arae_transfer.folders import MODEL_VARIABLE, hub_address, list_models
 from arae_transfer.runtime.model_folder import ModelFolder
 
 INPUT_AND_OUTPUT = "Input and output"

@@ -188,7 +188,7 @@ def tally(
       arae study tally first --base human --scores estimator=scores.txt --json
     """
     from arae_transfer.atomic import write_text
-    from arae_transfer.layout import expanded
+    from arae_transfer.folders import expanded
     from arae_transfer.studies.ratings import find_ratings, read_ratings
     from arae_transfer.studies.study import Study
     from arae_transfer.studies.tally import rated_table, read_scores

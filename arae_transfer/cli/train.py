@@ -14,7 +14,8 @@ from arae_transfer.cli.command import report
 from arae_transfer.cli.options import QuietOption, SettingsOption, TrainingDeviceOption, TrainingThreadsOption
 from arae_transfer.cli.training_run import train_run
 from arae_transfer.errors import AraeError, quoted
-from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint, find_recipe, list_recipes, split_checkpoint
+from arae_transfer.folders import find_recipe, list_recipes, split_checkpoint
+from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
 
 if TYPE_CHECKING:
     from arae_transfer.recipe import Recipe

@@ -67,7 +67,7 @@ from arae_transfer.cli.transfer_options import (
 )
 from arae_transfer.encodings import UTF_8, check_encoding
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import list_models
+from arae_transfer.folders import list_models
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.options import LONG
 

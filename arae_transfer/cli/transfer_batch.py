@@ -19,7 +19,7 @@ from arae_transfer.batch.run import Engine, run_job
 from arae_transfer.cli.command import report
 from arae_transfer.cli.extras import require
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import expanded
+from arae_transfer.folders import expanded
 from arae_transfer.runtime.device import default_threads
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.sessions import Sessions

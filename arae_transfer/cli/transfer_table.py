@@ -10,7 +10,7 @@ import typer
 from arae_transfer.cli.command import report
 from arae_transfer.cli.options import QuietOption, SettingsOption, TrainingDeviceOption, TrainingThreadsOption
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import find_recipe
+from arae_transfer.folders import find_recipe
 
 
 def transfer_table(

@@ -12,7 +12,7 @@ from typing import Literal
 
 from arae_transfer.corpus.text_files import COMPRESSED_SUFFIX, explain_read_failure, require_regular_file
 from arae_transfer.errors import AraeError, quoted
-from arae_transfer.layout import expanded
+from arae_transfer.folders import expanded
 
 TRAIN = "train"
 VALID = "valid"

@@ -1,6 +1,6 @@
 """Tokenize the lines of all classes, into memory or into memory-mapped files.
 
-Ids of a corpus that is read from the disk are kept in the user's cache (see ``layout.cache_directory``), in a folder
+Ids of a corpus that is read from the disk are kept in the user's cache (see ``folders.cache_directory``), in a folder
 named by a hash of the corpus and the tokenizer: the next run finds them, and a changed corpus has another name. A
 folder there is complete or absent; processes that make the same one at once each make their own, and the first stays.
 """

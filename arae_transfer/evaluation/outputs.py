@@ -11,7 +11,7 @@ from arae_transfer.atomic import write_text
 from arae_transfer.corpus.report import Tally
 from arae_transfer.corpus.text_files import TextFile
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import expanded
+from arae_transfer.folders import expanded
 from arae_transfer.text import Normalizer, TextFormat
 
 

@@ -14,7 +14,8 @@ from arae_transfer.evaluation.edited import Editor
 from arae_transfer.evaluation.outputs import Outputs, all_directions
 from arae_transfer.evaluation.real_text import LabelledText
 from arae_transfer.export_config import EDITING
-from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint, expanded, split_checkpoint
+from arae_transfer.folders import expanded, split_checkpoint
+from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
 from arae_transfer.paper.diagnosis.coder import Coder
 from arae_transfer.recipe import load_recipe
 from arae_transfer.runtime.model_folder import ModelFolder

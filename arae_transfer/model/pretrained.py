@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import expanded
+from arae_transfer.folders import expanded
 from arae_transfer.model.transformer import TransformerEncoder, TransformerLayer
 from arae_transfer.tokenizer import END_ID, PAD_ID
 

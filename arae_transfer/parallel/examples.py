@@ -11,7 +11,7 @@ from arae_transfer.atomic import write_tsv
 from arae_transfer.corpus.report import Tally
 from arae_transfer.corpus.text_files import TextFile
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import expanded
+from arae_transfer.folders import expanded
 
 _HEADER = ("class", "sentence", "rewrite_class", "rewrite")
 _KIND = "kind"

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from arae_transfer import __version__
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import HUB_PREFIX, ExportLayout
+from arae_transfer.folders import HUB_PREFIX
+from arae_transfer.layout import ExportLayout
 
 if TYPE_CHECKING:
     from arae_transfer.export_config import FileRecord

@@ -20,7 +20,8 @@ from arae_transfer.export_config import (
     ImageShape,
     Variant,
 )
-from arae_transfer.layout import ExportLayout, find_model, hub_address, nearest
+from arae_transfer.folders import find_model, hub_address, nearest
+from arae_transfer.layout import ExportLayout
 
 if TYPE_CHECKING:
     from arae_transfer.runtime.options import Ranking
@@ -48,7 +49,7 @@ class ModelFolder:
         """Find a model by name or path and read its description.
 
         Args:
-            wish: As ``layout.find_model`` takes it, or ``hf://owner/name[@revision]``.
+            wish: As ``folders.find_model`` takes it, or ``hf://owner/name[@revision]``.
             kind: What the model must be of: ``"text"``, ``"image"``, or ``"any"``.
 
         Raises:

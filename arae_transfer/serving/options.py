@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import nearest
+from arae_transfer.folders import nearest
 
 # Of POST /v1/rewrite, with the type that JSON gives them; `arae transfer` has the same ones.
 REWRITE_OPTIONS: dict[str, tuple[type, ...]] = {

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from starlette.requests import ClientDisconnect, Request
 
-from arae_transfer.layout import nearest
+from arae_transfer.folders import nearest
 from arae_transfer.serving.keys import Keys
 from arae_transfer.serving.limits import Limits
 from arae_transfer.serving.problems import CLIENT_GONE, Problem, over_limit

@@ -12,7 +12,7 @@ from typing import Any
 from starlette.requests import Request
 
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import nearest
+from arae_transfer.folders import nearest
 from arae_transfer.serving.batching import Batcher, Task, Ticket
 from arae_transfer.serving.engine import Engine
 from arae_transfer.serving.keys import Keys

@@ -10,7 +10,7 @@ from pathlib import Path
 from arae_transfer.corpus.report import Tally
 from arae_transfer.corpus.text_files import TextFile
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import expanded
+from arae_transfer.folders import expanded
 from arae_transfer.studies.sheets import NOT_RATED
 from arae_transfer.studies.study import HIGHEST, LOWEST, SCALES, Study, StudyLayout
 

@@ -10,7 +10,8 @@ from typing import Protocol
 from arae_transfer.corpus.report import Tally
 from arae_transfer.corpus.text_files import TextFile
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import HUB_PREFIX, ExportLayout, expanded
+from arae_transfer.folders import HUB_PREFIX, expanded
+from arae_transfer.layout import ExportLayout
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.studies.study import Part
 

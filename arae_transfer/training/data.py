@@ -17,7 +17,7 @@ from arae_transfer.corpus.reading import LabelledLines, StreamedLines
 from arae_transfer.corpus.style_tokens import StyleTokens
 from arae_transfer.corpus.tokenizing import sample_lines, tokenize_lines
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import corpus_cache_directory
+from arae_transfer.folders import corpus_cache_directory
 from arae_transfer.model.arae import ARAE
 from arae_transfer.parallel.examples import ParallelExample, read_parallel, write_parallel
 from arae_transfer.parallel.mining import MiningOptions, mine_parallel

@@ -31,7 +31,8 @@ from pathlib import Path
 
 from arae_transfer.corpus.quickstart import write_corpus
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import PACKAGE, RunLayout
+from arae_transfer.folders import PACKAGE
+from arae_transfer.layout import RunLayout
 
 LINES = ("the food was cold and the waiter was rude .", "Great place, I'll be back!", "we waited an hour .")
 WAYS = ("bit flipped", "cut off", "two files swapped", "emptied", "missing")

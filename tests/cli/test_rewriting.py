@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from arae_transfer.cli import app
 from arae_transfer.corpus.adaptation import adapt, find_writing
-from arae_transfer.layout import RunLayout, find_recipe
+from arae_transfer.folders import find_recipe
+from arae_transfer.layout import RunLayout
 from arae_transfer.recipe import Recipe, load_recipe
 
 TINY = [

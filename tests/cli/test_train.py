@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 
 from arae_transfer.cli import app
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import RunLayout, list_recipes
+from arae_transfer.folders import list_recipes
+from arae_transfer.layout import RunLayout
 from arae_transfer.recipe import load_recipe, recipe_keys
 from arae_transfer.training.checkpoint import load_run
 from arae_transfer.training.run_lock import lock_run

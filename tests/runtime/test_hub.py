@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import hub_address
+from arae_transfer.folders import hub_address
 from arae_transfer.runtime.hub import HubAddress
 
 pytest.importorskip("huggingface_hub", reason="huggingface-hub is not installed")

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import expanded
+from arae_transfer.folders import expanded
 from arae_transfer.recipe import Image
 
 Bytes = npt.NDArray[np.uint8]

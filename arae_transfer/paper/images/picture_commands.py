@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arae_transfer.errors import AraeError
-from arae_transfer.layout import expanded
+from arae_transfer.folders import expanded
 
 if TYPE_CHECKING:
     from arae_transfer.paper.images.image_model import Floats, ImageModel

@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from arae_transfer.cli import app
-from arae_transfer.layout import RunLayout, recipes_directory
+from arae_transfer.folders import recipes_directory
+from arae_transfer.layout import RunLayout
 from arae_transfer.paper.images.picture import grid
 
 SIDE = 8
