@@ -241,8 +241,8 @@ class _Step:
         words = build.product(inside, "output", array(network.output.weight)[kept], bias[kept], "output")
         resume = graph.node("Gather", [found[1], "inside_rows"], "resume.inside", axis=0)
         sums = [
-            graph.node("ReduceLogSumExp", [each], f"{name}.sum", axes=[1], keepdims=1)
-            for each, name in ((words, "words"), (resume, "resume"))
+            self._log_sum_exp(words, "words"),
+            graph.node("ReduceLogSumExp", [resume], "resume.sum", axes=[1], keepdims=1),
         ]
         both = graph.node("Concat", sums, "inside.sums", axis=1)
         total = graph.node("ReduceLogSumExp", [both], "inside.total", axes=[1], keepdims=1)
@@ -252,3 +252,11 @@ class _Step:
         graph.node("Gather", [graph.constant("words.ids", kept), "words.places"], "word_ids")
         graph.node("Sub", ["words.best", total], "words")
         graph.node("Sub", [resume, total], "resume")
+
+    def _log_sum_exp(self, read: str, name: str) -> str:
+        """Append the logarithm of summed exponentials, (rows, 1): faster than ``ReduceLogSumExp`` on long rows."""
+        graph = self.graph
+        greatest = graph.node("ReduceMax", [read], f"{name}.greatest", axes=[1], keepdims=1)
+        shares = graph.node("Exp", [graph.node("Sub", [read, greatest], f"{name}.below")], f"{name}.shares")
+        total = graph.node("ReduceSum", [shares, graph.constant("axis.1", [1])], f"{name}.shares.sum", keepdims=1)
+        return graph.node("Add", [graph.node("Log", [total], f"{name}.log"), greatest], f"{name}.sum")

@@ -177,15 +177,15 @@ def place_copies(
 def _log_odds(
     sessions: Sessions, sources: Sequence[Sequence[int]], distinct: Sequence[dict[str, Hypothesis]], to: str
 ) -> list[float | None]:
-    """Return the log-odds that a reader accepts each text; None for all where there is no quality estimator."""
-    count = sum(map(len, distinct))
+    """Return the log-odds that a reader accepts each text; None of a copy, and where there is no quality estimator."""
     if sessions.folder.quality is None:
-        return [None] * count
+        return [None] * sum(map(len, distinct))
     from arae_transfer.runtime.quality import acceptance_log_odds
 
-    edits = [[hypothesis.edits or () for hypothesis in texts.values()] for texts in distinct]
-    target = sessions.folder.classes.index(to)
-    return list(acceptance_log_odds(sessions.run_quality, sources, edits, target, sessions.folder.maximum_tokens))
+    edits = [[hypothesis.edits for hypothesis in texts.values() if hypothesis.edits] for texts in distinct]
+    target, most = sessions.folder.classes.index(to), sessions.folder.maximum_tokens
+    odds = iter(acceptance_log_odds(sessions.run_quality, sources, edits, target, most))
+    return [next(odds) if hypothesis.edits else None for texts in distinct for hypothesis in texts.values()]
 
 
 def _language_model_drops(
