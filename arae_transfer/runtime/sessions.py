@@ -15,6 +15,7 @@ import onnxruntime
 from arae_transfer.errors import AraeError, quoted
 from arae_transfer.export_config import FP16, INT8, Variant
 from arae_transfer.language_model.compact import CompactLanguageModel
+from arae_transfer.runtime.binding import run_bound
 from arae_transfer.runtime.buckets import Bucket
 from arae_transfer.runtime.device import CPU, Device, choose_device, default_threads, load_cuda_libraries
 from arae_transfer.runtime.graph_opener import Files, GraphOpener, first_line
@@ -348,28 +349,8 @@ class Sessions:
         outputs: Sequence[str],
     ) -> list[npt.NDArray[Any]]:
         """Run an encoder and a decoder; return the decoder's outputs. A prefix begins its names of code and source."""
-        encoder, decoder = sessions
-        kind, index = self.device.kind, self.device.index
         try:
-            encoding = encoder.io_binding()
-            encoding.bind_cpu_input("tokens", tokens)
-            encoding.bind_cpu_input("lengths", lengths)
-            encoding.bind_output("code", kind, index)
-            encoding.bind_output("code_mask", kind, index)
-            encoder.run_with_iobinding(encoding)
-            code, mask = encoding.get_outputs()
-            decoding = decoder.io_binding()
-            decoding.bind_ortvalue_input(f"{prefix}code", code)
-            decoding.bind_ortvalue_input(f"{prefix}code_mask", mask)
-            if any(each.name == f"{prefix}source" for each in decoder.get_inputs()):
-                # What may be written depends on what is rewritten.
-                inputs = {**inputs, f"{prefix}source": tokens}
-            for name, values in inputs.items():
-                decoding.bind_cpu_input(name, values)
-            for name in outputs:
-                decoding.bind_output(name, "cpu")
-            decoder.run_with_iobinding(decoding)
-            return [found.numpy() for found in decoding.get_outputs()]
+            return run_bound(*sessions, self.device, tokens, lengths, prefix, inputs, outputs)
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
             raise self._failed(error) from error
 
