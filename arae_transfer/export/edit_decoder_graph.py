@@ -256,7 +256,7 @@ class _Step:
     def _log_sum_exp(self, read: str, name: str) -> str:
         """Append the logarithm of summed exponentials, (rows, 1): faster than ``ReduceLogSumExp`` on long rows."""
         graph = self.graph
-        greatest = graph.node("ReduceMax", [read], f"{name}.greatest", axes=[1], keepdims=1)
-        shares = graph.node("Exp", [graph.node("Sub", [read, greatest], f"{name}.below")], f"{name}.shares")
-        total = graph.node("ReduceSum", [shares, graph.constant("axis.1", [1])], f"{name}.shares.sum", keepdims=1)
-        return graph.node("Add", [graph.node("Log", [total], f"{name}.log"), greatest], f"{name}.sum")
+        shares = graph.node("LogSoftmax", [read], f"{name}.shares", axis=1)
+        one = [graph.constant("begin", [0]), graph.constant("one.row", [1]), graph.constant("axis.1", [1])]
+        first, share = (graph.node("Slice", [each, *one], f"{each}.first") for each in (read, shares))
+        return graph.node("Sub", [first, share], f"{name}.sum")
