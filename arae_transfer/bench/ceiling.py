@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from arae_transfer.bench.transfer import TransferReport, add_ceiling, decoder_shapes, operations_per_line
+from arae_transfer.runtime.rewriter import Rewriter
+
 _SECONDS = 0.5
+
+
+def measure_ceiling(report: TransferReport, rewriter: Rewriter, lines: Sequence[str], rows: int, threads: int) -> None:
+    """Measure the machine's peak at a model's matrix products, and add it to a report; see ``add_ceiling``.
+
+    Args:
+        report: The report; it stays as it is if the model's export does not say its sizes.
+        rewriter: The model.
+        lines: What was rewritten.
+        rows: The rows of the products.
+        threads: The CPU threads.
+    """
+    config = rewriter.folder.config
+    if not config.sizes:
+        return
+    shortlist = config.shortlist or {}
+    choices = shortlist["tokens"] if shortlist.get("accepted") else config.sizes["vocabulary"]
+    tokens = sum(each.tokens + 1 for each in rewriter.rewrite_chunk(lines, report.to)) / len(lines)
+    rates = {each: product_rates(rows, *each, threads) for each in decoder_shapes(config.sizes, choices)}
+    add_ceiling(report, rates, operations_per_line(config.sizes, tokens, choices))
 
 
 def product_rates(rows: int, inputs: int, outputs: int, threads: int) -> dict[str, float]:

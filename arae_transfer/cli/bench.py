@@ -105,7 +105,7 @@ def transfer(
     sizes = _batch_sizes(batch_size)
     texts = read_lines(data)
 
-    from arae_transfer.bench.transfer import add_ceiling, decoder_shapes, measure_transfer, operations_per_line
+    from arae_transfer.bench.transfer import measure_transfer
     from arae_transfer.export_config import FP16
     from arae_transfer.runtime.device import default_threads
     from arae_transfer.runtime.model_folder import ModelFolder
@@ -134,16 +134,9 @@ def transfer(
     elif find_spec("onnx") is None:
         report("the machine's peak is not shown: measuring it needs onnx, which the base install does not have")
     else:
-        from arae_transfer.bench.ceiling import product_rates
+        from arae_transfer.bench.ceiling import measure_ceiling
 
-        shape = folder.config.sizes
-        if shape:
-            shortlist = folder.config.shortlist or {}
-            choices = shortlist["tokens"] if shortlist.get("accepted") else shape["vocabulary"]
-            first = next(iter(rewriters.values()))
-            tokens = sum(each.tokens + 1 for each in first.rewrite_chunk(texts, class_name)) / len(texts)
-            rates = {each: product_rates(max(sizes), *each, threads) for each in decoder_shapes(shape, choices)}
-            add_ceiling(found, rates, operations_per_line(shape, tokens, choices))
+        measure_ceiling(found, next(iter(rewriters.values())), texts, max(sizes), threads)
     if json_report:
         typer.echo(json.dumps(found.to_table(), indent=2, ensure_ascii=False))
     else:

@@ -118,36 +118,31 @@ def classify(
 
         classifier = Classifier.load(folder.address, device=device, threads=threads, form=form)
 
-    lines, truncated, incomplete, repaired = 0, 0, 0, 0
+    counts = _Counts()
     # A check names the place of each line; without one, lines of several files share batches.
     groups = [sources] if check is None else [[source] for source in sources]
-    with open_answers(output if answering else None) as write:
-        render = _as_tsv if tsv else _as_json if json_lines else _as_text
-        with progress_bar(names, output, quiet=quiet) as advance:
-            for group in groups:
-                number = 0
-                for chunk in LineReader(group, encoding).chunks(batch_size * BATCHES_PER_CHUNK):
-                    verdicts = classifier.classify_chunk([line.text for line in chunk], batch_size=batch_size)
-                    if answering:
-                        write("".join(map(render, chunk, verdicts)).encode())
-                    if check is not None:
-                        found = check.find(group[0].name, number, verdicts)
-                        if answering:
-                            for each in found:
-                                report(each)
-                        else:
-                            write("".join(f"{each}\n" for each in found).encode())
-                    number += len(chunk)
-                    lines += len(chunk)
-                    truncated += sum(verdict.truncated for verdict in verdicts)
-                    incomplete += sum(verdict.incomplete for verdict in verdicts)
-                    repaired += sum(line.repaired > 0 for line in chunk)
-                    advance(sum(line.size for line in chunk))
+    render = _as_tsv if tsv else _as_json if json_lines else _as_text
+    with open_answers(output if answering else None) as write, progress_bar(names, output, quiet=quiet) as advance:
+        for group in groups:
+            number = 0
+            for chunk in LineReader(group, encoding).chunks(batch_size * BATCHES_PER_CHUNK):
+                verdicts = classifier.classify_chunk([line.text for line in chunk], batch_size=batch_size)
+                if answering:
+                    write("".join(map(render, chunk, verdicts)).encode())
+                found = [] if check is None else check.find(group[0].name, number, verdicts)
+                if answering:
+                    for each in found:
+                        report(each)
+                else:
+                    write("".join(f"{each}\n" for each in found).encode())
+                number += len(chunk)
+                counts.add(chunk, verdicts)
+                advance(sum(line.size for line in chunk))
     if not quiet:
-        _say_what_was_done(folder, encoding, lines, truncated, incomplete, repaired)
+        counts.say(folder, encoding)
     if check is not None and check.found:
         raise AraeError(
-            f"{check.found:,} of {lines:,} lines {'is' if check.found == 1 else 'are'} {check.label}",
+            f"{check.found:,} of {counts.lines:,} lines {'is' if check.found == 1 else 'are'} {check.label}",
             "change these lines, or ignore more of them with a greater --min-confidence.",
         )
 
@@ -185,16 +180,31 @@ class Check:
         return said
 
 
-def _say_what_was_done(
-    folder: ModelFolder, encoding: str, lines: int, truncated: int, incomplete: int, repaired: int
-) -> None:
-    for number, what in (
-        (incomplete, "left without a class: no tab between two sentences"),
-        (truncated, f"truncated to {folder.maximum_tokens - 1} tokens, the limit of {folder.name}"),
-        (repaired, repaired_bytes(encoding)),
-    ):
-        if number:
-            report(f"{number:,} of {lines:,} lines {'was' if number == 1 else 'were'} {what}")
+@dataclass
+class _Counts:
+    """How many lines were classified, and how many of them with a remark."""
+
+    lines: int = 0
+    truncated: int = 0
+    incomplete: int = 0
+    repaired: int = 0
+
+    def add(self, chunk: Sequence[Line], verdicts: Sequence[Verdict]) -> None:
+        """Count some lines and what was found for them."""
+        self.lines += len(chunk)
+        self.truncated += sum(verdict.truncated for verdict in verdicts)
+        self.incomplete += sum(verdict.incomplete for verdict in verdicts)
+        self.repaired += sum(line.repaired > 0 for line in chunk)
+
+    def say(self, folder: ModelFolder, encoding: str) -> None:
+        """Report the remarks."""
+        for number, what in (
+            (self.incomplete, "left without a class: no tab between two sentences"),
+            (self.truncated, f"truncated to {folder.maximum_tokens - 1} tokens, the limit of {folder.name}"),
+            (self.repaired, repaired_bytes(encoding)),
+        ):
+            if number:
+                report(f"{number:,} of {self.lines:,} lines {'was' if number == 1 else 'were'} {what}")
 
 
 def _as_text(line: Line, verdict: Verdict) -> str:

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from arae_transfer.training.checkpoint import LoadedRun
     from arae_transfer.training.initial_weights import InitialWeights
 
-DATA_FILE = "diagnosis.json"
-REPORT_FILE = "README.md"
-
 _Lines = Mapping[str, Sequence[str]]
 
 
@@ -78,10 +75,10 @@ def diagnose(
     require("torch", "safetensors", "sacrebleu", "sklearn", extra="train", command="arae diagnose")
     if plots:
         require("matplotlib", extra="plots", command="arae diagnose (without --no-plots)")
-    from arae_transfer.atomic import write_bytes, write_text
     from arae_transfer.paper.diagnosis.diagnose import DiagnosisOptions, Subject
     from arae_transfer.paper.diagnosis.diagnose import diagnose as look
-    from arae_transfer.paper.diagnosis.interpretation import TITLES, interpret, render_markdown
+    from arae_transfer.paper.diagnosis.files import write_diagnosis
+    from arae_transfer.paper.diagnosis.interpretation import TITLES, interpret
     from arae_transfer.training.checkpoint import load_run
     from arae_transfer.training.device import use_threads
 
@@ -110,17 +107,7 @@ def diagnose(
     found = look(subject, other, training, held_out, DiagnosisOptions(sentences, seed), progress)
     found["interpretation"] = interpret(found)
     folder = output or RunLayout(run).diagnosis
-    pictures: dict[str, bytes] = {}
-    if plots:
-        from arae_transfer.paper.diagnosis.plots import draw
-
-        progress("drawing")
-        pictures = draw(found)
-    for name, picture in pictures.items():
-        write_bytes(folder / f"{name}.png", picture)
-    write_text(folder / DATA_FILE, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
-    files = {name: f"{name}.png" for name in pictures}
-    write_text(folder / REPORT_FILE, render_markdown(found, files, remark))
+    write_diagnosis(found, folder, remark, progress if plots else None)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
@@ -129,7 +116,7 @@ def diagnose(
     if not quiet:
         if commands:
             report("no --baseline to compare with; to train one:", "\n      ".join(commands))
-        report(f"numbers{', plots' if pictures else ''} and report are in {folder}")
+        report(f"numbers{', plots' if plots else ''} and report are in {folder}")
 
 
 def _initial_weights(run: Path) -> InitialWeights:

@@ -210,19 +210,19 @@ def evaluate(
         wishes.append(None)
     found = {wish or "": find_system(wish) for wish in [*wishes, *(compare or [])]}
     if any(isinstance(system, ModelFolder) and system.image is not None for system in found.values()):
-        unfit = {
-            "--outputs": outputs,
-            "--references": references,
-            "--judge-data": judge_data,
-            "--judge-split": judge_split,
-            "--language-model-data": language_model_data,
-            "--save-outputs": save_outputs,
-            "--curve": curve,
-            "--rule-sample": rule_sample,
-        }
-        for option, given in unfit.items():
-            if given:
-                ctx.fail(f"Option '{option}' does not apply to models of images.")
+        _require_fit_for_images(
+            ctx,
+            {
+                "--outputs": outputs,
+                "--references": references,
+                "--judge-data": judge_data,
+                "--judge-split": judge_split,
+                "--language-model-data": language_model_data,
+                "--save-outputs": save_outputs,
+                "--curve": curve,
+                "--rule-sample": rule_sample,
+            },
+        )
         with status(quiet) as progress:
             from arae_transfer.paper.images.image_evaluation import evaluate_image_systems
 
@@ -261,6 +261,13 @@ def evaluate(
         from arae_transfer.evaluation.curve import draw_curve
 
         write_bytes(curve, draw_curve(results))
+
+
+def _require_fit_for_images(ctx: typer.Context, given: Mapping[str, object]) -> None:
+    """Refuse the options in ``given`` that have a value, because they are for models of text."""
+    for option, value in given.items():
+        if value:
+            ctx.fail(f"Option '{option}' does not apply to models of images.")
 
 
 def _render_images(results: Mapping[str, Any], *, as_json: bool, as_markdown: bool) -> str:

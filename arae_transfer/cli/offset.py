@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,14 +31,9 @@ from arae_transfer.errors import AraeError
 from arae_transfer.runtime.model_folder import ModelFolder
 
 if TYPE_CHECKING:
-    from arae_transfer.paper.offsets import HasProperty, Offset, Pool
-    from arae_transfer.runtime.code_space import CodeSpace
     from arae_transfer.runtime.stream import Line, Source
-    from arae_transfer.text import Normalizer
 
 GROUPS = "Groups of sentences"
-# Of a group so small the mean is mostly chance.
-FEW = 20
 _LINES_PER_CHUNK = 256
 
 
@@ -148,9 +142,9 @@ def offset(
       echo "a man is sleeping ." | arae offset --model snli-generation --word walking
       arae offset --model snli-generation --word walking --word dog --measure
     """
-    _check_options(ctx, words, having, lacking, measure=measure, given_files=bool(files), corpus=corpus)
-    if not 0 < strongest < math.inf:
-        ctx.fail("Invalid value for '--strongest': it must be a finite number above 0.")
+    _check_options(
+        ctx, words, having, lacking, measure=measure, given_files=bool(files), corpus=corpus, strongest=strongest
+    )
     reading = _Reading(check_encoding(encoding))
     folder = ModelFolder.find(model)
     if to is None and len(folder.classes) > 1:
@@ -160,24 +154,24 @@ def offset(
 
     with quick_start():
         from arae_transfer.cli.answers import open_answers
-        from arae_transfer.paper.offsets import Pool, generated_pool
+        from arae_transfer.paper.offset_finder import OffsetFinder
+        from arae_transfer.paper.offsets import generated_pool
         from arae_transfer.runtime.code_space import CodeSpace
         from arae_transfer.runtime.preparation import make_normalizer
         from arae_transfer.runtime.sessions import Sessions
 
         space = CodeSpace(Sessions(folder, device, threads))
     strengths = [strongest * (place + 1) / steps for place in range(steps)]
-    finder = _OffsetFinder(space, class_name, make_normalizer(folder, form), strengths, reading, quiet)
+    say = (lambda text: None) if quiet else report
+    finder = OffsetFinder(space, class_name, make_normalizer(folder, form), strengths, reading.all_of, say)
     lines: list[str] = []
     if words:
         if corpus is None and not quiet and sys.stderr is not None and sys.stderr.isatty():
             report(f"generating {pool:,} sentences, with and without the word")
         own = finder.read_pool(corpus) if corpus is not None else generated_pool(space, class_name, pool, seed)
         if measure and not files:
-            # What is moved has no part in the means.
-            kept = len(own.lines) - max(1, len(own.lines) // 10)
-            own, lines = Pool(own.lines[:kept], own.codes[:kept]), list(own.lines[kept:])
-        found = [finder.of_word(word, own) for word in words]
+            own, lines = own.hold_out()  # what is moved has no part in the means
+        found = [finder.of_word(typed_text(word), own, word) for word in words]
     else:
         assert having is not None
         assert lacking is not None
@@ -214,8 +208,9 @@ def _check_options(
     measure: bool,
     given_files: bool,
     corpus: Path | None,
+    strongest: float,
 ) -> None:
-    """Refuse options that do not say which groups of sentences are compared."""
+    """Refuse options that do not say which groups of sentences are compared, and how far codes are shifted."""
     if bool(words) == (having is not None or lacking is not None) or (having is None) != (lacking is None):
         ctx.fail("Give either --word, or both --with and --without.")
     if words and len(words) > 1 and not measure:
@@ -224,105 +219,8 @@ def _check_options(
         ctx.fail("'--measure' with --with and --without needs a FILE of sentences to shift.")
     if corpus is not None and not words:
         ctx.fail("Option '--corpus' needs --word.")
-
-
-@dataclass(frozen=True)
-class _FoundOffset:
-    """An offset, and the groups that it was found by.
-
-    Attributes:
-        name: The word, or the file of the sentences that have the property.
-        offset: The offset.
-        having: How many sentences have the property.
-        lacking: How many lack it.
-    """
-
-    name: str
-    offset: Offset
-    having: int
-    lacking: int
-
-    def measure(self, lines: Sequence[str], number: int) -> dict[str, Any]:
-        """Return what moving some lines does, as a row of the table."""
-        found = asdict(self.offset.measure(lines, number))
-        return {"word": self.name, "with": self.having, "without": self.lacking, **found}
-
-    def move(self, lines: Sequence[Line], normalizer: Normalizer) -> list[dict[str, Any]]:
-        """Move lines towards the property; return what is told of each."""
-        from arae_transfer.runtime.preparation import one_line
-
-        typed = [normalizer.normalize(line.text) for line in lines]
-        answers = self.offset.apply([text for text, _ in typed])
-        records = []
-        for line, (_, surface), answer in zip(lines, typed, answers, strict=True):
-            text = normalizer.restore(answer.output, surface) if answer.strength else line.text
-            records.append(
-                {
-                    "source": line.text,
-                    "output": one_line(text),
-                    "match": answer.match,
-                    "strength": round(answer.strength, 4),
-                    "precision": round(answer.precision, 4),
-                }
-            )
-        return records
-
-
-@dataclass(frozen=True)
-class _OffsetFinder:
-    """Finds the offsets between groups of sentences.
-
-    Attributes:
-        space: The model's code space.
-        class_name: The class whose decoder writes.
-        normalizer: Brings sentences to the form of the corpus.
-        strengths: The strengths that are tried.
-        reading: Reads files of sentences.
-        quiet: Whether nothing is said.
-    """
-
-    space: CodeSpace
-    class_name: str
-    normalizer: Normalizer
-    strengths: Sequence[float]
-    reading: _Reading
-    quiet: bool
-
-    def read_pool(self, path: Path) -> Pool:
-        """Return the sentences of a file with their codes."""
-        from arae_transfer.paper.offsets import encoded_pool
-
-        return encoded_pool(self.space, [self.normalizer.normalize(line)[0] for line in self.reading.all_of(path)])
-
-    def of_word(self, word: str, own: Pool) -> _FoundOffset:
-        """Return the offset from sentences without a word to those with it.
-
-        Raises:
-            AraeError: All sentences have it, or none.
-        """
-        from arae_transfer.paper.offsets import with_word
-
-        has = with_word(self.normalizer.normalize(typed_text(word))[0])
-        chosen = has(own.lines)
-        wanted, other = own.where(chosen), own.where([not each for each in chosen])
-        if not wanted.lines or not other.lines:
-            raise AraeError(
-                f"{'none' if not wanted.lines else 'all'} of {len(own.lines):,} sentences have the word {word!r}",
-                "give --corpus FILE with and without it, or another word.",
-            )
-        return self.of_groups(word, wanted, other, has)
-
-    def of_groups(self, name: str, wanted: Pool, other: Pool, has: HasProperty | None) -> _FoundOffset:
-        """Return the offset from one group of sentences to another."""
-        from arae_transfer.paper.offsets import Offset
-
-        if min(len(wanted.lines), len(other.lines)) < FEW and not self.quiet:
-            report(
-                f"{name}: the groups have only {len(wanted.lines):,} and {len(other.lines):,} sentences; their "
-                "difference is mostly chance"
-            )
-        offset = Offset(self.space, self.class_name, wanted, other, has, self.strengths)
-        return _FoundOffset(name, offset, len(wanted.lines), len(other.lines))
+    if not 0 < strongest < math.inf:
+        ctx.fail("Invalid value for '--strongest': it must be a finite number above 0.")
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from arae_transfer.cli.command import report
 from arae_transfer.cli.options import QuietOption, SettingsOption, TrainingDeviceOption, TrainingThreadsOption
 from arae_transfer.errors import AraeError
 from arae_transfer.folders import find_recipe
+
+if TYPE_CHECKING:
+    from arae_transfer.recipe import Recipe
 
 
 def transfer_table(
@@ -99,16 +102,7 @@ def transfer_table(
         raise AraeError(
             f"the recipe {resolved.name} does not rewrite text", "choose a recipe such as yelp-sentiment/paper-short."
         )
-    if resolved.adversary.weight == 0 or (not weights and resolved.attribute.weight == 0):
-        raise AraeError(
-            f"the recipe {resolved.name} trains a plain autoencoder, which leaves nothing to compare",
-            "set adversary.weight and attribute.weight above 0.",
-        )
-    if resolved.parallel.sentences > 0 or resolved.cycle.weight > 0:
-        raise AraeError(
-            f"the recipe {resolved.name} learns from parallel examples or cycles, which a plain autoencoder cannot",
-            "choose a recipe such as yelp-sentiment/paper-short, or set parallel.sentences=0 and cycle.weight=0.",
-        )
+    _require_comparable(resolved, weights)
     wishes = list(dict.fromkeys(weights or [resolved.attribute.weight, 10 * resolved.attribute.weight]))
     require("torch", "safetensors", "sacrebleu", "sklearn", extra="train", command="arae transfer-table")
     from arae_transfer.cli.training_reporter import make_reporter, reading_progress
@@ -150,3 +144,17 @@ def transfer_table(
         raise typer.Exit(130)
     table = measure_trainings(trainings, source, judge_text, folder, say)
     typer.echo(render(table), nl=False)
+
+
+def _require_comparable(recipe: Recipe, weights: list[float] | None) -> None:
+    """Raise an error if a recipe trains no ARAE, or what a plain autoencoder has no counterpart of."""
+    if recipe.adversary.weight == 0 or (not weights and recipe.attribute.weight == 0):
+        raise AraeError(
+            f"the recipe {recipe.name} trains a plain autoencoder, which leaves nothing to compare",
+            "set adversary.weight and attribute.weight above 0.",
+        )
+    if recipe.parallel.sentences > 0 or recipe.cycle.weight > 0:
+        raise AraeError(
+            f"the recipe {recipe.name} learns from parallel examples or cycles, which a plain autoencoder cannot",
+            "choose a recipe such as yelp-sentiment/paper-short, or set parallel.sentences=0 and cycle.weight=0.",
+        )

@@ -37,6 +37,11 @@ class Pool:
         places = [place for place, wanted in enumerate(chosen) if wanted]
         return Pool([self.lines[place] for place in places], [self.codes[place] for place in places])
 
+    def hold_out(self) -> tuple[Pool, list[str]]:
+        """Return the pool without its last tenth, which is at least a sentence, and the sentences of that tenth."""
+        kept = len(self.lines) - max(1, len(self.lines) // 10)
+        return Pool(self.lines[:kept], self.codes[:kept]), list(self.lines[kept:])
+
 
 @dataclass(frozen=True)
 class Shifted:
