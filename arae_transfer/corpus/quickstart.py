@@ -1,15 +1,12 @@
-"""A small synthetic corpus to train a model on in minutes, whose rewrites can be checked exactly.
+"""A small synthetic corpus to train a model on in minutes.
 
 Two classes, ``negative`` and ``positive``: sentences about restaurants, hotels and shops from a grammar (see
-``quickstart_grammar``). The classes are drawn independently, so the corpus is not parallel. Because the
-grammar is known, so is every right rewrite of a sentence: ``judge_rewrite`` says whether a rewrite keeps the
-whole content and has opinions of the wished class only, with no model and no reference needed.
+``quickstart_grammar``). The classes are drawn independently, so the corpus is not parallel.
 """
 
 from __future__ import annotations
 
 import random
-import re
 from pathlib import Path
 
 from arae_transfer.atomic import write_text
@@ -106,65 +103,3 @@ def write_corpus(
     for path, content in contents.items():
         if path not in present:
             write_text(path, content)
-
-
-def class_of(sentence: str) -> str | None:
-    """Return the class of a sentence of this grammar.
-
-    None when the grammar does not have the sentence, or when it has opinions of both classes.
-    """
-    parses = QUICKSTART_GRAMMAR.parse(sentence)
-    return parses[0].label if parses else None
-
-
-def correct_rewrites(source: str, target: str) -> re.Pattern[str]:
-    """Return the regular expression of all correct rewrites of a sentence (use ``fullmatch``).
-
-    Args:
-        source: A sentence of this grammar, of any class or even with opinions of both.
-        target: The class to rewrite to; the source's own class gives its paraphrases.
-
-    Raises:
-        AraeError: The grammar does not have the source, or there is no such class.
-    """
-    if target not in CLASSES:
-        raise AraeError(f"the quickstart corpus has no class {target!r}", f"use {' or '.join(CLASSES)}.")
-    parses = QUICKSTART_GRAMMAR.parse(source)
-    if not parses:
-        raise AraeError(
-            f"not a sentence of the quickstart corpus: {source!r}",
-            "give one of its sentences in its own form (lower case, spaces around punctuation).",
-        )
-    return re.compile("|".join(QUICKSTART_GRAMMAR.rewrites(parse.skeleton, target).pattern for parse in parses))
-
-
-def judge_rewrite(source: str, rewrite: str, target: str) -> bool:
-    """Return whether a rewrite is a correct transfer of a sentence of this corpus.
-
-    Right means: every content word stands unchanged and in its place (who, when, where, what it is about, the
-    kind of sentence), and wherever the source has an opinion the rewrite has one of the target class that
-    fits the same noun in the same number. Which of the fitting opinions it is, and whether an adverb
-    strengthens it, is free: both ``the soup was cold .`` -> ``the soup was delicious .`` and ``-> the soup
-    tasted great .`` are right; ``the pizza was delicious .``, ``the soup was friendly .`` and ``the soup were
-    delicious .`` are not.
-
-    Args:
-        source: A sentence of this corpus.
-        rewrite: What a model made of it, in the corpus's own form; blanks at its ends do not count.
-        target: The class to which it was to be rewritten.
-
-    Raises:
-        AraeError: The source is no sentence of this corpus, or there is no such class.
-    """
-    return correct_rewrites(source, target).fullmatch(rewrite.strip()) is not None
-
-
-def example_rewrite(source: str, target: str, seed: int = 0) -> str:
-    """Return a random correct rewrite of a sentence of this corpus, as a perfect model would.
-
-    Raises:
-        AraeError: The source is no sentence of this corpus, or there is no such class.
-    """
-    correct_rewrites(source, target)  # raises where there is none
-    parse = QUICKSTART_GRAMMAR.parse(source)[0]
-    return QUICKSTART_GRAMMAR.write_with_content(parse.skeleton, target, random.Random(f"{seed} {source}"))

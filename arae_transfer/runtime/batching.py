@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from arae_transfer.runtime.parallel import map_in_parallel
+from arae_transfer.runtime.threads import map_in_parallel
 from arae_transfer.tokenizer import PAD_ID
 
 Int64 = npt.NDArray[np.int64]

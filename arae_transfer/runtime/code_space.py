@@ -15,10 +15,10 @@ from arae_transfer.export_config import Generator
 from arae_transfer.runtime.batching import BATCH_SIZE, BATCHES_PER_CHUNK, pad
 from arae_transfer.runtime.decoding import LONGEST_GROWTH
 from arae_transfer.runtime.model_folder import ModelFolder
-from arae_transfer.runtime.parallel import map_in_parallel
 from arae_transfer.runtime.paths import Code, interpolate
 from arae_transfer.runtime.preparation import one_line
 from arae_transfer.runtime.sessions import Int64, Sessions
+from arae_transfer.runtime.threads import map_in_parallel
 from arae_transfer.tokenizer import END_ID, Tokenizer
 
 Floats = npt.NDArray[np.float32]

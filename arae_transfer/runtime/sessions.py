@@ -21,8 +21,8 @@ from arae_transfer.runtime.device import CPU, Device, choose_device, default_thr
 from arae_transfer.runtime.graph_opener import Files, GraphOpener, first_line
 from arae_transfer.runtime.language_models import LanguageModels
 from arae_transfer.runtime.model_folder import ModelFolder
-from arae_transfer.runtime.parallel import run_in_parallel
 from arae_transfer.runtime.session_pool import SessionPool
+from arae_transfer.runtime.threads import run_in_parallel
 from arae_transfer.runtime.variants import check_variant, preferred_variant
 
 Int64 = npt.NDArray[np.int64]

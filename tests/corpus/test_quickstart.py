@@ -12,10 +12,6 @@ import pytest
 from arae_transfer.corpus.grammar import Grammar
 from arae_transfer.corpus.quickstart import (
     CLASSES,
-    class_of,
-    correct_rewrites,
-    example_rewrite,
-    judge_rewrite,
     make_sentences,
     write_corpus,
 )
@@ -27,6 +23,14 @@ from arae_transfer.corpus.quickstart_grammar import (
 )
 from arae_transfer.corpus.reading import has_split, read_corpus
 from arae_transfer.errors import AraeError
+from tests.corpus.quickstart_judge import (
+    READER,
+    GrammarReader,
+    class_of,
+    correct_rewrites,
+    example_rewrite,
+    judge_rewrite,
+)
 
 OTHER = {NEGATIVE: POSITIVE, POSITIVE: NEGATIVE}
 
@@ -110,7 +114,7 @@ def test_there_is_variety(corpus: Corpus) -> None:
 
 
 def patterns_of(lines: list[str]) -> set[tuple[int, str]]:
-    readers = QUICKSTART_GRAMMAR._readers
+    readers = READER._readers
     return {(index, line) for line in lines for index, (reader, _) in enumerate(readers) if reader.fullmatch(line)}
 
 
@@ -129,9 +133,9 @@ def test_no_opinion_belongs_to_both_classes() -> None:
     generator = random.Random(0)
     for symbol in QUICKSTART_GRAMMAR.style:
         for label in CLASSES:
-            wrong = re.compile(QUICKSTART_GRAMMAR.pattern_of_symbol(symbol, OTHER[label]))
+            wrong = re.compile(READER.pattern_of_symbol(symbol, OTHER[label]))
             for _ in range(200):
-                text = QUICKSTART_GRAMMAR._expand(f"{{{symbol}}}", label, generator)
+                text = QUICKSTART_GRAMMAR.expand(f"{{{symbol}}}", label, generator)
                 assert not wrong.fullmatch(text), (symbol, text)
 
 
@@ -156,7 +160,7 @@ def test_plural_subjects_have_plural_verbs(corpus: Corpus) -> None:
 
 def test_a_sentence_is_read_as_it_was_written(some: list[tuple[str, str]]) -> None:
     for sentence, label in some:
-        (parse,) = QUICKSTART_GRAMMAR.parse(sentence)
+        (parse,) = READER.parse(sentence)
         assert parse.label == label
         assert class_of(sentence) == label
 
@@ -173,13 +177,14 @@ def test_a_grammar_of_three_classes() -> None:
         },
     )
     assert grammar.classes == ("bad", "so-so", "good")
-    (parse,) = grammar.parse("the big soup was old .")
+    reader = GrammarReader(grammar)
+    (parse,) = reader.parse("the big soup was old .")
     assert parse.label == "bad"
     assert parse.skeleton == ("the big soup ", "is", " .")
-    assert grammar.rewrites(parse.skeleton, "so-so").fullmatch("the big soup was okay .")
-    assert not grammar.rewrites(parse.skeleton, "so-so").fullmatch("the big soup was great .")
-    assert [parse.label for parse in grammar.parse("oh yes , soup !")] == ["good"]
-    assert grammar.parse("oh yes , pizza !") == []
+    assert reader.rewrites(parse.skeleton, "so-so").fullmatch("the big soup was okay .")
+    assert not reader.rewrites(parse.skeleton, "so-so").fullmatch("the big soup was great .")
+    assert [parse.label for parse in reader.parse("oh yes , soup !")] == ["good"]
+    assert reader.parse("oh yes , pizza !") == []
     things = ("soup", "big soup", "small soup")
     assert {grammar.write("bad", random.Random(seed)) for seed in range(200)} == {
         *(f"the {thing} was {word} ." for thing in things for word in ("cold", "old", "vile")),
@@ -253,12 +258,12 @@ def test_every_sentence_has_right_rewrites_and_the_judge_knows_them(some: list[t
 def test_changing_any_content_word_makes_a_rewrite_wrong(some: list[tuple[str, str]]) -> None:
     generator = random.Random(5)
     for sentence, label in some[:100]:
-        (parse,) = QUICKSTART_GRAMMAR.parse(sentence)
+        (parse,) = READER.parse(sentence)
         skeleton = list(parse.skeleton)
         places = [(index, word) for index in range(0, len(skeleton), 2) for word in skeleton[index].split()]
         index, word = generator.choice(places)
         skeleton[index] = re.sub(rf"(?<!\S){re.escape(word)}(?!\S)", "zebra", skeleton[index], count=1)
-        changed = QUICKSTART_GRAMMAR.write_with_content(skeleton, OTHER[label], generator)
+        changed = READER.write_with_content(skeleton, OTHER[label], generator)
         assert "zebra" in changed
         assert not judge_rewrite(sentence, changed, OTHER[label])
 
@@ -269,13 +274,13 @@ def test_an_unchanged_opinion_makes_a_rewrite_wrong(corpus: Corpus) -> None:
     grammar = QUICKSTART_GRAMMAR
     mixed = 0
     for sentence in corpus["test"][NEGATIVE][:150]:
-        (parse,) = grammar.parse(sentence)
+        (parse,) = READER.parse(sentence)
         for kept in range(1, len(parse.skeleton), 2):
             labels = [NEGATIVE if index == kept else POSITIVE for index in range(len(parse.skeleton))]
             if len(parse.skeleton) == 3:
                 continue
             rewrite = "".join(
-                grammar._expand(f"{{{piece}}}", labels[index], generator) if index % 2 else piece
+                grammar.expand(f"{{{piece}}}", labels[index], generator) if index % 2 else piece
                 for index, piece in enumerate(parse.skeleton)
             )
             assert not judge_rewrite(sentence, rewrite, POSITIVE), (sentence, rewrite)

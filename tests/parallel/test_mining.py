@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from arae_transfer.corpus.holdout import cross_fitting_fold
-from arae_transfer.corpus.quickstart import class_of, make_sentences
+from arae_transfer.corpus.quickstart import make_sentences
 from arae_transfer.language_model.ngram import NgramLanguageModel
 from arae_transfer.parallel import mining as find
 from arae_transfer.parallel.examples import ParallelExample
 from arae_transfer.parallel.mining import Floats, mine_parallel
+from tests.corpus.quickstart_judge import class_of
 
 
 def silent(done: int, total: int) -> None:

@@ -17,9 +17,9 @@ from arae_transfer.layout import ExportLayout
 from arae_transfer.runtime import device, sessions
 from arae_transfer.runtime.device import CPU, choose_device, default_threads
 from arae_transfer.runtime.model_folder import ModelFolder
-from arae_transfer.runtime.parallel import run_in_parallel
 from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.runtime.sessions import Sessions
+from arae_transfer.runtime.threads import run_in_parallel
 
 HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 

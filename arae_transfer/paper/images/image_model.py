@@ -11,9 +11,9 @@ from arae_transfer.errors import AraeError
 from arae_transfer.paper.images.image_files import Bytes, brightness, quantize, read_idx
 from arae_transfer.runtime.code_space import CodeGenerator, run_session
 from arae_transfer.runtime.model_folder import ModelFolder
-from arae_transfer.runtime.parallel import map_in_parallel
 from arae_transfer.runtime.paths import interpolate
 from arae_transfer.runtime.sessions import Sessions
+from arae_transfer.runtime.threads import map_in_parallel
 
 Floats = npt.NDArray[np.float32]
 
