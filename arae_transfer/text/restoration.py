@@ -80,7 +80,8 @@ class Restorer:
                 written = style.write(word, starts)
             if word == self._form.number:
                 written = numbers[index]
-            if not gap and position != previous + 1 and _would_join(parts, written, words[index - 1], word):
+            typed_joined = position == previous + 1 and not surface.gaps[position]
+            if not gap and not typed_joined and _would_join(parts, written, words[index - 1], word):
                 gap = " "
             parts += (gap, written)
             if starts or word in SENTENCE_ENDS:

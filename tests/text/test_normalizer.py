@@ -225,6 +225,15 @@ def test_an_answer_is_written_as_the_line_was(line: str, answer: str, written: s
     assert normalizer.restore(answer, normalizer.normalize(line)[1]) == written
 
 
+def test_words_that_move_together_stay_apart() -> None:
+    normalizer = Normalizer(TextFormat(lower_case=True, tokens="penn-treebank"), "ordinary")
+    line = "And it's bad and cannot go and cannot stay"
+    _, surface = normalizer.normalize(line)
+    assert normalizer.restore("it 's fine and go easily and can stay", surface) == (
+        "It's fine and go easily and can stay"
+    )
+
+
 def test_a_period_after_dots_is_typed_where_there_are_four() -> None:
     normalizer = Normalizer(REVIEWS)
     for line, dots in (("We waited...", ("...", "")), ("We waited....", ("...", ".")), ("We waited…", ("…", ""))):
