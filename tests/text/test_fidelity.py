@@ -1,9 +1,10 @@
-"""What is not style comes back as it was typed: by the shipped model, on generated lines and on a table of lines."""
+"""What is not style comes back as it was typed: by each shipped model, on generated lines and on a table of lines."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,13 @@ TABLE = Path(__file__).with_name("fidelity.tsv")
 ROWS = list(csv.reader(TABLE.read_text("utf-8").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
 
 
-@pytest.fixture(scope="module")
-def rewriter() -> Rewriter:
-    return Rewriter.load(device="cpu", threads=1)
+# One that writes whole lines, and one that edits them.
+MODELS = ("yelp-sentiment", "reviews-sentiment")
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def rewriter(request: pytest.FixtureRequest) -> Rewriter:
+    return Rewriter.load(request.param, device="cpu", threads=1)
 
 
 @pytest.mark.parametrize("options", [DecodingOptions(), DecodingOptions(beam=1)], ids=["beam", "greedy"])
@@ -67,16 +72,36 @@ def test_most_lines_of_words_are_still_rewritten(rewriter: Rewriter) -> None:
     assert sum(changed) > 0.7 * len(changed)
 
 
-def test_a_line_whose_rewrites_all_fail_is_kept_and_says_so(rewriter: Rewriter) -> None:
-    line = "they charged me $120!"
-    (kept,) = rewriter.rewrites([line], "positive")
+# Protected, if the words that say something of it stay: each rewrite fails.
+FRAGILE = "soup(?= was terrible)"
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("beam", [1, 5])
+def test_a_line_whose_rewrites_all_fail_is_kept_and_says_so(model: str, beam: int) -> None:
+    rewriter = Rewriter.load(model, device="cpu", threads=1, protect=[FRAGILE])
+    line = "The soup was terrible!"
+    (kept,) = rewriter.rewrites([line], "positive", options=DecodingOptions(beam=beam))
     assert (kept.output, kept.status, kept.kept, kept.unfaithful) == (line, Status.KEPT, True, 1)
-    (raw,) = rewriter.rewrites([line], "positive", options=DecodingOptions(beam=5, faithful=False))
-    assert raw.status is Status.REWRITTEN and "120" not in raw.output
+    (raw,) = rewriter.rewrites([line], "positive", options=DecodingOptions(beam=beam, faithful=False))
+    assert raw.status is Status.REWRITTEN and raw.output != line
 
 
-def test_what_a_user_protects_stays() -> None:
-    rewriter = Rewriter.load(device="cpu", threads=1, protect=[r"(JI|QA)-\d+"], glossary=["Grand Lux", "Bad Wolf"])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_number_is_kept_or_the_line(model: str) -> None:
+    rewriter = Rewriter.load(model, device="cpu", threads=1)
+    lines = ["they charged me $120!", "they wanted 45 dollars for 2 cold burgers .", "Worst $20 I ever spent."]
+    for rewrite in rewriter.rewrites(lines, "positive"):
+        source, answer = (re.findall(r"\$?\d+", text) for text in (rewrite.source, rewrite.output))
+        assert source == answer
+        assert (rewrite.status is Status.KEPT) == (rewrite.source == rewrite.output)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_a_user_protects_stays(model: str) -> None:
+    rewriter = Rewriter.load(
+        model, device="cpu", threads=1, protect=[r"(JI|QA)-\d+"], glossary=["Grand Lux", "Bad Wolf"]
+    )
     answers = list(
         rewriter.transfer(["JI-12: the Bad Wolf at Grand Lux was terrible.", "The Bad Wolf was bad, see QA-7."], "pos")
     )
@@ -87,11 +112,11 @@ def test_what_a_user_protects_stays() -> None:
 
 
 def test_the_command_says_what_it_kept_and_refuses_what_it_cannot_read(tmp_path: Path) -> None:
-    def run(*arguments: str, given: str = "they charged me $120!\n") -> tuple[int, str, str]:
+    def run(*arguments: str, given: str = "The soup was terrible!\n") -> tuple[int, str, str]:
         done = CliRunner().invoke(app, ["transfer", "--to", "positive", "--device", "cpu", *arguments], input=given)
         return done.exit_code, done.stdout, done.stderr
 
-    code, output, said = run("--json")
+    code, output, said = run("--json", "--protect", FRAGILE)
     assert (code, json.loads(output)["status"], json.loads(output)["kept"]) == (0, "kept", True)
     assert "1 of 1 lines was left unchanged" in said
     terms = tmp_path / "terms.txt"
