@@ -57,7 +57,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     REWRITING: _WRITING,
     GENERATION: _WRITING,
     EDITING: (
-        *(*_HEAD, *_TEXT, "scorer", "language_models", "quality", "ranking", "beam", "copy_above"),
+        *(*_HEAD, *_TEXT, "scorer", "language_models", "words", "quality", "ranking", "beam", "copy_above"),
         *("tokenizer", "files", "variants", *_TAIL),
     ),
     CLASSIFICATION: (
@@ -88,6 +88,7 @@ class ExportConfig:
         scorer: The file name of the style scorer's graph; None: the export has none.
         language_models: The file name of each class's language model, by which candidates are ranked, too; None: the
             export has none.
+        words: The file name of the word list of the corpus; None: the export has none.
         quality: The file name of the quality estimator's graph; None: the export has none.
         ranking: By what candidates are ranked where nobody says otherwise: the weight of each score, by its name; None:
             as ``runtime.reranking.Ranking`` says.
@@ -119,6 +120,7 @@ class ExportConfig:
     tokenizer: str = ""
     scorer: str | None = None
     language_models: Mapping[str, str] | None = None
+    words: str | None = None
     quality: str | None = None
     ranking: Mapping[str, float] | None = None
     beam: int = 1
@@ -220,6 +222,7 @@ class ExportConfig:
             language_models=None
             if language_models is None
             else {name: plain_name(as_table(language_models)[name]) for name in classes},
+            words=optional_name(config.get("words")),
             quality=optional_name(config.get("quality")),
             ranking=_ranking(config.get("ranking")),
             beam=_beam(config, task),
@@ -243,7 +246,8 @@ class ExportConfig:
     @property
     def file_names(self) -> list[str]:
         """Return the names of all files that readers use."""
-        named = [self.tokenizer, self.scorer or "", self.quality or "", *(self.language_models or {}).values()]
+        named = [name or "" for name in (self.tokenizer, self.scorer, self.words, self.quality)]
+        named += (self.language_models or {}).values()
         named += [part.file for part in (self.classifier, self.generator) if part is not None]
         named += [name for variant in self.variants.values() for name in variant.file_names]
         return [name for name in named if name]
@@ -262,6 +266,7 @@ class ExportConfig:
             **self.main.files_to_dict(),
             "scorer": self.scorer,
             "language_models": None if self.language_models is None else dict(self.language_models),
+            "words": self.words,
             "quality": self.quality,
             "ranking": None if self.ranking is None else dict(self.ranking),
             "beam": self.beam,

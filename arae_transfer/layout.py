@@ -160,6 +160,11 @@ class ExportLayout:
         return self.root / "quality.int8.onnx"
 
     @property
+    def words(self) -> Path:
+        """Return the path of the word list of the corpus."""
+        return self.root / "words.z"
+
+    @property
     def scorer(self) -> Path:
         """Return the path of the style scorer's graph."""
         return self.root / "scorer.onnx"

@@ -276,5 +276,5 @@ def exported_editor(editor: Any, tmp_path_factory: pytest.TempPathFactory) -> Pa
     model, recipe, tokenizer = editor
     folder = tmp_path_factory.mktemp("editors") / "editor"
     lines = [f"the {thing} was {word} ." for thing in ("food", "soup", "room") for word in ("cold", "warm", "slow")]
-    export_edits(model, recipe, tokenizer, folder, name="editor", probe_lines=lines, weights="fp32", beam=3)
+    export_edits(model, recipe, tokenizer, folder, probe_lines=lines, weights="fp32", beam=3)
     return folder

@@ -257,6 +257,8 @@ def _editing_sizes(config: ExportConfig) -> str:
         "others, the training's own style classifier. A line stays as it is if the decoder finds with a probability "
         f"above {config.copy_above:g} that nothing is to change."
     )
+    if config.words:
+        text += f" Rewrites with a word that neither the line nor the corpus has, by `{config.words}`, are rejected."
     return f"## Sizes\n\n{paragraph(text)}\n{size_table(config)}"
 
 

@@ -49,7 +49,9 @@ from arae_transfer.model.transformer import TransformerEncoder
 from arae_transfer.packing import SUFFIX, pack
 from arae_transfer.parallel.examples import ParallelExample, read_parallel
 from arae_transfer.recipe import Recipe
+from arae_transfer.runtime.faithful import ENGLISH_TOKENS
 from arae_transfer.tasks.task import ExportRequest
+from arae_transfer.text.words import pack_words
 from arae_transfer.tokenizer import SPECIAL_IDS, Tokenizer
 from arae_transfer.training.checkpoint import LoadedRun
 
@@ -99,8 +101,15 @@ class EditorExport:
         return lines
 
 
-def export_editor(request: ExportRequest, probe_lines: Sequence[str]) -> list[str]:
+def export_editor(
+    request: ExportRequest, probe_lines: Sequence[str], class_lines: Mapping[str, Sequence[str]] | None
+) -> list[str]:
     """Write an exported model that edits; return what a person should know of it, in lines.
+
+    Args:
+        request: What to export, and where to.
+        probe_lines: As in ``export_edits``.
+        class_lines: Training sentences of each class; None: they are missing.
 
     Raises:
         AraeError: It cannot be written, or does not answer as the trained model does.
@@ -118,12 +127,12 @@ def export_editor(request: ExportRequest, probe_lines: Sequence[str]) -> list[st
         loaded.recipe,
         loaded.tokenizer,
         request.folder,
-        name=request.folder.name,
         scores=loaded.state.scores,
         training=trained_in_all(request.run, request.checkpoint).to_table("sentences"),
         evaluation=request.evaluation,
         languages=request.languages,
         probe_lines=probe_lines,
+        lines=[line for lines in (class_lines or {}).values() for line in lines],
         weights=request.weights,
         beam=request.beam or DEFAULT_BEAM,
         progress=request.progress,
@@ -186,12 +195,12 @@ def export_edits(
     tokenizer: Tokenizer,
     destination: Path,
     *,
-    name: str,
     scores: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     evaluation: str = "",
     languages: Sequence[str] = (),
     probe_lines: Sequence[str] = (),
+    lines: Sequence[str] = (),
     weights: Storage | None = None,
     beam: int = DEFAULT_BEAM,
     progress: Callable[[str], None] = lambda message: None,
@@ -202,13 +211,14 @@ def export_edits(
         model: The trained model; it is not changed.
         recipe: Its resolved recipe.
         tokenizer: Its tokenizer.
-        destination: The folder to write. An earlier export there is replaced as a whole.
-        name: The model's name.
+        destination: The folder to write, named as the model is. An earlier export there is replaced as a whole.
         scores: Validation scores, for the card.
         training: What the training took, for the card.
         evaluation: The report of an evaluation as Markdown, for the card.
         languages: The language codes of the text, for the card.
         probe_lines: Held-out sentences in the form of the corpus; random sequences join them when they are few.
+        lines: Training sentences in the form of the corpus, for the list of its words; none: the export has no list,
+            and neither has one of a corpus that is not in Penn Treebank tokens.
         weights: How graphs in fp32 store their matrices; None: there are none beside the 8-bit graphs, if these answer
             closely enough, and otherwise as fp16.
         beam: The rewrites that are searched for a line where nobody says how many.
@@ -220,7 +230,7 @@ def export_edits(
     """
     destination = Path(os.path.abspath(destination))  # noqa: PTH100 -- unlike resolve(), this keeps symbolic links
     check_destination(destination)
-    layout = ExportLayout(destination)
+    layout, name = ExportLayout(destination), destination.name
     metadata = {
         "format": FORMAT,
         "format_version": str(EDITING_VERSION),
@@ -252,6 +262,9 @@ def export_edits(
     contents = int8.contents if stored_as is None else fp32.contents | int8.contents
     contents[layout.scorer.name] = export_scorer(stored.scorer, metadata | {"part": "scorer"}, stored_as or "int8")
     contents[layout.tokenizer.name] = tokenizer.serialized
+    listed = bool(lines) and recipe.form.tokens == ENGLISH_TOKENS
+    if listed:
+        contents[layout.words.name] = pack_words(lines)
     ranking, quality = None, {}
     if int8.quality is not None:
         progress("comparing the quality estimator with the model's")
@@ -272,6 +285,7 @@ def export_edits(
         form=asdict(recipe.form),
         tokenizer=layout.tokenizer.name,
         scorer=layout.scorer.name,
+        words=layout.words.name if listed else None,
         quality=None if int8.quality is None else int8.quality[0],
         ranking=ranking,
         beam=beam,

@@ -94,7 +94,8 @@ class ModelFolder:
     def _files_of(self, name: str) -> list[str]:
         """Return the files that one variant needs."""
         variant = self.variants[name]
-        files = [self.tokenizer, self.scorer, self.quality, self.classifier, *(self.language_models or {}).values()]
+        files = [self.tokenizer, self.scorer, self.words, self.quality, self.classifier]
+        files += (self.language_models or {}).values()
         files += [file for each in (variant, variant.source) if each is not None for file in each.file_names]
         return [file for file in files if file]
 
@@ -163,6 +164,11 @@ class ModelFolder:
     def language_models(self) -> Mapping[str, str] | None:
         """The file name of each class's language model; None: the export has none."""
         return self.config.language_models
+
+    @property
+    def words(self) -> str | None:
+        """The file name of the word list of the corpus; None: the export has none."""
+        return self.config.words
 
     @property
     def beam(self) -> int:

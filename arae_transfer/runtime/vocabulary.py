@@ -1,8 +1,12 @@
-"""The words of a model's corpus, by its tokenizer and its language models."""
+"""The words of a model's corpus, by its word list, or by its tokenizer and its language models."""
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
+
+from arae_transfer.errors import AraeError
+from arae_transfer.text.words import WordList, words_of
 
 if TYPE_CHECKING:
     from arae_transfer.runtime.sessions import Sessions
@@ -19,19 +23,28 @@ class Vocabulary:
         self._sessions = sessions
         self._tokenizer = tokenizer
         self._known: dict[str, bool] = {}
+        self._list: WordList | None = None
+        self._lock = threading.Lock()
 
     def has_whole_words(self, source: str, answer: str) -> bool:
         """Say whether each word of an answer is one of its source or of the corpus.
 
-        An export without language models does not know the words of its corpus: every word may be one. So it is with
-        models that edit, which replace whole words, and write most of them as one piece.
+        An export with neither a word list nor language models does not know the words of its corpus: every word may be
+        one. By a word list the contractions of an answer are words, too: "can n't" is none.
 
         Args:
             source: The source in the form of the corpus.
             answer: The answer in the form of the corpus.
+
+        Raises:
+            AraeError: The word list or a language model is missing or damaged.
         """
-        new = set(answer.split()).difference(source.split())
-        if not new or not self._sessions.folder.language_models:
+        folder = self._sessions.folder
+        if folder.words:
+            new = set(words_of(answer)).difference(words_of(source))
+        elif folder.language_models:
+            new = set(answer.split()).difference(source.split())
+        else:
             return True
         known = self._known
         for word in new:
@@ -45,6 +58,21 @@ class Vocabulary:
         return True
 
     def _is_word(self, word: str) -> bool:
+        if self._sessions.folder.words:
+            return word in self._word_list()
         pieces = self._tokenizer.encode(word)
         models = self._sessions.language_models().values()
         return bool(pieces) and any(model.has_word(pieces, self._tokenizer.ends_word) for model in models)
+
+    def _word_list(self) -> WordList:
+        with self._lock:
+            if self._list is None:
+                folder = self._sessions.folder
+                assert folder.words is not None
+                try:
+                    self._list = WordList(folder.read_file(folder.words))
+                except ValueError as error:
+                    raise AraeError(
+                        f"{folder.root / folder.words} is no word list: {error}", "export the model again."
+                    ) from error
+            return self._list

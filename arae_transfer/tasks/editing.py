@@ -98,4 +98,4 @@ class EditingTask(RewritingTask):
         """Export graphs that edit."""
         from arae_transfer.export.editing import export_editor
 
-        return export_editor(request, self.probes(request))
+        return export_editor(request, self.probes(request), self.training_lines(request))

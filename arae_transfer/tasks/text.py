@@ -61,7 +61,7 @@ class TextTask(Task):
         except AraeError as error:
             request.notice(
                 f"cannot read the run's training sentences: {error.message}",
-                "the export has no language models for ranking candidates.",
+                "the export does not know the words of the corpus, and has no language models to rank candidates by.",
             )
             return None
         return sample_lines(lines, _MOST_LEARNED, request.loaded.recipe.training.seed)

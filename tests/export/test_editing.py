@@ -22,6 +22,7 @@ from arae_transfer.export.agreement import compare_answers
 from arae_transfer.export.edit_encoder_graph import build_edit_encoder
 from arae_transfer.export.edit_parity import EditGraphs, edits_of
 from arae_transfer.export.editing import _Files, export_edits, written_tokens
+from arae_transfer.export.folder import records_of
 from arae_transfer.export.graph import Graph
 from arae_transfer.export.parity import probe_rows
 from arae_transfer.export.quality_parity import compare_quality
@@ -35,6 +36,8 @@ from arae_transfer.runtime.batching import pad
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.rewriter import Rewriter
 from arae_transfer.runtime.sessions import Sessions
+from arae_transfer.text import TextFormat
+from arae_transfer.text.words import WordList, pack_words
 from arae_transfer.tokenizer import END_ID
 
 LINES = ["the food was cold .", "The Waiter was rude, and 12 rooms were slow!", "good soup .", "the place was lovely"]
@@ -154,7 +157,7 @@ def test_8_bit_graphs_may_stand_alone(editor: Any, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(
         editing, "compare_answers", lambda *given: replace(compare_answers(*given), style_cost=0.0, self_bleu_cost=0.0)
     )
-    exported = export_edits(model, recipe, tokenizer, tmp_path / "small", name="small")
+    exported = export_edits(model, recipe, tokenizer, tmp_path / "small")
     assert set(exported.sizes) == {
         *("encoder.int8.onnx", "decoder.int8.onnx", "weights.int8.7bit", "scorer.onnx", "quality.int8.onnx"),
         "tokenizer.model",
@@ -174,7 +177,7 @@ def test_8_bit_graphs_that_answer_otherwise_do_not_stand_alone(
 ) -> None:
     model, recipe, tokenizer = editor
     monkeypatch.setattr(editing, "compare_answers", lambda *given: replace(compare_answers(*given), style_cost=2.0))
-    export_edits(model, recipe, tokenizer, tmp_path / "poor", name="poor")
+    export_edits(model, recipe, tokenizer, tmp_path / "poor")
     folder = ModelFolder.find(tmp_path / "poor")
     assert folder.variants["fp32"].storage == "fp16"
     assert Sessions(folder).variant == "fp32"
@@ -199,7 +202,7 @@ def test_graphs_that_disagree_are_refused(
     else:
         monkeypatch.setattr(edit_decoder_graph, "FARTHEST", 2)
     with pytest.raises(AraeError, match="do not answer as the model does"):
-        export_edits(model, recipe, tokenizer, tmp_path / "wrong", name="wrong", weights="fp32")
+        export_edits(model, recipe, tokenizer, tmp_path / "wrong", weights="fp32")
     assert not (tmp_path / "wrong").exists()
 
 
@@ -217,6 +220,50 @@ def test_damaged_weights_are_told(exported_editor: Path, damage: str, tmp_path: 
     with pytest.raises(AraeError, match="missing" if damage == "missing" else "damaged") as raised:
         rewriter.prepare("good")
     assert "export" in (raised.value.hint or "")
+
+
+def test_an_answer_has_words_of_its_source_and_the_corpus(exported_editor: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exported_editor, tmp_path / "listed"))
+    corpus = ["i ca n't find the cook 's soup ."] * 2
+    _add_words(folder, pack_words(corpus))
+    vocabulary = Rewriter.load(folder, threads=1)._vocabulary
+    for source, answer, whole in (
+        ("the xylo soup", "the xylo soup .", True),
+        ("the soup", "the xylo soup", False),
+        ("i find it", "i ca n't find it", True),
+        ("i can find it", "i can n't find it", False),
+        ("the xylo wo n't find it", "the xylo wo find it", False),
+        ("the xylo did n't cook", "the xylo 's cook", True),
+    ):
+        assert vocabulary.has_whole_words(source, answer) is whole, (source, answer)
+    assert Rewriter.load(exported_editor, threads=1)._vocabulary.has_whole_words("the soup", "the xylo")
+    _add_words(folder, b"no list")
+    with pytest.raises(AraeError, match="is no word list"):
+        Rewriter.load(folder, threads=1)._vocabulary.has_whole_words("the soup", "the xylo")
+
+
+def _add_words(folder: Path, content: bytes) -> None:
+    """Give an export a word list."""
+    layout = ExportLayout(folder)
+    layout.words.write_bytes(content)
+    config = ExportConfig.read(layout.config)
+    files = {**config.files, **records_of({layout.words.name: content})}
+    layout.config.write_bytes(replace(config, words=layout.words.name, files=files).to_json())
+
+
+def test_the_words_of_the_corpus_are_exported(editor: Any, tmp_path: Path) -> None:
+    model, recipe, tokenizer = editor
+    lines = ["the food was cold .", "the food was warm ."]
+    export_edits(model, recipe, tokenizer, tmp_path / "listed", lines=lines, weights="fp32")
+    folder = ModelFolder.find(tmp_path / "listed")
+    assert folder.words == "words.z"
+    words = WordList(folder.read_file(folder.words))
+    assert [word in words for word in ("food", "cold", ".")] == [True, False, True]
+    plain = replace(recipe, form=TextFormat())
+    export_edits(model, plain, tokenizer, tmp_path / "plain", lines=lines, weights="fp32")
+    assert ModelFolder.find(tmp_path / "plain").words is None
+    cards = [ExportLayout(tmp_path / name).card.read_text("utf-8") for name in ("listed", "plain")]
+    assert ["`words.z`" in card for card in cards] == [True, False]
 
 
 def test_edits_leave_the_end_id_where_it_is(editor: Any, rows: list[list[int]], tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_the_quality_estimator_comes_back_rounded(editor: Any, exported_editor: 
 def test_8_bit_graphs_alone_are_enough(editor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, recipe, tokenizer = editor
     monkeypatch.setattr(Agreement, "accepted", True)  # random weights suffer more from 8 bits than trained ones
-    export_edits(model, recipe, tokenizer, tmp_path / "small", name="small")
+    export_edits(model, recipe, tokenizer, tmp_path / "small")
     again = restored(tmp_path / "small", tokenizer.vocabulary_size)
     for name, parameter in again.encoder.named_parameters():
         assert (parameter - dict(model.encoder.named_parameters())[name]).abs().max() < 0.02, name
