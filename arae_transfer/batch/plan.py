@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
@@ -97,31 +97,30 @@ def _cut_parquet(name: str, rows_per_part: int, batch: RewriteBatch) -> Iterator
 
 def _cut_lines(name: str, rows_per_part: int) -> Iterator[_Cut]:
     with open_table(name) as file:
-        start = place = file.tell()
-        first, rows = 1, 0
-        for line in file:
-            place += len(line)
-            rows += 1
-            if rows == rows_per_part:
-                yield name, first, rows, start, place, 0
-                first, start, rows = first + rows, place, 0
-        if rows or first == 1:
-            yield name, first, rows, start, place, 0
+        yield from _cut_records(name, rows_per_part, file.tell(), map(len, file))
 
 
 def _cut_csv(name: str, rows_per_part: int, batch: RewriteBatch) -> Iterator[_Cut]:
     with open_table(name) as file:
         header = read_header(name, file, batch)
-        start = place = file.tell()
-        first, rows = 1, 0
-        for record in records(decoded(file), header.separator):
-            place += len(record.encode("utf-8", "surrogateescape"))
-            rows += 1
-            if rows == rows_per_part:
-                yield name, first, rows, start, place, 0
-                first, start, rows = first + rows, place, 0
-        if rows or first == 1:
+        start = file.tell()
+        rows = records(decoded(file), header.separator)
+        sizes = (len(row.encode("utf-8", "surrogateescape")) for row in rows)
+        yield from _cut_records(name, rows_per_part, start, sizes)
+
+
+def _cut_records(name: str, rows_per_part: int, start: int, sizes: Iterable[int]) -> Iterator[_Cut]:
+    """Divide a text table, given the byte that its rows begin at and the bytes of each row."""
+    place = start
+    first, rows = 1, 0
+    for size in sizes:
+        place += size
+        rows += 1
+        if rows == rows_per_part:
             yield name, first, rows, start, place, 0
+            first, start, rows = first + rows, place, 0
+    if rows or first == 1:
+        yield name, first, rows, start, place, 0
 
 
 def open_table(name: str) -> IO[bytes]:

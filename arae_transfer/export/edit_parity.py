@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 
 from arae_transfer.editing.actions import Actions, stack_actions
@@ -129,8 +128,6 @@ def compare_edits(
         near_ties=near_ties,
         code_difference=float(np.max(differences)),  # unlike max(), this keeps what is not a number
         unrounded_identical=unrounded,
-        torch_version=torch.__version__,
-        onnxruntime_version=onnxruntime.__version__,
     )
 
 

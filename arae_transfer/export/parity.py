@@ -62,8 +62,8 @@ class Parity:
     near_ties: int
     code_difference: float
     unrounded_identical: float
-    torch_version: str
-    onnxruntime_version: str
+    torch_version: str = torch.__version__
+    onnxruntime_version: str = onnxruntime.__version__
 
     @property
     def different(self) -> int:
@@ -204,8 +204,6 @@ def compare(
         near_ties=near_ties,
         code_difference=float(np.max(code_differences)),  # unlike max(), this keeps what is not a number
         unrounded_identical=unrounded / (len(rows) * len(stored.classes)),
-        torch_version=torch.__version__,
-        onnxruntime_version=onnxruntime.__version__,
     )
 
 
