@@ -83,7 +83,7 @@ class ExportConfig:
             may be stored in int8 alone.
         files: What each file must be.
         maximum_tokens: The longest input that it was trained for, in tokens, the end id included; 0: it reads images.
-        form: The settings of the corpus's form of writing.
+        form: The settings of the corpus's text format.
         tokenizer: The file name of the SentencePiece model; empty: it reads images.
         scorer: The file name of the style scorer's graph; None: the export has none.
         language_models: The file name of each class's language model, by which candidates are ranked, too; None: the

@@ -103,7 +103,7 @@ class Tokenizer:
         A corpus too small for the wished vocabulary gets the largest that it can fill.
 
         Args:
-            lines: Text in the corpus's own form, one sentence each.
+            lines: Text in the corpus's text format, one sentence each.
             vocabulary_size: The wished number of pieces, special and byte pieces included.
             whole: Words that always are one piece, such as a placeholder for numbers.
             threads: The number of threads of the trainer.

@@ -18,7 +18,7 @@ from arae_transfer.training.checkpoint import load_run
 def pytorch_loop(run: Path, to: str, threads: int) -> Rewrite:
     """Load the best checkpoint of a run, and return a function that rewrites lines to a class in batches.
 
-    Lines are taken to be in the form of the corpus, are sorted by length as the runtime does, and are decoded back to
+    Lines are taken to be in the corpus's text format, are sorted by length as the runtime does, and are decoded back to
     text; fp32, one token a turn.
 
     Raises:

@@ -118,7 +118,7 @@ def interpolate(
 def _forms(
     normalizer: Normalizer, first: str, second: str, steps: int
 ) -> tuple[tuple[str, str], Callable[[int, str], str]]:
-    """Return both sentences in the corpus's form, and a function that restores the typed form of the nearer one."""
+    """Return both sentences in the corpus's text format, and what restores the typed form of the nearer one."""
     ends = [normalizer.normalize(text) for text in (first, second)]
 
     def write(place: int, text: str) -> str:

@@ -67,7 +67,7 @@ def measure_samples(
     """Measure the samples of systems, and real text beside them, with the same instruments.
 
     Args:
-        systems: The samples of each system, in the form of the corpus.
+        systems: The samples of each system, in the corpus's text format.
         training: The sentences that the systems learned from.
         held_out: Sentences that none of them has seen.
         resamples: The number of resamplings of an interval.

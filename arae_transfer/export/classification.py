@@ -83,7 +83,7 @@ def export_classifier(
         recipe: Its resolved recipe.
         tokenizer: Its tokenizer.
         destination: The folder to write. An earlier export there is replaced as a whole.
-        probe_lines: Held-out sentences in the form of the corpus.
+        probe_lines: Held-out sentences in the corpus's text format.
         weights: How the encoder's matrices are stored; the classifier's keep fp32.
         facts: What is told of the model, see ``ModelFacts``.
 

@@ -216,8 +216,8 @@ def export_edits(
         training: What the training took, for the card.
         evaluation: The report of an evaluation as Markdown, for the card.
         languages: The language codes of the text, for the card.
-        probe_lines: Held-out sentences in the form of the corpus; random sequences join them when they are few.
-        lines: Training sentences in the form of the corpus, for the list of its words; none: the export has no list,
+        probe_lines: Held-out sentences in the corpus's text format; random sequences join them when they are few.
+        lines: Training sentences in the corpus's text format, for the list of its words; none: the export has no list,
             and neither has one of a corpus that is not in Penn Treebank tokens.
         weights: How graphs in fp32 store their matrices; None: there are none beside the 8-bit graphs, if these answer
             closely enough, and otherwise as fp16.

@@ -49,10 +49,10 @@ def export_model(
         recipe: Its resolved recipe.
         tokenizer: Its tokenizer.
         destination: The folder to write. An earlier export there is replaced as a whole.
-        probe_lines: Held-out sentences in the form of the corpus; random sequences join them when they are few.
-        class_lines: Sentences of each class, in the form of the corpus, to learn language models from; None: the export
-            has no such, and hypotheses are ranked without, unless they are given.
-        further_lines: Sentences in the form of the corpus whose rewrites tell which tokens decoders write, beside the
+        probe_lines: Held-out sentences in the corpus's text format; random sequences join them when they are few.
+        class_lines: Sentences of each class, in the corpus's text format, to learn language models from; None: the
+            export has no such, and hypotheses are ranked without, unless they are given.
+        further_lines: Sentences in the corpus's text format whose rewrites tell which tokens decoders write, beside the
             probe lines; without these, those of ``class_lines``.
         language_models: The language models, as ``language_model.compact`` wrote them.
         weights: How matrices are stored. fp16 halves the files and gives them graphs for GPUs that compute in fp16.

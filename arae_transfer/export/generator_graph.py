@@ -120,7 +120,7 @@ def export_generator(
         model: The model, on the CPU in evaluation mode.
         recipe: Its recipe.
         tokenizer: Its tokenizer; None: a model of images.
-        lines: Held-out sentences in the form of the corpus; none of a model of images.
+        lines: Held-out sentences in the corpus's text format; none of a model of images.
         file: The name of the file.
         metadata: What the file says about itself.
 

@@ -116,7 +116,7 @@ def probe_rows(
     more often, so that every export is checked, and at lengths that few sentences have.
 
     Args:
-        lines: Sentences in the form of the corpus; blank ones are left out.
+        lines: Sentences in the corpus's text format; blank ones are left out.
         tokenizer: The model's tokenizer.
         maximum_tokens: The longest row, end id included; longer ones are cut as at run time.
         most: The most lines that are taken.

@@ -34,7 +34,7 @@ def rebuild_export(
     Args:
         root: The folder of the export.
         destination: The folder to write; the export's own is possible.
-        probe_lines: Held-out sentences in the form of the corpus, to calibrate 8-bit graphs and to check all with.
+        probe_lines: Held-out sentences in the corpus's text format, to calibrate 8-bit graphs and to check all with.
         name: The model's name.
         beam: The candidates that are searched for a line where nobody says how many; None: as many as before.
         further_lines: As in ``export_model``.

@@ -65,7 +65,7 @@ class OffsetFinder:
     Attributes:
         space: The model's code space.
         class_name: The class whose decoder writes.
-        normalizer: Brings sentences to the form of the corpus.
+        normalizer: Brings sentences to the corpus's text format.
         strengths: The strengths that are tried.
         read: Returns the sentences of a file.
         say: Tells the user something.

@@ -21,13 +21,13 @@ from arae_transfer.runtime.code_space import CodeSpace
 from arae_transfer.runtime.paths import Code
 
 Floats = npt.NDArray[np.float32]
-# Says of each line, in the corpus's form, whether it has the property.
+# Says of each line, in the corpus's text format, whether it has the property.
 HasProperty = Callable[[Sequence[str]], list[bool]]
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Sentences in the corpus's form with their codes."""
+    """Sentences in the corpus's text format with their codes."""
 
     lines: Sequence[str]
     codes: Sequence[Code]
@@ -48,7 +48,8 @@ class Shifted:
     """A sentence and its shifted rewrite.
 
     Attributes:
-        output: In the corpus's form: of the smallest multiple that gives the property, otherwise of the greatest.
+        output: In the corpus's text format: of the smallest multiple that gives the property, otherwise of the
+            greatest.
         match: Whether the output has the property.
         strength: That multiple; 0: the sentence has the property already, or no code.
         precision: The share of the output's words that stand in the sentence, each as often as there.
@@ -181,7 +182,7 @@ class Offset:
         self._to = to
 
     def apply(self, lines: Sequence[str]) -> list[Shifted]:
-        """Shift lines in the corpus's form; lines with the property or without a code stay unchanged.
+        """Shift lines in the corpus's text format; lines with the property or without a code stay unchanged.
 
         Raises:
             AraeError: The model cannot run.

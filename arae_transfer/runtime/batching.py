@@ -15,7 +15,7 @@ Int64 = npt.NDArray[np.int64]
 
 
 class HasIds(Protocol):
-    """What has a row of ids."""
+    """An item with a row of token ids."""
 
     @property
     def ids(self) -> Sequence[int]:
@@ -27,17 +27,17 @@ Answer = TypeVar("Answer")
 
 BATCH_SIZE = 64
 BATCHES_PER_CHUNK = 16
-"""A chunk is what is sorted by length together: more makes fuller batches, fewer makes earlier answers."""
+"""The lines of a chunk are sorted by length together: more make fuller batches, fewer make earlier answers."""
 
 BATCHES_PER_THREAD = 4
-"""A chunk has at least as many, so that no thread waits long for the one that has the longest lines."""
+"""A chunk has at least as many, so that no thread waits long for the one with the longest lines."""
 
 LEAST_ROWS = 8
-"""A batch that is divided among threads: smaller ones take as long."""
+"""The fewest rows of a batch that is divided among threads: smaller batches take as long."""
 
 
 def pad(rows: Sequence[Sequence[int]], least: int = 0) -> tuple[Int64, Int64]:
-    """Return rows as ids (rows, time), padded at the right to the longest or to a least time, and lengths (rows,)."""
+    """Pad rows of ids at the right, to the longest or to ``least``: return ids (rows, time) and lengths (rows,)."""
     lengths: Int64 = np.array([len(row) for row in rows], dtype=np.int64)
     tokens: Int64 = np.full((len(rows), max(int(lengths.max()), least)), PAD_ID, dtype=np.int64)
     for place, row in enumerate(rows):
@@ -59,12 +59,12 @@ def map_batches(
     batch_size: int,
     threads: int,
 ) -> Iterator[tuple[int, Answer]]:
-    """Do work on batches of some items, side by side, and yield their numbers with their answers.
+    """Process batches of items in several threads; yield the index of each item with its answer.
 
     Args:
         work: Returns an answer for each item of a batch.
         items: The items.
-        numbers: The places of those that are wanted, whose rows are not empty.
+        numbers: The indices of the items to process; their rows are not empty.
         batch_size: The most items in a batch.
         threads: How many batches may run at once.
     """
@@ -79,5 +79,5 @@ def map_batches(
 
 
 def shared_batch_size(rows: int, batch_size: int, threads: int) -> int:
-    """Return the size of batches of which no thread goes without, where there are rows enough for all."""
+    """Return a batch size at which every thread gets a batch, if there are enough rows."""
     return min(batch_size, max(LEAST_ROWS, -(-rows // threads)))

@@ -1,7 +1,7 @@
-"""Buckets: batches are padded to a few sizes by rows and positions that change no answer.
+"""Buckets: batches are padded to a few sizes; the padding changes no answer.
 
 A GPU's libraries choose their kernels, and onnxruntime divides its memory, anew for each size that they meet. A stream
-of lines has a new size in nearly every batch; filled up, it has a handful, and small batches take no longer for it.
+of lines has a new size in nearly every batch; padded, it has a handful, and small batches take no longer for it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ PLACES = 8
 
 @dataclass(frozen=True)
 class Bucket:
-    """The size that a batch is filled up to.
+    """The size that a batch is padded to.
 
     Attributes:
         rows: The batch's own rows.
-        filled_rows: Its rows when it is filled up.
-        filled_time: Its places in time then.
-        multiple: What other times are rounded up to a multiple of.
+        filled_rows: Its rows after padding.
+        filled_time: Its positions after padding.
+        multiple: Numbers of steps are rounded up to a multiple of this.
     """
 
     rows: int
@@ -50,20 +50,20 @@ class Bucket:
         return cls(rows, rows, time, 1)
 
     def time(self, steps: int) -> int:
-        """Return a number of steps rounded up as places are."""
+        """Return a number of steps, rounded up as positions are."""
         return _round_up(steps, self.multiple)
 
     def fill(self, tokens: Int64, lengths: Int64) -> tuple[Int64, Int64]:
-        """Return ids (rows, time) and lengths (rows,) filled up."""
+        """Return padded ids (rows, time) and lengths (rows,)."""
         return self.fill_all(tokens), self.fill_rows(lengths)
 
     def fill_all(self, values: Numbers) -> Numbers:
-        """Return values (rows, time) filled up; new places in time hold 0, which is the pad id too."""
+        """Return padded values (rows, time); new positions hold 0, which is also the pad id."""
         missing = self.filled_time - values.shape[1]
         return self.fill_rows(np.pad(values, ((0, 0), (0, missing)))) if missing else self.fill_rows(values)
 
     def fill_rows(self, values: Numbers) -> Numbers:
-        """Return values (rows, ...) filled up by repeating the last row.
+        """Return values (rows, ...), padded by repeating the last row.
 
         A copy of a row of the batch ends when that row does: no loop takes a step more for it.
         """
@@ -71,14 +71,14 @@ class Bucket:
         return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) if missing else values
 
     def fill_candidates(self, values: Numbers, width: int) -> Numbers:
-        """Return values (steps, rows x width), those of a row side by side, filled up in the same way."""
+        """Return values (steps, rows x width), padded in the same way; those of a row lie side by side."""
         missing = self.filled_rows - self.rows
         return np.concatenate([values, np.tile(values[:, -width:], missing)], axis=1) if missing else values
 
     def own(self, values: Numbers, width: int = 1, axis: int = 0) -> Numbers:
-        """Return the part of a graph's answer, ``width`` for each row, that is of the batch's own rows.
+        """Return the part of a graph's output, ``width`` for each row, that belongs to the batch's own rows.
 
-        An answer of another size than was asked for is returned as it is, for its reader to refuse.
+        An output of another size is returned unchanged; the caller refuses it.
         """
         if values.shape[axis] != self.filled_rows * width:
             return values

@@ -29,10 +29,10 @@ class Verdict:
 
     Attributes:
         source: The line as it was given.
-        label: The most probable class; blank where nothing can be said.
-        probabilities: The probability of each class; empty where nothing can be said.
-        truncated: Whether a sentence was longer than the model reads, so that its end was left out.
-        incomplete: Whether a model of pairs was given no pair: not two sentences that a tab stands between.
+        label: The most probable class; empty if the line has none.
+        probabilities: The probability of each class; empty if the line has none.
+        truncated: Whether a sentence was cut because it is longer than the model reads.
+        incomplete: Whether a model of sentence pairs got a line that is not two sentences with a tab between them.
     """
 
     source: str
@@ -43,7 +43,7 @@ class Verdict:
 
 
 class Classifier:
-    """A model that is ready to classify: one trained for it, or the style scorer of a model that rewrites."""
+    """A model that classifies: one trained for it, or the style scorer of a model that rewrites."""
 
     def __init__(self, sessions: Sessions, form: str = "auto") -> None:
         """Read the tokenizer and find the graphs, which are opened when they are first used.
@@ -79,7 +79,7 @@ class Classifier:
             yield from self.classify_chunk(chunk, batch_size=batch_size)
 
     def classify_chunk(self, lines: Sequence[str], *, batch_size: int = BATCH_SIZE) -> list[Verdict]:
-        """Classify lines at once; a blank line, and one that is no pair where pairs are read, has a blank class.
+        """Classify lines at once; a blank line, and a line that is no pair for a model of pairs, gets an empty class.
 
         Raises:
             AraeError: The model is damaged or onnxruntime fails.
@@ -108,7 +108,7 @@ class Classifier:
         return verdicts
 
     def _read(self, sentence: str) -> tuple[list[int], bool]:
-        """Return the ids of a sentence, without end id, and whether its end was left out."""
+        """Return the ids of a sentence, without end id, and whether it was cut."""
         most = self.folder.maximum_tokens - 1
         text, cut = bound(one_line(sentence), most * CHARACTERS_PER_TOKEN)
         protects = self._normalizer.may_protect(text)

@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class Runnable(Protocol):
-    """What an onnxruntime session can do."""
+    """The interface of an onnxruntime session."""
 
     def run(self, names: list[str] | None, feed: dict[str, Any]) -> list[Any]:
         """Return the named outputs for named inputs."""
@@ -37,7 +37,7 @@ class Decoded:
 
     Attributes:
         output: The sentence, one line.
-        unfinished: Whether it reached its greatest length before its end.
+        unfinished: Whether it reached the length limit before its end.
         vectors: The number of vectors of the code.
     """
 
@@ -47,7 +47,7 @@ class Decoded:
 
 
 def vectors_of_codes(generator: Generator, maximum_tokens: int) -> list[float]:
-    """Return the weight of 1, 2, ... vectors among generated codes.
+    """Return the probability weight of 1, 2, ... vectors in a generated code.
 
     The numbers of vectors are those of the corpus's sentences, as the export counted them. Without these, every number
     from an eighth to three eighths of ``maximum_tokens`` is as likely.
@@ -63,7 +63,7 @@ def vectors_of_codes(generator: Generator, maximum_tokens: int) -> list[float]:
 
 
 def _no_generator(folder: ModelFolder) -> AraeError:
-    """Return why a model has none: it was never trained, or exports did not hold it then."""
+    """Return the error for a model without generator: it was never trained, or its export is too old to hold it."""
     try:
         trained = float(folder.config.recipe["adversary"]["weight"]) != 0
     except (KeyError, TypeError, ValueError):
@@ -90,13 +90,13 @@ class CodeGenerator:
     def generate(self, number: int, seed: int, batch_size: int = BATCH_SIZE, first: int = 0) -> list[Code]:
         """Return generated codes, each (vectors, size).
 
-        The code of a place depends on the seed and the place alone: neither on how many there are, nor on the batches.
+        The code at an index depends only on the seed and the index, not on the number of codes or the batches.
 
         Args:
             number: How many.
             seed: Another seed gives other codes.
-            batch_size: The most that are made at once.
-            first: The place of the first one.
+            batch_size: The most codes that are generated at once.
+            first: The index of the first one.
 
         Raises:
             AraeError: The model has no generator, or it cannot run.
@@ -158,14 +158,14 @@ class CodeSpace(CodeGenerator):
             ) from error
 
     def fits(self, line: str) -> bool:
-        """Say whether a line in the form of the corpus has a code: it has words, and no more than the model reads."""
+        """Say whether a line in the corpus's text format has a code: it has words, and no more than the model reads."""
         return 0 < len(self._tokenizer.encode(one_line(line))) < self.folder.maximum_tokens
 
     def encode(self, lines: Sequence[str]) -> list[Code]:
         """Return the code of each line, (vectors, size).
 
         Args:
-            lines: Sentences in the form of the corpus, none of them blank.
+            lines: Sentences in the corpus's text format, none of them blank.
 
         Raises:
             AraeError: A line is blank or too long for the model, or the model cannot run.
@@ -203,7 +203,8 @@ class CodeSpace(CodeGenerator):
             codes: Each (vectors, size).
             to: The exact name of a class of the model, whose decoder reads them.
             batch_size: The most codes that are decoded at once; it does not change the sentences.
-            write: Turns the sentence of the code of that place into the user's own form; None: the corpus's form.
+            write: Converts the sentence of the code with that index to the user's own form; None: sentences stay in the
+                corpus's text format.
 
         Raises:
             AraeError: The model cannot run.
@@ -263,7 +264,7 @@ class CodeSpace(CodeGenerator):
         return self.decode(interpolate(start, end, steps, path), to, write=write)
 
     def _longest(self, code: Code) -> int:
-        """Return the most tokens of a code's sentence: a single vector does not say how long that is."""
+        """Return the length limit of a code's sentence: a single vector does not say how long it is."""
         return (self.folder.maximum_tokens if len(code) == 1 else len(code)) + LONGEST_GROWTH
 
 

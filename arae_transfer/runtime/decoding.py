@@ -1,4 +1,4 @@
-"""Decoding: rows of ids in, hypotheses out, greedily, by beam search or by sampling."""
+"""Decoding: rows of ids to hypotheses, greedily, by beam search or by sampling."""
 
 from __future__ import annotations
 
@@ -45,26 +45,26 @@ class DecodingOptions:
         beam: The hypotheses of a beam search; 1: the greedy rewrite. None: as many as ``n_best``, or what the model's
             export says, mostly 1.
         sample: How many hypotheses are sampled instead; 0: none.
-        temperature: By what the logits are divided before sampling: less than 1 is bolder about what is probable.
-        seed: What samples are drawn from, together with the line's own tokens: the same line has the same samples in
-            every batch, order and run.
-        n_best: How many hypotheses are told, the best first; None: all of them, without those that read alike.
-        ranking: By what hypotheses are ranked; None: as the model's export says.
-        min_confidence: The least confidence in the best hypothesis, a probability: that a reader accepts it, by the
-            model's quality estimator, or, where it has none, that it has the target class, by its style scorer. A line
-            (or sentence of a longer one) that has none as good is left as it is.
-        source: ``"auto"`` finds the class of each line by the style scorer; None: it is not looked for.
-        if_already: With ``source``, what happens to lines (or sentences of longer ones) that have the target class
-            already: ``"keep"`` leaves them as they are, ``"rewrite"`` rewrites them all the same.
+        temperature: The logits are divided by it before sampling: a value below 1 favours probable tokens.
+        seed: The random seed of samples. They depend only on it and on the line's tokens: the same line has the same
+            samples in every batch, order and run.
+        n_best: How many hypotheses are returned, the best first; None: all of them, equal texts once.
+        ranking: The weights by which hypotheses are ranked; None: those of the model's export.
+        min_confidence: The minimum confidence in the best hypothesis: the probability that a reader accepts it, by the
+            quality estimator, or, if the model has none, the probability of the target class, by the style scorer.
+            Otherwise the line (or the sentence of a longer one) stays unchanged.
+        source: ``"auto"`` finds the class of each line by the style scorer; None: the class is not determined.
+        if_already: With ``source``, what happens to lines (or sentences of longer ones) that are in the target class
+            already: ``"keep"`` leaves them unchanged, ``"rewrite"`` rewrites them anyway.
         if_unchanged: What happens if greedy decoding copies a source that is not yet in the target class by the style
             scorer: ``"search"`` takes the best hypothesis of a small beam that is, if there is one and the model can
-            search; ``"keep"`` answers with the source. A model that edits copies only what it is sure of, see
-            ``copy_above``, so that only an answer that is not faithful is searched again.
-        faithful: Whether hypotheses that lose or double what is protected, unbalance quotation marks or brackets, or
-            break a word rank behind all others, and are no answers. Greedy decoding is then repeated with a small
-            beam, unless ``if_unchanged`` is ``"keep"``.
-        copy_above: For models that edit: the probability that nothing is to change above which a line is left as it is;
-            below it the best rewrite that changes something is the answer. None: what the model's export says.
+            search; ``"keep"`` answers with the source. A model that edits copies a source only if it is sure, see
+            ``copy_above``; only its unfaithful answers are searched again.
+        faithful: Whether hypotheses that lose or double a protected span, unbalance quotation marks or brackets, or
+            break a word rank behind all others, and are no answers. An unfaithful greedy answer is searched again with
+            a small beam, unless ``if_unchanged`` is ``"keep"``.
+        copy_above: For models that edit: the probability that nothing is to change above which a line stays unchanged;
+            below it the answer is the best rewrite that changes something. None: the value of the model's export.
     """
 
     beam: int | None = None
@@ -81,7 +81,7 @@ class DecodingOptions:
     copy_above: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be done.
+        """Check the values.
 
         Raises:
             AraeError: A value is out of range, or two do not go together.
@@ -117,7 +117,7 @@ class DecodingOptions:
     def resolve(self, model_beam: int) -> DecodingOptions:
         """Return these options with a model's own beam where they leave the beam open.
 
-        Options that keep what is unchanged are about the greedy rewrite, and stay greedy.
+        Options with ``if_unchanged="keep"`` stay greedy.
         """
         if self.beam is not None or self.sample or self.n_best is not None or self.if_unchanged == "keep":
             return self
@@ -130,7 +130,7 @@ class DecodingOptions:
 
     @property
     def needs_hypotheses(self) -> bool:
-        """Whether hypotheses are wanted, with their scores; otherwise the greedy rewrite is the answer."""
+        """Whether several hypotheses are scored; otherwise the greedy rewrite is the answer."""
         return self.sample > 0 or self.width > 1 or self.min_confidence > 0
 
     @property
@@ -144,14 +144,14 @@ GREEDY = DecodingOptions()
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What the decoder wrote for a line.
+    """An output of the decoder for a line.
 
     Attributes:
-        tokens: Its ids, the end id last where it came to one.
-        total: Their log-probability under the decoder, or that of the choices of one that edits.
-        choices: The number of these choices; 0: tokens were written one by one.
-        keep: The probability that nothing is to change, by a decoder that edits; None: by another one.
-        edits: What a decoder that edits changes; None: it was written by another one.
+        tokens: Its ids; the last one is the end id, unless it reached the length limit.
+        total: Their summed log-probability under the decoder; for a decoder that edits, that of its choices.
+        choices: The number of choices of a decoder that edits; 0: another decoder wrote the tokens one by one.
+        keep: The probability that nothing is to change; None: the decoder does not edit.
+        edits: The edits that make it; None: the decoder does not edit.
     """
 
     tokens: list[int]
@@ -162,7 +162,7 @@ class Hypothesis:
 
     @property
     def finished(self) -> bool:
-        """Whether it came to its end."""
+        """Whether it ends with the end id."""
         return bool(self.tokens) and self.tokens[-1] == END_ID
 
     @property
@@ -174,9 +174,9 @@ class Hypothesis:
 def decode_greedily(
     sessions: Sessions, rows: Sequence[Sequence[int]], to: str, copy_above: float | None = None
 ) -> list[tuple[list[int], float | None]]:
-    """Return the decoder's ids for rows of ids that end with the end id, each cut at its own bound.
+    """Decode rows of ids, which end with the end id; each answer is cut at its own length limit.
 
-    With them comes, of a model that edits, the probability that nothing is to change.
+    Also returns the probability that nothing is to change, if the model edits.
 
     Raises:
         AraeError: onnxruntime fails, or the model's graphs do not fit together.
@@ -199,10 +199,10 @@ def decode_greedily(
 def decode_hypotheses(
     sessions: Sessions, rows: Sequence[Sequence[int]], to: str, options: DecodingOptions
 ) -> list[list[Hypothesis]]:
-    """Return the hypotheses of each row of ids, searched by a beam or sampled, in no order.
+    """Return the hypotheses of each row of ids, by beam search or sampling, in no order.
 
     Raises:
-        AraeError: The model writes no hypotheses, or onnxruntime fails.
+        AraeError: The model cannot search, or onnxruntime fails.
     """
     if sessions.folder.edits:
         from arae_transfer.runtime.editing import edit_hypotheses
@@ -220,7 +220,7 @@ def decode_hypotheses(
 
 
 def rows_at_once(on_cpu: bool, width: int) -> int:
-    """Return how many lines are decoded at once with hypotheses."""
+    """Return how many lines are decoded at once when each has several hypotheses."""
     return max(1, (MOST_ROWS_ON_CPU if on_cpu else MOST_ROWS) // width)
 
 
@@ -231,7 +231,7 @@ def backtrack_hypotheses(
 
     Args:
         tokens: (steps, lines x width) the ids written at each step.
-        parents: (steps, lines x width) the rows that each continues.
+        parents: (steps, lines x width) the row whose hypothesis each continues.
         totals: (lines x width,) log-probabilities.
         counts: (lines x width,) numbers of ids.
         width: The hypotheses of a line.
@@ -257,8 +257,8 @@ def uniform_numbers(rows: Sequence[Sequence[int]], limits: Int64, width: int, se
 
     Args:
         rows: The ids of each line.
-        limits: (lines,) the most tokens of each line's hypotheses.
-        width: The hypotheses of a line. Fewer are the first of more.
+        limits: (lines,) the length limit of each line's hypotheses.
+        width: The hypotheses of a line. The numbers of fewer hypotheses are the first of those of more.
         seed: Any number of 0 or more.
 
     Returns:

@@ -46,7 +46,7 @@ def default_threads() -> int:
 
 
 def choose_device(wish: str) -> tuple[Device, str | None]:
-    """Return the device to use and, when ``auto`` has to fall back to the CPU, why.
+    """Return the device and, if ``auto`` falls back to the CPU, the reason.
 
     Args:
         wish: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
@@ -70,7 +70,7 @@ def choose_device(wish: str) -> tuple[Device, str | None]:
 
 
 def gpu_visible() -> bool:
-    """Tell whether a CUDA driver is there, without the seconds that asking CUDA itself would take."""
+    """Return whether a CUDA driver is installed, without the seconds that initializing CUDA would take."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return False
     if sys.platform == "win32":
@@ -79,7 +79,7 @@ def gpu_visible() -> bool:
 
 
 def load_cuda_libraries() -> None:
-    """Load CUDA and cuDNN from their Python packages; what is missing shows when a session is created."""
+    """Load CUDA and cuDNN from their Python packages; creating a session reports what is missing."""
     # Its failures are printed on stdout, among the answers.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
         onnxruntime.preload_dlls()

@@ -1,4 +1,4 @@
-"""Rows of ids in, edited rows out, by an exported model that edits: one call of a graph for each step of a search."""
+"""Edits rows of ids by an exported model: one call of the decoder's graph for each step of the search."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def search_rows(
     hidden: int,
     draw: Callable[[Sequence[int]], Draw] | None = None,
 ) -> list[FoundEdits]:
-    """Return what is found for rows of ids that end with the end id.
+    """Search the edits of rows of ids that end with the end id.
 
-    Nothing about a row depends on the others: see ``editing.batches``.
+    The result for a row does not depend on the other rows, see ``editing.batches``.
 
     Args:
         encode: Runs the encoder's graph.
@@ -48,7 +48,7 @@ def search_rows(
         target: The number of the class.
         width: The hypotheses of a row.
         hidden: The size of the decoder's states.
-        draw: Tells how samples of the rows of some numbers are drawn; None: the most probable are searched.
+        draw: Returns how samples of the rows with some indices are drawn; None: beam search.
     """
     found: list[FoundEdits | None] = [None] * len(rows)
     for numbers, time in batches_of_like_length([len(row) for row in rows], _MOST_LINES):
@@ -108,7 +108,7 @@ class _GraphScorer:
 
 
 def _doubled(rows: Rows) -> Rows:
-    """Return the rows of one line twice."""
+    """Duplicate the rows of a single line."""
     arrays: tuple[Any, ...] = rows[:-1]
     return Rows._make([*(np.concatenate([each, each]) for each in arrays), rows.words])
 
@@ -120,14 +120,14 @@ def edit_hypotheses(
     width: int = 1,
     sampling: tuple[float, int] | None = None,
 ) -> list[list[Hypothesis]]:
-    """Return the hypotheses of each row of ids that ends with the end id; the last one leaves the row as it is.
+    """Return the hypotheses of each row of ids, which ends with the end id; the last hypothesis is the unchanged row.
 
     Args:
         sessions: The model.
         rows: The rows.
         to: The target class.
-        width: The hypotheses of a row, that one not counted.
-        sampling: The temperature and the seed of samples; None: the most probable are searched.
+        width: The number of the other hypotheses of a row.
+        sampling: The temperature and the seed of samples; None: beam search.
 
     Raises:
         AraeError: onnxruntime fails, or the model's files are damaged.
@@ -169,7 +169,7 @@ def edit_hypotheses(
 def edit_greedily(
     sessions: Sessions, rows: Sequence[Sequence[int]], to: str, copy_above: float | None
 ) -> list[Hypothesis]:
-    """Return the one answer to each row: its greedy edits, or the row where the decoder is sure that it is to stay.
+    """Return the greedy edits of each row, or the unchanged row if the decoder is sure that nothing is to change.
 
     Raises:
         AraeError: As ``edit_hypotheses``.

@@ -1,4 +1,4 @@
-"""Restoring: answers are written as their sentences were typed, and those that break what must stay come last."""
+"""Restoring: answers get the typed form of their sentences, and unfaithful ones rank last."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ LEAST_STYLE = 0.5
 
 
 class Restorer:
-    """Restores answers to sentences of one form of writing, and checks that they are faithful."""
+    """Restores answers to the typed form of their sentences, and checks that they are faithful."""
 
     def __init__(self, normalizer: Normalizer, vocabulary: Vocabulary, *, edits: bool) -> None:
-        """Take what answers are restored and checked by.
+        """Store the normalizer and the vocabulary.
 
         Args:
-            normalizer: What brings answers back to the form that their sentences were typed in.
+            normalizer: Restores answers to the typed form of their sentences.
             vocabulary: The words of the corpus.
-            edits: Whether the model rewrites by edits, and so adds the copy of each sentence to its hypotheses.
+            edits: Whether the model edits: its hypotheses include a copy of each sentence.
         """
         self._normalizer = normalizer
         self._vocabulary = vocabulary
         self._edits = edits
 
     def restore(self, sentence: PreparedSentence, text: str) -> str:
-        """Return an answer in the form of the corpus as its sentence was typed.
+        """Restore an answer in the corpus's text format to the typed form of its sentence.
 
-        A model that edits replaces words and keeps the articles before them, which then may not agree any more.
+        A model that edits may replace a word and keep the article before it; the article is corrected.
         """
         if self._edits and self._normalizer.form.tokens == ENGLISH_TOKENS:
             text = agree_articles(sentence.text, text)
@@ -50,15 +50,15 @@ class Restorer:
     def restore_ranked(
         self, sentence: PreparedSentence, ranked: Sequence[RankedText], options: DecodingOptions
     ) -> list[ScoredHypothesis]:
-        """Return the best hypotheses, written as the sentence was typed; those that break what must stay come last.
+        """Return the best hypotheses in the typed form of the sentence; unfaithful ones come last.
 
-        A model that edits adds the copy of the sentence. Where it is not sure of it, it is no answer, even if it alone
-        keeps what must stay.
+        The hypotheses of a model that edits include a copy of the sentence. If the model is not sure of the copy, it is
+        no answer, even if it alone is faithful.
 
         Args:
             sentence: What is rewritten.
             ranked: Its hypotheses, the best first.
-            options: How many are wanted, and whether they must be faithful.
+            options: How many to return, and whether they must be faithful.
         """
         most = options.n_best or options.width + self._edits
         faithful: list[ScoredHypothesis] = []
@@ -79,12 +79,12 @@ class Restorer:
         return (faithful + copies + others)[:most]
 
     def is_faithful(self, sentence: PreparedSentence, text: str, output: str) -> bool:
-        """Say whether an answer keeps what must stay, and has only words of its source and of the corpus.
+        """Return whether an answer keeps what must stay, and has only words of its source and of the corpus.
 
         Args:
             sentence: What is rewritten.
-            text: The answer in the form of the corpus.
-            output: The answer as the sentence was typed.
+            text: The answer in the corpus's text format.
+            output: The answer in the typed form of the sentence.
         """
         if text == sentence.text:
             return True
@@ -101,11 +101,11 @@ class Restorer:
 
 
 def is_rewrite(hypothesis: ScoredHypothesis, source: str) -> bool:
-    """Say whether a hypothesis may replace a greedy copy: a finished, faithful rewrite of the target class.
+    """Return whether a hypothesis may replace a greedy copy: a finished, faithful rewrite in the target class.
 
     Args:
         hypothesis: The hypothesis.
-        source: What was copied, in the form of the hypothesis's output.
+        source: The sentence, in the form of the hypothesis's output.
     """
     if (
         hypothesis.unfinished

@@ -1,4 +1,4 @@
-"""Exported graphs opened as onnxruntime sessions, from checked files, on a device that turns out to be usable."""
+"""Opens exported graphs as onnxruntime sessions, from checked files, on a usable device."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class GraphOpener:
     """Opens the graphs of one model.
 
     Attributes:
-        device: Where they run; if it was chosen and not asked for, known for certain once a graph is open.
-        fallback: Why the GPU that is there was not taken, or None.
+        device: Where they run; with ``auto`` it is final once a graph is open.
+        fallback: Why an existing GPU is not used, or None.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class GraphOpener:
             folder: The model.
             device: The device.
             threads: The number of threads of a graph that runs alone.
-            automatic: Whether the CPU serves where the device does not.
-            asked_for_fp16: Whether a user asked for fp16, so that a graph that cannot run is explained by that.
-            fallback: Why this device was chosen and not the GPU that is there, or None.
+            automatic: Whether to fall back to the CPU if the device cannot be used.
+            asked_for_fp16: Whether a user asked for fp16; the error of a graph that cannot run then names it.
+            fallback: Why this device was chosen instead of an existing GPU, or None.
         """
         self.device = device
         self.fallback = fallback
@@ -56,7 +56,7 @@ class GraphOpener:
         self._contents: dict[str, bytes] = {}
 
     def read_weights(self, *names: str | None) -> Files:
-        """Return the names and contents of files of weights; they are read once, however many graphs share them."""
+        """Return the names and contents of weight files; each file is read once, even if several graphs share it."""
         for name in names:
             if name is not None and name not in self._contents:
                 content = self._folder.read_file(name)
@@ -69,7 +69,7 @@ class GraphOpener:
         Args:
             name: Its file.
             weights: The files of its weights, as ``read_weights`` gives them.
-            alone: Whether it has all threads to itself; otherwise it takes one, and whole batches run side by side.
+            alone: Whether it uses all threads; otherwise it uses one, and batches run in parallel.
 
         Raises:
             AraeError: The file is missing or damaged, or onnxruntime cannot open it on the device.

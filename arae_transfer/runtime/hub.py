@@ -52,7 +52,7 @@ class HubAddress:
         """Read ``hf://owner/name[@revision]``.
 
         Raises:
-            AraeError: It has another form.
+            AraeError: The address is malformed.
         """
         match = _ADDRESS.fullmatch(text)
         if match is None:
@@ -64,18 +64,18 @@ class HubAddress:
 
 
 def find_on_hub(text: str) -> tuple[Path, str]:
-    """Find the description of a model, in the cache or on the Hub.
+    """Find the description of a model in the cache or on the Hub.
 
-    A branch means the commit that the cache knows for it, so that a model which is there needs no network.
+    A branch means the commit that the cache has for it, so a cached model needs no network.
 
     Args:
         text: ``hf://owner/name[@revision]``.
 
     Returns:
-        The folder of the commit in the cache, which may hold the description alone, and the address with the commit.
+        The folder of the commit in the cache, which may hold only the description, and the address with the commit.
 
     Raises:
-        AraeError: The address has another form, the Hub's client is not installed, or there is no such model.
+        AraeError: The address is malformed, the Hub's client is not installed, or there is no such model.
     """
     address = HubAddress.parse(text)
     config = _cached(address, ExportLayout.CONFIG) or _download(address, ExportLayout.CONFIG)
@@ -88,10 +88,10 @@ def fetch(text: str, records: Mapping[str, FileRecord], names: Iterable[str]) ->
     Args:
         text: The address with the commit.
         records: What each file must be.
-        names: The names of the wished files.
+        names: The names of the files to download.
 
     Raises:
-        AraeError: A file cannot be downloaded, or is not the one that was exported.
+        AraeError: A file cannot be downloaded, or differs from the exported one.
     """
     address = HubAddress.parse(text)
     missing = [name for name in dict.fromkeys(names) if _cached(address, name) is None]
@@ -149,7 +149,7 @@ def _cached(address: HubAddress, name: str) -> Path | None:
 
 
 def _download_if_there(address: HubAddress, name: str) -> None:
-    """Download a file that a repository may lack; its absence, or a failure, leaves the model usable."""
+    """Download an optional file; without it the model can still be used."""
     try:
         if _cached(address, name) is None:
             _download(address, name)
@@ -199,7 +199,7 @@ def _download(address: HubAddress, name: str) -> Path:
 
 @contextmanager
 def _reticent_client() -> Iterator[None]:
-    """Keep the Hub's client from drawing bars, and from telling the Hub more than which file is wanted."""
+    """Keep the Hub's client from drawing progress bars, and from sending more than the name of the file."""
     from huggingface_hub import constants
     from huggingface_hub.utils import (  # type: ignore[attr-defined]
         are_progress_bars_disabled,

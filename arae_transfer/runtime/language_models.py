@@ -1,4 +1,4 @@
-"""The language models of an export, read when hypotheses are first ranked by them."""
+"""The language models of an export, read when they are first used."""
 
 from __future__ import annotations
 

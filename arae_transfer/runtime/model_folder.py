@@ -1,4 +1,4 @@
-"""The folder of an exported model: its description, and files that are checked when read.
+"""The folder of an exported model: its description, and files that are verified when read.
 
 This module needs the standard library alone, so that listing models and completing class names costs nothing.
 """
@@ -35,9 +35,9 @@ class ModelFolder:
 
     Attributes:
         root: The folder.
-        config: What its ``config.json`` says.
-        hub: The address on the Hub, with the commit, of a model whose files are downloaded when they are needed;
-            None: all files are there.
+        config: The content of its ``config.json``.
+        hub: The address on the Hub, with the commit, of a model whose files are downloaded when needed; None: all files
+            are local.
     """
 
     root: Path
@@ -50,7 +50,7 @@ class ModelFolder:
 
         Args:
             wish: As ``folders.find_model`` takes it, or ``hf://owner/name[@revision]``.
-            kind: What the model must be of: ``"text"``, ``"image"``, or ``"any"``.
+            kind: The kind that the model must have: ``"text"``, ``"image"``, or ``"any"``.
 
         Raises:
             AraeError: There is no such model, its description is damaged or too new, or it is of another kind.
@@ -84,7 +84,7 @@ class ModelFolder:
         """Download the files that one variant needs, if the model is on the Hub.
 
         Raises:
-            AraeError: A file cannot be downloaded, or is not the one that was exported.
+            AraeError: A file cannot be downloaded, or differs from the exported one.
         """
         if self.hub is not None:
             from arae_transfer.runtime.hub import fetch
@@ -140,7 +140,7 @@ class ModelFolder:
 
     @property
     def form(self) -> Mapping[str, Any]:
-        """The settings of the corpus's form of writing."""
+        """The settings of the corpus's text format."""
         return self.config.form
 
     @property
@@ -155,7 +155,7 @@ class ModelFolder:
 
     @property
     def ranking(self) -> Ranking:
-        """By what hypotheses are ranked where nobody says otherwise."""
+        """The default weights for ranking hypotheses."""
         from arae_transfer.runtime.options import Ranking
 
         return Ranking() if self.config.ranking is None else Ranking.of(self.config.ranking)
@@ -197,12 +197,12 @@ class ModelFolder:
 
     @property
     def generates(self) -> bool:
-        """Whether it has a single class, of which it generates text."""
+        """Whether it has a single class, whose text it generates."""
         return self.config.task == GENERATION
 
     @property
     def image(self) -> ImageShape | None:
-        """What its images are like; None: a model of text."""
+        """The size and levels of its images; None: a model of text."""
         return self.config.image
 
     @property
@@ -219,7 +219,7 @@ class ModelFolder:
         """Return the content of one of the model's files, checked against its size and SHA-256.
 
         Raises:
-            AraeError: The file is missing, unreadable or not the one that was exported.
+            AraeError: The file is missing, unreadable, or differs from the exported one.
         """
         import hashlib  # here, because it loads OpenSSL, which listing and completing do without
 
@@ -244,7 +244,7 @@ class ModelFolder:
         return content
 
     def require_classifier(self) -> None:
-        """Refuse a model that cannot classify.
+        """Raise an error for a model that cannot classify.
 
         Raises:
             AraeError: It has neither a classifier of codes nor a style scorer.
@@ -258,7 +258,7 @@ class ModelFolder:
             )
 
     def require_decoders(self) -> None:
-        """Refuse a model that writes no text.
+        """Raise an error for a model that writes no text.
 
         Raises:
             AraeError: It classifies and has no decoders.
@@ -270,7 +270,7 @@ class ModelFolder:
             )
 
     def require_codes(self) -> None:
-        """Refuse a model that cannot decode a code alone.
+        """Raise an error for a model that cannot decode a code.
 
         Raises:
             AraeError: It edits lines.
@@ -282,10 +282,10 @@ class ModelFolder:
             )
 
     def require_rewriting(self) -> None:
-        """Refuse a model that cannot rewrite.
+        """Raise an error for a model that cannot rewrite.
 
         Raises:
-            AraeError: It classifies, or knows one kind of text only.
+            AraeError: It classifies, or has a single class.
         """
         self.require_decoders()
         if self.generates:
@@ -298,7 +298,7 @@ class ModelFolder:
         )
 
     def match_class(self, wish: str) -> str:
-        """Return the class to rewrite to that a user means, see ``find_class``.
+        """Return the target class that a user means, see ``find_class``.
 
         Raises:
             AraeError: No class or several classes match, or the model writes no text.

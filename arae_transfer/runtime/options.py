@@ -1,4 +1,4 @@
-"""What can be chosen when text is rewritten: names and weights.
+"""Options of rewriting that a command's help shows: names and weights.
 
 This module needs the standard library alone, so that a command's help can say them.
 """
@@ -12,12 +12,12 @@ from dataclasses import dataclass, fields
 from arae_transfer.errors import AraeError
 
 LONG = ("split", "keep", "truncate")
-"""What can happen to lines of several sentences, or longer than the model reads."""
+"""The values of ``--long``, for lines of several sentences, or longer than the model reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """By what hypotheses are ranked: a weighted sum, the greatest first.
+    """The weights of the scores that rank hypotheses: the greatest weighted sum comes first.
 
     The default weights were chosen by measuring, see ``recipes/LOG.md``.
 
@@ -39,12 +39,12 @@ class Ranking:
 
     @classmethod
     def of(cls, weights: Mapping[str, float]) -> Ranking:
-        """Return weights by their names; names that this version does not know count nothing."""
+        """Return the weights in a mapping; unknown names are ignored."""
         return cls(**{field.name: weights.get(field.name, 0.0) for field in fields(cls)})
 
     @classmethod
     def parse(cls, text: str) -> Ranking:
-        """Read ``style=1,fluency=0.5,content=2``; what is not named counts nothing.
+        """Parse ``style=1,fluency=0.5,content=2``; the weight of a missing name is 0.
 
         Raises:
             AraeError: A name is unknown or comes twice, a weight is not a finite number of 0 or more, or all are 0.
@@ -71,6 +71,6 @@ class Ranking:
         return ",".join(f"{name}={weight:g}" for name, weight in named.items() if weight)
 
     def score(self, style: float, fluency: float, content: float, language: float, quality: float = 0.0) -> float:
-        """Return what a hypothesis is worth; ``style`` is a log-probability, ``quality`` are log-odds."""
+        """Return the weighted sum of scores; ``style`` is a log-probability, ``quality`` are log-odds."""
         counted = self.style * style + self.fluency * fluency + self.content * content + self.language * language
         return counted + self.quality * quality

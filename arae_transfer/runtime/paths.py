@@ -23,7 +23,7 @@ _SMALLEST_SINE = 1e-6
 def along_line(first: Floats, second: Floats, share: Floats) -> Floats:
     """Return points on straight lines, which leave the sphere; midway they are shorter than the ends.
 
-    They are not brought back to unit norm: that would be the path on the sphere again, at an uneven speed.
+    They are not rescaled to unit norm: that would be the path on the sphere again, at an uneven speed.
 
     Args:
         first: (..., size).
@@ -37,8 +37,8 @@ def along_line(first: Floats, second: Floats, share: Floats) -> Floats:
 def along_sphere(first: Floats, second: Floats, share: Floats) -> Floats:
     """Return points on great circles, at even speed (slerp, Shoemake 1985); norms change evenly too.
 
-    Between opposite vectors every great circle is as short: the one taken leads towards the axis that the first
-    vector is least along. A vector of zero has no direction, and the straight line is taken.
+    Between opposite vectors all great circles are equally short: this one leads towards the axis on which the first
+    vector is smallest. A zero vector has no direction, and the path is the straight line.
 
     Args:
         first: (..., size).
@@ -77,11 +77,11 @@ def resample(code: Floats, vectors: int, path: str = "sphere") -> Floats:
 
     Args:
         code: (vectors, size).
-        vectors: The wished number, at least 1.
+        vectors: The new number, at least 1.
         path: ``"sphere"`` or ``"line"``.
 
     Returns:
-        (wished number, size).
+        (new number, size).
     """
     places = np.linspace(0.0, len(code) - 1.0, vectors)  # (wished,)
     before = np.minimum(np.floor(places).astype(np.int64), len(code) - 1)

@@ -1,4 +1,4 @@
-"""Preparation: lines are split into sentences, normalized to the corpus's form and encoded as ids."""
+"""Preparation: lines are split into sentences, normalized to the corpus's text format and encoded as ids."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FORMS = ("auto", "ordinary", "corpus")
 CHARACTERS_PER_TOKEN = 16
-"""No piece of a tokenizer made here is longer, so this many characters a token are always enough."""
+"""No token of a tokenizer trained here is longer, so this many characters per token are always enough."""
 
 LONGEST_SPLIT = 1 << 14
 """Characters of a line that are split into sentences; the rest of a longer one, which no person wrote, is left out."""
@@ -36,11 +36,11 @@ class PreparedSentence:
 
     Attributes:
         source: The sentence as it was typed.
-        text: What of it the model reads, in the form of the corpus.
-        ids: The ids of that text with the end id; empty where the model reads nothing.
-        surface: What ``Normalizer.restore`` must know to write an answer as the source was typed.
-        truncated: Whether its end was left out.
-        source_class: The class that the style scorer finds in it, where it was asked for.
+        text: The part that the model reads, in the corpus's text format.
+        ids: The ids of that text with the end id; empty if the model reads nothing.
+        surface: What ``Normalizer.restore`` needs to restore the typed form.
+        truncated: Whether its end was cut off.
+        source_class: The class that the style scorer finds, if requested.
     """
 
     source: str
@@ -57,7 +57,7 @@ class PreparedSentence:
 
 
 class Preparer:
-    """Splits, normalizes and encodes lines for one model and one form of writing."""
+    """Splits, normalizes and encodes lines for one model and one text format of the input."""
 
     def __init__(self, normalizer: Normalizer, tokenizer: Tokenizer, maximum_tokens: int, threads: int) -> None:
         self._normalizer = normalizer
@@ -69,7 +69,7 @@ class Preparer:
         """Split lines into sentences; halve those that are too long for the model.
 
         Returns:
-            How each line was split, all sentences prepared, and whether the end of each line was left out.
+            How each line was split, all prepared sentences, and whether the end of each line was cut off.
         """
         bounded = [bound(one_line(line), LONGEST_SPLIT) for line in lines]
         splits = [split_sentences(text) if is_prose(text) else SentenceSplit((text,)) for text, _ in bounded]
@@ -124,10 +124,10 @@ class Preparer:
 
 
 def make_normalizer(folder: ModelFolder, form: str, protector: Protector | None = None) -> Normalizer:
-    """Return the normalizer from a form of writing to that of a model's corpus.
+    """Return the normalizer from a text format to that of a model's corpus.
 
     Raises:
-        AraeError: There is no such form, or the model's own is not understood.
+        AraeError: There is no such text format, or the model's own is unknown.
     """
     if form not in FORMS:
         raise AraeError(f"unknown form {form!r}", f"use {', '.join(FORMS)}.")
@@ -167,12 +167,12 @@ def one_line(text: str) -> str:
 
 
 def bound(text: str, limit: int) -> tuple[str, bool]:
-    """Cut a text to a number of characters, which bounds its cost.
+    """Cut a text to a number of characters, to bound the cost of reading it.
 
     Runs of spaces, which the tokenizer joins anyway, count as one character.
 
     Returns:
-        The text, and whether anything but spaces was left out.
+        The text, and whether anything but spaces was cut off.
     """
     if len(text) <= limit:
         return text, False
@@ -182,7 +182,7 @@ def bound(text: str, limit: int) -> tuple[str, bool]:
 
 
 def _has_word(text: str, number: str) -> bool:
-    """Say whether a text in the form of the corpus has a word of letters."""
+    """Return whether a text in the corpus's text format has a word of letters."""
     return any(
         word != number
         and word not in ("am", "pm", "a.m.", "p.m.")

@@ -1,4 +1,4 @@
-"""Rewrites as JSON records, whose fields command line and server share."""
+"""Rewrites as JSON records, with the same fields on the command line and the server."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def rewrite_record(rewrite: Rewrite, options: DecodingOptions, repaired: int | N
 
     Args:
         rewrite: The answer.
-        options: How it was chosen: classes and hypotheses are told where they were asked for.
-        repaired: How many bytes of the line were replaced; None: that is not told.
+        options: How it was chosen: the record has classes and hypotheses if these options ask for them.
+        repaired: How many bytes of the line were replaced; None: the record has no such field.
     """
     record: dict[str, Any] = {
         "source": rewrite.source,

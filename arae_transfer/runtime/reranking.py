@@ -32,20 +32,20 @@ _MOST_SCORED_ROWS = 512
 
 @dataclass(frozen=True, slots=True)
 class ScoredHypothesis:
-    """A rewrite of a line, with its scores; of a line in sentences, scores are means by the tokens of the sources.
+    """A rewrite of a line, with its scores; those of a line of several sentences are means, weighted by source tokens.
 
     Attributes:
         output: The rewrite, one line.
-        score: What it is ranked by.
+        score: The weighted sum that it is ranked by.
         style: The probability of the target class, by the style scorer.
         fluency: The mean log-probability of its tokens, the end id among them, under the decoder of its class.
         content: Its agreement with the source.
-        language: What it loses as text of its class, see ``language_model_drop``; 0 where the export has no language
+        language: Its loss of language-model probability, see ``language_model_drop``; 0 if the export has no language
             models.
-        unfinished: Whether it reached its greatest length before its end.
-        faithful: Whether it keeps what must stay, such as numbers and quotations, and breaks no word. Those that do not
-            rank behind all that do.
-        keep: The probability that nothing of the line is to change, by a model that edits; None: by another one.
+        unfinished: Whether it reached the length limit before its end.
+        faithful: Whether it keeps what must stay, such as numbers and quotations, and breaks no word. Unfaithful
+            hypotheses rank behind all faithful ones.
+        keep: The probability that nothing of the line is to change; None: the model does not edit.
         quality: The probability that a reader accepts it, by the quality estimator; None: the export has none.
     """
 
@@ -62,12 +62,12 @@ class ScoredHypothesis:
 
     @property
     def confidence(self) -> float:
-        """How sure the model is that this is a good answer: ``quality``, or ``style`` where there is no estimator."""
+        """How sure the model is that this is a good answer: ``quality``, or ``style`` without a quality estimator."""
         return self.style if self.quality is None else self.quality
 
 
 class RankedText:
-    """A hypothesis in the form of the corpus, with its scores."""
+    """A hypothesis in the corpus's text format, with its scores."""
 
     __slots__ = ("content", "hypothesis", "language", "log_odds", "log_style", "score", "text")
 
@@ -90,7 +90,7 @@ class RankedText:
         self.score = ranking.score(log_style, hypothesis.fluency, content, language, log_odds or 0.0)
 
     def written(self, output: str, *, faithful: bool = True) -> ScoredHypothesis:
-        """Return it with its output as the line was typed."""
+        """Return it with its output in the typed form."""
         return ScoredHypothesis(
             output=output,
             score=self.score,
@@ -118,10 +118,10 @@ def rerank(
     Args:
         sessions: The model.
         tokenizer: The model's tokenizer.
-        sources: The text of each line, as the corpus would write it, and its ids with the end id.
-        hypotheses: Those of each line.
+        sources: The text of each line, in the corpus's text format, and its ids with the end id.
+        hypotheses: The hypotheses of each line.
         to: The target class.
-        ranking: By what they are ranked.
+        ranking: The weights of the scores.
 
     Raises:
         AraeError: The model has no style scorer, is damaged, or onnxruntime fails.
@@ -156,14 +156,14 @@ def rerank(
 def place_copies(
     ranked: Sequence[list[RankedText]], sources: Sequence[str], copy_above: float
 ) -> list[list[RankedText]]:
-    """Rank the copy of an editing model last, or first if the model is sure enough of it.
+    """Rank the copies of an editing model last, or first if the model is sure enough that nothing is to change.
 
-    Judges of style and of content would often prefer a source to any rewrite of it.
+    The scores of style and content would often prefer a source to any rewrite of it.
 
     Args:
         ranked: The hypotheses of each line, the best first.
         sources: The text of each line.
-        copy_above: How sure it has to be that nothing is to change.
+        copy_above: The probability that nothing is to change above which a copy ranks first.
     """
     placed = []
     for texts, source in zip(ranked, sources, strict=True):
@@ -177,7 +177,7 @@ def place_copies(
 def _log_odds(
     sessions: Sessions, sources: Sequence[Sequence[int]], distinct: Sequence[dict[str, Hypothesis]], to: str
 ) -> list[float | None]:
-    """Return the log-odds that a reader accepts each text; None of a copy, and where there is no quality estimator."""
+    """Return the log-odds that a reader accepts each text; None for a copy, or without a quality estimator."""
     if sessions.folder.quality is None:
         return [None] * sum(map(len, distinct))
     from arae_transfer.runtime.quality import acceptance_log_odds
@@ -224,16 +224,16 @@ def style_scores(sessions: Sessions, rows: Sequence[Sequence[int]]) -> Float32:
 
 
 def wrong_shape(folder: ModelFolder) -> AraeError:
-    """Return the error of a graph whose output does not fit the model's classes."""
+    """Return the error for a graph whose output does not fit the model's classes."""
     return AraeError(f"the model {folder.name} gave answers of a wrong shape", "export it again.")
 
 
 def agreement(source: str, rewrites: Sequence[str]) -> list[float]:
-    """Return how far each of some texts has the words of a source, however ordered: F2, 0 to 1; 1 if both have none.
+    """Return the F2 overlap of each text's words with a source's, in any order: 0 to 1; 1 if neither has words.
 
     The harmonic mean of the share of the rewrite's words that the source has and, weighing four times as much, the
     share of the source's words that the rewrite has (van Rijsbergen's F with beta 2): what the source says is to be
-    said otherwise, not left out. A word that comes twice in both counts twice.
+    said differently, not left out. A word that occurs twice in both counts twice.
     """
     words = source.split()
     counts = Counter(words)
@@ -252,10 +252,11 @@ def agreement(source: str, rewrites: Sequence[str]) -> list[float]:
 
 
 def language_model_drop(log_probability: float, of_source: float, tokens: int) -> float:
-    """Return by how much a rewrite is less probable than its source under the language models, in nats a token.
+    """Return by how much a rewrite is less probable than its source under the language models, in nats per token.
 
-    Being likelier than the source is no merit: what everybody says is likely. The source is taken as text of the class
-    in which it is likeliest, mostly its own: as text of another it is as unlikely as a bad rewrite.
+    A rewrite that is more probable than its source gets no credit: common phrases are probable. The source is scored
+    under the class in which it is most probable, mostly its own: under another class it is as improbable as a bad
+    rewrite.
 
     Args:
         log_probability: Of the rewrite, under the language model of its class.
@@ -266,7 +267,7 @@ def language_model_drop(log_probability: float, of_source: float, tokens: int) -
 
 
 def only_appends(source: str, rewrite: str) -> bool:
-    """Say whether a rewrite appends words behind its source's last word, as in "we asked is great ."."""
+    """Return whether a rewrite appends words behind its source's last word, as in "we asked is great ."."""
     before, after = (_WORD.findall(text) for text in (source, rewrite))
     return bool(before) and before[-1] in after and after[-1] != before[-1]
 
@@ -283,10 +284,10 @@ def join_hypotheses(
     """Combine the hypotheses of a line's sentences; return the best by the mean of their scores.
 
     Args:
-        sentences: For each sentence its hypotheses, its answer where it has none (it is blank, or left as it is), and
-            its tokens, by which it weighs.
-        join: Joins the answers to the sentences.
-        most: How many hypotheses are wanted.
+        sentences: For each sentence its hypotheses, its answer if it has none (it is blank, or unchanged), and its
+            number of tokens, which is its weight.
+        join: Joins the answers of the sentences.
+        most: How many hypotheses to return.
     """
     weight = sum(tokens for hypotheses, _, tokens in sentences if any(each.faithful for each in hypotheses))
     if not weight:

@@ -1,4 +1,4 @@
-"""The answer to a line, and how the answers to its sentences are joined."""
+"""The answer to a line, and how the answers of its sentences are joined."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ class Status(StrEnum):
     """The model answered with the source itself."""
 
     BLANK = "blank"
-    """There is nothing in it."""
+    """It has no text."""
 
     ALREADY = "already"
-    """It is left as it is: it has the target class already, and was to be left then."""
+    """It is unchanged, as requested, because it is in the target class already."""
 
     KEPT = "kept"
-    """It is left as it is: every hypothesis lost or broke what must stay, such as a number, a quotation or a word."""
+    """It is unchanged: every hypothesis lost or broke a number, a quotation, a word or anything else that must stay."""
 
     NOT_PROSE = "not prose"
-    """It is left as it is: there is no word in it besides what is protected, or it is code, a log or a timing."""
+    """It is unchanged: all its words are protected, or it is code, a log or a timing."""
 
     UNSURE = "unsure"
-    """It is left as it is: no hypothesis was as sure to have the target class as was asked for."""
+    """It is unchanged: no hypothesis had the requested confidence."""
 
     UNREAD = "unread"
-    """It is left as it is: the model's tokenizer has no piece for most of its characters, or for any."""
+    """It is unchanged: the tokenizer has no token for most of its characters, or for any."""
 
     TOO_LONG = "too long"
-    """It is left as it is: it is longer than the model reads, and was to be left then."""
+    """It is unchanged, as requested, because it is longer than the model reads."""
 
 
 _ANSWERED = frozenset((Status.REWRITTEN, Status.UNCHANGED))
@@ -52,19 +52,18 @@ class Rewrite:
 
     Attributes:
         source: The line as it was given.
-        output: The answer: one line, blank when the source is blank.
-        to: The class that it was rewritten to.
-        status: What became of it; of a line in sentences, of the first one of those that were treated best.
+        output: The answer: one line, blank if the source is blank.
+        to: The target class.
+        status: The outcome; for a line of several sentences, the best outcome among them.
         tokens: The number of tokens of the source that the model read, the end id not counted.
-        truncated: Whether the source was longer than the model can read, so that its end was left out.
-        unfinished: Whether the answer reached its greatest length before its end.
-        sentences: What became of each of its sentences.
-        source_class: The class that the style scorer finds in the source, where it was asked for; of a line in
-            sentences that of most of its tokens.
-        already: How many of its sentences had the target class already, where that was asked for.
-        candidates: The hypotheses, the best first, where they were asked for; the best one alone where the model's
-            export asks for a beam.
-        keep: The probability that nothing of it is to change, by a model that edits; None where none was asked.
+        truncated: Whether the source was cut because it is longer than the model reads.
+        unfinished: Whether the answer reached the length limit before its end.
+        sentences: The outcome of each of its sentences.
+        source_class: The class that the style scorer finds in the source, if requested; for a line of several
+            sentences, that of most tokens.
+        already: How many of its sentences were in the target class already, if requested.
+        candidates: The hypotheses, the best first, if requested; only the best one if the beam is the export's default.
+        keep: The probability that nothing of it is to change, by a model that edits; None: not computed.
     """
 
     source: str
@@ -116,7 +115,7 @@ class Rewrite:
         candidates: tuple[ScoredHypothesis, ...] = (),
         keep: float | None = None,
     ) -> Rewrite:
-        """Return the answer to a sentence that stays."""
+        """Return the unchanged answer to a sentence."""
         return cls.of(sentence, one_line(sentence.source), to, status, candidates=candidates, keep=keep)
 
     def count(self, *statuses: Status) -> int:
@@ -130,32 +129,32 @@ class Rewrite:
 
     @property
     def kept(self) -> bool:
-        """Whether it was left as it is as a whole: longer than the model reads, or without a rewrite that holds."""
+        """Whether the whole line is unchanged: it is longer than the model reads, or no rewrite is faithful."""
         return self.status in (Status.TOO_LONG, Status.KEPT)
 
     @property
     def unfaithful(self) -> int:
-        """How many of its sentences were left as they are because every hypothesis broke what must stay."""
+        """How many of its sentences are unchanged because every hypothesis was unfaithful."""
         return self.count(Status.KEPT)
 
     @property
     def unsure(self) -> int:
-        """How many of its sentences were left as they are for want of a hypothesis that is sure enough."""
+        """How many of its sentences are unchanged because no hypothesis had enough confidence."""
         return self.count(Status.UNSURE)
 
     @property
     def unread(self) -> int:
-        """How many of its sentences were left as they are because the model cannot read them."""
+        """How many of its sentences are unchanged because the model cannot read them."""
         return self.count(Status.UNREAD)
 
 
 def most_treated(statuses: Iterable[Status]) -> Status:
-    """Return the outcome of several texts together: the best of their outcomes."""
+    """Return the best outcome of several texts."""
     return min(statuses, key=_PRECEDENCE.__getitem__)
 
 
 def left_too_long(rewrite: Rewrite) -> Rewrite:
-    """Return the answer to a line that is too long for the model, and stays."""
+    """Return the unchanged answer to a line that is too long for the model."""
     return Rewrite(
         rewrite.source,
         one_line(rewrite.source),
@@ -167,14 +166,14 @@ def left_too_long(rewrite: Rewrite) -> Rewrite:
 
 
 def join_rewrites(line: str, split: SentenceSplit, rewrites: Sequence[Rewrite], shortened: bool, most: int) -> Rewrite:
-    """Join the answers to a line's sentences.
+    """Join the answers of a line's sentences.
 
     Args:
         line: The line.
         split: Its sentences.
-        rewrites: The answer to each.
-        shortened: Whether they are not all of it.
-        most: How many hypotheses of it are wanted.
+        rewrites: The answer to each sentence.
+        shortened: Whether the line was cut.
+        most: How many hypotheses to keep.
     """
     if len(rewrites) == 1:
         if rewrites[0].source == line and not shortened:

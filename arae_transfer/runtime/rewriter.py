@@ -1,8 +1,8 @@
 """The rewriter: lines in, rewritten lines out, in order, by an exported model.
 
-A line goes one way: it is split into sentences, each is normalized to the corpus's form and encoded as ids
+A line goes one way: it is split into sentences, each is normalized to the corpus's text format and encoded as ids
 (``preparation``), a batch of them is decoded (``decoding``), its hypotheses are ranked (``reranking``) and restored to
-the way in which the sentence was typed (``faithful``), and the answers to a line's sentences are joined (``rewrite``).
+the typed form (``faithful``), and the answers of a line's sentences are joined (``rewrite``).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ SECOND_BEAM = 6
 class Rewriter:
     """An exported model that rewrites; threads may share it.
 
-    Its pickle says where the model lies, and loads it again from there.
+    Its pickle holds the path of the model, from which it is loaded again.
     """
 
     def __init__(self, sessions: Sessions, protector: Protector | None = None) -> None:
@@ -88,11 +88,12 @@ class Rewriter:
             threads: The number of CPU threads; None: the processors that this process may use.
             variant: ``"fp32"``, ``"fp16"``, ``"int8"`` or ``"auto"``: int8 on a CPU and fp16 on a GPU, where the export
                 found it close enough.
-            protect: Regular expressions; what they match in a line stays as it is, as numbers and addresses do.
-            glossary: Terms that stay as they are, in this spelling.
+            protect: Regular expressions; what they match in a line stays unchanged, as numbers and addresses do.
+            glossary: Terms that stay unchanged, in this spelling.
 
         Raises:
-            AraeError: There is no such model, device or variant, the model is damaged, or an expression is none.
+            AraeError: There is no such model, device or variant, the model is damaged, or a regular expression is
+                invalid.
         """
         protector = Protector(protect, glossary)
         return cls(Sessions(ModelFolder.find(model), device, threads, variant), protector)
@@ -123,11 +124,11 @@ class Rewriter:
 
     @property
     def fallback(self) -> str | None:
-        """Return why ``auto`` did not take the GPU that is there, or None."""
+        """Return why ``auto`` does not use an existing GPU, or None."""
         return self._sessions.fallback
 
     def prepare(self, to: str, form: str = "auto", options: DecodingOptions = GREEDY) -> str:
-        """Open what rewriting to a class needs, so that the first line is not slower than the others.
+        """Open the graphs for rewriting to a class, so that the first line is not slower than the others.
 
         Args:
             to: A class, or the unique start of one.
@@ -138,8 +139,8 @@ class Rewriter:
             The name of the class.
 
         Raises:
-            AraeError: There is no such class or form, the model is damaged or was exported without what the options
-                need, or the device cannot be used.
+            AraeError: There is no such class or text format, the model is damaged or lacks what the options need, or
+                the device cannot be used.
         """
         class_name = self.folder.match_class(to)
         options = options.resolve(self.folder.beam)
@@ -161,7 +162,7 @@ class Rewriter:
         long: str = "split",
         options: DecodingOptions = GREEDY,
     ) -> Iterator[str]:
-        """Rewrite lines lazily: the work is done as the answers are taken.
+        """Rewrite lines lazily, as the answers are consumed.
 
         One answer per line, in order; a blank line has a blank answer, and no answer holds a line break. The batch size
         changes only the speed. ``lines`` is read up to 16 batches ahead of the answers, or 4 for each thread; with
@@ -171,13 +172,14 @@ class Rewriter:
             lines: The lines.
             to: A class of the model, or the unique start of one, in upper or lower case.
             batch_size: The most lines that are rewritten at once.
-            form: How the lines are written: ``"ordinary"`` writing, the ``"corpus"``'s own form, or ``"auto"``.
+            form: The text format of the lines: ``"ordinary"`` text, the ``"corpus"``'s format, or ``"auto"``.
             long: What happens to lines of several sentences, or longer than the model reads: ``"split"`` rewrites each
-                sentence, ``"keep"`` copies a line that is too long, ``"truncate"`` leaves out its end.
-            options: How each answer is chosen; by default as the model's export says.
+                sentence, ``"keep"`` copies a line that is too long, ``"truncate"`` cuts off its end.
+            options: How each answer is chosen; the defaults are those of the model's export.
 
         Raises:
-            AraeError: There is no such class, form or way; later, the model is damaged or onnxruntime fails.
+            AraeError: There is no such class, text format or value of ``long``; later, the model is damaged or
+                onnxruntime fails.
         """
         rewrites = self.rewrites(lines, to, batch_size=batch_size, form=form, long=long, options=options)
         return (rewrite.output for rewrite in rewrites)
@@ -211,7 +213,7 @@ class Rewriter:
             yield from self.rewrite_chunk(chunk, to, batch_size=batch_size, form=form, long=long, options=options)
 
     def chunk_size(self, batch_size: int) -> int:
-        """Return how many lines ``rewrite_chunk`` is best given at once."""
+        """Return the best number of lines for a call of ``rewrite_chunk``."""
         return batch_size * max(BATCHES_PER_CHUNK, BATCHES_PER_THREAD * self._sessions.batches_at_once)
 
     def rewrite_chunk(
@@ -224,7 +226,7 @@ class Rewriter:
         long: str = "split",
         options: DecodingOptions = GREEDY,
     ) -> list[Rewrite]:
-        """Rewrite lines in batches of like length, and return the answers in order.
+        """Rewrite lines in batches of similar length, and return the answers in order.
 
         Args:
             lines: The lines.
@@ -262,7 +264,7 @@ class Rewriter:
         restorer: Restorer,
         options: DecodingOptions,
     ) -> list[Rewrite]:
-        """Return the answer to each sentence: first those that need no model, then batch by batch."""
+        """Return the answer to each sentence: first those that need no decoding, then batch by batch."""
         rewrites = [self._without_reading(sentence, to) for sentence in sentences]
         pending = [number for number, rewrite in enumerate(rewrites) if rewrite is None]
         if options.source is not None:
@@ -382,11 +384,11 @@ class Rewriter:
             sentence.source_class = self.classes[best]
 
     def _is_foreign(self, ids: Sequence[int]) -> bool:
-        """Say whether more than half of a row's tokens are single bytes of unknown characters."""
+        """Return whether more than half of a row's tokens are single bytes of unknown characters."""
         return 2 * self._tokenizer.count_bytes(ids) > max(0, len(ids) - 1)
 
     def _normalizer(self, form: str) -> Normalizer:
-        """Return the converter between the given form of writing and the corpus's own."""
+        """Return the normalizer from a text format to the corpus's."""
         normalizer = self._normalizers.get(form)
         if normalizer is None:
             normalizer = self._normalizers[form] = make_normalizer(self.folder, form, self._protector)

@@ -17,17 +17,17 @@ MOST = 8
 class SessionPool:
     """Sessions of one graph that threads borrow.
 
-    Threads may share a session, but then they wait for each other wherever its memory is given out, some twenty times
-    in each step of a loop: two threads that share take a twelfth longer than two with a session each.
+    Threads may share a session, but then they wait for each other at each memory allocation, some twenty times in a
+    step of a loop: two threads that share a session take a twelfth longer than two with a session each.
     """
 
     def __init__(self, first: InferenceSession, create: Callable[[], InferenceSession], most: int) -> None:
         """Begin with one session.
 
         Args:
-            first: The session that is there already.
+            first: The first session.
             create: Opens another one like it.
-            most: How many there may be, ``MOST`` at most.
+            most: The maximum number of sessions; ``MOST`` if that is less.
         """
         self._sessions = [first]
         self._borrowers = [0]
@@ -45,7 +45,7 @@ class SessionPool:
         """Lend the session with the fewest borrowers.
 
         Args:
-            grow: Whether another one may be opened where each is lent already; it takes as long as dozens of lines.
+            grow: Whether to open another one if all are lent; opening takes as long as dozens of lines.
         """
         place = self._take(grow)
         try:

@@ -40,7 +40,7 @@ class Sessions:
 
     Attributes:
         folder: The model.
-        wishes: The device, the number of threads and the variant that were asked for.
+        wishes: The requested device, number of threads and variant.
         threads: The number of threads.
     """
 
@@ -93,24 +93,24 @@ class Sessions:
 
     @property
     def device(self) -> Device:
-        """Where it runs; with ``auto``, known for certain once the encoder is open."""
+        """Where it runs; with ``auto`` it is final once the encoder is open."""
         return self._opener.device
 
     @property
     def fallback(self) -> str | None:
-        """Why ``auto`` did not take the GPU that is there, or None."""
+        """Why ``auto`` does not use an existing GPU, or None."""
         return self._opener.fallback
 
     @property
     def variant(self) -> str:
-        """The precision; with ``auto``, known for certain once the device is."""
+        """The precision; with ``auto`` it is final once the device is."""
         if self._wish != "auto":
             return self._wish
         return preferred_variant(self.folder, self.device.kind)
 
     @property
     def in_buckets(self) -> bool:
-        """Whether batches are padded to a few sizes, see ``buckets``: a GPU plans anew for each size."""
+        """Whether batches are padded to a few sizes, see ``buckets``: a GPU chooses kernels for each new size."""
         return self.device.kind == "cuda"
 
     def open(
@@ -120,7 +120,7 @@ class Sessions:
 
         Args:
             class_name: The class.
-            searching: Whether the decoder is the one that writes several hypotheses.
+            searching: Whether to use the decoder that writes several hypotheses.
 
         Raises:
             AraeError: A file is missing or damaged, the device cannot be used, or the model cannot search.
@@ -171,7 +171,7 @@ class Sessions:
     def borrow(
         self, class_name: str, *, searching: bool
     ) -> Iterator[tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]]:
-        """Lend an encoder and a decoder session, for exclusive use by this thread once many batches were run."""
+        """Lend an encoder and a decoder session; after many batches they are for this thread alone."""
         encoders, decoders = self._pools(class_name, searching=searching)
         self._batches += 1  # about: two threads may count one batch
         grow = self._batches > _SETTLED
@@ -211,9 +211,9 @@ class Sessions:
         return self.folder.scorer
 
     def open_early(self, class_name: str, *, searching: bool = False) -> None:
-        """Begin to open what rewriting to a class needs, in threads of its own.
+        """Start opening the graphs for rewriting to a class in background threads.
 
-        A failure shows when ``open`` is called.
+        ``open`` reports failures.
         """
 
         def models() -> None:
@@ -241,13 +241,13 @@ class Sessions:
             tokens: Padded ids, each row ended by the end id, of shape (batch, time).
             lengths: The number of ids of each row, of shape (batch,).
             class_name: The class to rewrite to.
-            maximum_length: The most ids that the decoder may write.
+            maximum_length: The length limit of an answer in ids.
 
         Returns:
             Ids of shape (batch, steps), padded after each row's end id.
 
         Raises:
-            AraeError: onnxruntime fails, for want of memory for example.
+            AraeError: onnxruntime fails, for example for lack of memory.
         """
         with self.borrow(class_name, searching=False) as sessions:
             bucket = self._bucket(tokens)
@@ -272,13 +272,13 @@ class Sessions:
             tokens: As in ``run``.
             lengths: As in ``run``.
             class_name: The class to rewrite to.
-            limits: The most ids of each row's hypotheses, of shape (batch,).
+            limits: The length limit of each row's hypotheses in ids, of shape (batch,).
             width: The hypotheses of a row.
-            temperature: 0: beam search; more: sampling by ``uniforms``.
+            temperature: 0: beam search; above 0: sampling with ``uniforms``.
             uniforms: Numbers in [0, 1) of shape (greatest limit, batch x width).
 
         Returns:
-            What ``decoding.backtrack_hypotheses`` takes.
+            The arguments of ``decoding.backtrack_hypotheses``: tokens, parents, totals and counts.
 
         Raises:
             AraeError: The model cannot search, or onnxruntime fails.
@@ -311,7 +311,7 @@ class Sessions:
 
         Args:
             tokens: Padded ids of shape (batch, time).
-            mask: 1 at real ids, the end id not among them, of shape (batch, time).
+            mask: 1 at real ids but not at the end id, of shape (batch, time).
 
         Raises:
             AraeError: The model has no style scorer, or onnxruntime fails.
@@ -323,7 +323,7 @@ class Sessions:
         return bucket.own(scores)
 
     def run_quality(self, feed: Mapping[str, Int64]) -> Float32:
-        """Run the quality estimator, see ``export.quality_graph``: the log-odds of each candidate, (rows,).
+        """Run the quality estimator, see ``export.quality_graph``: the log-odds of each rewrite, (rows,).
 
         Raises:
             AraeError: The model has none or is damaged, or onnxruntime fails.
@@ -348,7 +348,7 @@ class Sessions:
         inputs: Mapping[str, npt.NDArray[Any]],
         outputs: Sequence[str],
     ) -> list[npt.NDArray[Any]]:
-        """Run an encoder and a decoder; return the decoder's outputs. A prefix begins its names of code and source."""
+        """Run an encoder and a decoder; return the decoder's outputs. Arguments are those of ``run_bound``."""
         try:
             return run_bound(*sessions, self.device, tokens, lengths, prefix, inputs, outputs)
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
@@ -369,11 +369,11 @@ class Sessions:
         return found
 
     def run_file(self, name: str, outputs: list[str], feed: dict[str, Any]) -> list[Any]:
-        """Run a further graph of the model, which holds its own weights; it is opened when first run.
+        """Run another graph of the model that holds its own weights; it is opened at the first call.
 
         Args:
             name: The file.
-            outputs: The names of the wanted outputs.
+            outputs: The names of the outputs to return.
             feed: The inputs by name.
 
         Raises:

@@ -1,8 +1,7 @@
-"""Reading lines in a thread: a person is answered at once, a file in full batches.
+"""Reads lines in a thread: lines that a person types are answered at once, a file in full batches.
 
-A line ends at a line feed and nowhere else. The carriage return before it belongs to the line end, all other
-line breaks of Unicode belong to the text. Text is UTF-8, UTF-16 with a byte order mark, or in an encoding
-that is named.
+A line ends at a line feed and nowhere else. The carriage return before it belongs to the line end, all other line
+breaks of Unicode belong to the text. Text is UTF-8, UTF-16 with a byte order mark, or in a given encoding.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ class Line:
     Attributes:
         text: The text, without its line end.
         size: The number of bytes that it took in the input, its line end included.
-        repaired: The number of places where bytes that the encoding does not have were replaced.
-        overlong: Whether its end was dropped because it is longer than any line can be.
+        repaired: The number of replaced invalid byte sequences.
+        overlong: Whether its end was dropped because it exceeds the maximum length of a line.
     """
 
     text: str
@@ -62,7 +61,7 @@ class Source:
     """A named source of lines.
 
     Attributes:
-        name: What error messages call it.
+        name: Its name in error messages.
         open: Returns the bytes, unbuffered: a read must return what has arrived and not wait for more.
     """
 
@@ -88,8 +87,8 @@ class Source:
 class LineReader:
     """Reads the lines of sources in a thread of its own.
 
-    What waits to be taken is bounded, in lines and in bytes, so that an endless input costs no more memory
-    than a long one. The thread is a daemon: a program may end while it waits for input that never comes.
+    The queue is bounded in lines and in bytes, so an endless input costs no more memory than a long one. The thread is
+    a daemon: a program may end while it waits for input.
     """
 
     def __init__(self, sources: Sequence[Source], encoding: str = UTF_8) -> None:
@@ -103,7 +102,7 @@ class LineReader:
         self._thread = threading.Thread(target=self._read, name="arae-line-reader", daemon=True)
 
     def chunks(self, most: int) -> Iterator[list[Line]]:
-        """Yield lines as they come: waits for one, then takes those that already wait, up to a number.
+        """Yield lines as they arrive: wait for one, then take those in the queue, up to a number.
 
         Raises:
             AraeError: A source cannot be read, after the lines before the failure were yielded.
@@ -141,7 +140,7 @@ class LineReader:
             self._end(None)
 
     def _put(self, lines: list[Line]) -> bool:
-        """Queue lines when there is room; return whether anyone still wants them."""
+        """Queue lines when there is room; return False if the reader has ended."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._ended or (len(self._waiting) < WAITING_LINES and self._bytes < WAITING_BYTES)
@@ -164,7 +163,7 @@ def _split(stream: BlockReader, name: str, encoding: str) -> Iterator[list[Line]
     """Yield the lines of a stream, those of each block together, the last one with or without a line feed.
 
     Raises:
-        AraeError: It is said to be UTF-8, and is UTF-16 text without a byte order mark.
+        AraeError: The encoding is UTF-8, but the text is UTF-16 without a byte order mark.
     """
     begun = b""
     dropped = 0
@@ -186,7 +185,7 @@ def _split(stream: BlockReader, name: str, encoding: str) -> Iterator[list[Line]
 
 
 def _blocks(stream: BlockReader, name: str, encoding: str) -> Iterator[bytes]:
-    """Yield the bytes of a stream as they arrive; where no encoding was named, UTF-16 with its mark comes as UTF-8."""
+    """Yield the bytes of a stream as they arrive; without a given encoding, UTF-16 with a mark becomes UTF-8."""
     begin = _read_block(stream)
     if encoding == UTF_8 and begin in (b"\xff", b"\xfe"):
         begin += _read_block(stream)
@@ -200,7 +199,7 @@ def _blocks(stream: BlockReader, name: str, encoding: str) -> Iterator[bytes]:
 
 
 def _with_rest(begin: bytes, stream: BlockReader) -> Iterator[bytes]:
-    """Yield what was read already, and the rest of a stream."""
+    """Yield the bytes that were read already, then the rest of a stream."""
     if begin:
         yield begin
     while block := _read_block(stream):
@@ -208,7 +207,7 @@ def _with_rest(begin: bytes, stream: BlockReader) -> Iterator[bytes]:
 
 
 def _read_block(stream: BlockReader) -> bytes:
-    """Return the next bytes, or none at the end; wait where a stream is set not to."""
+    """Return the next bytes, or none at the end; wait even if the stream is set not to block."""
     while (block := stream.read(BLOCK_SIZE)) is None:
         select.select([stream], [], [])
     return block
@@ -232,7 +231,7 @@ def _line(raw: bytes, dropped: int, first: bool, encoding: str, *, ended: bool) 
 
 
 def _whole_characters(raw: bytes) -> bytes:
-    """Drop the beginning of a character from the end of bytes that were cut anywhere."""
+    """Drop an incomplete character at the end of some bytes."""
     for back in range(1, min(4, len(raw)) + 1):
         byte = raw[-back]
         if byte & 0b1100_0000 != 0b1000_0000:  # not a continuation: the last character begins here

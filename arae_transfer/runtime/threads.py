@@ -13,14 +13,14 @@ Result = TypeVar("Result")
 
 
 def run_in_parallel(tasks: Sequence[Callable[[], Result]], threads: int) -> list[Result]:
-    """Run tasks side by side, the first ones first, and return their results in order.
+    """Run tasks in several threads, in their order, and return their results in order.
 
     Args:
         tasks: The tasks.
         threads: How many run at once; the caller's own thread is one of them.
 
     Raises:
-        BaseException: What the first of the tasks that failed raised; no further ones were begun then.
+        BaseException: The exception of the first task that failed; no further task was started.
     """
     if threads == 1 or len(tasks) < 2:
         return [task() for task in tasks]
@@ -55,5 +55,5 @@ def run_in_parallel(tasks: Sequence[Callable[[], Result]], threads: int) -> list
 
 
 def map_in_parallel(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:
-    """Return the result of some work on each item, in order; see ``run_in_parallel``."""
+    """Return the result of ``work`` for each item, in order; see ``run_in_parallel``."""
     return run_in_parallel([partial(work, item) for item in items], threads)

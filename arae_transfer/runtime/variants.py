@@ -1,4 +1,4 @@
-"""The precisions of a model's graphs: which one runs on which device."""
+"""The variants of a model: which precision runs on which device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PREFERRED = {"cpu": INT8, "cuda": FP16}
 
 
 def preferred_variant(folder: ModelFolder, kind: str) -> str:
-    """Return the variant that runs on a kind of device unasked.
+    """Return the default variant for a kind of device.
 
     Args:
         folder: The model.
@@ -24,7 +24,7 @@ def preferred_variant(folder: ModelFolder, kind: str) -> str:
 
 
 def check_variant(folder: ModelFolder, variant: str, device: str) -> None:
-    """Refuse a variant that the model lacks or that the device cannot run.
+    """Raise an error for a variant that the model lacks or that the device cannot run.
 
     Args:
         folder: The model.

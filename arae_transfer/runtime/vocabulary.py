@@ -27,14 +27,14 @@ class Vocabulary:
         self._lock = threading.Lock()
 
     def has_whole_words(self, source: str, answer: str) -> bool:
-        """Say whether each word of an answer is one of its source or of the corpus.
+        """Return whether each word of an answer is one of its source or of the corpus.
 
-        An export with neither a word list nor language models does not know the words of its corpus: every word may be
-        one. By a word list the contractions of an answer are words, too: "can n't" is none.
+        An export with neither a word list nor language models does not know the words of its corpus: every word counts
+        as one. With a word list, contractions of an answer are checked as words, too: "can n't" is none.
 
         Args:
-            source: The source in the form of the corpus.
-            answer: The answer in the form of the corpus.
+            source: The source in the corpus's text format.
+            answer: The answer in the corpus's text format.
 
         Raises:
             AraeError: The word list or a language model is missing or damaged.

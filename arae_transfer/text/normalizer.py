@@ -1,4 +1,4 @@
-"""Normalize a typed line to the corpus's form, and restore the rewrite to the typed form."""
+"""Normalize a typed line to the corpus's text format, and restore the rewrite to the typed form."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Normalizer:
         self._restorer = Restorer(form)
 
     def normalize(self, line: str, known: Collection[str] | None = None) -> tuple[str, SurfaceForm]:
-        """Return the line in the corpus's form, and the surface form that ``restore`` needs.
+        """Return the line in the corpus's text format, and the surface form that ``restore`` needs.
 
         No line raises. Control characters and line breaks inside an ordinary line become blanks.
 

@@ -1,4 +1,4 @@
-"""Detect lines that are already in the corpus's form."""
+"""Detect lines that are already in the corpus's text format."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Restorer:
         stood before, or what is written for it, or where the next one of the line is, or at the end.
 
         Args:
-            answer: The model's answer, in the corpus's form.
+            answer: The model's answer, in the corpus's text format.
             surface: What ``Normalizer.normalize`` returned with the line.
 
         Returns:

@@ -27,7 +27,7 @@ class SurfaceForm:
     """Surface form of a line; false if nothing needs restoring.
 
     Attributes:
-        words: The typed line's words in the corpus's form.
+        words: The typed line's words in the corpus's text format.
         surfaces: How each was typed.
         gaps: The blanks before each, and those after the last.
         carried: What is carried past the model, in order; it is not among the words.

@@ -167,7 +167,7 @@ def judge_rewrite(source: str, rewrite: str, target: str) -> bool:
 
     Args:
         source: A sentence of this corpus.
-        rewrite: What a model made of it, in the corpus's own form; blanks at its ends do not count.
+        rewrite: What a model made of it, in the corpus's text format; blanks at its ends do not count.
         target: The class to which it was to be rewritten.
 
     Raises:

@@ -65,7 +65,7 @@ def diagnose(
     Args:
         run: The run.
         baseline: A plain autoencoder, trained by the same recipe without the adversary; or None.
-        training: Sentences of each class that the run learned from, in the form of the corpus.
+        training: Sentences of each class that the run learned from, in the corpus's text format.
         held_out: Such sentences that it did not learn from.
         options: How to do it.
         progress: Called with what is being done.
