@@ -1,1 +1,1 @@
-"""Trained models to folders that run without PyTorch: ONNX graphs, tokenizer, description, card."""
+"""Export of trained models to folders that run without PyTorch: ONNX graphs, tokenizer, description, card."""

@@ -1,4 +1,4 @@
-"""How the answers of graphs in another precision agree with the trained model's, and whether that is close enough."""
+"""Compares graphs in another precision with the trained model, and decides if their answers are close enough."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Agreement:
     Attributes:
         compared: Rewrites compared: every sentence to every class.
         identical: The share of rewrites that are the model's, token by token.
-        tokens: The share of the model's tokens that stand at the same place of the same rewrite.
-        style_cost: By how many points fewer of the rewrites the training's scorer takes for the target class.
+        tokens: The share of the model's tokens that the variant writes at the same position of the same rewrite.
+        style_cost: By how many points the share of rewrites in the target class is lower, by the style scorer.
         self_bleu_cost: By how many points BLEU to the source is lower.
     """
 
@@ -46,7 +46,7 @@ class Agreement:
         return max(self.style_cost, self.self_bleu_cost) <= GREATEST_COST
 
     def to_table(self) -> dict[str, Any]:
-        """Return the figures and their bound as JSON types."""
+        """Return the figures and their bounds as JSON types."""
         return {
             "compared": self.compared,
             "identical": round(self.identical, 4),
@@ -67,7 +67,7 @@ def measure_agreement(
         graphs: The variant's graphs.
         rows: Ids with end ids.
         expected: The model's rewrites, by class.
-        maximum_length: The greatest number of tokens of a rewrite.
+        maximum_length: The length limit of a rewrite in tokens.
     """
     return compare_answers(model, rows, expected, rewrites_by_graphs(graphs, rows, maximum_length))
 
@@ -81,7 +81,7 @@ def compare_answers(
         model: The trained model on the CPU, whose scorer judges style.
         rows: Ids with end ids.
         expected: The model's rewrites of the rows, by class.
-        answers: The rewrites that are compared with these.
+        answers: The rewrites to compare with these.
     """
     pairs = [pair for name in model.classes for pair in zip(expected[name], answers[name], strict=True)]
     same = sum(sum(a == b for a, b in zip(wanted, answer, strict=False)) for wanted, answer in pairs)
@@ -95,7 +95,7 @@ def compare_answers(
 
 
 def rewrites_by_graphs(graphs: GraphFiles, rows: Sequence[Row], maximum_length: int) -> dict[str, list[Row]]:
-    """Rewrite rows to every class with graphs; arguments are as those of ``measure_agreement``."""
+    """Rewrite rows to every class with graphs; arguments are those of ``measure_agreement``."""
     encode, sessions = open_graphs(graphs)
     answers: dict[str, list[Row]] = {name: [[] for _ in rows] for name in sessions}
     order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
@@ -113,7 +113,7 @@ def rewrites_by_graphs(graphs: GraphFiles, rows: Sequence[Row], maximum_length: 
 
 @torch.no_grad()
 def _accepted(model: ARAE, answers: Mapping[str, Sequence[Row]]) -> float:
-    """Return the percentage of rewrites in the target class, by the training's style scorer."""
+    """Return the percentage of rewrites in the target class, by the style scorer."""
     accepted = total = 0
     for index, name in enumerate(model.classes):
         for start in range(0, len(answers[name]), _BATCH):

@@ -1,4 +1,4 @@
-"""Calibration: the inputs of each matmul are observed on sentences, then int8 graphs are built with their ranges."""
+"""Calibration: records the range of each matmul's inputs on sentences, and builds int8 graphs with these ranges."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from arae_transfer.runtime.batching import pad
 from arae_transfer.tokenizer import Tokenizer
 
 _BATCH = 64
-# With fewer sentences of its own, calibration also takes those that the check will use.
+# With fewer sentences, calibration also takes those that the check uses.
 _FEWEST = 64
 
 Ranges = dict[str, Float32]
 
 
 def calibration_rows(lines: Sequence[str], tokenizer: Tokenizer, maximum_tokens: int) -> list[Row]:
-    """Return rows to calibrate with; if there are enough, none that ``probe_rows`` takes."""
+    """Return rows to calibrate with: other rows than those of ``probe_rows``, if there are enough."""
     rows, _ = probe_rows(unchecked(lines), tokenizer, maximum_tokens)
     return rows
 
 
 def unchecked(lines: Sequence[str]) -> Sequence[str]:
-    """Return the lines that ``probe_rows`` leaves, or all if these are few."""
+    """Return the lines that ``probe_rows`` does not take, or all lines if these are few."""
     checked = set(evenly_spaced(range(len(lines)), MOST_PROBES))
     others = [line for number, line in enumerate(lines) if number not in checked]
     return others if len(others) >= _FEWEST else lines
@@ -53,8 +53,8 @@ def build_quantized(
     Args:
         model: The model, in evaluation mode on the CPU.
         rows: Ids with end ids to calibrate with.
-        maximum_length: The greatest number of tokens of a rewrite.
-        metadata: What the files say about themselves.
+        maximum_length: The length limit of a rewrite in tokens.
+        metadata: The metadata of the files.
         searching: As in ``build_graphs``.
         shortlists: As in ``build_graphs``.
     """
@@ -95,12 +95,12 @@ def build_graphs(
 
     Args:
         model: The model, in evaluation mode on the CPU.
-        metadata: What the files say about themselves.
+        metadata: The metadata of the files.
         storage: How matrices are stored.
-        empty: Returns an empty graph that computes products its own way, for the encoder (None) or a class's number;
-            None: in fp32, stored as ``storage`` says.
-        searching: Whether to build graphs of candidates.
-        shortlists: The ids that each class's decoder may choose among beside its source's; None: all.
+        empty: Returns an empty graph in another precision, for the encoder (None) or for the decoder of a class's
+            index; None: a graph in fp32, stored as ``storage`` says.
+        searching: Whether to build the graphs that write several hypotheses.
+        shortlists: The ids that each class's decoder may write besides those of its source; None: all.
     """
     parts: dict[str, dict[str, onnx.ModelProto]] = {"candidates": {}}
     for part, build in [("decoder", build_decoder), ("candidates", build_candidates)][: 2 if searching else 1]:
@@ -126,7 +126,7 @@ def _batches(rows: Sequence[Row]) -> Iterator[tuple[Int64, Int64]]:
 def _observe(
     session: onnxruntime.InferenceSession, feed: Mapping[str, Float32 | Int64], wanted: Sequence[str], ranges: Ranges
 ) -> list[Float32]:
-    """Run an observing graph, widen the ranges by its observations, and return the wanted outputs."""
+    """Run an observing graph, widen the ranges by its observations, and return the outputs in ``wanted``."""
     prefix, suffix = "range.", ".by_step"
     names = [output.name for output in session.get_outputs() if output.name.startswith(prefix)]
     values = session.run([*wanted, *names], feed)

@@ -46,26 +46,26 @@ def build_candidates(
     graph: Graph | None = None,
     shortlist: Sequence[int] | None = None,
 ) -> onnx.ModelProto:
-    """Build the graph that writes ``width`` hypotheses for each line; rows below are lines x width.
+    """Build the graph that writes ``width`` hypotheses for each line; ``rows`` below is lines x width.
 
-    With ``temperature`` 0 it searches with a beam. A hypothesis is worth the mean log-probability of its tokens, the
-    end id among them, so that long ones are not at a disadvantage. At each step the beam keeps the ``width`` best of
-    its finished hypotheses and of all continuations of the others; a line is done when all its hypotheses are. A beam
-    of one is the greedy decode. With a greater temperature each candidate is drawn token by token, each at the place
-    in the cumulative distribution of softmax(logits / temperature) that a given uniform number says.
+    With ``temperature`` 0 it runs a beam search. The score of a hypothesis is the mean log-probability of its tokens,
+    with the end id, so that long ones are not at a disadvantage. At each step the beam keeps the ``width`` best of its
+    finished hypotheses and of all continuations of the others; a line is done when all its hypotheses are. A beam of
+    one is greedy decoding. With a higher temperature each hypothesis is sampled token by token: a given uniform number
+    selects the token in the cumulative distribution of softmax(logits / temperature).
 
     Inputs: ``line.code`` float32 (lines, vectors, code_size); ``line.code_mask`` float32 (lines, vectors), 1 at real
-    vectors; ``maximum_length`` int64, a scalar; ``limits`` int64 (lines,), the most tokens of each line's candidates;
+    vectors; ``maximum_length`` int64, a scalar; ``limits`` int64 (lines,), the length limit of each line's hypotheses;
     ``width`` int64, a scalar; ``temperature`` float32, a scalar; ``uniforms`` float32 (steps, rows) in [0, 1), which
     beam search does not read; with a shortlist ``line.source`` int64 (lines, time), as ``source`` of ``build_decoder``.
 
     Outputs: ``tokens`` and ``parents`` int64 (steps, rows): the tokens written at each step, padding after an end, and
-    the rows whose hypotheses they continue; ``totals`` float32 (rows,), the log-probability of each candidate as of
-    the last step, under the model itself whatever the temperature; ``counts`` int64 (rows,), its tokens.
+    the rows whose hypotheses they continue; ``totals`` float32 (rows,), the log-probability of each hypothesis at the
+    last step, at temperature 1; ``counts`` int64 (rows,), its number of tokens.
 
     Args:
         decoder: The trained decoder. With fp16 storage its matrices must be rounded to fp16 already.
-        metadata: What the file says about itself.
+        metadata: The metadata of the file.
         storage: How matrices are stored; arithmetic is fp32.
         graph: As in ``build_decoder``.
         shortlist: As in ``build_decoder``.
@@ -126,9 +126,9 @@ def _rows_of_lines(graph: Graph) -> None:
 def _first_totals(graph: Graph) -> None:
     """Append the initial values of hypotheses, and constants of the search.
 
-    ``total.first`` (rows,): in beam search only the first hypothesis of each line lives at the start, or all would
-    be alike; ``count.first`` (rows,); ``lone`` (1, width): 0 and then _DEAD, the gains of a hypothesis that has ended
-    and continues in one way alone.
+    ``total.first`` (rows,): in beam search only the first hypothesis of each line is alive at the start, or all would
+    be equal; ``count.first`` (rows,); ``lone`` (1, width): 0 and then _DEAD, the gains of a finished hypothesis, which
+    has a single continuation.
     """
     zero, one = (graph.constant(f"number.{number}", number) for number in (0, 1))
     every, axis_0 = graph.constant("every", [-1]), graph.constant("axis.0", [0])
@@ -212,7 +212,7 @@ def _draw(branch: Graph, logits: str, *, short: bool) -> onnx.GraphProto:
 
 
 def _token_of(branch: Graph, places: str, *, short: bool) -> str:
-    """Return the tokens of places among the logits; append their look-up where these are not the whole vocabulary's."""
+    """Return the tokens at some positions of the logits; append a look-up if there is a shortlist."""
     return branch.node("Gather", ["choices", places], f"{places}.chosen") if short else places
 
 
@@ -250,10 +250,10 @@ def _search(branch: Graph, by_block: str, greatest: str, *, short: bool) -> onnx
 
 
 def _best_tokens(branch: Graph, by_block: str, greatest: str) -> str:
-    """Append the positions of the ``width`` greatest logits of each row, the greatest first: (rows, width).
+    """Append the positions of the ``width`` largest logits of each row, the largest first: (rows, width).
 
-    TopK goes through a row one by one, ReduceMax many at a time: the greatest logits lie in the ``width`` blocks whose
-    greatest are the greatest, and only these are searched.
+    TopK reads a row element by element, ReduceMax many elements at a time. The largest logits lie in the ``width``
+    blocks with the largest maxima, and only these are searched.
     """
     axis_1 = branch.constant("axis.1", [1])
     sizes = branch.node("Shape", [greatest], "best.sizes")
@@ -273,13 +273,13 @@ def _best_tokens(branch: Graph, by_block: str, greatest: str) -> str:
 
 
 def _choice(name: str) -> list[onnx.ValueInfoProto]:
-    """Return the outputs that sampling and beam search have in common, in order."""
+    """Return the outputs that sampling and beam search share, in order."""
     kinds = {"token": TensorProto.INT64, "parent": TensorProto.INT64, "total": TensorProto.FLOAT}
     return [value(f"{kind}.{name}", element, ["rows"]) for kind, element in kinds.items()]
 
 
 def _end(body: Graph) -> None:
-    """Append which hypotheses are unfinished: no end id so far, and below their limit."""
+    """Append which hypotheses are unfinished: without end id so far, and shorter than their limit."""
     went_on = body.node("Gather", ["running", "parent"], "running.parent")
     is_end = body.node("Equal", ["token.next", body.constant("end", END_ID)], "token.is_end")
     goes_on = body.node("Not", [is_end], "token.is_not_end")

@@ -1,4 +1,4 @@
-"""Model cards: what a stranger must know about an exported model, as Markdown with YAML front matter."""
+"""Model cards of exported models of text, as Markdown with YAML front matter."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class EditingCard(Card):
 
 
 class GenerationCard(Card):
-    """The card of a model that generates one kind of text."""
+    """The card of a model that generates text of a single class."""
 
     pipeline = "text-generation"
 
@@ -133,7 +133,7 @@ class GenerationCard(Card):
 
 
 def _quality(config: ExportConfig) -> str:
-    """Return how candidates are chosen; nothing where the export has no quality estimator."""
+    """Return the section on the quality estimator; nothing if the export has none."""
     if config.quality is None:
         return ""
     weights = ", ".join(f"{name} {weight:g}" for name, weight in (config.ranking or {}).items())
@@ -274,13 +274,13 @@ def _training(config: ExportConfig, note: str, meanings: Mapping[str, str]) -> s
 
 
 def _agreed(agreement: Mapping[str, Any], *, judged: bool) -> str:
-    """Say how the answers of another precision agree with the trained model's."""
+    """Describe how the answers of another precision agree with the trained model's."""
     share = f"{100 * agreement['identical']:.1f} % of the rewrites are the trained model's, token by token"
     return f"{share}; {_changes(agreement, judged=judged)}"
 
 
 def _changes(agreement: Mapping[str, Any], *, judged: bool) -> str:
-    """Say how much style and BLEU the graphs of another precision change."""
+    """Describe how much the graphs of another precision change style and BLEU."""
     bleu = f"BLEU to the source changes by {_difference(-agreement['self_bleu_cost'])}"
     if not judged:
         return bleu
@@ -289,7 +289,7 @@ def _changes(agreement: Mapping[str, Any], *, judged: bool) -> str:
 
 
 def _difference(value: float) -> str:
-    """Format a difference with its sign; zero has none."""
+    """Format a difference with its sign; zero has no sign."""
     text = f"{value:+.2f}"
     return text if float(text) else "0.00"
 

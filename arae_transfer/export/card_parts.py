@@ -1,4 +1,4 @@
-"""What all model cards share: the head, sections on data, training and sizes, and Markdown helpers."""
+"""The parts that all model cards share: the head, sections on data, training and sizes, and Markdown helpers."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ TAGS = ("adversarially-regularized-autoencoder", "onnx")
 
 @dataclass(frozen=True)
 class Card(ABC):
-    """The card of one model, and what it is made of.
+    """The card of one model.
 
     Attributes:
         config: The content of the model's ``config.json``.
-        description: What the model is for.
-        data_source: Where its data come from and under which terms.
-        evaluation: The report of an evaluation as Markdown; empty: none was made.
+        description: The purpose of the model.
+        data_source: The origin and the terms of its data.
+        evaluation: The report of an evaluation as Markdown; empty: there is none.
         languages: The language codes of its text.
     """
 
@@ -47,21 +47,21 @@ class Card(ABC):
         """Return the sections below the title and the description."""
 
     def render(self) -> str:
-        """Return the card's text. It names no path of the machine that it was made on."""
+        """Return the card's text. It names no path of the machine."""
         description = [paragraph(self.description)] if self.description else []
         head = [front_matter(self.pipeline, self.tags, self.languages), f"# {plain(self.config.name)}\n", *description]
         return "\n".join([*head, *self.sections()])
 
 
 def data_section(card: Card) -> str:
-    """Say where the data come from and under which terms."""
+    """Return the section on the origin and the terms of the data."""
     source = card.data_source or NO_SOURCE
     terms = f"{BINDING} The software is under its own licence."
     return f"## Data and terms\n\n{paragraph(source)}\n{paragraph(terms)}"
 
 
 def training_facts(training: Mapping[str, Any]) -> str:
-    """Say what the training took, over all runs of its chain; nothing if unknown."""
+    """Describe the cost of the training, over all runs of its chain; nothing if unknown."""
     noun = next((noun for noun in ("sentences", "images") if noun in training), None)
     facts = []
     if noun is not None:
@@ -85,7 +85,7 @@ def size_table(config: ExportConfig) -> str:
 
 
 def evaluation_section(report: str) -> str:
-    """Return the evaluation's report between the marks that tools find it by."""
+    """Return the evaluation's report between marks by which tools find it."""
     content = _without_folders(report).strip() or (
         "Not evaluated yet: `arae evaluate --json` writes a report, `arae export --scores` puts it here."
     )
@@ -93,7 +93,7 @@ def evaluation_section(report: str) -> str:
 
 
 def _without_folders(text: str) -> str:
-    """Cut absolute paths to their last part, so that a card names no folders of the machine."""
+    """Cut absolute paths to their last part, so that the card names no folders of the machine."""
     return re.sub(r"(?<![\w./\\])(?:[A-Za-z]:\\|/)(?:[^\s/\\|:]+[/\\])+", "", text)
 
 

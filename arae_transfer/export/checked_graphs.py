@@ -1,4 +1,4 @@
-"""The graphs of a model in every precision, built and compared with the model."""
+"""Builds the graphs of a model in every precision, and compares them with the model."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ Shortlists = Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True)
 class CheckedGraphs:
-    """The graphs in every precision, and how their answers compare to the model's.
+    """The graphs in every precision, and the comparison of their answers with the model's.
 
     Attributes:
-        fp32: In fp32.
-        half: In fp16; None: weights are stored in fp32.
-        int8: In int8.
-        parity: Of those in fp32.
-        agreement: Of those in int8.
-        half_agreement: Of those in fp16.
-        shortlist: What ``config.json`` says of the vocabulary that decoders choose among.
+        fp32: The graphs in fp32.
+        half: The graphs in fp16; None: weights are stored in fp32.
+        int8: The graphs in int8.
+        parity: The comparison of those in fp32.
+        agreement: The comparison of those in int8.
+        half_agreement: The comparison of those in fp16.
+        shortlist: The entry of ``config.json`` on the vocabulary shortlist.
     """
 
     fp32: GraphFiles
@@ -60,11 +60,11 @@ class CheckedGraphs:
 
     @property
     def further_files(self) -> dict[str, bytes]:
-        """The files of the graphs in other precisions than fp32."""
+        """The files of the graphs in precisions other than fp32."""
         return (self.half.files if self.half is not None else {}) | self.int8.files
 
     def described(self, weights: Storage) -> dict[str, Variant]:
-        """Return what ``config.json`` says of the graphs."""
+        """Return the entries of ``config.json`` on the graphs."""
         share = round(self.parity.identical / self.parity.compared, 4)
         variants = {FP32: self.fp32.described(weights, {"compared": self.parity.compared, "identical": share})}
         if self.half is not None and self.half_agreement is not None:
@@ -85,12 +85,12 @@ class GraphBuilder:
         recipe: Its recipe.
         tokenizer: Its tokenizer.
         layout: The names of the files.
-        metadata: What each graph says about itself.
-        weights: How weights are stored.
-        searching: Whether there are graphs that write several hypotheses.
+        metadata: The metadata of each graph.
+        weights: The precision of stored weights.
+        searching: Whether to build graphs that write several hypotheses.
         rows: The rows of ids that all graphs are compared on.
         given: How many of these are probe lines.
-        progress: Is told what is being done.
+        progress: Receives messages on the progress.
     """
 
     stored: ARAE
@@ -107,7 +107,7 @@ class GraphBuilder:
 
     @property
     def maximum_length(self) -> int:
-        """The most tokens of a rewrite."""
+        """The length limit of a rewrite in tokens."""
         return self.recipe.data.maximum_tokens + self.recipe.cycle.extra_tokens
 
     def build(self, probe_lines: Sequence[str], others: Mapping[str, Sequence[str]]) -> CheckedGraphs:
@@ -115,7 +115,7 @@ class GraphBuilder:
 
         Args:
             probe_lines: Held-out sentences.
-            others: Further sentences by class, whose rewrites tell which tokens decoders write.
+            others: Further sentences by class, whose rewrites show which tokens decoders write.
 
         Raises:
             AraeError: Graphs do not answer as the model does.
@@ -158,7 +158,7 @@ class GraphBuilder:
         return GraphFiles.of(graphs, self.layout, FP32, weights), weights
 
     def _build_int8(self, probe_lines: Sequence[str], shortlists: Shortlists | None) -> GraphFiles:
-        """Build the graphs in int8, calibrated on other rows than those that all is measured with."""
+        """Build the graphs in int8, calibrated on other rows than those of the comparison."""
         self.progress("building 8-bit graphs and comparing them with the model")
         graphs = build_quantized(
             self.trained,
@@ -173,10 +173,10 @@ class GraphBuilder:
     def _build_half(
         self, weights: WeightsFiles, expected: Mapping[str, Sequence[Row]], shortlists: Shortlists | None
     ) -> tuple[GraphFiles, Agreement]:
-        """Build the graphs whose matmuls run in fp16; return them and how their answers agree with the model's.
+        """Build the graphs whose matmuls run in fp16; return them and their agreement with the model.
 
-        No GPU is needed: a CPU runs the graphs themselves, but leaves roundings out, so that graphs that round where a
-        GPU does are run as well, and the worse of both counts.
+        This needs no GPU. A CPU runs the graphs, but without roundings; graphs that round where a GPU does are run as
+        well, and the worse result of both counts.
         """
         metadata = {**self.metadata, "variant": FP16}
         half, rounded = (
@@ -193,7 +193,7 @@ class GraphBuilder:
     def _choose_shortlists(
         self, whole: GraphFiles, probe_lines: Sequence[str], others: Mapping[str, Sequence[str]]
     ) -> Shortlists:
-        """Choose the tokens of each class by what its decoder writes, choosing among all."""
+        """Choose the shortlist of each class by what its decoder writes with the whole vocabulary."""
         most = _MOST_WRITTEN // len(self.stored.classes)
         chosen = {label: evenly_spaced(own, most // len(others)) for label, own in others.items()}
         lines = [*unchecked(probe_lines), *interleave(chosen)]

@@ -1,4 +1,4 @@
-"""Export of classifiers: a folder that ``arae classify`` runs, checked before it is written."""
+"""Export of classifiers to a folder that ``arae classify`` runs; the graphs are checked first."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ GREATEST_DIFFERENCE = 1e-4
 
 @dataclass(frozen=True)
 class ClassifierExport:
-    """What an export wrote.
+    """The result of an export.
 
     Attributes:
         folder: The exported model.
         classes: Its classes in order.
         sizes: The bytes of each file, by file name.
-        compared: Examples compared with the trained model.
-        difference: The greatest absolute difference of a probability.
+        compared: The number of examples compared with the trained model.
+        difference: The maximum absolute difference of a probability.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class ClassifierExport:
     difference: float
 
     def describe(self) -> list[str]:
-        """Return what a person should know of the export, in lines."""
+        """Return lines about the export for the user."""
         return [
             f"{self.folder.name}: {', '.join(self.classes)}; {sum(self.sizes.values()) / 1e6:.1f} MB; probabilities of "
             f"{self.compared:,} probes are the model's up to {self.difference:.0e}"
@@ -76,7 +76,7 @@ def export_classifier(
     weights: Storage = "fp16",
     **facts: Unpack[ModelFacts],
 ) -> ClassifierExport:
-    """Write a classifier as a folder that runs without PyTorch, after checking that it answers as the model does.
+    """Write a classifier to a folder that runs without PyTorch, after comparing its answers with the model's.
 
     Args:
         model: The trained model; it is not changed.
@@ -84,12 +84,12 @@ def export_classifier(
         tokenizer: Its tokenizer.
         destination: The folder to write. An earlier export there is replaced as a whole.
         probe_lines: Held-out sentences in the corpus's text format.
-        weights: How the encoder's matrices are stored; the classifier's keep fp32.
-        facts: What is told of the model, see ``ModelFacts``.
+        weights: The precision of the encoder's stored matrices; the classifier's keep fp32.
+        facts: Facts for description and card, see ``ModelFacts``.
 
     Raises:
         AraeError: The destination holds something else or cannot be written, the weights cannot be stored, or the
-            graphs do not answer as the model does. Nothing is written then.
+            answers of the graphs differ from the model's. Nothing is written then.
     """
     destination = Path(os.path.abspath(destination))  # noqa: PTH100 -- unlike resolve(), this keeps symbolic links
     check_destination(destination)
@@ -135,7 +135,7 @@ def export_classifier(
 
 @torch.no_grad()
 def _difference(model: ARAE, encoder: bytes, classifier: bytes, rows: Sequence[list[int]], pairs: bool) -> float:
-    """Return the greatest absolute difference of a probability; for pairs, each probe is paired with another."""
+    """Return the maximum absolute difference of a probability; for pairs, each probe is paired with another."""
     providers = ["CPUExecutionProvider"]
     first, second = (onnxruntime.InferenceSession(graph, providers=providers) for graph in (encoder, classifier))
     greatest, start, turn = 0.0, 0, 0

@@ -29,8 +29,8 @@ def build_classifier(
         classifier: The trained classifier. With fp16 storage its matrices must be rounded to fp16 already.
         code_size: The dimensions of a code vector.
         pairs: Whether it reads the codes of two sentences.
-        metadata: What the file says about itself.
-        storage: How matrices are stored; arithmetic is fp32.
+        metadata: The metadata of the file.
+        storage: The precision of stored matrices; arithmetic is fp32.
     """
     graph = Graph(storage)
     inputs, read = [], []
@@ -55,7 +55,7 @@ def build_classifier(
 
 
 def _scaled_mean(graph: Graph, prefix: str, scale: float) -> str:
-    """Append the mean of a code's real vectors, scaled to about 1 a dimension: (batch, size)."""
+    """Append the mean of a code's real vectors, scaled to about 1 per dimension: (batch, size)."""
     code, mask = f"{prefix}code", f"{prefix}code_mask"
     column = graph.node("Unsqueeze", [mask, graph.constant("axis.2", [2])], f"{mask}.column")
     real = graph.node("Mul", [code, column], f"{code}.real")

@@ -1,4 +1,4 @@
-"""The part of a decoder's graph before its loop: what depends on the code alone, computed once per sentence."""
+"""The part of a decoder's graph before its loop: values that depend only on the code, computed once per sentence."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def read_code(
     shortlist: Sequence[int] | None,
     lines: str | None = None,
 ) -> None:
-    """Append what depends on the code or the source alone, and is computed once per sentence.
+    """Append the values that depend only on the code or the source, and are computed once per sentence.
 
-    Values for the loop, which begins with them as ``NAME.first``: what ``shares_of`` names, the part of the first
-    layer's gates that the mean of the code and the biases give; with attention ``attended`` (batch, vectors,
-    size), and ``mask.penalty`` (batch, 1, vectors) where vectors may be padding; otherwise ``context`` (rows,
-    code_size); with a shortlist ``choices.added``, and what else ``append_choices`` makes. With attention also
-    ``nearness.by_step`` (maximum_length, vectors), and the shape ``query.by_line``.
+    The loop begins with these values as ``NAME.first``: those of ``shares_of``, the part of the first layer's gates
+    that comes from the mean of the code and the biases; with attention ``attended`` (batch, vectors, size), and
+    ``mask.penalty`` (batch, 1, vectors) if vectors may be padding; otherwise ``context`` (rows, code_size); with a
+    shortlist ``choices.added`` and the other values of ``append_choices``. With attention also ``nearness.by_step``
+    (maximum_length, vectors), and the shape ``query.by_line``.
 
     Args:
         graph: The graph.
         decoder: The decoder.
         shortlist: As in ``build_decoder``.
-        lines: A value (rows,), the place in the batch of each row's code, as many rows one after the other for each;
-            None: a row for each.
+        lines: A value (rows,), the index in the batch of each row's code; the rows of a code are consecutive, and
+            equally many for each. None: one row for each code.
     """
 
     def for_rows(append: Callable[[str], object], output: str) -> None:
@@ -95,7 +95,7 @@ def read_code(
 
 
 def shares_of(graph: Graph, decoder: Decoder) -> dict[str, int]:
-    """Return the names of the addends of the first layer's gates, which differ by row, and their last axis."""
+    """Return the names of the addends of the first layer's gates that differ by row, and their last axis."""
     size = decoder.first.hidden_size
     if not graph.splits_gates:
         return {"layer.0.share": len(GATES) * size}
@@ -103,7 +103,7 @@ def shares_of(graph: Graph, decoder: Decoder) -> dict[str, int]:
 
 
 def read_by_row(graph: Graph, decoder: Decoder, *, short: bool) -> dict[str, Description]:
-    """Return the names, types and further axes of what ``read_code`` makes for each row."""
+    """Return the names, types and further axes of the values of ``read_code`` for each row."""
     real = TensorProto.FLOAT
     values: dict[str, Description] = {name: (real, [size]) for name, size in shares_of(graph, decoder).items()}
     if short:
@@ -114,7 +114,7 @@ def read_by_row(graph: Graph, decoder: Decoder, *, short: bool) -> dict[str, Des
 
 
 def read_by_line(decoder: Decoder) -> dict[str, Description]:
-    """Return the names, types and further axes of what ``read_code`` makes for each line."""
+    """Return the names, types and further axes of the values of ``read_code`` for each line."""
     if decoder.query is None:
         return {}
     real = TensorProto.FLOAT

@@ -39,17 +39,17 @@ def build_decoder(
 ) -> onnx.ModelProto:
     """Build the graph of a decoder, the counterpart of ``Decoder.greedy``.
 
-    Inputs: ``code`` float32 (batch, vectors, code_size), ``code_mask`` float32 (batch, vectors), 1 at real vectors,
-    and ``maximum_length`` int64, a scalar; with a shortlist ``source`` int64 (batch, time), the ids of what is
-    rewritten, padded, whose time is 0 where there is no such. Output: ``tokens`` int64 (batch, steps): greedily chosen
-    ids, the pad id after each row's end id. The loop stops when every row has ended, or after ``maximum_length`` steps.
+    Inputs: ``code`` float32 (batch, vectors, code_size), ``code_mask`` float32 (batch, vectors), 1 at real vectors, and
+    ``maximum_length`` int64, a scalar; with a shortlist ``source`` int64 (batch, time), the padded ids of the source,
+    whose time is 0 without a source. Output: ``tokens`` int64 (batch, steps): greedily chosen ids, the pad id after
+    each row's end id. The loop stops when all rows are finished, or after ``maximum_length`` steps.
 
     Args:
         decoder: The trained decoder. With fp16 storage its matrices must be rounded to fp16 already.
-        metadata: What the file says about itself.
-        storage: How matrices are stored; arithmetic is fp32.
-        graph: An empty graph that computes products its own way; None: in fp32, stored as ``storage`` says.
-        shortlist: The ids that a row may choose among beside its source's, see ``append_choices``; None: all.
+        metadata: The metadata of the file.
+        storage: The precision of stored matrices; arithmetic is fp32.
+        graph: An empty graph in another precision; None: a graph in fp32, stored as ``storage`` says.
+        shortlist: The ids that a row may choose besides those of its source, see ``append_choices``; None: all.
     """
     graph = graph or Graph(storage)
     short = shortlist is not None
@@ -90,11 +90,12 @@ def _step(body: Graph, decoder: Decoder, shortlist: Sequence[int] | None) -> onn
 def append_logits(body: Graph, decoder: Decoder, shortlist: Sequence[int] | None) -> tuple[str, dict[str, str]]:
     """Append one step of the network: from the preceding token and the states to the next states and the logits.
 
-    It reads ``token`` (rows,), ``hidden.N`` and ``cell.N`` of each layer, and what ``read_code`` appends.
+    It reads ``token`` (rows,), ``hidden.N`` and ``cell.N`` of each layer, and the values of ``read_code``.
 
     Returns:
-        The name of the logits (rows, vocabulary), so low at ids without text that these are never chosen; with
-        a shortlist those of ``choices`` (rows, choices). And the names of the next states, by those of the states.
+        The name of the logits (rows, vocabulary), which are so low at ids without text that these are never chosen;
+        with a shortlist the logits of ``choices`` (rows, choices). And the names of the next states, by the names of
+        the states.
     """
     embedding_size = decoder.embedding.embedding_dim
     body.mark_quantized_states(*(f"hidden.{number}" for number in range(1 + len(decoder.upper))))
@@ -124,7 +125,7 @@ def append_logits(body: Graph, decoder: Decoder, shortlist: Sequence[int] | None
 
 
 def _advance(body: Graph, number: int, gates: Sequence[str]) -> tuple[str, str]:
-    """Append one step of an LSTM layer; return its hidden state, and the same as matmuls read it."""
+    """Append one step of an LSTM layer; return its hidden state, and the same state as a matmul operand."""
     following = (f"hidden.{number}.next", f"cell.{number}.next")
     states, _ = append_lstm_step(body, f"layer.{number}", gates, f"cell.{number}", following)
     return states, body.state_operand(states)
@@ -177,12 +178,12 @@ def _output(body: Graph, decoder: Decoder, features: str | Parts, context: str, 
 
 
 def append_blocks(body: Graph, logits: str, vocabulary: int | None) -> tuple[str, str]:
-    """Append logits (rows, vocabulary) in blocks, (rows, blocks, BLOCK), and the greatest of each, (rows, blocks).
+    """Append logits (rows, vocabulary) in blocks, (rows, blocks, BLOCK), and the maximum of each, (rows, blocks).
 
     Args:
         body: The graph.
         logits: Their name.
-        vocabulary: Their number in a row; None: it is a whole number of blocks.
+        vocabulary: The number of logits in a row; None: it is a multiple of the block size.
     """
     blocks = -1 if vocabulary is None else -(-vocabulary // BLOCK)
     if vocabulary is not None and blocks * BLOCK > vocabulary:
@@ -196,10 +197,10 @@ def append_blocks(body: Graph, logits: str, vocabulary: int | None) -> tuple[str
 
 
 def _greatest(body: Graph, logits: str, vocabulary: int | None) -> str:
-    """Append the argmax of each row's logits, the first of equals.
+    """Append the argmax of each row's logits; of equal ones the first.
 
-    ArgMax goes through a row one by one, ReduceMax many at a time: so the greatest of each block is found first, then
-    the first block that has the greatest of all, then its place in that block. Four to twelve times as fast.
+    ArgMax reads a row element by element, ReduceMax many elements at a time. So this finds the maximum of each block,
+    then the first block with the overall maximum, then its position in that block: four to twelve times as fast.
     """
     by_block, greatest = append_blocks(body, logits, vocabulary)
     block = body.node("ArgMax", [greatest], "block", axis=1, keepdims=1)  # (batch, 1)
@@ -229,7 +230,7 @@ def states_of(graph: Graph, decoder: Decoder) -> dict[str, Description]:
 
 
 def state_values(body: Graph, decoder: Decoder, names: Mapping[str, str]) -> list[onnx.ValueInfoProto]:
-    """Declare the LSTM states of a loop under other names."""
+    """Declare the LSTM states of a loop under new names."""
     return [value(names[name], kind, ["rows", *axes]) for name, (kind, axes) in states_of(body, decoder).items()]
 
 

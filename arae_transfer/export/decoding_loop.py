@@ -1,8 +1,8 @@
 """The loop over a decoder's steps, which drops finished rows from the batch.
 
-The longest answer of a batch says how many steps there are, and even where lines of like length lie together an eighth
-of the work would be done on finished rows. So steps come in rounds: a round ends when enough rows have finished, and
-the next one goes on with the others alone.
+The longest answer of a batch decides the number of steps, and even in batches of similar length an eighth of the work
+would be done on finished rows. So steps come in rounds: a round ends when enough rows are finished, and the next one
+continues with the others alone.
 """
 
 from __future__ import annotations
@@ -31,25 +31,26 @@ class DecodingLoop:
     """A loop of at most ``maximum_length`` steps, which ends when every line is finished.
 
     Values before the loop: ``maximum_length``; ``row.number.first`` int64 (rows,), the numbers from 0; and
-    ``NAME.first`` of what is carried, by row and by line. Values after it: what is collected, (steps, rows), and
-    ``NAME.last`` of what is wanted, (rows,).
+    ``NAME.first`` of each name in ``carried``, ``by_row`` and ``by_line``. Values after it: those of ``collected``,
+    (steps, rows), and ``NAME.last`` of those of ``wanted``, (rows,).
 
-    The body of a step reads what is carried as ``NAME`` and gives it as ``NAME.next``, and reads around it what is by
-    row and by line, as ``NAME``. There it also finds ``steps.done`` int64 (1,), how many steps came before those that
-    its own number counts; ``row`` int64 (rows,), the numbers of the rows as they stand; ``row.number`` int64 (rows,),
-    the numbers that they had in the beginning; with a ``width`` ``line.start`` int64 (lines, 1), the first row of each
-    line; and ``lines.few`` int32 (1,): it is to go on while more lines than that do, see ``count_lines``.
+    The body of a step reads a carried value as ``NAME`` and returns it as ``NAME.next``; from the outer graph it reads
+    the values by row and by line as ``NAME``. There it also finds ``steps.done`` int64 (1,), the number of steps of
+    earlier rounds; ``row`` int64 (rows,), the current indices of the rows; ``row.number`` int64 (rows,), their original
+    indices; with a ``width`` ``line.start`` int64 (lines, 1), the first row of each line; and ``lines.few`` int32 (1,):
+    the step continues while more lines than that are unfinished, see ``count_lines``.
 
     Attributes:
-        build_step: Builds the body of a step in an empty graph. Its outputs: whether to go on; what is carried; and
-            int64 (rows,) each, to be collected.
-        carried: What steps carry for each row; ``running`` bool (rows,), whether it goes on, is among it.
-        by_row: What steps read of each row.
-        by_line: What steps read of each line.
-        collected: The names of what is collected. Where a line has left, ``parents``, which are rows, hold the row's
-            own number, and all else the pad id.
-        width: A value [width], the rows of each line; None: lines are rows.
-        wanted: Whose last values are wanted, of what is carried and has no further axes.
+        build_step: Builds the body of a step in an empty graph. Its outputs: whether to continue; the carried values;
+            and the values to collect, int64 (rows,) each.
+        carried: The values that steps carry for each row; one is ``running`` bool (rows,), whether the row is
+            unfinished.
+        by_row: The values that steps read for each row.
+        by_line: The values that steps read for each line.
+        collected: The names of the collected values. After a line has left the batch, ``parents`` hold the row's own
+            index, and all other values the pad id.
+        width: A value [width], the number of rows of each line; None: each line is one row.
+        wanted: The carried values whose last value is returned; they have no further axes.
     """
 
     build_step: Callable[[Graph], onnx.GraphProto]
@@ -98,10 +99,10 @@ class DecodingLoop:
     def _append_rounds(self, graph: Graph) -> None:
         """Append a loop over rounds.
 
-        Names in a round: ``NAME.here``: what is carried, as its first step finds it, and what its steps give to be
-        collected; ``NAME.after``: what is carried, after its last step; ``NAME.left``: that, and what is by row and by
-        line, of the lines that go on; ``NAME.so_far`` (rows in the beginning, steps): what was collected;
-        ``NAME.whole`` (rows in the beginning,): what is wanted.
+        Names in a round: ``NAME.here``: carried values before its first step, and values that its steps collect;
+        ``NAME.after``: carried values after its last step; ``NAME.left``: these, and the values by row and by line, of
+        the unfinished lines; ``NAME.so_far`` (original rows, steps): collected values; ``NAME.whole`` (original rows,):
+        values of ``wanted``.
         """
         inside = graph.body()
         axis_0, axis_1 = (inside.constant(f"axis.{axis}", [axis]) for axis in (0, 1))
@@ -177,7 +178,7 @@ class DecodingLoop:
             inside.node("ScatterElements", last, f"{name}.whole.next", axis=0)
 
     def _leave(self, inside: Graph) -> str:
-        """Append the unfinished lines, with which the next round begins; return their number, int32 (1,)."""
+        """Append the values of unfinished lines, with which the next round begins; return their number, int32 (1,)."""
         axis_0 = inside.constant("axis.0", [0])
         left = count_lines(inside, "running.after", self.width, "lines.left")
         found = inside.node("NonZero", [f"{left}.by_line"], "lines.found")
@@ -195,12 +196,12 @@ class DecodingLoop:
         return left
 
     def _state(self, end: str, carried: str, read: str) -> list[onnx.ValueInfoProto]:
-        """Declare what rounds carry.
+        """Declare the values that rounds carry.
 
         Args:
-            end: The end of the names of what is counted, collected and wanted.
-            carried: The end of the names of what steps carry.
-            read: The end of the names of what steps read.
+            end: The suffix of the names of counted, collected and wanted values.
+            carried: The suffix of the names of the values that steps carry.
+            read: The suffix of the names of the values that steps read.
         """
         integer = TensorProto.INT64
         by_row = {"row.number": (integer, ()), **self.by_row}
@@ -220,7 +221,7 @@ def count_lines(graph: Graph, running: str, width: str | None, output: str) -> s
 
     Args:
         graph: The graph.
-        running: Whether each row goes on, bool (rows,).
+        running: Whether each row is unfinished, bool (rows,).
         width: As in ``DecodingLoop``; with one, the shape (lines, width) of the rows is ``OUTPUT.shape``.
         output: The name.
     """

@@ -1,4 +1,4 @@
-"""What the graphs of a model that edits are made of."""
+"""Operators of the graphs of a model that edits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Float32 = npt.NDArray[np.float32]
 
 
 class Builder:
-    """Appends parts to a graph.
+    """Appends operators to a graph.
 
     Attributes:
         graph: The graph.
@@ -26,12 +26,12 @@ class Builder:
         self._numbers: set[str] = set()
 
     def product(self, read: str | Mapping[str, int], name: str, values: Float32, bias: Float32 | None, out: str) -> str:
-        """Append a product with a trained matrix (outputs, inputs)."""
+        """Append a matmul with a trained matrix (outputs, inputs)."""
         added = None if bias is None else self.graph.constant(f"{name}.bias", bias, np.float32)
         return self.graph.matmul(read, f"{name}.weight", values, added, out)
 
     def folded(self, read: str, name: str, values: Float32, bias: Float32 | None, out: str) -> str:
-        """Append a product with what was multiplied from trained matrices, which fp16 cannot store exactly."""
+        """Append a matmul with a product of trained matrices, which fp16 cannot store exactly."""
         if self.graph.storage == "fp32":
             return self.product(read, name, values, bias, out)
         weight = self.graph.constant(f"{name}.weight", values, np.float32)
@@ -57,7 +57,7 @@ class Builder:
         return out
 
     def reshape(self, read: str, shape: Sequence[str | int], out: str) -> str:
-        """Append a reshaping to sizes, each a number or the name of a value [size]."""
+        """Append a reshape to sizes, each a number or the name of a value [size]."""
         if all(isinstance(size, int) for size in shape):
             return self.graph.node("Reshape", [read, self.graph.constant(f"{out}.shape", shape)], out)
         parts = [size if isinstance(size, str) else self.graph.constant(f"size.{size}", [size]) for size in shape]

@@ -2,10 +2,11 @@
 
 For rows (lines, width) in the order of their lines it reads ``code``, ``code_mask`` and ``allowed`` of the lines, see
 ``edit_encoder_graph``; ``target`` int64, the number of the class; ``token``, ``pointer``, ``cursor`` and ``inside``
-int64 (lines, width) as in ``editing.actions.Actions``; ``parents`` int64 (rows,) and ``states`` float32 (earlier rows,
-4 x hidden), from which each row goes on, or begins with -1; ``inside_rows`` int64 (rows inside,), the rows inside of an
-edit; ``most_words`` int64 (1,). It gives ``start`` (rows, 1 + time), ``words`` and ``word_ids`` (rows inside, most
-words), ``resume`` (rows inside, time), see ``editing.search.Scores``, and ``next_states`` (rows, 4 x hidden).
+int64 (lines, width) as in ``editing.actions.Actions``; ``states`` float32 (earlier rows, 4 x hidden) and ``parents``
+int64 (rows,), the earlier row that each row continues, or -1 at the start; ``inside_rows`` int64 (rows inside,), the
+rows inside of an edit; ``most_words`` int64 (1,). It returns ``start`` (rows, 1 + time), ``words`` and ``word_ids``
+(rows inside, most words), ``resume`` (rows inside, time), see ``editing.search.Scores``, and ``next_states`` (rows, 4 x
+hidden).
 """
 
 from __future__ import annotations
@@ -27,15 +28,14 @@ Float32 = npt.NDArray[np.float32]
 
 
 def build_edit_decoder(decoders: Sequence[EditDecoder], metadata: Mapping[str, str], graph: Graph) -> onnx.ModelProto:
-    """Build the graph of one step of all decoders, the counterpart of ``EditNetwork.forward`` and what chooses.
+    """Build the graph of one step of all decoders, the counterpart of ``EditNetwork.forward``.
 
-    Products that follow each other with nothing in between are one, and what a class adds to the first layer's gates
-    is a constant.
+    Consecutive matmuls are multiplied into one, and the addend of a class to the first layer's gates is a constant.
 
     Args:
         decoders: The decoders in the order of their classes, in evaluation mode; they share a network.
-        metadata: What the file says about itself.
-        graph: An empty graph, which decides the arithmetic.
+        metadata: The metadata of the file.
+        graph: An empty graph, whose class decides the precision.
     """
     step = _Step(Builder(graph), decoders)
     step.append()
@@ -73,7 +73,7 @@ class _Step:
         self.hidden = self.network.second.hidden_size
 
     def append(self) -> None:
-        """Append all of it."""
+        """Append the whole step."""
         graph, network = self.graph, self.network
         self._prepare()
         hidden1, cell1, hidden2, cell2 = self._states()
@@ -96,7 +96,7 @@ class _Step:
         self._choices(features)
 
     def _prepare(self) -> None:
-        """Append sizes, and where each row's line begins among all vectors of the code, (rows,)."""
+        """Append sizes, and the index of each row's first vector among all vectors of the code, (rows,)."""
         graph, build = self.graph, self.build
         self.lines = graph.node("Shape", ["code"], "lines", start=0, end=1)
         self.time = graph.node("Shape", ["code"], "time", start=1, end=2)
@@ -126,7 +126,7 @@ class _Step:
         self.real = graph.node("Unsqueeze", [real, axis_1], "real.row")
 
     def _states(self) -> list[str]:
-        """Append the states that each row goes on from."""
+        """Append the states that each row continues."""
         graph = self.graph
         initial = np.stack([array(decoder.initial).reshape(-1) for decoder in self.decoders])  # (classes, 4 x hidden)
         own = graph.node("Gather", [graph.constant("initial", initial, np.float32), "target"], "initial.own", axis=0)
@@ -139,7 +139,7 @@ class _Step:
         return names
 
     def _read(self) -> tuple[str, str, str]:
-        """Append what the first layer reads: the last action, and the code on both sides of the cursor."""
+        """Append the inputs of the first layer: the last action, and the code on both sides of the cursor."""
         graph, build = self.graph, self.build
         scale = graph.constant("scale", self.network.scale, np.float32)
 
@@ -160,7 +160,7 @@ class _Step:
         return graph.node("Add", [last, kind], "last"), behind, ahead
 
     def _class_bias(self) -> str:
-        """Append what the class adds to the gates of the first layer, with their bias: (4 x hidden,)."""
+        """Append the addend of the class to the first layer's gates, with their bias: (4 x hidden,)."""
         layer = self.network.first
         weight = array(layer.weight_ih_l0)[:, 3 * self.size :].astype(np.float64)
         bias = array(layer.bias_ih_l0) + array(layer.bias_hh_l0)
@@ -169,7 +169,7 @@ class _Step:
         return self.graph.node("Gather", [classes, "target"], "first.bias", axis=0)
 
     def _cell(self, parts: Mapping[str, int], name: str, weight: Float32, bias: str, cell: str) -> tuple[str, str]:
-        """Append a step of an LSTM, whose gates stand in PyTorch's order; return its hidden state and its cell."""
+        """Append a step of an LSTM with gates in PyTorch's order; return its hidden state and its cell."""
         graph = self.graph
         gates = graph.matmul(parts, f"{name}.weight", weight, bias, f"{name}.gates")
         names = [f"{name}.{gate}" for gate in ("input", "forget", "candidate", "output")]

@@ -30,8 +30,8 @@ def build_edit_encoder(
     Args:
         encoder: The encoder, in evaluation mode.
         begins_word: (vocabulary,) whether each token begins a word.
-        metadata: What the file says about itself.
-        graph: An empty graph, which decides the arithmetic.
+        metadata: The metadata of the file.
+        graph: An empty graph, whose class decides the precision.
     """
     build = Builder(graph)
     size = encoder.embedding.embedding_dim
@@ -63,10 +63,10 @@ class Embedded(NamedTuple):
     """Names of values.
 
     Attributes:
-        states: (batch x time, size) what the first layer reads.
+        states: (batch x time, size) the input of the first layer.
         padding: (batch, 1, 1, time) 0 at real positions and a large negative number at others.
         real: (batch, time) which positions are real.
-        places: (time,) their numbers.
+        places: (time,) the indices of the positions.
         shape: The sizes batch and time, each [1].
     """
 
@@ -78,12 +78,12 @@ class Embedded(NamedTuple):
 
 
 def embed(build: Builder, encoder: TransformerEncoder, prefix: str = "") -> Embedded:
-    """Append what an encoder's first layer reads, of ``tokens`` and ``lengths``.
+    """Append the input of an encoder's first layer, from ``tokens`` and ``lengths``.
 
     Args:
         build: Builds the graph.
         encoder: The encoder.
-        prefix: What the names of the inputs and of all values begin with.
+        prefix: The prefix of the names of the inputs and of all values.
     """
     graph = build.graph
 
@@ -110,7 +110,7 @@ def embed(build: Builder, encoder: TransformerEncoder, prefix: str = "") -> Embe
 
 
 def append_padding(build: Builder, mask: str, prefix: str = "") -> str:
-    """Append what attention adds to its scores: (batch, time), 1 at real positions, to (batch, 1, 1, time)."""
+    """Append the mask that attention adds to its scores: (batch, time), 1 at real positions, to (batch, 1, 1, time)."""
     graph = build.graph
     absent = graph.node("Sub", [mask, graph.constant("one.float", 1.0, np.float32)], f"{prefix}absent")
     barred = graph.node("Mul", [absent, graph.constant("never", -NEVER, np.float32)], f"{prefix}barred")
@@ -132,12 +132,12 @@ def append_layer(
     Args:
         build: Builds the graph.
         layer: The layer.
-        name: What the names of its weights begin with.
-        states: What it reads.
+        name: The prefix of the names of its weights.
+        states: Its input.
         padding: As in ``Embedded``.
         shape: As in ``Embedded``.
-        out: The name of what it gives.
-        prefix: What the names of values begin with, so that a layer may stand in a graph twice.
+        out: The name of its output.
+        prefix: The prefix of the names of values, so that a layer may be used twice in a graph.
     """
     graph, heads = build.graph, layer.heads
     size = layer.attended.in_features

@@ -1,4 +1,4 @@
-"""The proof that graphs that edit answer as the trained model does: the same sentences through both, edit by edit."""
+"""Parity of graphs that edit with the trained model: both rewrite the same sentences, compared edit by edit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Found = Mapping[str, Sequence[FoundEdits]]
 
 
 class EditGraphs:
-    """An encoder's and a decoder's graph, opened."""
+    """The opened graphs of an encoder and a decoder."""
 
     def __init__(self, encoder: bytes, decoder: bytes, weights: tuple[str, bytes] | None, hidden: int) -> None:
         self.encoder = open_graph(encoder, weights)
@@ -39,7 +39,7 @@ class EditGraphs:
         self._hidden = hidden
 
     def search(self, rows: Sequence[Row], target: int, width: int = 1) -> list[FoundEdits]:
-        """Return what is found for rows of ids with end ids, as exported models find it."""
+        """Search the edits of rows of ids with end ids, as exported models do."""
         return search_rows(self.encoder.run, self.decoder.run, rows, target, width, self._hidden)
 
 
@@ -98,7 +98,7 @@ def compare_edits(
         rows: Ids with end ids, as ``parity.probe_rows`` gives them.
         given: How many of the rows come from given lines.
         begins_word: (vocabulary,) whether a token begins a word.
-        unrounded: The share of rewrites that rounding the weights for storage leaves as they are.
+        unrounded: The share of rewrites that rounding the weights for storage does not change.
     """
     expected = edits_of(model, rows, begins_word)
     differences: list[float] = []
@@ -143,7 +143,7 @@ def _edits(found: FoundEdits) -> list[Edit]:
 
 @torch.no_grad()
 def _margin(model: ARAE, target: int, row: Row, edits: tuple[list[Edit], list[Edit]], begins_word: Bool) -> float:
-    """Return by how much the model prefers its own choice where an answer first parts from it."""
+    """Return by how much the model prefers its own choice where an answer first differs."""
     wanted, answer = (stack_actions([each], model.vocabulary_size) for each in edits)
     place = next(
         (number for number, (a, b) in enumerate(zip(wanted.choice[0], answer.choice[0], strict=False)) if a != b), None

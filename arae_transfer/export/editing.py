@@ -1,4 +1,4 @@
-"""Export of models that rewrite by edits: graphs, tokenizer, description and card, checked before they are written."""
+"""Export of models that edit: graphs, tokenizer, description and card; the graphs are checked first."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ DEFAULT_BEAM = 4
 
 @dataclass(frozen=True)
 class EditorExport:
-    """What an export wrote.
+    """The result of an export.
 
     Attributes:
         folder: The exported model.
@@ -76,7 +76,7 @@ class EditorExport:
         sizes: The bytes of each file, by file name.
         parity: How the answers of graphs in fp32 compare to the model's.
         agreement: How those of the 8-bit graphs do.
-        weights: How the graphs in fp32 store weights; None: only the 8-bit graphs were written.
+        weights: The precision of the weights of the fp32 graphs; None: only the 8-bit graphs were written.
     """
 
     folder: Path
@@ -87,7 +87,7 @@ class EditorExport:
     weights: Storage | None
 
     def describe(self) -> list[str]:
-        """Return what a person should know of the export, in lines."""
+        """Return lines about the export for the user."""
         parity = self.parity
         lines = [
             f"{self.folder.name}: {', '.join(self.classes)}; {sum(self.sizes.values()) / 1e6:.1f} MB in "
@@ -104,15 +104,15 @@ class EditorExport:
 def export_editor(
     request: ExportRequest, probe_lines: Sequence[str], class_lines: Mapping[str, Sequence[str]] | None
 ) -> list[str]:
-    """Write an exported model that edits; return what a person should know of it, in lines.
+    """Write an exported model that edits; return lines about it for the user.
 
     Args:
-        request: What to export, and where to.
+        request: What to export, and the destination.
         probe_lines: As in ``export_edits``.
         class_lines: Training sentences of each class; None: they are missing.
 
     Raises:
-        AraeError: It cannot be written, or does not answer as the trained model does.
+        AraeError: It cannot be written, or its answers differ from the trained model's.
     """
     from arae_transfer.training.lineage import trained_in_all
 
@@ -140,9 +140,9 @@ def export_editor(
 
 
 def written_tokens(examples: Sequence[ParallelExample], tokenizer: Tokenizer) -> list[int]:
-    """Return the tokens that the rewrites of several examples put in the place of others, in order.
+    """Return the tokens that the edits of several examples insert, in order.
 
-    What none of them writes a decoder has only seen as what a sentence was before it was damaged.
+    A decoder has met all other tokens only as the originals of damaged ones.
     """
     counts: Counter[int] = Counter()
     sentences = tokenizer.encode_lines([example.sentence for example in examples])
@@ -156,7 +156,7 @@ def written_tokens(examples: Sequence[ParallelExample], tokenizer: Tokenizer) ->
 
 @torch.no_grad()
 def restrict_output(model: ARAE, tokens: Sequence[int]) -> None:
-    """Let decoders write some tokens alone; where these are few, they keep all."""
+    """Restrict the output of decoders to some tokens, unless these are few."""
     if len(tokens) < _FEWEST_WRITTEN:
         return
     barred = torch.ones(model.vocabulary_size, dtype=torch.bool)
@@ -165,10 +165,10 @@ def restrict_output(model: ARAE, tokens: Sequence[int]) -> None:
 
 
 def take_estimator(loaded: LoadedRun, other: LoadedRun) -> None:
-    """Give a run the quality estimator of another one, which reads the same tokens and the same frozen layers.
+    """Replace a run's quality estimator by another run's, which has the same tokens and the same frozen layers.
 
     Raises:
-        AraeError: The other run has none, or one that reads something else.
+        AraeError: The other run has none, or its tokens or frozen layers differ.
     """
     mine, theirs = loaded.model, other.model
     if theirs.quality is None:
@@ -205,7 +205,7 @@ def export_edits(
     beam: int = DEFAULT_BEAM,
     progress: Callable[[str], None] = lambda message: None,
 ) -> EditorExport:
-    """Write a model that edits as a folder that runs without PyTorch, after proving that it answers as the model does.
+    """Write a model that edits to a folder that runs without PyTorch, after comparing its answers with the model's.
 
     Args:
         model: The trained model; it is not changed.
@@ -213,20 +213,20 @@ def export_edits(
         tokenizer: Its tokenizer.
         destination: The folder to write, named as the model is. An earlier export there is replaced as a whole.
         scores: Validation scores, for the card.
-        training: What the training took, for the card.
+        training: The cost of the training, for the card.
         evaluation: The report of an evaluation as Markdown, for the card.
         languages: The language codes of the text, for the card.
         probe_lines: Held-out sentences in the corpus's text format; random sequences join them when they are few.
-        lines: Training sentences in the corpus's text format, for the list of its words; none: the export has no list,
-            and neither has one of a corpus that is not in Penn Treebank tokens.
-        weights: How graphs in fp32 store their matrices; None: there are none beside the 8-bit graphs, if these answer
-            closely enough, and otherwise as fp16.
-        beam: The rewrites that are searched for a line where nobody says how many.
-        progress: Is told what is being done.
+        lines: Training sentences in the corpus's text format, for the word list; without any, or if the corpus is not
+            in Penn Treebank tokens, the export has no word list.
+        weights: The precision of the matrices of fp32 graphs. None: only the 8-bit graphs are written if they agree
+            closely enough; otherwise also fp32 graphs that store fp16.
+        beam: The default beam width.
+        progress: Receives messages on the progress.
 
     Raises:
         AraeError: The destination holds something else or cannot be written, the model's weights cannot be stored, or
-            the graphs do not answer as the model does. Nothing is written then.
+            the answers of the graphs differ from the model's. Nothing is written then.
     """
     destination = Path(os.path.abspath(destination))  # noqa: PTH100 -- unlike resolve(), this keeps symbolic links
     check_destination(destination)
@@ -310,7 +310,7 @@ def export_edits(
 
 @dataclass(frozen=True)
 class _Files:
-    """The serialized graphs of one arithmetic, each with the name of its file.
+    """The serialized graphs of one precision, each with the name of its file.
 
     Attributes:
         encoder: The encoder.
@@ -335,7 +335,7 @@ class _Files:
         *,
         int8: bool,
     ) -> _Files:
-        """Build the graphs, and let them share what both hold."""
+        """Build the graphs, and store their weights in a shared file."""
         read = cast("object", model.encoder)
         assert isinstance(read, TransformerEncoder)
         encoder = build_edit_encoder(read, begins_word.tolist(), {**metadata, "part": "encoder"}, empty())
@@ -368,7 +368,7 @@ class _Files:
         return EditGraphs(self.encoder[1], self.decoder[1], self.weights, hidden)
 
     def described(self, model: ARAE, storage: str, agreement: Mapping[str, Any], *, accepted: bool) -> Variant:
-        """Return what ``config.json`` says of the graphs."""
+        """Return the entries of ``config.json`` on the graphs."""
         return Variant(
             encoder=self.encoder[0],
             decoders=dict.fromkeys(model.classes, self.decoder[0]),

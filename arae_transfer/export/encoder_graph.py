@@ -24,15 +24,15 @@ def build_encoder(
 ) -> onnx.ModelProto:
     """Build the encoder's graph.
 
-    Inputs: ``tokens`` int64 (batch, time), each row's piece ids and end id, padded at the right; ``lengths`` int64
-    (batch), each at least 1. Outputs: ``code`` float32 (batch, vectors, code_size) and ``code_mask`` float32
-    (batch, vectors), 1 at real vectors; ``vectors`` is 1 for a single code and ``time`` for a sequence.
+    Inputs: ``tokens`` int64 (batch, time), each row's token ids and end id, padded at the right; ``lengths`` int64
+    (batch), each at least 1. Outputs: ``code`` float32 (batch, vectors, code_size) and ``code_mask`` float32 (batch,
+    vectors), 1 at real vectors; ``vectors`` is 1 for a single code and ``time`` for a sequence.
 
     Args:
         encoder: The trained encoder. With fp16 storage its matrices must be rounded to fp16 already.
-        metadata: What the file says about itself.
-        storage: How matrices are stored; arithmetic is fp32.
-        graph: An empty graph that computes products its own way; None: in fp32, stored as ``storage`` says.
+        metadata: The metadata of the file.
+        storage: The precision of stored matrices; arithmetic is fp32.
+        graph: An empty graph in another precision; None: a graph in fp32, stored as ``storage`` says.
     """
     graph = graph or Graph(storage)
     states, final, size = (_read_tokens if graph.lstm_operator else _read_in_loops)(graph, encoder)
@@ -199,7 +199,7 @@ def _mask_of_lengths(graph: Graph, output: str) -> None:
 
 
 def _real_places(graph: Graph, name: str) -> str:
-    """Append which positions are before each row's length, (batch, time)."""
+    """Append a mask of the positions before each row's length, (batch, time)."""
     zero, one = (graph.constant(f"number.{number}", number) for number in (0, 1))
     sizes = graph.node("Shape", ["tokens"], f"{name}.sizes")
     time = graph.node("Gather", [sizes, one], f"{name}.time")

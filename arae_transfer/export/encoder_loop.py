@@ -1,7 +1,7 @@
 """The encoder's LSTM layers as loops, for precisions that ONNX's LSTM operator lacks.
 
-onnxruntime's own LSTM of 8-bit weights takes one scale for a whole batch, which would let a sentence's answer depend
-on its neighbours.
+onnxruntime's own LSTM of 8-bit weights uses one scale for a whole batch, so a sentence's answer would depend on the
+other sentences.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ def append_lstm_layer(
 ) -> tuple[str, str]:
     """Append a layer that reads forwards, or forwards and backwards.
 
-    It reads ``lengths`` int64 (batch), what ``append_zero_state`` appends and, with ``hold``, ``running.by_step`` bool
-    (time, batch, 1), whether a row goes on.
+    It reads ``lengths`` int64 (batch), the values of ``append_zero_state`` and, with ``hold``, ``running.by_step`` bool
+    (time, batch, 1), whether a row continues.
 
     Args:
         graph: The graph.
         name: The layer.
-        states: (time, batch, inputs) what it reads.
+        states: (time, batch, inputs) its input.
         directions: The weights of the forward direction and, if it reads backwards too, of the backward one.
-        hold: Whether a row keeps its state after its own end, so that final states can be told.
-        as_read: Whether states are for products alone, as ``Graph.state_operand`` returns them.
+        hold: Whether a row keeps its state after its own end, so that the final states can be returned.
+        as_read: Whether the returned states are only operands of matmuls, as ``Graph.state_operand`` returns them.
 
     Returns:
-        Its states (time, batch, directions x hidden), in the order of the sentence and of no meaning after a row's
-        end, and its final states (directions, batch, hidden), of no meaning without ``hold``.
+        Its states (time, batch, directions x hidden), in the order of the sentence and undefined after a row's end, and
+        its final states (directions, batch, hidden), undefined without ``hold``.
     """
     ways = ("forward", "backward")[: len(directions)]
     hidden, size = directions[0].hidden_size, directions[0].inputs.shape[1]

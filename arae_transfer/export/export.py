@@ -1,4 +1,4 @@
-"""Export of models that write text: a folder that ``arae transfer`` runs, checked before it is written."""
+"""Export of models that write text to a folder that ``arae transfer`` runs; the graphs are checked first."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def export_model(
     progress: Callable[[str], None] = lambda message: None,
     **facts: Unpack[ModelFacts],
 ) -> ExportReport:
-    """Write a model as a folder that runs without PyTorch, after checking that it answers as the model does.
+    """Write a model to a folder that runs without PyTorch, after comparing its answers with the model's.
 
     Args:
         model: The trained model; it is not changed.
@@ -50,20 +50,20 @@ def export_model(
         tokenizer: Its tokenizer.
         destination: The folder to write. An earlier export there is replaced as a whole.
         probe_lines: Held-out sentences in the corpus's text format; random sequences join them when they are few.
-        class_lines: Sentences of each class, in the corpus's text format, to learn language models from; None: the
-            export has no such, and hypotheses are ranked without, unless they are given.
-        further_lines: Sentences in the corpus's text format whose rewrites tell which tokens decoders write, beside the
-            probe lines; without these, those of ``class_lines``.
+        class_lines: Sentences of each class, in the corpus's text format, from which language models are learned; None:
+            the export has no language models, unless they are given.
+        further_lines: Sentences in the corpus's text format whose rewrites, with those of the probe lines, show which
+            tokens decoders write; without any, those of ``class_lines``.
         language_models: The language models, as ``language_model.compact`` wrote them.
-        weights: How matrices are stored. fp16 halves the files and gives them graphs for GPUs that compute in fp16.
-        beam: The hypotheses that are searched for a line where nobody says how many; only where it can be searched.
-        searching: Whether the model rewrites: there are hypotheses to choose from, and a style to choose them by.
-        progress: Is told what is being done; an export takes minutes.
-        facts: What is told of the model, see ``ModelFacts``.
+        weights: The precision of stored matrices. fp16 halves the files and adds graphs for GPUs that compute in fp16.
+        beam: The default beam width, if the model can search.
+        searching: Whether the model rewrites, so that it can search hypotheses and score their style.
+        progress: Receives messages on the progress; an export takes minutes.
+        facts: Facts for description and card, see ``ModelFacts``.
 
     Raises:
         AraeError: The destination holds something else or cannot be written, the model's weights cannot be stored, or
-            the graphs do not answer as the model does. Nothing is written then.
+            the answers of the graphs differ from the model's. Nothing is written then.
     """
     destination = Path(os.path.abspath(destination))  # noqa: PTH100 -- unlike resolve(), this keeps symbolic links
     check_destination(destination)

@@ -13,16 +13,16 @@ from arae_transfer.export.parity import Parity
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export wrote.
+    """The result of an export.
 
     Attributes:
         folder: The exported model.
         name: Its name.
         classes: Its classes in order.
         sizes: The bytes of each file, by file name.
-        parity: How its answers compare to the model's.
-        agreement: How the answers of its 8-bit graphs do.
-        half_agreement: How those of its fp16 graphs do; None: it has none, as its weights are stored in fp32.
+        parity: The comparison of its answers with the model's.
+        agreement: The same for its 8-bit graphs.
+        half_agreement: The same for its fp16 graphs; None: it has none, because its weights are stored in fp32.
     """
 
     folder: Path
@@ -34,7 +34,7 @@ class ExportReport:
     half_agreement: Agreement | None = None
 
     def describe(self, weights: Storage) -> list[str]:
-        """Return what a person should know of the export, in lines."""
+        """Return lines about the export for the user."""
         parity, size = self.parity, sum(self.sizes.values()) / 1e6
         lines = [
             f"{self.name}: {', '.join(self.classes)}; {size:.1f} MB in {len(self.sizes)} files",
@@ -51,7 +51,7 @@ class ExportReport:
 
 
 def describe_variant(name: str, agreement: Agreement, places: str, *, judged: bool) -> str:
-    """Say how a variant's answers agree with the model's, and where it runs."""
+    """Describe how a variant's answers agree with the model's, and where it runs."""
     style = f"{agreement.style_cost:.2f} points of style and " if judged else ""
     return (
         f"{name}: {100 * agreement.identical:.1f} % of rewrites are the model's, "

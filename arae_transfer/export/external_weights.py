@@ -1,4 +1,4 @@
-"""Weights in files beside the graphs that read them, as ONNX's external data: each is stored once."""
+"""Weights in files beside the graphs, as ONNX's external data; equal weights are stored once."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _ALIGNMENT = 64
 
 @dataclass
 class WeightsFile:
-    """The weights of several graphs, one after the other; equal ones are stored once.
+    """The concatenated weights of several graphs; equal ones are stored once.
 
     Attributes:
-        name: The name of the file, which has to lie beside the graphs.
+        name: The name of the file, which must be in the folder of the graphs.
     """
 
     name: str
@@ -29,7 +29,7 @@ class WeightsFile:
     _size: int = 0
 
     def hold(self, tensor: onnx.TensorProto) -> None:
-        """Store the values of a tensor, unless they are there already, and let the tensor say where they lie."""
+        """Store the values of a tensor, unless they are stored already, and let the tensor refer to them."""
         values = tensor.raw_data
         if values not in self._offsets:
             self._offsets[values] = self._size
@@ -44,13 +44,13 @@ class WeightsFile:
 
 @dataclass(frozen=True)
 class WeightsFiles:
-    """The weights of a model's graphs: a file of those that every class reads, and one for each class.
+    """The weights of a model's graphs: a file that all classes share, and one for each class.
 
-    Whoever rewrites to one class reads no weights of another.
+    Rewriting to one class reads no weights of another.
 
     Attributes:
-        shared: What the encoder reads, or the decoders of several classes.
-        by_class: What the graphs of one class read alone.
+        shared: The weights of the encoder, and those of the decoders of several classes.
+        by_class: The weights that only the graphs of one class read.
     """
 
     shared: WeightsFile
@@ -62,7 +62,7 @@ class WeightsFiles:
         decoders: Mapping[str, Sequence[onnx.ModelProto]],
         least: int = _LEAST,
     ) -> None:
-        """Move weights out of graphs; what the files hold already, of graphs in another precision, stays where it is.
+        """Move weights out of graphs; weights that are in the files already, from another precision, stay there.
 
         Args:
             encoder: The encoder; it is changed.
@@ -84,7 +84,7 @@ class WeightsFiles:
 
 
 def refer(tensor: onnx.TensorProto, file: str, offset: int, length: int) -> None:
-    """Let the values of a tensor lie in a file, in place of the graph itself."""
+    """Let a tensor refer to its values in a file."""
     tensor.ClearField("raw_data")
     tensor.data_location = onnx.TensorProto.EXTERNAL
     for key, text in (("location", file), ("offset", str(offset)), ("length", str(length))):
@@ -93,15 +93,15 @@ def refer(tensor: onnx.TensorProto, file: str, offset: int, length: int) -> None
 
 
 def share_weights(graphs: Sequence[onnx.ModelProto], file: str, least: int = 1 << 16) -> bytes:
-    """Move the weights that all of some graphs have into one file, as ONNX's external data.
+    """Move the weights that several graphs share into one file, as ONNX's external data.
 
     Args:
         graphs: The graphs; they are changed.
-        file: The name of the file, which has to lie beside them.
-        least: Bytes that a weight must have to be worth it.
+        file: The name of the file, which must be in their folder.
+        least: The bytes of the smallest weight that moves.
 
     Returns:
-        The content of the file; nothing: the graphs hold nothing alike, and are as they were.
+        The content of the file; empty: the graphs share no weights, and are unchanged.
     """
     first, *others = ({tensor.name: tensor for tensor in graph.graph.initializer} for graph in graphs)
     content = b""
@@ -119,7 +119,7 @@ def share_weights(graphs: Sequence[onnx.ModelProto], file: str, least: int = 1 <
 def move_int8_weights(graphs: Sequence[onnx.ModelProto], file: str, multiple: int = 8) -> bytes:
     """Move all int8 weights of some graphs into one file, equal ones once; see ``share_weights``.
 
-    The file is as long as a multiple of a number of bytes.
+    The length of the file is a multiple of ``multiple`` bytes.
     """
     places: dict[tuple[str, bytes], int] = {}
     parts: list[bytes] = []

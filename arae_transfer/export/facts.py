@@ -1,4 +1,4 @@
-"""What an export's description and card tell of a model besides what its files are."""
+"""Facts about a model for the description and the card of its export."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any, Required, TypedDict
 
 
 class ModelFacts(TypedDict, total=False):
-    """What is known of a trained model, as all exporters take it.
+    """Facts about a trained model, an argument of all exporters.
 
     Attributes:
         name: The model's name.
         scores: Its validation scores.
-        training: What its training took, all runs together, as ``Lineage.to_table`` gives it.
+        training: The cost of its training over all runs, as ``Lineage.to_table`` returns it.
         evaluation: The report of an evaluation as Markdown.
         languages: The language codes of its text.
     """

@@ -1,4 +1,4 @@
-"""The folder of an export, which is written beside the destination, read back and renamed."""
+"""Writes the folder of an export beside its destination, reads it back, and renames it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from arae_transfer.runtime.model_folder import ModelFolder
 
 
 def check_destination(destination: Path) -> None:
-    """Refuse a destination in which writing would destroy anything but an earlier export.
+    """Raise an error for a destination that holds anything but an earlier export.
 
     Raises:
-        AraeError: The destination is a file, or a folder that holds anything that no export wrote.
+        AraeError: The destination is a file, or a folder with files that no export wrote.
     """
     try:
         if not destination.exists() and not destination.is_symlink():
@@ -54,7 +54,7 @@ def check_destination(destination: Path) -> None:
 
 
 def portable_recipe(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe with names in place of its paths, which mean nothing on another machine."""
+    """Return the recipe with its paths replaced by names, because paths mean nothing on another machine."""
     table = recipe_to_table(recipe)
     table["tokenizer"]["model"] = Path(recipe.tokenizer.model).name
     table["model"]["pretrained"] = Path(recipe.model.pretrained).name
@@ -67,7 +67,7 @@ def records_of(contents: Mapping[str, bytes]) -> dict[str, FileRecord]:
 
 
 def graph_metadata(name: str) -> dict[str, str]:
-    """Return what each graph of a model says about itself.
+    """Return the metadata of each graph of a model.
 
     Args:
         name: The model's name.
@@ -81,18 +81,18 @@ def graph_metadata(name: str) -> dict[str, str]:
 
 
 def write_model(contents: Mapping[str, bytes], card: Card, destination: Path) -> dict[str, int]:
-    """Write the files of a model with their description, card and terms.
+    """Write the files of a model with description, card and terms.
 
     Args:
-        contents: The files that the description names.
+        contents: The contents of the files in the description.
         card: The card, with the description.
-        destination: The folder, as ``check_destination`` took it.
+        destination: The folder, checked by ``check_destination``.
 
     Returns:
         The bytes of each of the files.
 
     Raises:
-        AraeError: They cannot be written; the destination is then as it was.
+        AraeError: They cannot be written; the destination is then unchanged.
     """
     layout = ExportLayout(destination)
     described = {
@@ -108,7 +108,7 @@ def put_in_place(contents: Mapping[str, bytes], destination: Path) -> None:
     """Write files into a new folder beside the destination, read them back, and rename the folder.
 
     Raises:
-        AraeError: They cannot be written; the destination is then as it was.
+        AraeError: They cannot be written; the destination is then unchanged.
     """
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)

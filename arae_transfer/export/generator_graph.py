@@ -31,12 +31,12 @@ def build_generator(generator: Generator, metadata: Mapping[str, str]) -> onnx.M
     """Build the generator's graph; batch normalisation, at its running statistics, is folded into the layers.
 
     Inputs: ``noise`` float32 (batch, noise_size), standard normal; ``code_mask`` float32 (batch, vectors), 1 where a
-    vector is wanted. Output: ``code`` float32 (batch, vectors, code_size), of unit norm where a vector is wanted and
-    zero elsewhere. Weights are stored as fp32: the graph is small.
+    vector is generated. Output: ``code`` float32 (batch, vectors, code_size), of unit norm where a vector is generated
+    and zero elsewhere. Weights are stored as fp32: the graph is small.
 
     Args:
         generator: The trained generator, in evaluation mode.
-        metadata: What the file says about itself.
+        metadata: The metadata of the file.
     """
     graph = Graph("fp32")
     row = graph.constant("axis.1", [1])
@@ -122,13 +122,13 @@ def export_generator(
         tokenizer: Its tokenizer; None: a model of images.
         lines: Held-out sentences in the corpus's text format; none of a model of images.
         file: The name of the file.
-        metadata: What the file says about itself.
+        metadata: The metadata of the file.
 
     Returns:
-        Nothing and None where the recipe trains no generator.
+        An empty mapping and None if the recipe trains no generator.
 
     Raises:
-        AraeError: The graph does not answer as the generator does, or its weights are not finite.
+        AraeError: The codes of the graph differ from the generator's, or its weights are not finite.
     """
     if recipe.adversary.weight == 0:
         return {}, None
@@ -145,7 +145,7 @@ def export_generator(
 
 @torch.no_grad()
 def _require_parity(generator: Generator, content: bytes, maximum_vectors: int) -> None:
-    """Refuse a graph whose codes are not the generator's."""
+    """Raise an error for a graph whose codes differ from the generator's."""
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     random = torch.Generator().manual_seed(_SEED)
     noise = torch.randn(_PROBES, generator.noise_size, generator=random)

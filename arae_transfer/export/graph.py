@@ -28,10 +28,10 @@ _OPSETS = {"": OPSET, CONTRIBUTED: 1}
 
 
 class Graph:
-    """Nodes, weights and constants of one graph, or of the body of a loop inside it.
+    """Nodes, weights and constants of a graph, or of the body of a loop in it.
 
-    A body refers to values of the graph around it by name, so its weights and constants are put into the outermost
-    graph: there they exist once, and onnxruntime can prepare them when it opens the file.
+    A body refers to values of the outer graph by name, so its weights and constants are stored in the outermost graph:
+    there they exist once, and onnxruntime can prepare them when it opens the file.
     """
 
     # Whether layers of an encoder are ONNX's LSTM operator; otherwise they are loops.
@@ -54,9 +54,9 @@ class Graph:
 
     @property
     def compacts_finished_rows(self) -> bool:
-        """Whether finished rows leave a decoder's loop, which is a loop in a loop then.
+        """Whether finished rows leave the batch of a decoder, whose loop is then a loop in a loop.
 
-        Only where the matrices of products are derived from what is stored, and so lie where onnxruntime prepares them.
+        True only if the matrices of matmuls are derived from stored values, so that onnxruntime prepares them.
         """
         return self.storage == "fp16"
 
@@ -66,15 +66,15 @@ class Graph:
 
     @property
     def collected(self) -> list[str]:
-        """What a loop with this body collects besides its own results: nothing, as a rule."""
+        """The further values that a loop with this body collects: none by default."""
         return []
 
     def observations(self) -> list[onnx.ValueInfoProto]:
-        """Return the outputs of the graph besides its own: none, as a rule."""
+        """Return further outputs of the graph: none by default."""
         return []
 
     def collections(self) -> list[onnx.ValueInfoProto]:
-        """Return what this body gives to be collected besides its own results: nothing, as a rule."""
+        """Return the further values that this body gives to its loop: none by default."""
         return []
 
     def matmul(
@@ -90,12 +90,12 @@ class Graph:
         """Append the matmul of a value with a trained matrix; other precisions override it.
 
         Args:
-            read: The value, (rows, inputs), or its parts, which are put side by side.
+            read: The value, (rows, inputs), or its parts, which are concatenated.
             name: The name of the matrix.
             values: The matrix, (outputs, inputs).
-            added: What is added to the product: (outputs,), or (rows, outputs) with ``rows``; None: nothing.
+            added: The addend: (outputs,), or (rows, outputs) with ``rows``; None: there is none.
             output: The name of the product, (rows, outputs).
-            rows: Whether what is added differs from row to row.
+            rows: Whether the addend differs by row.
         """
         addends = [] if added is None else [added]
         return self.node(
@@ -112,15 +112,15 @@ class Graph:
         bias: tuple[str, npt.NDArray[np.float32]] | None = None,
         shares: Sequence[str] = (),
     ) -> list[str]:
-        """Append the gates of an LSTM before their activations: the product of a value with a trained matrix.
+        """Append the gates of an LSTM before their activations: the matmul of a value with a trained matrix.
 
         Args:
             read: As ``matmul`` takes it.
             name: The name of the matrix.
             values: The matrix, (4 x hidden, inputs), its parts in the order of ``GATES``.
-            output: What names the gates.
-            bias: What is added, (4 x hidden,), and its name; or
-            shares: what is added row by row: a value (rows, hidden) for each gate where ``splits_gates``, otherwise one
+            output: The prefix of the names of the gates.
+            bias: The addend, (4 x hidden,), and its name; or
+            shares: the addend of each row: a value (rows, hidden) for each gate with ``splits_gates``, otherwise one
                 (rows, 4 x hidden) for all.
 
         Returns:
@@ -133,32 +133,32 @@ class Graph:
         return gates
 
     def concatenate(self, read: str | Parts, output: str) -> str:
-        """Concatenate the parts that the matmul ``output`` reads; a single value stays as it is."""
+        """Concatenate the parts of the operand of the matmul ``output``; a single value is returned unchanged."""
         parts = [read] if isinstance(read, str) else list(read)
         return parts[0] if len(parts) == 1 else self.node("Concat", parts, f"{output}.joined", axis=1)
 
     def operand(self, values: str, name: str, inputs: slice) -> str:
-        """Return a value as matmuls read it: unchanged; other precisions convert it.
+        """Return a value as an operand of matmuls: unchanged here; other precisions convert it.
 
         Args:
             values: The value, (..., inputs).
-            name: The name of a matrix that it is multiplied with.
-            inputs: Which of the matrix's inputs it is.
+            name: The name of a matrix that it is multiplied by.
+            inputs: The inputs of the matrix that it provides.
         """
         return values
 
     def state_operand(self, hidden: str) -> str:
-        """Return an LSTM's hidden states, all within -1 and 1, as products read them and steps carry them."""
+        """Return an LSTM's hidden states, all within -1 and 1, as an operand of matmuls, which steps carry."""
         return hidden
 
     def mark_quantized_states(self, *names: str) -> None:
-        """Note that values are hidden states as ``state_operand`` returns them, quantized in int8."""
+        """Mark values as hidden states that ``state_operand`` returned; in int8 they are quantized."""
 
     def share_scale(self, name: str, *others: str) -> None:
-        """Let values share the scale of another one, where values have scales."""
+        """Let values use the scale of another one, if values have scales."""
 
     def element_type(self, name: str) -> int:
-        """Return the element type of a value: fp32, or that in which matmuls read it."""
+        """Return the element type of a value: fp32, or that of matmul operands."""
         return TensorProto.FLOAT
 
     def gather_rows(self, name: str, values: npt.NDArray[np.float32], places: str) -> str:
@@ -167,10 +167,10 @@ class Graph:
         Args:
             name: The name of the matrix.
             values: The matrix.
-            places: (selected,) the numbers of the rows, a value of this graph.
+            places: (selected,) the indices of the rows, a value of this graph.
 
         Returns:
-            What names them.
+            The name of the rows.
         """
         return self.node("Gather", [self.weight(name, values), places], f"{name}.selected", axis=0)
 
@@ -189,9 +189,8 @@ class Graph:
             read: The value.
             name: The name of the matrix.
             values: The matrix, whole.
-            listed: The numbers of the first rows, and what is added to their products, (listed,).
-            added: What is added to the products with further rows, which ``gather_rows`` appended around this graph:
-                (rows, selected).
+            listed: The indices of the first rows, and their addends, (listed,).
+            added: The addends of further rows, which ``gather_rows`` appended to the outermost graph: (rows, selected).
             output: The name of the product, (rows, listed + selected).
         """
         numbers, biases = listed
@@ -204,7 +203,7 @@ class Graph:
         return self.node("Concat", parts, output, axis=1)
 
     def _shortlist_operand(self, read: str, name: str, values: npt.NDArray[np.float32], output: str) -> str:
-        """Return a value as ``_matmul_rows`` reads it; arguments are as those of ``matmul_shortlist``."""
+        """Return a value as an operand of ``_matmul_rows``; arguments are those of ``matmul_shortlist``."""
         return read
 
     def _shortlist_rows(self, name: str, values: npt.NDArray[np.float32], numbers: Sequence[int]) -> str:
@@ -216,7 +215,7 @@ class Graph:
         return self._around._derive("Cast", [half], f"{name}.listed", to=TensorProto.FLOAT)
 
     def _half_shortlist_rows(self, name: str, values: npt.NDArray[np.float32], numbers: Sequence[int]) -> str:
-        """Return such rows as they are stored, in fp16."""
+        """Return these rows as stored, in fp16."""
         rows = self.constant(f"{name}.listed.rows", numbers)
         return self._around._derive("Gather", [self.half_weight(name, values), rows], f"{name}.listed.fp16", axis=0)
 
@@ -226,9 +225,9 @@ class Graph:
         Args:
             read: The value.
             matrix: The rows.
-            added: What is added: (outputs,), or (rows, outputs) with ``rows``.
+            added: The addend: (outputs,), or (rows, outputs) with ``rows``.
             output: The name of the product.
-            rows: Whether what is added differs from row to row.
+            rows: Whether the addend differs by row.
         """
         return self.node("Gemm", [read, matrix, added], output, transB=1)
 
@@ -240,28 +239,28 @@ class Graph:
         others: Sequence[str] = (),
         **attributes: Any,  # noqa: ANN401 -- as onnx takes them
     ) -> None:
-        """Append an operator that multiplies by trained matrices, which other arithmetic may compute otherwise.
+        """Append an operator that multiplies by trained matrices; other precisions override it.
 
         Args:
             operator: The operator.
-            factors: Its first inputs: values, and trained matrices, each with its name.
+            factors: Its first inputs: values, and trained matrices with their names.
             outputs: The names of its outputs.
-            others: Its further inputs, which are no numbers to multiply.
+            others: Its further inputs, which are not multiplied.
             attributes: Its attributes.
         """
         inputs = [each if isinstance(each, str) else self.weight(*each) for each in factors]
         self.nodes(operator, [*inputs, *others], outputs, **attributes)
 
     def carried_state(self, state: str) -> str:
-        """Return an LSTM's state as this arithmetic carries it from step to step: as it is."""
+        """Return an LSTM's state as steps carry it: unchanged here."""
         return state
 
     def lookup(self, name: str, values: npt.NDArray[np.float32], places: str, output: str) -> str:
-        """Append the rows of a trained matrix at given places: a look-up of embeddings."""
+        """Append a look-up of some rows of a trained matrix, as of embeddings."""
         return self.node("Gather", [self._root.weight(name, values), places], output)
 
     def node(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:  # noqa: ANN401 -- as onnx takes them
-        """Append a node of one output and return the output's name."""
+        """Append a node with one output, and return the output's name."""
         self.nodes(operator, inputs, [output], **attributes)
         return output
 
@@ -272,7 +271,7 @@ class Graph:
         outputs: Sequence[str],
         **attributes: Any,  # noqa: ANN401 -- as onnx takes them
     ) -> None:
-        """Append a node of any number of outputs; an empty name leaves an optional one out."""
+        """Append a node with any number of outputs; an empty name omits an optional one."""
         name = next(output for output in outputs if output)
         self._nodes.append(
             helper.make_node(operator, list(inputs), list(outputs), name=f"{name}/{operator}", **attributes)
@@ -281,8 +280,8 @@ class Graph:
     def weight(self, name: str, values: npt.NDArray[np.float32]) -> str:
         """Store a trained matrix and return the name of its fp32 value.
 
-        With fp16 storage it is stored as fp16 and cast to fp32, once, when the file is opened. Biases weigh nothing:
-        store them as fp32 constants.
+        With fp16 storage it is stored as fp16 and cast to fp32 once, when the file is opened. Biases are small: store
+        them as fp32 constants.
 
         Raises:
             ValueError: Storing would change a value, because the model was not rounded to the storage first.
@@ -312,7 +311,7 @@ class Graph:
         return name
 
     def _derive(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:  # noqa: ANN401 -- as onnx takes them
-        """Append what is computed from stored values alone, once for each name; onnxruntime does it at opening."""
+        """Append a value computed from stored values only, once for each name; onnxruntime computes it at opening."""
         if output not in self._derived:
             self._derived.add(output)
             self.node(operator, inputs, output, **attributes)
@@ -334,14 +333,14 @@ class Graph:
 
 
 def value(name: str, element_type: int, shape: Sequence[str | int]) -> onnx.ValueInfoProto:
-    """Describe an input or an output; strings name dynamic axes."""
+    """Declare an input or an output; strings name dynamic axes."""
     return helper.make_tensor_value_info(name, element_type, list(shape))
 
 
 def make_model(graph: onnx.GraphProto, metadata: Mapping[str, str], description: str) -> onnx.ModelProto:
-    """Wrap a graph as a checked model that carries its metadata.
+    """Wrap a graph as a checked model with metadata.
 
-    The bytes depend on the arguments alone, so exporting the same model twice gives the same file.
+    The bytes depend only on the arguments, so exporting the same model twice gives the same file.
     """
     used = {"", *_domains(graph)}
     model: onnx.ModelProto = helper.make_model(

@@ -1,4 +1,4 @@
-"""The graphs of a model in one precision, as they are built and as files."""
+"""The graphs of a model in one precision, as models and as files."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class GraphFiles:
         encoder: The encoder.
         decoders: The greedy decoder of each class.
         candidates: The graph of each class that writes several hypotheses.
-        weights: What all graphs read, if anything.
-        class_weights: What the graphs of each class read besides.
+        weights: The file of weights that all graphs read; None: there is none.
+        class_weights: The file of weights that only the graphs of each class read.
     """
 
     encoder: File
@@ -58,8 +58,8 @@ class GraphFiles:
             graphs: The graphs; their weights move to files of their own.
             layout: The names of the files.
             precision: The precision of the graphs.
-            weights: The files that the weights move to, in which those of another precision may lie already; None:
-                they stay where they are.
+            weights: The files that the weights move to, which may hold those of another precision already; None: the
+                weights stay in the graphs.
         """
         if weights is not None:
             own = {
@@ -88,7 +88,7 @@ class GraphFiles:
 
     @property
     def weight_files(self) -> list[File]:
-        """All files of weights."""
+        """All weight files."""
         return [*([self.weights] if self.weights else []), *self.class_weights.values()]
 
     @property
@@ -97,12 +97,12 @@ class GraphFiles:
         return dict([self.encoder, *self.weight_files, *self.decoders.values(), *self.candidates.values()])
 
     def described(self, storage: str, agreement: Mapping[str, Any] | None, accepted: bool = True) -> Variant:
-        """Return what ``config.json`` says of the graphs.
+        """Return the entries of ``config.json`` on the graphs.
 
         Args:
-            storage: How weights are stored.
-            agreement: How the answers agree with the trained model's; None: nobody measured it.
-            accepted: Whether they agree well enough for the graphs to be used unasked.
+            storage: The precision of stored weights.
+            agreement: The agreement of the answers with the trained model's; None: it was not measured.
+            accepted: Whether they agree closely enough for the graphs to run by default.
         """
         return Variant(
             encoder=self.encoder[0],
@@ -117,7 +117,7 @@ class GraphFiles:
 
 
 def empty_weights(layout: ExportLayout, precision: str, classes: tuple[str, ...]) -> WeightsFiles:
-    """Return the files for the weights of graphs, empty; graphs in fp32 and fp16 have the same ones."""
+    """Return empty files for the weights of graphs; fp32 and fp16 share their files."""
     return WeightsFiles(
         WeightsFile(layout.weights_in(precision).name),
         {label: WeightsFile(layout.class_weights_in(precision, label).name) for label in classes},

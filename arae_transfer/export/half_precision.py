@@ -1,11 +1,11 @@
-"""Matrix products in fp16, for GPUs, around which everything else stays in fp32.
+"""Matmuls in fp16 for GPUs; everything else is computed in fp32.
 
-What a product reads and what it gives is rounded to 11 bits; what is added up inside has 32, as GPUs do it. Biases are
-added, gates, cell states of decoders, attention's softmax, the norm of a code and the choice of a token are computed in
-fp32. The matrices are those that the fp32 graphs store, and are read in their files.
+Inputs and outputs of a matmul are rounded to 11 bits; its sums have 32 bits, as on GPUs. Bias additions, gates, cell
+states of decoders, attention's softmax, the norm of a code and the choice of a token are computed in fp32. The matrices
+are those of the fp32 graphs, in the same files.
 
-onnxruntime's CPU provider has no such products: it casts to fp32 and leaves roundings out. What a GPU's roundings cost
-is measured by graphs that have them as casts around products in fp32.
+onnxruntime's CPU provider has no fp16 matmuls: it casts to fp32 and omits the roundings. To measure the effect of a
+GPU's roundings, other graphs have them as casts around fp32 matmuls.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Float32 = npt.NDArray[np.float32]
 
 
 class HalfGraph(Graph):
-    """A graph whose products run in fp16, and which stores all matrices so."""
+    """A graph whose matmuls run in fp16, and which stores all matrices in fp16."""
 
     # Sizes that change from round to round are what a GPU plans anew for.
     compacts_finished_rows = False
@@ -39,7 +39,7 @@ class HalfGraph(Graph):
         others: Sequence[str] = (),
         **attributes: Any,  # noqa: ANN401 -- as onnx takes them
     ) -> None:
-        """Append the operator in fp16; what it reads and gives is cast."""
+        """Append the operator in fp16, with casts of its inputs and outputs."""
         inputs = [
             self.node("Cast", [each], f"{outputs[0]}.read.{place}", to=TensorProto.FLOAT16)
             if isinstance(each, str)
@@ -54,7 +54,7 @@ class HalfGraph(Graph):
     def matmul(
         self, read: str | Parts, name: str, values: Float32, added: str | None, output: str, *, rows: bool = False
     ) -> str:
-        """Append the product; what is added to it is added in fp32, rows or not."""
+        """Append the matmul in fp16; the addend is added in fp32."""
         product = output if added is None else f"{output}.product"
         self.multiply("Gemm", [self.concatenate(read, output), (name, values)], [product], transB=1)
         return product if added is None else self.node("Add", [product, added], output)
@@ -70,19 +70,19 @@ class HalfGraph(Graph):
         return self._half_shortlist_rows(name, values, numbers)
 
     def _matmul_rows(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
-        """Append the product in fp16; what is added to it is added in fp32."""
+        """Append the matmul in fp16; the addend is added in fp32."""
         product = self.node("Gemm", [read, matrix], f"{output}.fp16", transB=1)
         whole = self.node("Cast", [product], f"{output}.product", to=TensorProto.FLOAT)
         return self.node("Add", [whole, added], output)
 
     def lookup(self, name: str, values: Float32, places: str, output: str) -> str:
-        """Append the look-up of rows in fp16; they are cast, and not the whole matrix."""
+        """Append the look-up of rows in fp16; only these rows are cast, not the whole matrix."""
         rows = self.node("Gather", [self.half_weight(name, values), places], f"{output}.fp16")
         return self.node("Cast", [rows], output, to=TensorProto.FLOAT)
 
 
 class RoundedGraph(HalfGraph):
-    """A graph for the CPU that rounds where a GPU does in a ``HalfGraph``'s products, and computes in fp32.
+    """A graph for the CPU that computes in fp32 and rounds where a GPU does in a ``HalfGraph``.
 
     LSTM layers are loops, in which also the gates and the states between two steps are rounded: no LSTM operator in
     fp16 rounds more.
@@ -109,7 +109,7 @@ class RoundedGraph(HalfGraph):
             self._rounded(name, output)
 
     def gather_rows(self, name: str, values: Float32, places: str) -> str:
-        """Append the rows in fp32, as which fp16 is stored exactly."""
+        """Append the rows in fp32, which represents fp16 values exactly."""
         return self.node("Gather", [self.weight(name, values), places], f"{name}.selected", axis=0)
 
     def _shortlist_operand(self, read: str, name: str, values: Float32, output: str) -> str:
@@ -119,7 +119,7 @@ class RoundedGraph(HalfGraph):
         return Graph._shortlist_rows(self, name, values, numbers)
 
     def _matmul_rows(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
-        """Append the product in fp32 between roundings."""
+        """Append the matmul in fp32 between roundings."""
         product = self.node("Gemm", [read, matrix], f"{output}.whole", transB=1)
         return self.node("Add", [self._rounded(product, f"{output}.product"), added], output)
 

@@ -1,4 +1,4 @@
-"""What the Hugging Face Hub reads of a model's folder: the head of its card, and its terms."""
+"""The parts of a model's folder that the Hugging Face Hub reads: the head of its card, and its terms."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def front_matter(pipeline: str, tags: Sequence[str], languages: Sequence[str] = 
     """Return the YAML that the Hugging Face Hub reads at the head of a card.
 
     Args:
-        pipeline: The task by the Hub's name of it.
-        tags: Further words to find the model by.
+        pipeline: The Hub's name of the task.
+        tags: Further search terms.
         languages: The language codes of its text.
     """
     # Below, a JSON string is a YAML string.
@@ -27,11 +27,11 @@ def front_matter(pipeline: str, tags: Sequence[str], languages: Sequence[str] = 
 
 
 def license_text(name: str, data_source: str) -> str:
-    """Return the terms of a model, which the card's ``license_link`` leads to.
+    """Return the terms of a model, to which the card's ``license_link`` points.
 
     Args:
         name: The model's name.
-        data_source: Where its data come from and under which terms; empty: nobody said.
+        data_source: The origin and the terms of its data; empty: unknown.
     """
     source = data_source or NO_SOURCE
     return (

@@ -10,12 +10,12 @@ from arae_transfer.export.graph import GATES, Graph
 def append_lstm_step(
     body: Graph, name: str, gates: Sequence[str], cell: str, outputs: tuple[str, str]
 ) -> tuple[str, str]:
-    """Append one step of an LSTM layer whose gates are computed already.
+    """Append one step of an LSTM layer from its gates.
 
     Args:
         body: The loop's body.
         name: The layer.
-        gates: What ``Graph.gates`` returns: (batch, hidden) each before its activation.
+        gates: The gates of ``Graph.gates``: (batch, hidden) each before its activation.
         cell: (batch, hidden) the layer's cell state.
         outputs: The names for the next hidden and cell states.
 

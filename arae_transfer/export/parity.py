@@ -1,4 +1,4 @@
-"""The proof that exported graphs answer as the trained model does: the same sentences through both, token by token."""
+"""Parity of exported graphs with the trained model: both rewrite the same sentences, compared token by token."""
 
 from __future__ import annotations
 
@@ -40,19 +40,18 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Parity:
-    """How the graphs' answers compare to the model's.
+    """The comparison of the graphs' answers with the model's.
 
     Attributes:
         probe_lines: The sentences given.
         random_lines: The further sequences drawn at random.
         compared: Rewrites compared: every sentence to every class, in batches of several sizes.
         identical: Rewrites that are the model's, token by token.
-        near_ties: Rewrites that part from the model's at a near tie of two tokens.
-        code_difference: The greatest absolute difference of a code dimension.
-        unrounded_identical: The share of rewrites that are also those of the model before its weights were rounded to
-            what the files store.
-        torch_version: The version of PyTorch on one side.
-        onnxruntime_version: The version of onnxruntime on the other.
+        near_ties: Rewrites that first differ from the model's at a near tie of two tokens.
+        code_difference: The maximum absolute difference of a code dimension.
+        unrounded_identical: The share of rewrites that rounding the weights for storage does not change.
+        torch_version: The version of PyTorch, which runs the model.
+        onnxruntime_version: The version of onnxruntime, which runs the graphs.
     """
 
     probe_lines: int
@@ -71,10 +70,10 @@ class Parity:
         return self.compared - self.identical - self.near_ties
 
     def require(self) -> None:
-        """Refuse graphs that do not answer as the model does.
+        """Raise an error if the answers differ from the model's.
 
         Raises:
-            AraeError: Too many rewrites differ, or a code does.
+            AraeError: Too many rewrites differ, or a code differs.
         """
         share = (self.compared - self.different) / self.compared
         # Written so that a difference that is not a number is refused too.
@@ -88,7 +87,7 @@ class Parity:
         )
 
     def to_table(self) -> dict[str, Any]:
-        """Return the figures with the bounds that they were held to, as JSON types."""
+        """Return the figures with their bounds as JSON types."""
         return {
             "probe_lines": self.probe_lines,
             "random_lines": self.random_lines,
@@ -110,16 +109,16 @@ class Parity:
 def probe_rows(
     lines: Sequence[str], tokenizer: Tokenizer, maximum_tokens: int, most: int = MOST_PROBES
 ) -> tuple[list[Row], int]:
-    """Return the rows of ids, each with its end id, that an export is checked with.
+    """Return the rows of ids, each with its end id, on which an export is checked.
 
-    Of many lines an evenly spaced choice is taken. Few are joined by random sequences of all lengths, frequent pieces
-    more often, so that every export is checked, and at lengths that few sentences have.
+    If there are many lines, evenly spaced ones are taken. If there are few, random sequences of all lengths join them,
+    so that every export is checked, also at rare lengths; frequent tokens occur more often in them.
 
     Args:
-        lines: Sentences in the corpus's text format; blank ones are left out.
+        lines: Sentences in the corpus's text format; blank ones are ignored.
         tokenizer: The model's tokenizer.
-        maximum_tokens: The longest row, end id included; longer ones are cut as at run time.
-        most: The most lines that are taken.
+        maximum_tokens: The length of the longest row with its end id; longer ones are cut as at run time.
+        most: The maximum number of lines.
 
     Returns:
         The rows, those of lines first, and how many come from lines.
@@ -139,14 +138,14 @@ def probe_rows(
 
 
 def evenly_spaced(items: Sequence[Item], most: int) -> Sequence[Item]:
-    """Return items in their order: all, or where these are more than enough, evenly spaced ones."""
+    """Return all items, or ``most`` evenly spaced ones, in their order."""
     if len(items) <= most:
         return items
     return [items[place] for place in np.linspace(0, len(items) - 1, most).astype(int)]
 
 
 def interleave(lines: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return the lines of several classes, one of each by turns as long as each has any."""
+    """Return the lines of several classes in turn, one of each class, until all are used."""
     return [line for line in chain.from_iterable(zip_longest(*lines.values())) if line is not None]
 
 
@@ -167,8 +166,8 @@ def compare(
         graphs: The graphs.
         rows: Ids with end ids, as ``probe_rows`` gives them.
         given: How many of the rows come from given lines.
-        maximum_length: The greatest number of tokens of a rewrite.
-        expected: What ``rewrites_of`` gives for the model with the weights that the graphs store, if known already.
+        maximum_length: The length limit of a rewrite in tokens.
+        expected: The result of ``rewrites_of`` for ``stored``, if known already.
     """
     encode, sessions = open_graphs(graphs)
     code_differences: list[float] = []
@@ -208,7 +207,7 @@ def compare(
 
 
 def open_graph(content: bytes, *files: tuple[str, bytes] | None) -> onnxruntime.InferenceSession:
-    """Open a graph on the CPU; ``files`` are the names and the contents of those that hold weights of it."""
+    """Open a graph on the CPU; ``files`` are the names and the contents of its weight files."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
@@ -226,12 +225,12 @@ def open_graphs(graphs: GraphFiles) -> tuple[onnxruntime.InferenceSession, dict[
 
 
 def require_greedy(graphs: GraphFiles, rows: Sequence[Row], maximum_length: int) -> None:
-    """Refuse graphs that write several hypotheses if a beam of one is not what the greedy decoders write.
+    """Raise an error if a beam of one by the graphs that write hypotheses differs from the greedy decoders.
 
     Args:
         graphs: The graphs.
         rows: Ids with end ids.
-        maximum_length: The greatest number of tokens of a rewrite.
+        maximum_length: The length limit of a rewrite in tokens.
 
     Raises:
         AraeError: Too many rewrites differ.
@@ -269,19 +268,19 @@ def require_greedy(graphs: GraphFiles, rows: Sequence[Row], maximum_length: int)
 def decoding_feed(
     session: onnxruntime.InferenceSession, code: Float32, mask: Float32, maximum_length: int, source: Int64
 ) -> dict[str, Any]:
-    """Return the inputs of a greedy decoder's graph, the source (batch, time) among them where the graph reads it."""
+    """Return the inputs of a greedy decoder's graph, with the source (batch, time) if the graph reads it."""
     feed = {"code": code, "code_mask": mask, "maximum_length": np.array(maximum_length), "source": source}
     return read_inputs(session, feed)
 
 
 def read_inputs(session: onnxruntime.InferenceSession, feed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of some inputs that a graph reads."""
+    """Return the inputs that a graph reads."""
     wanted = {each.name for each in session.get_inputs()}
     return {name: values for name, values in feed.items() if name in wanted}
 
 
 def compositions(rows: Sequence[Row]) -> Iterator[list[int]]:
-    """Yield the numbers of the rows of each batch: some alone, all in batches of mixed lengths, of each size."""
+    """Yield the row indices of each batch: some rows alone, and all rows in batches of mixed lengths, of each size."""
     order = np.random.default_rng(_SEED).permutation(len(rows)).tolist()
     for size in BATCH_SIZES:
         numbers = order[:_ALONE] if size == 1 else order
@@ -290,13 +289,13 @@ def compositions(rows: Sequence[Row]) -> Iterator[list[int]]:
 
 
 def rewrites_of(model: ARAE, rows: Sequence[Row], maximum_length: int) -> dict[str, list[Row]]:
-    """Rewrite rows to every class with PyTorch; the answers end with their end id, or at the greatest length."""
+    """Rewrite rows to every class with PyTorch; the answers end with the end id, or at the length limit."""
     return {name: _rewrite(model, index, rows, maximum_length) for index, name in enumerate(model.classes)}
 
 
 @torch.no_grad()
 def _rewrite(model: ARAE, target: int, rows: Sequence[Row], maximum_length: int) -> list[Row]:
-    """Rewrite rows with PyTorch; the answers end with their end id, or at the greatest length."""
+    """Rewrite rows with PyTorch; the answers end with the end id, or at the length limit."""
     answers: list[Row] = [[] for _ in rows]
     # Rows of like length together, so that padding costs little.
     order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
@@ -310,7 +309,7 @@ def _rewrite(model: ARAE, target: int, rows: Sequence[Row], maximum_length: int)
 
 @torch.no_grad()
 def code_difference(model: ARAE, tokens: Int64, lengths: Int64, code: Float32, mask: Float32) -> float:
-    """Return the greatest absolute difference to the model's codes; infinite where shapes or masks differ."""
+    """Return the maximum absolute difference from the model's codes; infinite if shapes or masks differ."""
     wanted, real = model.encoder(torch.from_numpy(tokens), torch.from_numpy(lengths))
     if code.shape != tuple(wanted.shape) or not np.array_equal(mask, real.float().numpy()):
         return float("inf")
@@ -319,7 +318,7 @@ def code_difference(model: ARAE, tokens: Int64, lengths: Int64, code: Float32, m
 
 @torch.no_grad()
 def _margin(model: ARAE, target: int, row: Row, wanted: Row, answer: Row) -> float:
-    """Return by how much the model prefers its own token where the answer first parts from it."""
+    """Return by how much the model prefers its own token where the answer first differs."""
     place = next((number for number, (a, b) in enumerate(zip(wanted, answer, strict=False)) if a != b), len(answer))
     if place >= min(len(wanted), len(answer)) or answer[place] in (PAD_ID, UNKNOWN_ID, BEGIN_ID):
         return float("inf")  # one stops where the other goes on, or writes what is never written

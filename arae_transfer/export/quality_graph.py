@@ -1,9 +1,9 @@
-"""The graph of the quality estimator: sources and rewrites of them to the log-odds that a reader accepts each.
+"""The graph of the quality estimator: sources and rewrites to the log-odds that a reader accepts each rewrite.
 
 ``source.tokens`` int64 (lines, time), ``source.lengths`` int64 (lines,), ``tokens`` int64 (rows, time'), ``lengths``
 int64 (rows,) and ``kinds`` int64 (rows, time') of rewrites, see ``quality.candidates``, 0 at padding; ``line`` int64
-(rows,), the source of each rewrite; ``target`` int64, the number of the class. All times are multiples of ``TIMES``.
-It gives ``log_odds`` float32 (rows,).
+(rows,), the source of each rewrite; ``target`` int64, the number of the class. All times are multiples of ``TIMES``. It
+returns ``log_odds`` float32 (rows,).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def build_quality_estimator(
     Args:
         estimator: The estimator, in evaluation mode.
         encoder: The encoder whose frozen layers it reads.
-        metadata: What the file says about itself.
-        graph: An empty graph, which decides the arithmetic.
+        metadata: The metadata of the file.
+        graph: An empty graph, whose class decides the precision.
     """
     build = Builder(graph)
     size = encoder.embedding.embedding_dim
@@ -110,7 +110,7 @@ def _mean(build: Builder, states: str, mask: str, name: str) -> str:
 
 
 def _greatest(build: Builder, states: str, mask: str) -> str:
-    """Append the greatest of the real positions: (rows, time, size) and (rows, time) to (rows, size)."""
+    """Append the maximum over the real positions: (rows, time, size) and (rows, time) to (rows, size)."""
     graph = build.graph
     half = graph.constant("half", 0.5, np.float32)
     real = build.column(graph.node("Greater", [mask, half], "greatest.real"), "greatest.column")

@@ -1,4 +1,4 @@
-"""The proof that an exported quality estimator judges as the trained one does."""
+"""Parity of an exported quality estimator with the trained one."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from arae_transfer.runtime.quality import acceptance_log_odds
 from arae_transfer.training.quality import log_odds_of
 
 GREATEST_DIFFERENCE = 1e-3
-"""Of the log-odds by a graph in fp32, which differ by the order of its sums alone."""
+"""The maximum difference of log-odds by an fp32 graph, which differs only by the order of its sums."""
 
 GREATEST_SHIFT = 0.05
-"""Of the probability of acceptance by the 8-bit graph, in the mean."""
+"""The maximum mean shift of the probability of acceptance by the 8-bit graph."""
 
 _ROWS = 256
 
@@ -41,20 +41,20 @@ def compare_quality(
     rows: Sequence[Row],
     found: Mapping[str, list[FoundEdits]],
 ) -> dict[str, float]:
-    """Compare what an estimator thinks of the greedy edits of some rows: by PyTorch, in fp32 and in 8 bits.
+    """Compare the log-odds of the greedy edits of some rows: by PyTorch, in fp32 and in 8 bits.
 
     Args:
         model: The model with its estimator, in evaluation mode on the CPU.
         graph: The estimator's 8-bit graph.
-        weights: The file that holds weights of it.
+        weights: The weight file of the graph.
         rows: Ids with end ids.
         found: The edits of each row to each class.
 
     Returns:
-        What ``config.json`` says of it: the number of candidates, and by how much probabilities shift in the mean.
+        The entry of ``config.json``: the number of rewrites, and the mean shift of their probabilities.
 
     Raises:
-        AraeError: A graph judges otherwise.
+        AraeError: A graph's log-odds differ too much.
     """
     encoder = _encoder(model)
     assert model.quality is not None
@@ -86,7 +86,7 @@ def compare_quality(
 
 
 def runner(session: onnxruntime.InferenceSession) -> Callable[[dict[str, Int64]], Float32]:
-    """Return what runs a graph."""
+    """Return a function that runs a graph."""
 
     def run(feed: dict[str, Int64]) -> Float32:
         found: Float32 = session.run(["log_odds"], feed)[0]
@@ -97,7 +97,7 @@ def runner(session: onnxruntime.InferenceSession) -> Callable[[dict[str, Int64]]
 
 @torch.no_grad()
 def _log_odds(model: ARAE, row: Row, edits: Sequence[Sequence[Edit]], target: int, most: int) -> list[float]:
-    """Return what the trained estimator thinks of candidates of a row."""
+    """Return the trained estimator's log-odds of rewrites of a row."""
     if not edits:
         return []
     numbers = [target] * len(edits)

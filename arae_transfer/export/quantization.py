@@ -1,12 +1,12 @@
-"""Matrix products in 8-bit integers: what the graphs read is observed first, then quantised with fixed scales.
+"""Matmuls in 8-bit integers with fixed scales, which come from observed inputs.
 
-Weights have a scale for each output, what they multiply has 8 bits around 128. The usual dynamic quantisation takes
-one scale for a whole batch, so that a sentence's answer would depend on its neighbours; here scales are fixed, and what
-is added up are integers, so that the answer is the same in every batch, order and number of threads. The other ways to
-have that, one scale for each row or block of a row, were measured slower.
+Weights have a scale for each output; inputs have 8 bits around 128. The usual dynamic quantization uses one scale for a
+whole batch, so a sentence's answer would depend on the other sentences. Here scales are fixed and sums are integers, so
+the answer is the same in every batch, order and number of threads. A scale for each row, or for each block of a row,
+would do the same but was measured slower.
 
-Weights use 7 of their 8 bits: where a processor lacks instructions that add up 8-bit products in 32 bits (x86 before
-VNNI), onnxruntime adds pairs of them in 16 bits, which 255 x 127 x 2 would overflow without a word. 255 x 63 x 2 fits.
+Weights use 7 of their 8 bits: on processors without instructions that sum 8-bit products in 32 bits (x86 before VNNI),
+onnxruntime sums pairs of them in 16 bits, which 255 x 127 x 2 would silently overflow. 255 x 63 x 2 fits.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _LEAST_RANGE = 1e-3
 
 
 class ObservingGraph(Graph):
-    """A graph that also tells, for each product, the greatest absolute value of each input it read.
+    """A graph that also outputs, for each matmul, the maximum absolute value of each input.
 
-    The outputs are named ``range.NAME`` after the matrix; those from inside a loop have a row for each step.
+    The outputs are named ``range.NAME`` after the matrix; those of a loop have a row for each step.
     """
 
     lstm_operator = False
@@ -50,7 +50,7 @@ class ObservingGraph(Graph):
     def matmul(
         self, read: str | Parts, name: str, values: Float32, added: str | None, output: str, *, rows: bool = False
     ) -> str:
-        """Append the product and the range of what it reads."""
+        """Append the matmul and the range of its inputs."""
         read = self.concatenate(read, output)
         size = self.node("Abs", [read], f"size.{name}")
         self.node("ReduceMax", [size], f"range.{name}", axes=[0], keepdims=0)
@@ -59,7 +59,7 @@ class ObservingGraph(Graph):
 
     @property
     def collected(self) -> list[str]:
-        """The names under which a loop collects the ranges of this body, its own."""
+        """The names of the ranges that a loop with this body collects."""
         return [f"{each.name}.by_step" for each in self._ranges]
 
     def observations(self) -> list[onnx.ValueInfoProto]:
@@ -77,11 +77,11 @@ class ObservingGraph(Graph):
 
 
 class QuantizedGraph(Graph):
-    """A graph whose products run in 8-bit integers, and which stores all matrices so.
+    """A graph whose matmuls run in 8-bit integers, and which stores all matrices in 8 bits.
 
-    What a product reads in parts, and hidden states, have one scale for each part, are quantized once for all
-    products that read them, and are carried from step to step quantized. What is read alone and is no state has a scale
-    for each input, see ``smoothing``.
+    Operands in several parts, and hidden states, have one scale for each part, are quantized once for all matmuls that
+    read them, and are carried from step to step as quantized. Other operands have a scale for each input, see
+    ``smoothing``.
     """
 
     lstm_operator = False
@@ -94,8 +94,8 @@ class QuantizedGraph(Graph):
         """Begin a graph.
 
         Args:
-            ranges: The greatest absolute value of each input of each product, by the name of its matrix.
-            parent: The graph around this one.
+            ranges: The maximum absolute value of each input of each matmul, by the name of its matrix.
+            parent: The outer graph; None: this is the outermost.
         """
         super().__init__("fp32", parent)
         self._ranges: Mapping[str, Float32] = (ranges or {}) if parent is None else parent._ranges
@@ -109,7 +109,7 @@ class QuantizedGraph(Graph):
     def matmul(
         self, read: str | Parts, name: str, values: Float32, added: str | None, output: str, *, rows: bool = False
     ) -> str:
-        """Append the product: inputs scaled to 8 bits, whole numbers multiplied and added up, then scaled back."""
+        """Append the matmul: inputs are scaled to 8 bits, multiplied and summed as integers, then scaled back."""
         quantized, scale, values = self._read_in_8_bits(read, name, values, output)
         return self._product(quantized, scale, name, values, added, output, rows=rows)
 
@@ -123,7 +123,7 @@ class QuantizedGraph(Graph):
         bias: tuple[str, Float32] | None = None,
         shares: Sequence[str] = (),
     ) -> list[str]:
-        """Append the gates as a product each: four take less time than one that is taken apart behind it."""
+        """Append a matmul for each gate: four are faster than one that is split afterwards."""
         quantized, scale, values = self._read_in_8_bits(read, name, values, output)
         if bias is not None:
             shares = [
@@ -136,7 +136,7 @@ class QuantizedGraph(Graph):
         ]
 
     def _read_in_8_bits(self, read: str | Parts, name: str, values: Float32, output: str) -> tuple[str, str, Float32]:
-        """Append the quantized operand of a matmul; return it, its scale, and the matrix to multiply it with."""
+        """Append the quantized operand of a matmul; return it, its scale, and the matrix to multiply it by."""
         if isinstance(read, str) and read not in self._scales:
             return self._quantize(read, name, values, output)
         parts = {read: values.shape[1]} if isinstance(read, str) else read
@@ -145,7 +145,7 @@ class QuantizedGraph(Graph):
     def _product(
         self, quantized: str, scale: str, name: str, values: Float32, added: str | None, output: str, *, rows: bool
     ) -> str:
-        """Append the matmul of a quantized operand, and what is added to it."""
+        """Append the matmul of a quantized operand, and its addend."""
         matrix, scales = self._store_int8(name, values)
         # Stored as (outputs, inputs), as a look-up needs it; turned once, when the file is opened.
         turned = self._around._derive("Transpose", [matrix], f"{name}.turned", perm=[1, 0])
@@ -166,7 +166,7 @@ class QuantizedGraph(Graph):
         return self.node("Add", [f"{output}.product", str(added)], output) if rows else output
 
     def operand(self, values: str, name: str, inputs: slice) -> str:
-        """Return a quantized value, with one scale by the range that was observed of these inputs of the matrix."""
+        """Return a quantized value, with one scale from the observed range of these inputs of the matrix."""
         if values in self._scales:
             return values
         if values not in self._reads:
@@ -178,7 +178,7 @@ class QuantizedGraph(Graph):
         return self._in_8_bits(hidden, 1.0)
 
     def mark_quantized_states(self, *names: str) -> None:
-        """Note that values are quantized hidden states."""
+        """Mark values as quantized hidden states."""
         self._scales.update(dict.fromkeys(names, 1 / _GREATEST))
 
     def share_scale(self, name: str, *others: str) -> None:
@@ -187,7 +187,7 @@ class QuantizedGraph(Graph):
             self._scales.update(dict.fromkeys(others, self._scales[name]))
 
     def element_type(self, name: str) -> int:
-        """Return the type of a value of numbers."""
+        """Return the element type of a value."""
         return TensorProto.UINT8 if name in self._scales else TensorProto.FLOAT
 
     def _in_8_bits(self, values: str, greatest: float) -> str:
@@ -198,9 +198,9 @@ class QuantizedGraph(Graph):
         return output
 
     def _quantize_parts(self, parts: Parts, name: str, values: Float32, output: str) -> tuple[str, str, Float32]:
-        """Concatenate quantized parts; return them, their scale, and the matrix that they are multiplied with.
+        """Concatenate quantized parts; return them, their scale, and the matrix to multiply them by.
 
-        Each part's own scale is put into its columns of the matrix.
+        Each part's scale is multiplied into its columns of the matrix.
         """
         if name in self.shared:
             raise ValueError(f"{name} is looked up, too, and cannot take the scales of parts")
@@ -231,18 +231,18 @@ class QuantizedGraph(Graph):
         return self._around._derive("Transpose", [chosen], f"{name}.listed", perm=[1, 0])
 
     def _matmul_rows(self, read: str, matrix: str, added: str, output: str, *, rows: bool) -> str:
-        """Append the product as ``matmul`` does."""
+        """Append the matmul as ``matmul`` does."""
         scale = self._scale_of_read[read]
         return self._multiply_int8((read, scale), (matrix, f"{matrix}.scales"), added, output, rows=rows)
 
     def _smoothed(self, name: str, values: Float32) -> Float32:
-        """Return a matrix as it multiplies what ``_quantize`` gives."""
+        """Return a matrix scaled for operands of ``_quantize``."""
         if name in self.shared:
             return values
         return values * smoothing(np.maximum(self._ranges[name], _LEAST_RANGE), values)
 
     def _quantize(self, read: str, name: str, values: Float32, output: str) -> tuple[str, str, Float32]:
-        """Append the quantized operand of a matmul; return it, its scale, and the matrix to multiply it with."""
+        """Append the quantized operand of a matmul; return it, its scale, and the matrix to multiply it by."""
         ranges = np.maximum(self._ranges[name], _LEAST_RANGE)
         zero = self.constant("int8.zero", _ZERO, np.uint8)
         if name in self.shared:
@@ -257,7 +257,7 @@ class QuantizedGraph(Graph):
         return self.node("QuantizeLinear", [read, scale, zero], f"{output}.read"), scale, values
 
     def lookup(self, name: str, values: Float32, places: str, output: str) -> str:
-        """Append the look-up: 8-bit rows, each with its own scale."""
+        """Append the look-up of 8-bit rows, each with its own scale."""
         matrix, scales = self._store_int8(name, values)
         whole = self.node("Gather", [matrix, places], f"{output}.int8")
         as_float = self.node("Cast", [whole], f"{output}.whole", to=TensorProto.FLOAT)
@@ -267,7 +267,7 @@ class QuantizedGraph(Graph):
         return self.node("Mul", [as_float, column], output)
 
     def weight(self, name: str, values: Float32) -> str:
-        """Store a quantized matrix for arithmetic in fp32: it is scaled back once, when the file is opened."""
+        """Store a quantized matrix for use in fp32: it is scaled back once, when the file is opened."""
         root = self._root
         rows = values.reshape(-1, values.shape[-1])
         matrix, scales = root._store_int8(name, rows)
@@ -285,17 +285,17 @@ class QuantizedGraph(Graph):
 
 
 def in_8_bits(values: Float32) -> tuple[npt.NDArray[np.int8], Float32]:
-    """Return a matrix, (outputs, inputs), as whole numbers of 7 bits, and the scale of each row, (outputs,)."""
+    """Return a matrix, (outputs, inputs), as 7-bit integers, and the scale of each row, (outputs,)."""
     # The least normal number: a smaller one is 0 where a training has told the processor to flush such numbers.
     scales: Float32 = np.maximum(np.abs(values).max(axis=1) / _GREATEST_WEIGHT, np.finfo(np.float32).tiny)
     return np.rint(values / scales[:, None]).astype(np.int8), scales
 
 
 def smoothing(ranges: Float32, values: Float32) -> Float32:
-    """Return by what each input is divided, and its column of weights multiplied, so that both fit 8 bits well.
+    """Return the factors that divide inputs and multiply their columns of weights, so that both fit 8 bits well.
 
     Args:
-        ranges: (inputs,) the greatest absolute value of each input.
+        ranges: (inputs,) the maximum absolute value of each input.
         values: (outputs, inputs) the weights.
 
     Returns:

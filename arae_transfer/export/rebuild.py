@@ -1,4 +1,4 @@
-"""An exported model's graphs built anew by this version, from the weights that it stores: no run is needed."""
+"""Rebuilds an exported model's graphs with this version, from its stored weights, without its run."""
 
 from __future__ import annotations
 
@@ -29,22 +29,21 @@ def rebuild_export(
     languages: Sequence[str] = (),
     progress: Callable[[str], None] = lambda message: None,
 ) -> ExportReport:
-    """Write an exported model of text that rewrites once more; weights, style scorer and language models stay.
+    """Rewrite an export with rebuilt graphs; weights, style scorer and language models stay the same.
 
     Args:
         root: The folder of the export.
-        destination: The folder to write; the export's own is possible.
-        probe_lines: Held-out sentences in the corpus's text format, to calibrate 8-bit graphs and to check all with.
+        destination: The folder to write; it may be the export's own.
+        probe_lines: Held-out sentences in the corpus's text format, to calibrate 8-bit graphs and to check all graphs.
         name: The model's name.
-        beam: The candidates that are searched for a line where nobody says how many; None: as many as before.
+        beam: The default beam width; None: that of the export.
         further_lines: As in ``export_model``.
         evaluation: The report of an evaluation as Markdown, for the card.
         languages: The language codes of the text, for the card.
         progress: As in ``export_model``.
 
     Raises:
-        AraeError: The export does not rewrite text, is damaged, or of another version than can be read, or what
-            ``export_model`` says.
+        AraeError: The export does not rewrite text, is damaged, or has an unknown version; or ``export_model`` fails.
     """
     recipe, classes = exported_recipe(root)
     folder = ModelFolder.find(root)

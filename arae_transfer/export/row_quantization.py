@@ -1,8 +1,8 @@
-"""Matrix products in 8-bit integers with a scale for each row of what they read, found when they run.
+"""Matmuls in 8-bit integers with a scale for each input row, computed when they run.
 
-A row is what one token, or one hypothesis, is read by. Its scale depends on itself alone, and whole numbers are added
-up, so that answers are the same in every batch, order and number of threads. Fixed scales, see ``quantization``, suit
-LSTMs, whose states lie within -1 and 1; the layers of a Transformer differ more from token to token.
+A row holds the inputs of one token or one hypothesis. Its scale depends only on the row itself, and sums are integers,
+so answers are the same in every batch, order and number of threads. Fixed scales, see ``quantization``, suit LSTMs,
+whose states lie within -1 and 1; the layers of a Transformer differ more from token to token.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LEAST_SIZE = 1e-6
 
 
 class LookupGraph(QuantizedGraph):
-    """A graph that stores only the matrices that it looks up in 8 bits."""
+    """A graph that stores in 8 bits only the matrices of look-ups."""
 
     def weight(self, name: str, values: Float32) -> str:
         """Store a trained matrix in fp32."""
@@ -30,14 +30,14 @@ class LookupGraph(QuantizedGraph):
 
 
 class RowQuantizedGraph(QuantizedGraph):
-    """A graph whose products read each row with a scale of its own, and which stores all matrices in 8 bits."""
+    """A graph whose matmuls have a scale for each input row, and which stores all matrices in 8 bits."""
 
     splits_gates = False
 
     def matmul(
         self, read: str | Parts, name: str, values: Float32, added: str | None, output: str, *, rows: bool = False
     ) -> str:
-        """Append the product: each row is divided by its greatest number, and multiplied by it again behind."""
+        """Append the matmul: each row is divided by its maximum before, and multiplied by it afterwards."""
         joined = self.concatenate(read, output)
         sizes = self.node("Abs", [joined], f"{output}.sizes")
         greatest = self.node("ReduceMax", [sizes], f"{output}.greatest", axes=[1], keepdims=1)

@@ -29,17 +29,16 @@ _SEED = 1111
 def build_scorer(
     scorer: StyleScorer, metadata: Mapping[str, str], storage: Storage = "fp32", graph: Graph | None = None
 ) -> onnx.ModelProto:
-    """Build the graph of a scorer, the counterpart of ``StyleScorer.forward`` and a softmax.
+    """Build the graph of a scorer, the counterpart of ``StyleScorer.forward`` with a softmax.
 
-    Inputs: ``tokens`` int64 (batch, time), padded at will; ``mask`` float32 (batch, time), 1 at real tokens, the end
-    id not among them. Output: ``log_probabilities`` float32 (batch, classes). What stands in padding, and how much of
-    it there is, changes nothing.
+    Inputs: ``tokens`` int64 (batch, time), padded; ``mask`` float32 (batch, time), 1 at real tokens but not at the end
+    id. Output: ``log_probabilities`` float32 (batch, classes). Padding does not change it.
 
     Args:
         scorer: The trained scorer, in evaluation mode. With fp16 storage its matrices must be rounded already.
-        metadata: What the file says about itself.
-        storage: How matrices are stored; arithmetic is fp32.
-        graph: An empty graph that stores matrices in another way; None: one that stores them as ``storage`` says.
+        metadata: The metadata of the file.
+        storage: The precision of stored matrices; arithmetic is fp32.
+        graph: An empty graph that stores matrices in another precision; None: one that stores them as ``storage`` says.
     """
     graph = graph or Graph(storage)
     column = graph.node("Unsqueeze", ["mask", graph.constant("axis.2", [2])], "mask.column")  # (batch, time, 1)
@@ -82,12 +81,12 @@ def build_scorer(
 
 @torch.no_grad()
 def export_scorer(scorer: StyleScorer, metadata: Mapping[str, str], storage: Storage | Literal["int8"]) -> bytes:
-    """Return the serialized graph of a scorer, after proving that it judges as the scorer does.
+    """Return the serialized graph of a scorer, after comparing its scores with the scorer's.
 
     With int8 storage the embedding is rounded first; it is nearly all of a scorer.
 
     Raises:
-        AraeError: It does not.
+        AraeError: They differ.
     """
     content: bytes
     if storage == "int8":

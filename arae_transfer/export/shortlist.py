@@ -1,4 +1,4 @@
-"""Which tokens a class's decoder writes that do not stand in the source: chosen by what the model really writes."""
+"""Chooses the tokens that a class's decoder may add to those of the source, from the rewrites of the model."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ _WORTH_IT = 3
 
 
 def worth_a_shortlist(vocabulary_size: int) -> bool:
-    """Say whether a vocabulary is so large that choosing among a part of it saves much."""
+    """Return whether a vocabulary is large enough for a shortlist to save time."""
     return vocabulary_size >= _WORTH_IT * MOST
 
 
 def choose_shortlists(
     rows: Sequence[Row], written: Mapping[str, Sequence[Row]], vocabulary_size: int, block: int
 ) -> dict[str, list[int]]:
-    """Choose the tokens that each class's decoder may write beside those of its source.
+    """Choose the tokens that each class's decoder may write besides those of its source.
 
-    Trained models write a hundred tokens or two that their source has not, most of them rarely: to see them all takes
-    twenty thousand rewrites.
+    Trained models write one or two hundred tokens that are not in the source, most of them rarely: it takes twenty
+    thousand rewrites to see them all.
 
     Args:
         rows: Ids with end ids.
-        written: Their rewrites by the model, by class.
+        written: The model's rewrites of the rows, by class.
         vocabulary_size: The number of ids.
-        block: Lists are whole blocks of so many, unless the vocabulary has no more.
+        block: The length of a list is a multiple of this, unless the vocabulary is too small.
 
     Returns:
-        Ascending ids by class: first all that were written and did not stand in the source, then what is written
-        most often, then the tokenizer's most frequent pieces; at most ``MOST``.
+        Ascending ids by class: all written tokens that were not in the source, then the most frequently written ones,
+        then the tokenizer's most frequent ones; at most ``MOST``.
     """
     lists: dict[str, list[int]] = {}
     for label, own in written.items():
         new = Counter(token for row, rewrite in zip(rows, own, strict=True) for token in set(rewrite) - set(row))
         every = Counter(token for rewrite in own for token in rewrite)
-        # Pieces are numbered by frequency, after the single bytes, which make up what has no piece.
+        # Ids are sorted by frequency, after the single bytes, which encode characters outside of the vocabulary.
         order = [END_ID, *_by_count(new), *_by_count(every), *range(MINIMUM_VOCABULARY, vocabulary_size)]
         kept = [token for token in dict.fromkeys(order) if token >= END_ID]
         blocks = -(-(len(new) + _FREQUENT) // block)

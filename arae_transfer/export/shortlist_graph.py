@@ -1,11 +1,10 @@
-"""The part of the vocabulary that a decoder chooses among when it rewrites, as nodes of its graph.
+"""The vocabulary shortlist of a decoder, as nodes of its graph.
 
-A rewrite says again what its source says, and some of the words that its class likes; no other token is ever written.
-So a row may choose among its own source's tokens and a list of the class, a tenth of the vocabulary, and each step
-multiplies by that much less (vocabulary selection: L'Hostis et al. 2016; Bogoychev et al. 2020 for CPUs). The rows of a
-batch share the class's list, whose part of the output matrix is prepared when the file is opened, and further choices,
-all their sources' other tokens; but each row may take its own of these alone: a line's answer does not depend on its
-neighbours.
+A rewrite consists of tokens of its source and of some tokens typical of its class. So a row may choose among its
+source's tokens and a list of the class, a tenth of the vocabulary, and the output layer of each step is smaller
+(vocabulary selection: L'Hostis et al. 2016; Bogoychev et al. 2020 for CPUs). The rows of a batch share the class's
+list, whose part of the output matrix is prepared when the file is opened, and the tokens of all their sources. A row
+may choose only its own source's tokens, so a line's answer does not depend on the other lines.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _LOWEST = float(np.finfo(np.float32).min)
 
 
 def listed_choices(shortlist: Sequence[int], block: int) -> list[int]:
-    """Return the ids of a list in ascending order, filled up at the end with pad ids to whole blocks."""
+    """Return the ids of a list in ascending order, padded at the end to a multiple of the block size."""
     listed = sorted(shortlist)
     return [*listed, *[PAD_ID] * (-len(listed) % block)]
 
@@ -31,20 +30,20 @@ def listed_choices(shortlist: Sequence[int], block: int) -> list[int]:
 def append_choices(
     graph: Graph, name: str, weight: Float32, bias: Float32, shortlist: Sequence[int], block: int, output: str
 ) -> None:
-    """Append what the lines of a batch choose among.
+    """Append the choices of the lines of a batch.
 
-    It reads ``source`` int64 (lines, time): the ids of what is rewritten, padded with the pad id; where ``time`` is 0,
-    the whole vocabulary may be chosen. It makes ``choices`` int64 (choices,): those of ``listed_choices``, then further
-    ones, ascending ids filled up with pad ids to whole blocks, at least one of these; ``output`` (lines, further): the
-    biases of the further ones, and the lowest number where a line may not take one; and their rows of the output
-    matrix, for ``Graph.matmul_shortlist``.
+    It reads ``source`` int64 (lines, time): the padded ids of the sources; if ``time`` is 0, the whole vocabulary may
+    be chosen. It appends ``choices`` int64 (choices,): those of ``listed_choices``, then further ones, ascending ids
+    padded to at least one block and to a multiple of the block size; ``output`` (lines, further): the biases of the
+    further ones, and the lowest number where a line may not choose one; and their rows of the output matrix, for
+    ``Graph.matmul_shortlist``.
 
     Args:
         graph: The outermost graph.
         name: The name of the output matrix.
         weight: The output matrix, (vocabulary, inputs).
-        bias: Its biases, (vocabulary,), so low at ids without text that these are never chosen.
-        shortlist: The ids that every line may choose, the end id among them.
+        bias: Its biases, (vocabulary,), which are so low at ids without text that these are never chosen.
+        shortlist: The ids that every line may choose, with the end id.
         block: The size of a block.
         output: The name of the biases.
     """

@@ -1,4 +1,4 @@
-"""An exported model in the newest format: its graphs compute what they did, only their weights lie elsewhere."""
+"""Converts an exported model to the newest format: its graphs stay the same, but their weights move."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def upgrade_export(
     evaluation: str = "",
     languages: Sequence[str] = (),
 ) -> ExportConfig:
-    """Write an exported model once more, in the newest format; its answers stay the same.
+    """Write an exported model in the newest format; its answers stay the same.
 
     Args:
         root: The folder of the export.
-        destination: The folder to write; the export's own is possible.
+        destination: The folder to write; it may be the export's own.
         name: The model's name.
-        beam: The hypotheses that are searched for a line where nobody says how many; None: as many as before.
+        beam: The default beam width; None: that of the export.
         evaluation: The report of an evaluation as Markdown, for the card; empty: that of the card.
         languages: The language codes of the text, for the card; empty: those of the card.
 
@@ -84,7 +84,7 @@ def _convert_graphs(
     """Move the weights of all graphs.
 
     Returns:
-        The files of the fp32 graphs, those of all others, and what ``config.json`` says of the graphs.
+        The files of the fp32 graphs, those of all others, and the entries of ``config.json`` on the graphs.
     """
     weights = {precision: empty_weights(layout, precision, folder.classes) for precision in (FP32, INT8)}
     weights[FP16] = weights[FP32]
@@ -107,14 +107,14 @@ def _convert_graphs(
 
 
 def _load(folder: ModelFolder, file: str, metadata: Mapping[str, str]) -> onnx.ModelProto:
-    """Return a graph with its weights, which says of itself what graphs of this version say."""
+    """Return a graph with its weights and the metadata of this version."""
     graph = load_whole_graph(folder, file)
     helper.set_model_props(graph, {**{entry.key: entry.value for entry in graph.metadata_props}, **metadata})
     return graph
 
 
 def _card_of(root: Path, config: ExportConfig, evaluation: str, languages: Sequence[str]) -> Card:
-    """Return the card of a model, which says what its earlier card says."""
+    """Return the card of a model, with the texts of its earlier card."""
     try:
         earlier = ExportLayout(root).card.read_text("utf-8")
     except (OSError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Trained parameters as arrays in ONNX's order, and models rounded to what their files can hold."""
+"""Trained parameters as arrays in ONNX's order, and models rounded to the precision of their files."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def torch_gates(stacked: Float32) -> Float32:
 
 @torch.no_grad()
 def round_weights_for_storage(model: ARAE, storage: Storage) -> ARAE:
-    """Return a copy of a model on the CPU, in evaluation mode, with the weights that its graphs will have.
+    """Return a copy of a model on the CPU, in evaluation mode, with the weights that its graphs store.
 
     With fp16 storage the matrices of encoder, decoders and style scorer are rounded to fp16; biases keep fp32.
 
