@@ -31,13 +31,13 @@ class Batch:
         noised_tokens: (rows, time') what the encoder reads, with end ids.
         noised_lengths: (rows,).
         classes: (rows,) class indices.
-        token_subset: (subset,) sorted ids that the decoders choose among in this step, every target with them; None
-            stands for the whole vocabulary.
-        subset_offsets: (subset,) what is added to their scores in a reconstruction; None adds nothing.
-        weights: (rows,) how much each row counts; None stands for equal weights.
-        token_shares: For each class, how much a mean over the tokens here counts in the mean over those of all
-            processes and parts; None where they are all there are.
-        row_share: The same for a mean over the rows here.
+        token_subset: (subset,) the sorted sampled vocabulary of this step, which holds every target; None: the whole
+            vocabulary.
+        subset_offsets: (subset,) corrections added to their logits in a reconstruction; None: none.
+        weights: (rows,) the weight of each row; None: equal weights.
+        token_shares: For each class, the weight of a mean over these tokens in the mean over the tokens of all
+            processes and parts; None: there are no other tokens.
+        row_share: The same for a mean over these rows.
     """
 
     tokens: Tensor
@@ -63,7 +63,7 @@ class Batch:
         processes have as many parts, each of as many rows.
 
         Args:
-            most: The most positions of a part, padding included.
+            most: The maximum number of positions of a part, padding included.
         """
         number = int(self.classes[-1]) + 1
         rows = self.tokens.size(0) // number
@@ -106,7 +106,7 @@ class BatchPart:
 
     Attributes:
         batch: The rows.
-        places: (rows,) where they stand in the whole batch.
+        places: (rows,) their indices in the whole batch.
     """
 
     batch: Batch
@@ -163,13 +163,13 @@ def _token_shares(lengths: IntegerArray, rows: IntegerArray, classes: int, size:
 class SoftmaxSampler:
     """Draws the sampled vocabulary of a step's softmax.
 
-    The targets of the batch, then the most frequent tokens, then random ones: the tokens that compete most are always
-    there, and each other one takes its turn (vocabulary selection, Jean et al. 2015). A softmax over 2,500 of 8,000
-    tokens costs a third. A random one stands for all that were not drawn: its score is raised by minus the logarithm of
-    its probability to be drawn, so that the sum over the subset estimates that over the vocabulary.
+    It holds the targets of the batch, then the most frequent tokens, then random ones: the strongest competitors are
+    always present, and every other token sometimes (sampled softmax, Jean et al. 2015). A softmax over 2,500 of 8,000
+    tokens costs a third. A random token stands for all that were not drawn: the negative logarithm of its probability
+    to be drawn is added to its logit, so that the sum over the subset estimates the sum over the vocabulary.
 
-    There are as many in each step, wherever the targets leave room: a product of a size that was not there before waits
-    until the processor's library has written a program for it, which takes longer than the product.
+    Each step has equally many, if the targets leave room: for a matmul of a new size, the processor's library first
+    compiles a kernel, which takes longer than the matmul.
     """
 
     def __init__(self, sentences: Sequence[TokenizedSentences], vocabulary_size: int, size: int) -> None:
@@ -202,10 +202,10 @@ class ParallelSentences:
     """Targets of one class's decoder, and their sources in other classes.
 
     Attributes:
-        inputs: What the encoder reads.
-        targets: What the decoder produces, one per input.
-        noised: (sentences,) whether the input is damaged like that of a reconstruction.
-        weights: (sentences,) how much each counts.
+        inputs: The inputs of the encoder.
+        targets: The targets of the decoder, one per input.
+        noised: (sentences,) whether the input gets the noise of reconstructions.
+        weights: (sentences,) the weight of each.
     """
 
     inputs: TokenizedSentences
@@ -223,9 +223,9 @@ def parallel_sentences(
 ) -> dict[str, ParallelSentences]:
     """Turn parallel examples into sources and targets of each class's decoder, in both directions.
 
-    Backwards, the class's own sentence is reconstructed from its rewrite, which is damaged like any input of training:
-    the target is what somebody wrote (back-translation, Sennrich et al. 2016). Forwards, the rewrite is produced from
-    the whole sentence, which is what a user asks for.
+    Backward, the class's own sentence is reconstructed from its rewrite, which gets input noise like any input of
+    training: the target is a real sentence (back-translation, Sennrich et al. 2016). Forward, the rewrite is produced
+    from the whole sentence, as in use.
     """
     sentences = tokenizer.encode_lines([pair.sentence for pair in pairs])
     rewrites = tokenizer.encode_lines([pair.rewrite for pair in pairs])

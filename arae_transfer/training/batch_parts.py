@@ -1,9 +1,9 @@
 """A step's batch, part by part.
 
-Until a loss goes backwards, everything that it was computed from is kept: of four classes of 128 long sentences
-gigabytes. The gradient of a mean is the mean of the gradients of its parts, so encoder and decoders take a long batch
-in parts of bounded size, each of which goes backwards before the next one is read. The step stays that of the whole
-batch, but for what dropout and noise draw and for the last digits of sums.
+Until the backward pass of a loss, all activations are kept in memory: gigabytes for four classes of 128 long sentences.
+The gradient of a mean is the mean of the gradients of its parts, so encoder and decoders process a long batch in parts
+of bounded size, with a backward pass for each part before the next one. The step is that of the whole batch, except for
+the random numbers of dropout and noise, and for the last digits of sums.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Terms = Callable[[Batch, Code], Iterator[tuple[str, float, Tensor]]]
 
 @dataclass(frozen=True)
 class PartsSum:
-    """What the parts of a batch give together.
+    """The combined results of the parts of a batch.
 
     Attributes:
-        loss: The weighted sum of the terms. That of a single part still has its gradients to be taken; those of several
-            are collected already.
+        loss: The weighted sum of the terms. With a single part its gradients are not yet computed; with several they
+            are accumulated already.
         metrics: The value of each term, without its weight.
         code: (rows, vectors, size) of the whole batch, without gradients.
         mask: (rows, vectors).
@@ -56,7 +56,7 @@ def sum_parts(
         batch: The batch.
         encode: Encodes a part.
         terms: Computes the terms of the loss on a part.
-        before: Is given code and mask of the whole batch before any term is computed.
+        before: Called with code and mask of the whole batch before any term is computed.
     """
     parts = batch.parts(networks.tokens_at_once)
     order = torch.cat([part.places for part in parts]).argsort()

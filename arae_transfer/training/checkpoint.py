@@ -44,7 +44,7 @@ class State:
 
     Attributes:
         step: Finished steps.
-        minutes: Minutes of training so far, over all its sittings.
+        minutes: Minutes of training so far, with those before interruptions.
         best_score: The best validation score so far.
         best_step: The step of that score.
         scores: The latest validation's figures.
@@ -178,7 +178,7 @@ def verify_run(layout: RunLayout, state: State) -> None:
     """Verify that a run's files are those of its checkpoint.
 
     Raises:
-        AraeError: One of them is another, or missing.
+        AraeError: One of them was changed, or is missing.
     """
     try:
         found = _run_digests(layout)
@@ -261,7 +261,7 @@ def _verify_state(pointer: Path, checkpoint: Path, layout: RunLayout) -> None:
     """Verify that a checkpoint's state matches its pointer.
 
     Raises:
-        AraeError: It is another, or missing; pointers that somebody wrote by hand name none.
+        AraeError: It differs, or is missing; pointers written by hand name no state.
     """
     path = checkpoint / layout.STATE
     try:

@@ -61,7 +61,7 @@ class PreparedExamples(PreparedText):
         train_classes: (examples,) the index of each one's class.
         valid_examples: The sentences of each held-out example.
         valid_classes: (examples,) the index of each one's class.
-        chosen: The rows of the examples whose labels are used.
+        chosen: The indices of the examples whose labels are used.
     """
 
     def __init__(self, recipe: Recipe, data: LabelledData, setting: RunSetting) -> None:

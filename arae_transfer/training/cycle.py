@@ -1,4 +1,4 @@
-"""The cycle: a rewrite is encoded, and the original reconstructed of it; the style scorer judges the rewrite."""
+"""The cycle: a rewrite is encoded, and the original is reconstructed from it; the style scorer scores the rewrite."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def _cycle_term(
 ) -> tuple[Tensor, Metrics]:
     """Rewrite, encode the rewrite, and reconstruct the original with its own class's decoder.
 
-    A pair counts as much as the scorer believes its rewrite: a rewrite that kept its style would teach copying.
+    The weight of a pair is the scorer's probability that the rewrite has its class: a rewrite that kept its style would
+    teach copying.
     """
     recipe, number = networks.recipe, len(networks.model.classes)
     wanted = (batch.classes + shift) % number
@@ -90,9 +91,9 @@ def style_of_soft_output(
         code: (rows, vectors, size).
         mask: (rows, vectors).
         batch: The batch whose rows these are.
-        targets: (rows, time) rewrites with end ids, which the decoders are given word by word.
+        targets: (rows, time) rewrites with end ids, for teacher forcing.
         lengths: (rows,).
-        shift: How many classes on the rewrites' class is.
+        shift: The offset of the rewrites' class index from the sentence's.
 
     Returns:
         The scorer's loss for that class, and (rows,) the mean cross entropy of each rewrite's tokens.

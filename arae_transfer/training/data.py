@@ -39,8 +39,8 @@ from arae_transfer.training.networks import Metrics, Networks
 from arae_transfer.training.schedules import scheduled_step
 from arae_transfer.training.validation import ValidationReport, report_validation, rewriting_scores, validate_part
 
-# Of a corpus that stays on the disk, so many lines are kept in memory for what needs text: training the tokenizer and
-# searching pairs. More would hardly change a piece or a phrase.
+# The lines of a corpus on disk that are kept in memory for training the tokenizer and mining parallel examples. More
+# would hardly change a token or a phrase.
 SAMPLED_LINES = 1_000_000
 _LINES_PER_PAIR = 2
 
@@ -52,9 +52,9 @@ class TrainingData:
     Attributes:
         train: Lines to learn from.
         valid: Held-out lines.
-        sources: What ``--data`` named, so that a run can be continued without saying it again.
-        pairs: Sentences with a rewrite that somebody gave, in the place of those that would be searched.
-        ratings: Rewrites with what readers thought of them.
+        sources: The values of ``--data``, so that a run can be continued without them.
+        pairs: Given parallel examples, in place of mined ones.
+        ratings: Readers' ratings of rewrites.
     """
 
     train: LabelledLines
@@ -83,8 +83,8 @@ class PreparedText:
         train: Training sentences by class.
         valid: Held-out sentences by class.
         style: The style-bearing tokens, where the recipe needs them.
-        sampler: Draws the candidates of a step, where the recipe has fewer than the vocabulary.
-        noun: What the data are, in messages.
+        sampler: Draws the sampled vocabulary of a step, if the recipe samples the softmax.
+        noun: The word for the data in messages.
         schedule: Which training sentences are in the batch of a step.
     """
 
@@ -141,7 +141,7 @@ class PreparedText:
         """Save the tokenizer and the given parallel examples into the run.
 
         Raises:
-            AraeError: The run has other pairs already, or one of them cannot be written.
+            AraeError: The run has other examples already, or a file cannot be written.
         """
         self.tokenizer.save(self._layout.tokenizer)
         self._save_ratings()
@@ -237,11 +237,10 @@ class PreparedText:
         """Load the run's parallel examples, or mine them and save them for a resumed run.
 
         Args:
-            model: The model as another run left it, for the rewrites that it generates; only asked where the recipe
-            says so.
+            model: The model of an earlier run, which generates rewrites if the recipe uses self-training.
 
         Raises:
-            AraeError: None was found for a class, or they cannot be written.
+            AraeError: No example was found for a class, or they cannot be written.
         """
         recipe = self.recipe
         if recipe.parallel.sentences == 0 and not self._given_pairs and not self._layout.pairs.is_file():

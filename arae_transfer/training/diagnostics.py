@@ -1,6 +1,6 @@
 """Diagnostics for the collapse guard: gradients, updates, and the use of codes on held-out sentences.
 
-Nothing here draws a random number or changes a weight, so a watched run ends with the same bits as an unwatched one.
+Nothing here draws a random number or changes a weight, so diagnostics do not change a run.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _RIDGE = 1e-2
 def optimizer_statistics(optimizers: Optimizers) -> Metrics:
     """Return the gradient norm of each network on the code, and its update relative to its weights.
 
-    Gradients are those of each network's latest update. The size of an update follows from Adam's moments alone, so a
-    resumed run finds what an uninterrupted one finds.
+    Gradients are those of each network's latest update. The size of an update is computed only from Adam's moments, so
+    it is the same in a resumed run.
     """
     figures: Metrics = {}
     for name, optimizer in optimizers.by_name().items():

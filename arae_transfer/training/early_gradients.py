@@ -1,7 +1,7 @@
 """Compute gradients as soon as a loss exists, to free its graph early.
 
-A step adds up the losses of all decoders before it goes backwards. Until then each would keep what all its layers
-computed: with four decoders of long sentences 2.2 of 11.1 GB.
+A step sums the losses of all decoders before the backward pass. Until then each decoder would keep the activations of
+all its layers: with four decoders and long sentences 2.2 of 11.1 GB.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def take_gradients(loss: Tensor, read: Sequence[Tensor], inputs: Sequence[Tensor
 
     Args:
         loss: A scalar.
-        read: What it was computed from, where its gradients are wanted.
-        inputs: What they are the gradients of, in the same order: the same tensors, or such as stand for them.
+        read: The tensors that it was computed from, whose gradients are computed.
+        inputs: The tensors that get these gradients, in the same order: the same tensors, or their originals.
     """
     gradients = torch.autograd.grad(loss, read, allow_unused=True)
     known: Tensor = _Known.apply(loss.detach(), gradients, *inputs)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""What a model that rewrites by edits learns from: parallel examples, and sentences that were damaged."""
+"""Training data of a model that edits: parallel examples, and damaged sentences."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ _BATCH = 128
 
 @dataclass(frozen=True)
 class EditExamples:
-    """What the decoder of one class learns to write.
+    """The examples of the decoder of one class.
 
     Attributes:
-        sources: What the encoder reads.
+        sources: The inputs of the encoder.
         edits: The edits of each source.
     """
 
@@ -65,9 +65,9 @@ class EditBatch:
         tokens: (rows, time) sources with end ids.
         lengths: (rows,).
         allowed: (rows, time) where edits may start and end.
-        inputs: What the decoder knows before each action.
+        inputs: The inputs of the decoder before each action.
         choice: (rows, steps) the actions.
-        real: (rows, steps) which of them are there.
+        real: (rows, steps) which actions are no padding.
         rows: The rows of each class.
     """
 
@@ -166,7 +166,7 @@ class PreparedEdits(PreparedText):
             )
 
     def _edit_examples(self, pairs: Sequence[ParallelExample]) -> dict[str, EditExamples]:
-        """Return for each class what its decoder learns of pairs: both directions, and to leave what is so already."""
+        """Return the examples of each class's decoder: both directions of pairs, and sentences that stay unchanged."""
         rows: dict[str, list[tuple[list[int], list[Edit]]]] = {name: [] for name in self.classes}
         sentences = self.tokenizer.encode_lines([pair.sentence for pair in pairs])
         rewrites = self.tokenizer.encode_lines([pair.rewrite for pair in pairs])
@@ -191,7 +191,7 @@ class PreparedEdits(PreparedText):
     # --- a step -----------------------------------------------------------------------------------------------
 
     def step(self, networks: Networks, context: StepContext) -> Metrics:
-        """Move encoder and decoders once, and the style scorer as often as the recipe says."""
+        """Update encoder and decoders once, and the style scorer as often as the recipe says."""
         generator, step = context.generator, context.step
         if self._quality is not None and generator.random() < self.recipe.quality.share:
             loss = self._quality.loss(networks.model, generator, context.device)
@@ -226,7 +226,7 @@ class PreparedEdits(PreparedText):
         return self._stack(sources, edits, device)
 
     def _damaged_batch(self, step: int, generator: np.random.Generator, context: StepContext) -> EditBatch:
-        """Return damaged sentences, each with the edits that mend it."""
+        """Return damaged sentences, each with the edits that repair it."""
         sources, edits = [], []
         chosen, setting = self.schedule.indices(step), self.recipe.editing
         assert self.style is not None
@@ -251,7 +251,7 @@ class PreparedEdits(PreparedText):
     def _stack(
         self, sources: Sequence[Sequence[list[int]]], edits: Sequence[Sequence[Sequence[Edit]]], device: torch.device
     ) -> EditBatch:
-        """Put the rows of all classes under each other."""
+        """Concatenate the rows of all classes."""
         rows = [row for own in sources for row in own]
         tokens, lengths = pad([[*row, END_ID] for row in rows])
         actions = stack_actions([each for own in edits for each in own], self.vocabulary_size)
@@ -321,7 +321,7 @@ class PreparedEdits(PreparedText):
         part: ValidationPart,
         device: torch.device,
     ) -> None:
-        """Rewrite sentences of a class to the others, and add what that shows."""
+        """Rewrite sentences of a class to the other classes, and add the results to ``part``."""
         rows, lengths = corpus.whole(chosen)
         tokens, reals = torch.from_numpy(rows).to(device), torch.from_numpy(lengths).to(device)
         allowed = torch.from_numpy(self.allowed(rows)).to(device)
@@ -373,7 +373,7 @@ def predict(model: ARAE, batch: EditBatch) -> EditLogits:
 
 
 def _smoothed(logits: Tensor, wanted: Tensor, smoothing: float) -> Tensor:
-    """Return the summed cross entropy, smoothed over the choices that can be chosen at all."""
+    """Return the summed cross entropy with label smoothing over the possible choices."""
     logs = logits.float().log_softmax(1)
     exact = functional.nll_loss(logs, wanted, reduction="sum")
     if smoothing == 0:

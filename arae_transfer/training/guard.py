@@ -1,8 +1,8 @@
 """Warn about training failures that raise no error.
 
-Adversarial training fails quietly: losses stay finite while nothing is learned. Each such state is said once, with
-what was seen and which key of the recipe to change. The thresholds were set between real runs that were healthy and
-real runs that were made to fail; the figures beside them are those that were measured.
+Adversarial training fails quietly: losses stay finite while nothing is learned. Each such state is reported once, with
+its figures and the recipe key to change. The thresholds lie between the figures of healthy runs and of runs that were
+made to fail; the comments beside them give these figures.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class CollapseGuard:
         return [f"step {step:,}: {text}" for text in found if text is not None]
 
     def _holds(self, kind: str, sign: bool, patience: int = PATIENCE) -> bool:
-        """Count a sign, and return whether it has lasted long enough and is new."""
+        """Count a sign of failure, and return whether it has lasted long enough and is new."""
         self._seen[kind] = self._seen[kind] + 1 if sign else 0
         if self._seen[kind] < patience or kind in self._said:
             return False

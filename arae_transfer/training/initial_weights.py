@@ -90,7 +90,7 @@ def _take_exported_weights(model: ARAE, recipe: Recipe, root: Path, reporter: Re
 
     exported, classes = exported_recipe(root)
     _require_classes(model, root, classes)
-    # Where the exported model's weights began is no matter.
+    # The origin of the exported model's weights does not matter.
     networks = replace(exported.model, pretrained=recipe.model.pretrained)
     same_task = exported.task == recipe.task
     if not same_task or networks != recipe.model or exported.data.maximum_tokens != recipe.data.maximum_tokens:

@@ -21,15 +21,14 @@ def add_input_noise(
 ) -> tuple[IntegerArray, IntegerArray]:
     """Drop, replace and shuffle tokens.
 
-    Dropping makes near codes mean near sentences (Shen et al. 2020). Damaging style-bearing tokens in particular, or
-    putting another class's in their place, teaches a decoder to bring its own style to what it is given, which is
-    what a rewrite asks of it.
+    Dropping makes similar codes mean similar sentences (Shen et al. 2020). Dropping style-bearing tokens in particular,
+    or replacing them by another class's, teaches a decoder to add its own style to its input, as a rewrite requires.
 
     Args:
         tokens: (batch, time) ids without end ids, padded at the right.
         lengths: (batch,).
         classes: (batch,) class indices.
-        noise: What to do.
+        noise: The probabilities of the recipe.
         style: The style-bearing tokens, needed when ``noise.style_share`` > 0.
         generator: The source of randomness.
 

@@ -1,4 +1,4 @@
-"""The total training of a model: its own run, and all runs that it started from."""
+"""The total training of a model: its own run, and all earlier runs whose weights it started from."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Lineage:
     """Total cost of a chain of runs.
 
     Attributes:
-        examples: The sentences or images that all of them saw.
-        minutes: The minutes that all of them took.
+        examples: The sentences or images that all runs read.
+        minutes: The minutes of all runs.
         runs: The number of runs.
-        complete: Whether each run that another one started from is still there.
-        checkpoint: Which checkpoint of the last run is meant.
+        complete: Whether all earlier runs still exist.
+        checkpoint: The checkpoint of the last run.
     """
 
     examples: int
@@ -52,7 +52,7 @@ def trained_in_all(run: Path, checkpoint: str) -> Lineage:
         checkpoint: Its checkpoint: ``"best"`` or ``"latest"``.
 
     Raises:
-        AraeError: The last run cannot be read. Of an earlier one that is gone, the lineage is not ``complete``.
+        AraeError: The last run cannot be read. If an earlier one is gone, the lineage is not ``complete``.
     """
     examples, minutes, runs = 0, 0.0, 0
     seen: set[Path] = set()

@@ -89,15 +89,14 @@ class Trainer:
 
         Args:
             recipe: Its recipe.
-            data: What its task reads: the sentences or images of each class, or labelled examples.
+            data: The data of its task: the sentences or images of each class, or labelled examples.
             run: Its folder.
-            reporter: Who shows it to a person.
+            reporter: Shows the progress to the user.
             device: ``"auto"``, ``"cpu"`` or ``"cuda"``, with or without a number.
-            resume: Whether the folder holds a run that is continued.
-            initial: A run whose weights, tokenizer and pairs this one starts from, or an exported model, which has no
-                pairs.
-            initial_checkpoint: Which weights of that run: the best, or the latest, where this one goes on from the end
-                of that one.
+            resume: Whether to continue the run in the folder.
+            initial: A run whose weights, tokenizer and parallel examples this one starts from, or an exported model,
+                which has no examples.
+            initial_checkpoint: The weights of that run: the best or the latest ones.
             processes: The processes that train the model; the leading one of them logs and saves.
 
         Raises:
@@ -304,7 +303,8 @@ class Trainer:
     def _arithmetic(self) -> torch.autocast:
         """Return the precision context of a step.
 
-        Without its cache: a network's copies in bfloat16 would outlive its update until the end of the step.
+        The cache of autocast is off: a network's copies in bfloat16 would be kept after its update until the end of the
+        step.
         """
         half = self.precision == "bf16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=half, cache_enabled=False)

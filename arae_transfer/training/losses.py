@@ -1,7 +1,7 @@
 """The losses of the paper as pure functions.
 
-Signs follow Algorithm 1 of Zhao et al. (2018): the critic f raises real codes c over generated codes c~, the
-generator wants its codes raised, and the encoder wants its codes lowered, so that neither side can be told apart.
+Signs follow Algorithm 1 of Zhao et al. (2018): the critic f scores real codes c higher than generated codes c~; the
+generator raises the score of its codes, and the encoder lowers the score of its codes, until both are alike.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def reconstruction_loss(
     Args:
         logits: (tokens, vocabulary).
         targets: (tokens,).
-        weights: (tokens,) the weight of each token, or None for equal ones; the mean stays over all tokens, so a
-            batch of doubtful pairs pulls less than a batch of good ones.
+        weights: (tokens,) the weight of each token; None: equal weights. The mean is over all tokens, so a batch of
+            doubtful pairs has less effect than a batch of good ones.
         label_smoothing: The probability spread over the whole vocabulary.
     """
     if weights is None:
@@ -59,7 +59,7 @@ def classifier_loss(logits: Tensor, classes: Tensor) -> Tensor:
 def classifier_confusion_loss(logits: Tensor, classes: Tensor) -> Tensor:
     """-mean log p_u(1 - y | c), which the encoder minimises (Algorithm 2, step 3b).
 
-    With more than two classes, the target is spread evenly over the other classes, which for two is the paper's.
+    With more than two classes, the target is uniform over the other classes; for two this is the paper's loss.
 
     Args:
         logits: (batch, classes).

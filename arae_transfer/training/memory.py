@@ -13,11 +13,11 @@ _M_MMAP_MAX = -4
 def keep_freed_memory() -> bool:
     """Make the C library keep freed memory for the next step.
 
-    A step on the CPU allocates and frees the same large arrays as the step before. By default each comes fresh from the
-    system, page by page and filled with zeros, which takes a tenth of a step; results do not depend on it.
+    A step on the CPU allocates and frees the same large arrays as the step before. By default the system returns each
+    array page by page, filled with zeros, which takes a tenth of a step; results do not depend on it.
 
     Returns:
-        Whether this C library can be told so (glibc).
+        Whether this C library has the setting (glibc).
     """
     if not sys.platform.startswith("linux"):
         return False

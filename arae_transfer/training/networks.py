@@ -54,9 +54,10 @@ class Networks:
 
     Attributes:
         code_noise: The standard deviation of the noise on the code at the current step.
-        rewriting: The model that rewrites for the cycle (the moving average where there is one).
-        tokens_at_once: The most positions of a batch that encoder and decoders take at once.
-        noise: The source of noise on codes, for the generator and for the penalty; None: the device's default one.
+        rewriting: The model that rewrites for the cycle: the moving average, if there is one.
+        tokens_at_once: The maximum number of positions of a batch that encoder and decoders process at once.
+        noise: The random generator of noise on codes, for the generator and for the penalty; None: the device's default
+            one.
         processes: The processes that train the model.
     """
 
@@ -72,7 +73,7 @@ class Networks:
         self.recipe = recipe
         self.optimizers = optimizers
         self.device = device
-        # Pixels are read by perceptrons, which keep far less of each than an LSTM does of a token.
+        # Perceptrons read pixels, and keep far less memory for each than an LSTM does for a token.
         self.tokens_at_once = recipe.training.tokens_at_once if recipe.data.kind == "text" else sys.maxsize
         self.code_noise = recipe.model.code_noise
         self.rewriting = model
@@ -92,8 +93,8 @@ class Networks:
     def encode_together(self, batches: Sequence[Batch]) -> list[tuple[Tensor, Tensor]]:
         """Encode undamaged sentences of several batches together; see ``encode``.
 
-        Batches that are drawn at random hold sentences of all lengths, and most of their positions are padding. A
-        single code does not show how far its sentence was padded, so sentences of like lengths are encoded together.
+        Random batches hold sentences of all lengths, and most of their positions are padding. A single code does not
+        depend on the padding, so sentences of similar lengths are encoded together.
         """
         if not (self.model.encoder.single and self.model.encoder.pads):
             return [self.encode(batch.tokens, batch.lengths) for batch in batches]
@@ -191,15 +192,15 @@ class Networks:
     def _whole_precision(self) -> torch.autocast:
         """Switch bfloat16 off for small networks, where rounding the weights costs more than it saves.
 
-        And the differences that critic and penalty look at are smaller than what bfloat16 tells apart.
+        Also, the differences that critic and penalty depend on are below the resolution of bfloat16.
         """
         return torch.autocast(self.device.type, enabled=False)
 
     def _backward(self, loss: Tensor) -> None:
         """Compute gradients, each part in the precision of its loss.
 
-        Within autocast the products of the backward pass would be rounded to bfloat16 as well, those of critic and
-        penalty with them.
+        Within autocast the matmuls of the backward pass would also be rounded to bfloat16, even those of critic and
+        penalty.
         """
         with self._whole_precision():
             torch.autograd.backward(loss)
@@ -299,11 +300,11 @@ class Networks:
             batch: The batch whose rows the sources are.
             sources: (rows, time) what is rewritten, with end ids.
             source_lengths: (rows,).
-            shift: How many classes on.
+            shift: The offset of the target class's index.
 
         Returns:
-            Tokens (rows, time) without end ids, lengths (rows,) of at least 1, and the scorer's belief (rows,) that
-            the rewrite has its class.
+            Tokens (rows, time) without end ids, lengths (rows,) of at least 1, and the scorer's probability (rows,)
+            that the rewrite has its class.
         """
         number = len(self.model.classes)
         was_training = self.rewriting.training

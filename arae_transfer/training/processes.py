@@ -1,19 +1,18 @@
 """Data-parallel training: several processes train one model on parts of each batch.
 
-What is synchronous data parallelism here: every process holds the whole model, makes the whole batch of a step from
-seed and step, and keeps its own rows of it. The gradients of a network are averaged over the processes after each of
-its backward passes, before they are clipped, so that all take the same step. (``DistributedDataParallel`` does the same
-for one module with one backward pass; here five networks share modules, freeze each other, and the critic's penalty
-differentiates twice.) What is drawn or normalised over a batch is drawn and normalised over the whole one:
+Synchronous data parallelism: every process holds the whole model, makes the whole batch of a step from seed and step,
+and keeps its own rows of it. The gradients of a network are averaged over the processes after each of its backward
+passes, before they are clipped, so that all take the same step. (``DistributedDataParallel`` does the same for one
+module with one backward pass; here five networks share modules, freeze each other, and the critic's penalty
+differentiates twice.) Random numbers and normalizations of a batch are those of the whole batch:
 
-* damage to the input is part of making the batch;
-* noise on codes, noise for the generator and the penalty's mixtures are drawn for all rows, and each process takes its
-  own; their generator is seeded by seed and step;
-* the generator, which has batch normalisation, generates for all rows in each process;
-* a mean over tokens counts as much as the process's share of the batch's tokens.
+* * input noise is part of making the batch; * noise on codes, noise for the generator and the penalty's mixtures are
+drawn for all rows, and each process takes its own; their generator is seeded by seed and step; * the generator, which
+has batch normalisation, generates for all rows in each process; * * the weight of a mean over tokens is the process's
+share of the batch's tokens.
 
-So the losses are those of one process, but for what dropout and the damage to rewrites (in the cycle) draw: these are
-drawn by each process for itself, by seed, step and rank.
+So the losses are those of one process, except for the random numbers of dropout and of noise on rewrites (in the
+cycle): each process draws these itself, by seed, step and rank.
 """
 
 from __future__ import annotations
@@ -88,7 +87,7 @@ class Processes:
         """Raise an error for a batch size that the number of processes does not divide.
 
         Raises:
-            AraeError: Saying which sizes can.
+            AraeError: The message names valid sizes.
         """
         if size % self.size:
             nearest = max(1, round(size / self.size)) * self.size
@@ -211,7 +210,7 @@ def join_processes() -> Processes:
     """Connect to the other processes of the run, if there are any.
 
     Raises:
-        AraeError: They cannot be met.
+        AraeError: They cannot be reached.
     """
     if not is_launched():
         return Processes()

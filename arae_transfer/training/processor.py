@@ -47,8 +47,8 @@ def use_onednn_products() -> bool:
     """Use oneDNN instead of MKL for fp32 products if that is faster: on AMD processors with AVX-512.
 
     MKL, with which torch comes, uses half of their vector width (106 against 235 GFLOP/s on one core of an EPYC with
-    AVX-512). torch gives such products to oneDNN only where bfloat16 would be allowed within them. oneDNN uses that
-    permission on processors with AMX alone; so this is done where there is none, and after a product has shown that
+    AVX-512). torch uses oneDNN for fp32 products only if bfloat16 is allowed inside of them. oneDNN uses that
+    permission only on processors with AMX; so this is done only without AMX, and after a test product has shown that
     nothing is rounded. On GPUs nothing changes.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What the quality estimator learns from: example rewrites, the same made worse, and readers' ratings."""
+"""Training of the quality estimator: example rewrites, corrupted copies of them, and readers' ratings."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from arae_transfer.recipe import Recipe
 from arae_transfer.runtime.batching import pad
 from arae_transfer.tokenizer import END_ID, Tokenizer
 
-# An example may be bad, and one made worse may be good by chance.
+# An example may be bad, and a corrupted one may be good by chance.
 _GOOD, _BAD = 0.97, 0.03
-# Rows are drawn from so many batches at once, so that those of a batch are of like length.
+# Rows are drawn for so many batches at once, so that those of a batch have similar lengths.
 _POOL = 6
 _HELD_OUT = 10
 _BATCH = 64
 
 
 class Judged(NamedTuple):
-    """A rewrite with how likely a reader accepts it.
+    """A rewrite with the probability that a reader accepts it.
 
     Attributes:
         source: The ids of the source, without the end id.
         edits: The edits that make the rewrite of it.
-        target: The number of the class that it was to have.
-        accepted: In [0, 1].
-        weight: How much it counts.
+        target: The index of the target class.
+        accepted: The probability that a reader accepts it.
+        weight: Its weight in the loss.
     """
 
     source: Sequence[int]
@@ -51,24 +51,24 @@ class Judged(NamedTuple):
 
 @dataclass(frozen=True)
 class EstimatorScores:
-    """How well an estimator tells good rewrites from bad ones: the areas under its ROC curves.
+    """The areas under the ROC curves of an estimator, which separates good rewrites from bad ones.
 
     Attributes:
-        corrupted: Held-out examples from the same made worse; None: there are none.
-        rated: Held-out rewrites that readers accept from those that they do not; None: there are none.
+        corrupted: For held-out examples against corrupted copies of them; None: there are none.
+        rated: For held-out rewrites that readers accept against those that they reject; None: there are none.
     """
 
     corrupted: float | None
     rated: float | None
 
     def by_name(self) -> dict[str, float]:
-        """Return the areas in percent that there are, by name."""
+        """Return the areas in percent by name, without missing ones."""
         areas = {"corrupted": self.corrupted, "rated": self.rated}
         return {name: 100.0 * area for name, area in areas.items() if area is not None}
 
 
 class QualityLessons:
-    """The batches of an estimator, and its validation."""
+    """The batches and the validation of an estimator."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class QualityLessons:
         held_out: Mapping[str, tuple[TokenizedSentences, Sequence[Sequence[Edit]]]],
         ratings: Sequence[Rating],
     ) -> None:
-        """Take what an estimator learns from.
+        """Store the training data of an estimator.
 
         Args:
             recipe: The recipe.
@@ -87,7 +87,7 @@ class QualityLessons:
             classes: The classes.
             examples: The sources of each class's decoder, and the edits that make good rewrites of them.
             held_out: The same for validation.
-            ratings: What readers thought of rewrites; those of a tenth of the sources are for validation.
+            ratings: Readers' ratings of rewrites; those of a tenth of the sources are held out for validation.
         """
         self._recipe = recipe
         self._begins = tokenizer.begins_word
@@ -101,7 +101,7 @@ class QualityLessons:
         self._held_rated = [judged for judged, held in rated if held]
 
     def loss(self, model: ARAE, generator: np.random.Generator, device: torch.device) -> Tensor:
-        """Return the loss of a batch that is drawn by chance: examples, the same made worse, and rated rewrites."""
+        """Return the loss of a random batch: examples, corrupted copies of them, and rated rewrites."""
         size = self._recipe.training.batch_size
         good = self._drawn(self._good, size, generator)
         rows = [*good, *filter(None, (self._worse(each, generator) for each in good))]
@@ -115,7 +115,7 @@ class QualityLessons:
 
     @torch.no_grad()
     def validate(self, model: ARAE, device: torch.device) -> EstimatorScores:
-        """Return how well the estimator tells good rewrites from bad ones; the model is in evaluation mode."""
+        """Return how well the estimator separates good rewrites from bad ones; the model is in evaluation mode."""
         areas = []
         for rows in (self._held_corrupted, self._held_rated):
             ordered = sorted(rows, key=lambda row: len(row.source))
@@ -129,7 +129,7 @@ class QualityLessons:
         return None if edits is None else row._replace(edits=edits, accepted=_BAD)
 
     def _drawn(self, rows: Sequence[Judged], size: int, generator: np.random.Generator) -> list[Judged]:
-        """Return rows of like length."""
+        """Return random rows of similar length."""
         if not rows:
             return []
         pool = [rows[number] for number in generator.integers(0, len(rows), _POOL * size).tolist()]
@@ -156,8 +156,8 @@ def log_odds_of(
         model: A model with a quality estimator.
         sources: The ids of each rewrite's source, without the end id.
         edits: The edits that make each rewrite.
-        targets: The number of the class that each rewrite is to have.
-        most: The most tokens that are read of a rewrite, the end id included.
+        targets: The index of each rewrite's target class.
+        most: The maximum number of tokens that are read of a rewrite, with the end id.
         device: Where the model is.
     """
     encoder = model.encoder
@@ -177,7 +177,7 @@ def log_odds_of(
 
 
 def area_under_curve(scores: Sequence[float], positive: Sequence[bool]) -> float | None:
-    """Return the probability that a positive one scores more than a negative one; None where either lacks."""
+    """Return the probability that a positive item scores higher than a negative one; None if either is missing."""
     values, wanted = np.asarray(scores), np.asarray(positive, dtype=np.bool_)
     ups, downs = int(wanted.sum()), int((~wanted).sum())
     if not ups or not downs:
@@ -202,7 +202,7 @@ def _written_words(rows: Sequence[Judged], target: int) -> list[tuple[int, ...]]
 def _rated(
     ratings: Sequence[Rating], tokenizer: Tokenizer, classes: Sequence[str], weight: float, most: int
 ) -> Iterator[tuple[Judged, bool]]:
-    """Yield rated rewrites, and whether they are for validation: those of a source stand together."""
+    """Yield rated rewrites, and whether they are held out; those of a source are either all held out or none."""
     sources = tokenizer.encode_lines([rating.source for rating in ratings])
     rewrites = tokenizer.encode_lines([rating.rewrite for rating in ratings])
     for rating, source, rewrite in zip(ratings, sources, rewrites, strict=True):

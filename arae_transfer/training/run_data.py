@@ -21,7 +21,7 @@ def recorded_sources(run: Path) -> list[str]:
     """Return the data of a run; none means the corpus of its recipe.
 
     Raises:
-        AraeError: The run does not say.
+        AraeError: The run does not record them.
     """
     path = RunLayout(run).environment
     try:

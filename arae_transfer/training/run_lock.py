@@ -18,10 +18,10 @@ def lock_run(layout: RunLayout, *, resume: bool) -> Iterator[None]:
 
     Args:
         layout: The run.
-        resume: Whether the run is continued; a new one must still be unwritten when it is claimed.
+        resume: Whether the run is continued; the folder of a new one must still be empty when it is locked.
 
     Raises:
-        AraeError: Another process trains it, a new one has been written meanwhile, or its folder cannot be written.
+        AraeError: Another process trains it, another new run was written meanwhile, or its folder cannot be written.
     """
     run = layout.root
     if resume and not run.is_dir():

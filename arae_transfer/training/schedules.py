@@ -1,7 +1,7 @@
 """Training schedules: the order of the networks' updates.
 
 ``alternating`` is the paper's Algorithm 2: every network takes its own batch, its own forward pass and its own update.
-``joint`` encodes a batch once, gives that code to every network and updates encoder and decoders once with the sum of
+``joint`` encodes a batch once, uses that code in every network, and updates encoder and decoders once with the sum of
 their terms.
 """
 
@@ -67,8 +67,8 @@ def alternating_step(networks: Networks, batch: Batch, draw: DrawBatch, *, scori
         draw: Draws further ones.
         scoring: Whether the style scorer, which is none of the paper's networks, learns too.
 
-    Differences from the reference code, each a repair: the critic sees all classes in each of its updates (there, class
-    1 in three of five), and its gradient reaches the encoder from all classes (there, from class 1 alone).
+    Differences from the reference code, which fix errors: each update of the critic reads all classes (there, class 1
+    in three of five), and its gradient reaches the encoder from all classes (there, only from class 1).
     """
     recipe = networks.recipe
 
@@ -150,10 +150,10 @@ def _all_of(*several: Terms) -> Terms:
 
 
 def classification_step(networks: Networks, examples: LabelledBatch, batch: Batch) -> Metrics:
-    """Update on the labels of some examples, and shape the code space with all sentences.
+    """Update the networks on labelled examples, and regularize the code space with all sentences.
 
-    Encoder, decoder and classifier take one update with the sum of the labels' loss, the reconstruction's and the
-    critic's; then critic and generator take theirs, as in the joint schedule. Terms of weight 0 are not computed.
+    Encoder, decoder and classifier are updated once with the sum of the labels' loss, the reconstruction's and the
+    critic's; then critic and generator are updated as in the joint schedule. Terms of weight 0 are not computed.
 
     Args:
         networks: The networks.
@@ -197,7 +197,7 @@ def joint_step(
         style: The style-bearing tokens, for noise on rewrites.
         generator: The source of randomness for that noise and for the direction of the cycle.
         cycling: Whether the cycle has begun.
-        parallel: Sentences and rewrites of them, where the recipe searches pairs.
+        parallel: Parallel examples, if the recipe uses any.
         scoring: Whether the style scorer learns too.
     """
     recipe = networks.recipe

@@ -1,8 +1,8 @@
 """Sparse gradients of the token embeddings: only the rows in a batch.
 
-A step of the paper's model reads a few hundred of 9,000 tokens, and at every update of the encoder each of its tables
-would be filled with zeros, added to, measured and subtracted whole: a tenth of the step's time. Plain gradient descent
-moves the same rows by the same numbers; an optimizer with moments moves all rows and keeps whole gradients.
+A step of the paper's model reads a few hundred of 9,000 tokens. With dense gradients, every update of the encoder would
+fill, sum, measure and subtract each whole table: a tenth of the step's time. Plain gradient descent changes the same
+rows by the same numbers; an optimizer with moments changes all rows and keeps dense gradients.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from arae_transfer.recipe import Recipe
 def use_sparse_gradients(model: ARAE, recipe: Recipe, device: torch.device, processes: int) -> None:
     """Use sparse gradients of the embeddings where they change only the speed.
 
-    Tables that are output layers as well are read whole. A GPU fills tables faster than it sorts rows, and processes
-    exchange whole gradients.
+    Tables that are also output layers have dense gradients. A GPU fills tables faster than it sorts rows, and processes
+    exchange dense gradients.
     """
     if recipe.training.optimizer != "sgd" or recipe.model.shared_embeddings or device.type != "cpu" or processes > 1:
         return

@@ -13,13 +13,14 @@ from typing import Any
 class TensorBoardWriter:
     """Writes figures as TensorBoard's event files.
 
-    The first figure opens the file, so a run that adds nothing leaves nothing. TensorBoard itself drops what an
-    earlier sitting wrote at and after the first step of this one, because those steps are done again. A failure (a full
-    disk, a library that does not fit) is said once and ends the writing: the run's own metrics are complete without.
+    The first figure opens the file, so a run without figures leaves no file. TensorBoard itself drops what an
+    interrupted training wrote at and after the first step of this one, because those steps are repeated. A failure (a
+    full disk, an incompatible library) is reported once and ends the writing; the run's own metrics are complete
+    without it.
 
     Args:
-        folder: Where event files go.
-        message: Gets the one sentence about a failure.
+        folder: The folder of the event files.
+        message: Reports a failure in one sentence.
     """
 
     def __init__(self, folder: Path, message: Callable[[str], None]) -> None:
@@ -55,8 +56,8 @@ def open_tensorboard(folder: Path, message: Callable[[str], None]) -> TensorBoar
     """Return a writer where the ``tensorboard`` package is installed, otherwise None.
 
     Args:
-        folder: Where event files go.
-        message: Gets the one sentence about a failure.
+        folder: The folder of the event files.
+        message: Reports a failure in one sentence.
     """
     try:
         installed = find_spec("tensorboard") is not None

@@ -47,12 +47,12 @@ class ValidationReport:
 
     Attributes:
         scores: ``nll`` per token of reconstruction, ``exact`` share of exact reconstructions in percent, ``style``
-            percent of rewrites that the training's own scorer accepts (an optimistic judge: use `arae evaluate` for
-            an independent one), ``self_bleu`` of rewrites to their sources, ``copies`` percent, and ``score``, the
-            geometric mean of style and self-BLEU that chooses the best checkpoint. Of a generation ``nll``, ``exact``,
-            ``reverse_perplexity`` of the held-out sentences under an n-gram model of generated ones, ``distinct``
-            percent of these, and ``score``, 1,000 over the reverse perplexity (the paper too stops by it); without a
-            generator 100 times the probability of a token. Of images: see ``validate_images``.
+            percent of rewrites in the target class, by the training's own scorer (which is optimistic: use `arae
+            evaluate` for an independent one), ``self_bleu`` of rewrites to their sources, ``copies`` percent, and
+            ``score``, the geometric mean of style and self-BLEU that chooses the best checkpoint. Of a generation
+            ``nll``, ``exact``, ``reverse_perplexity`` of the held-out sentences under an n-gram model of generated
+            ones, ``distinct`` percent of these, and ``score``, 1,000 over the reverse perplexity (the paper too stops
+            by it); without a generator 100 times the probability of a token. Of images: see ``validate_images``.
         probes: The probe sentences.
         picture: A PNG of held-out images, their reconstructions and generated ones; None for text.
     """
@@ -83,13 +83,13 @@ class ValidationPart:
     Attributes:
         nll: Summed over tokens.
         tokens: Tokens, end ids included.
-        exact: Sentences that came back as they were.
-        sentences: Sentences.
-        accepted: Rewrites that the scorer accepts.
-        copies: Rewrites that are their sources.
+        exact: Sentences that were reconstructed exactly.
+        sentences: The number of sentences.
+        accepted: Rewrites in the target class, by the style scorer.
+        copies: Rewrites that equal their sources.
         sources: The source of each rewrite.
         rewrites: The rewrites.
-        whole: The held-out sentences, where sentences are generated.
+        whole: The held-out sentences of a generation task.
         generated: Sentences of generated codes.
         probes: Probe sentences, by class index and sentence number.
     """
