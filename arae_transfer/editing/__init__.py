@@ -1,1 +1,1 @@
-"""Span edits: what changes between a sentence and its rewrite, and how a decoder writes it (numpy, never torch)."""
+"""Span edits: the differences between a sentence and its rewrite, and their decoding (numpy, never torch)."""

@@ -1,8 +1,8 @@
-"""Edits as the actions of a decoder, one after the other.
+"""Edits as a sequence of actions of a decoder.
 
-Outside of an edit a decoder chooses where the next one starts, or finishes; inside of one it writes a token, or chooses
-where the source goes on. A sentence with two changed words takes seven actions where writing it anew takes a step for
-each token.
+Outside of an edit the decoder chooses the start of the next one, or finishes; inside of one it writes a token, or
+chooses the position at which the source continues. A sentence with two changed words takes seven actions; writing it
+from left to right would take a step for each token.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ MOST_CHOICES = MOST_EDITS * (LONGEST_EDIT + 2) + 1
 
 @dataclass(frozen=True)
 class Actions:
-    """The actions of a batch of rewrites, and what the decoder knows before each.
+    """The actions of a batch of rewrites, and the decoder's inputs before each.
 
     Attributes:
-        token: (batch, steps) the token that was written last; 0 where the last action was none of writing.
-        pointer: (batch, steps) 1 + the position that was chosen last; 0 where the last action was none of choosing one,
-            and before the first.
-        cursor: (batch, steps) the position of the source that has been reached.
+        token: (batch, steps) the token that the last action wrote; 0: it wrote none.
+        pointer: (batch, steps) 1 + the position that the last action chose; 0: it chose none, or there is no last
+            action.
+        cursor: (batch, steps) the current position in the source.
         inside: (batch, steps) whether an edit is open.
-        choice: (batch, steps) what is chosen: outside of an edit ``FINISH`` or 1 + position; inside a token, or the
-            size of the vocabulary + position.
-        real: (batch, steps) which of these are there; rows are padded at the right.
+        choice: (batch, steps) the action: outside of an edit ``FINISH`` or 1 + position; inside a token, or the size of
+            the vocabulary + position.
+        real: (batch, steps) which actions are no padding; rows are padded at the right.
     """
 
     token: Int64
@@ -55,7 +55,7 @@ class Actions:
 
 
 def actions_of(edits: Sequence[Edit], vocabulary_size: int) -> list[tuple[int, int, int, bool, int]]:
-    """Return the actions that make some edits: for each token, pointer, cursor, inside and choice (see ``Actions``)."""
+    """Return the actions of some edits: token, pointer, cursor, inside and choice of each (see ``Actions``)."""
     actions: list[tuple[int, int, int, bool, int]] = []
     token, pointer, cursor = 0, 0, 0
     for edit in edits:

@@ -1,4 +1,4 @@
-"""Sources of like length together: what a source's neighbours are must not change how its numbers are added up."""
+"""Batches of sources of similar length, in which a source's results do not depend on the other sources."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ padding that they have alone.
 
 
 def batches_of_like_length(lengths: Sequence[int], most: int | None = None) -> Iterator[tuple[list[int], int]]:
-    """Yield the numbers of the sources of each batch, and the time that it is filled up to.
+    """Yield the indices of the sources of each batch, and the time that it is padded to.
 
     Args:
         lengths: Numbers of tokens, each at least 1.
-        most: The most sources of a batch; None: any number.
+        most: The maximum number of sources of a batch; None: any number.
     """
     groups: dict[int, list[int]] = {}
     for number, length in enumerate(lengths):

@@ -1,4 +1,4 @@
-"""Damaged sentences: spans of words give way to words of another class, and the edits that mend them are learned."""
+"""Damaged sentences, in which words of another class replace spans, and the edits that repair them."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def damage_words(
 
     Args:
         tokens: A sentence without its end id.
-        label: The number of its class.
+        label: The index of its class.
         begins_word: (vocabulary,) whether a token begins a word.
-        style: Which tokens bear the style of which class.
-        style_damage: The probability that a span begins at a word that bears the style of the class fully.
-        plain_damage: The probability that one begins at any other word.
+        style: The style-bearing tokens of each class.
+        style_damage: The probability that a span begins at a fully style-bearing word.
+        plain_damage: The probability that a span begins at any other word.
         generator: The source of randomness.
 
     Returns:
-        The damaged sentence, of at least one token, and the edits that make the sentence of it.
+        The damaged sentence, of at least one token, and the edits that restore the sentence.
     """
     starts = [*word_starts(tokens, begins_word), len(tokens)]
     words = len(starts) - 1

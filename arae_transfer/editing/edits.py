@@ -1,9 +1,9 @@
-"""A rewrite as edits of its source: spans of the source that are replaced, and what replaces each.
+"""A rewrite as edits of its source: replaced spans of the source, and their replacements.
 
 Text-editing models (LaserTagger, Malmi et al. 2019; FELIX, Mallinson et al. 2020; EdiT5, Mallinson et al. 2022) keep
-what does not change by construction and learn from few examples, because they learn only what changes.
+all other text by construction, and need few examples, because they learn only the changes.
 
-Positions are those of the source's tokens. Spans begin and end where words do, so that no word is left half.
+Positions are those of the source's tokens. Spans begin and end at word boundaries, so no word is cut.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Edit(NamedTuple):
 
     Attributes:
         start: The first position that is replaced.
-        stop: The position at which the source goes on; ``start`` where nothing is replaced.
-        tokens: What stands there instead; empty where the span is left out.
+        stop: The position at which the source continues; equal to ``start`` for an insertion.
+        tokens: The replacement; empty for a deletion.
     """
 
     start: int
@@ -34,7 +34,7 @@ def word_starts(tokens: Sequence[int], begins_word: Sequence[bool]) -> list[int]
 
 
 def find_edits(source: Sequence[int], target: Sequence[int], begins_word: Sequence[bool]) -> list[Edit]:
-    """Return the edits that make a target of a source, word by word, in order and without overlap.
+    """Return the edits that turn a source into a target, word by word, in order and without overlap.
 
     Args:
         source: Token ids without the end id.
@@ -52,7 +52,7 @@ def find_edits(source: Sequence[int], target: Sequence[int], begins_word: Sequen
 
 
 def apply_edits(source: Sequence[int], edits: Sequence[Edit]) -> list[int]:
-    """Return a source with edits, which stand in order and do not overlap."""
+    """Apply edits to a source; they are in order and do not overlap."""
     written: list[int] = []
     position = 0
     for edit in edits:

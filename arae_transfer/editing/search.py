@@ -1,10 +1,10 @@
-"""Beam search and sampling of edits, whoever scores the choices: onnxruntime or PyTorch (numpy, never torch).
+"""Beam search and sampling of edits, for any scorer of the choices: onnxruntime or PyTorch (numpy, never torch).
 
-All hypotheses of all lines take a step together: one call of the scorer, and then array operations. A hypothesis that
-has finished keeps its place among those of its line; a line all of whose hypotheses have finished leaves.
+All hypotheses of all lines take a step together: one call of the scorer, then array operations. A finished hypothesis
+stays among those of its line; a line leaves when all its hypotheses are finished.
 
-To change nothing is the first choice that a decoder has. It is no hypothesis among the others, but told apart, with its
-probability: whoever asks for a rewrite wants the best one, unless the decoder is sure that there is nothing to rewrite.
+The first choice of a decoder is to change nothing. This copy is not one of the hypotheses; its probability is returned
+separately: the answer to a line is its best rewrite, unless the decoder is sure that nothing is to change.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _LEAST = -1e6
 
 
 class Rows(NamedTuple):
-    """What a scorer is asked: the hypotheses that go on, in the order of their lines, equally many of each.
+    """The inputs of a scorer: the unfinished hypotheses, in the order of their lines, equally many of each line.
 
     Attributes:
-        lines: (lines,) the numbers of the lines that are still searched.
-        parents: (lines x width,) the row of the step before that each goes on from; -1: it begins.
+        lines: (lines,) the indices of the unfinished lines.
+        parents: (lines x width,) the row of the previous step that each continues; -1: there is none.
         token: (lines, width) as in ``editing.actions.Actions``.
         pointer: (lines, width).
         cursor: (lines, width).
         inside: (lines, width).
-        words: How many of the most probable tokens are wanted.
+        words: How many of the most probable tokens to return.
     """
 
     lines: Int64
@@ -61,11 +61,11 @@ class Scores(NamedTuple):
     """The log-probabilities of the choices of each row.
 
     Attributes:
-        start: (rows, 1 + time) of finishing, and of starting an edit at each position; what is in rows inside of an
-            edit means nothing.
-        words: (rows inside, words) of the most probable tokens, for the rows inside of an edit alone.
+        start: (rows, 1 + time) of finishing, and of starting an edit at each position; undefined for rows inside of an
+            edit.
+        words: (rows inside, words) of the most probable tokens, only for the rows inside of an edit.
         word_ids: (rows inside, words) these tokens.
-        resume: (rows inside, time) of letting the source go on at each position.
+        resume: (rows inside, time) of continuing the source at each position.
     """
 
     start: Float32
@@ -83,7 +83,7 @@ class EditHypothesis(NamedTuple):
     Attributes:
         edits: At least one edit, in order.
         total: The log-probability of all its choices.
-        choices: Their number.
+        choices: The number of its choices.
     """
 
     edits: list[Edit]
@@ -92,10 +92,10 @@ class EditHypothesis(NamedTuple):
 
 
 class FoundEdits(NamedTuple):
-    """What was found for a line.
+    """The hypotheses of a line.
 
     Attributes:
-        hypotheses: In the order of their probability, or, of samples, as they were drawn.
+        hypotheses: In the order of their probability; samples in the order in which they were drawn.
         copy: The log-probability that nothing is to change.
     """
 
@@ -105,11 +105,11 @@ class FoundEdits(NamedTuple):
 
 @dataclass(frozen=True)
 class Draw:
-    """How samples are drawn.
+    """The random numbers of samples.
 
     Attributes:
         uniforms: (MOST_CHOICES, lines x width) numbers in [0, 1).
-        temperature: By what log-probabilities are divided.
+        temperature: The divisor of log-probabilities.
     """
 
     uniforms: Float32
@@ -117,7 +117,7 @@ class Draw:
 
 
 class _Hypotheses:
-    """The hypotheses of the lines that are still searched, each array (lines, width); those that go on come first."""
+    """The hypotheses of the unfinished lines, each array (lines, width); the unfinished ones come first."""
 
     __slots__ = ("choices", "cursor", "edits", "finished", "inside", "pointer", "token", "total", "written")
 
@@ -134,17 +134,17 @@ class _Hypotheses:
         self.finished: Bool = np.zeros(shape, dtype=np.bool_)
 
     def rearrange(self, slots: Int64) -> None:
-        """Take of each line the hypotheses at some places, (lines, new width)."""
+        """Select hypotheses of each line by index, (lines, new width)."""
         for name in self.__slots__:
             setattr(self, name, np.take_along_axis(getattr(self, name), slots, axis=1))
 
     def keep(self, lines: Bool) -> None:
-        """Keep some of the lines."""
+        """Select some of the lines."""
         for name in self.__slots__:
             setattr(self, name, getattr(self, name)[lines])
 
     def choose(self, chosen: Int64, total: Float64) -> None:
-        """Let each hypothesis take its choice, ``_NOTHING`` where it has finished or there is none."""
+        """Apply the choice of each hypothesis; ``_NOTHING``: it is finished, or there is none."""
         active = chosen != _NOTHING
         starts = active & ~self.inside & (chosen > FINISH)
         words = active & self.inside & (chosen >= 0)
@@ -167,8 +167,8 @@ def search_edits(score: Scorer, lines: int, width: int, draw: Draw | None = None
     Args:
         score: Scores the choices of a step.
         lines: The number of lines.
-        width: The hypotheses of a line; with 1 the most probable choice is taken at each step.
-        draw: How samples are drawn; None: the most probable are searched.
+        width: The hypotheses of a line; 1: greedy search.
+        draw: The random numbers of samples; None: beam search.
     """
     live: Int64 = np.arange(lines)
     rows = width if draw else 1
@@ -212,7 +212,7 @@ def search_edits(score: Scorer, lines: int, width: int, draw: Draw | None = None
 
 
 def _table(found: Scores, inside: Bool) -> tuple[Float64, Int64]:
-    """Return the log-probability of each choice of each row, (lines, rows, choices), and what is chosen."""
+    """Return the log-probability of each choice of each row, (lines, rows, choices), and the choices."""
     time, words = found.start.shape[1] - 1, found.words.shape[1]
     within, outside = np.flatnonzero(inside), np.flatnonzero(~inside)
     scores: Float64 = np.full((inside.size, 1 + time + words), -np.inf)
@@ -229,7 +229,7 @@ def _table(found: Scores, inside: Bool) -> tuple[Float64, Int64]:
 
 
 def _bar(scores: Float64, codes: Int64, found: _Hypotheses, rows: int) -> None:
-    """Bar what has no place any more: an edit too many, a token too many, and all choices of those that finished."""
+    """Forbid edits and tokens beyond the limits, and all choices of finished hypotheses."""
     inside = found.inside[:, :rows, np.newaxis]
     full = (found.edits[:, :rows] >= MOST_EDITS)[:, :, np.newaxis]
     long = (found.written[:, :rows] >= LONGEST_EDIT)[:, :, np.newaxis]
@@ -238,7 +238,7 @@ def _bar(scores: Float64, codes: Int64, found: _Hypotheses, rows: int) -> None:
 
 
 def _best(scores: Float64, codes: Int64, found: _Hypotheses, width: int) -> tuple[Int64, Int64, Float64]:
-    """Return of each line the best ways to go on, (lines, width): from which hypothesis, by what, and their totals."""
+    """Return the best continuations of each line, (lines, width): their hypotheses, choices and totals."""
     lines, rows, columns = scores.shape
     totals = (found.total[:, :rows, np.newaxis] + scores).reshape(lines, -1)
     kept = np.where(found.finished, found.total, -np.inf)
@@ -256,7 +256,7 @@ def _best(scores: Float64, codes: Int64, found: _Hypotheses, width: int) -> tupl
 def _drawn(
     scores: Float64, codes: Int64, found: _Hypotheses, draw: Draw, step: int, live: Int64
 ) -> tuple[Int64, Int64, Float64]:
-    """Return how each hypothesis goes on, drawn by chance."""
+    """Return a random continuation of each hypothesis."""
     lines, rows, _ = scores.shape
     numbers = draw.uniforms[step].reshape(-1, rows)[live]  # (lines, rows)
     scaled = scores / draw.temperature
@@ -275,7 +275,7 @@ def _drawn(
 
 
 class _History:
-    """What every hypothesis chose at every step, and from which it went on."""
+    """The choice of every hypothesis at every step, and its predecessor."""
 
     def __init__(self, lines: int, width: int) -> None:
         self._shape = (lines, width)
@@ -285,7 +285,7 @@ class _History:
         self._choices: Int64 = np.zeros(self._shape, dtype=np.int64)
 
     def add(self, live: Int64, slots: Int64, chosen: Int64) -> None:
-        """Take a step of the lines that are still searched."""
+        """Store a step of the unfinished lines."""
         everything = np.full(self._shape, _NOTHING, dtype=np.int64)
         everything[live] = chosen
         origin = np.tile(np.arange(self._shape[1]), (self._shape[0], 1))
@@ -294,7 +294,7 @@ class _History:
         self._slots.append(origin)
 
     def end(self, lines: Int64, totals: Float64, choices: Int64) -> None:
-        """Take the totals of lines that leave."""
+        """Store the totals of finished lines."""
         self._totals[lines] = totals
         self._choices[lines] = choices
 
@@ -322,7 +322,7 @@ class _History:
 
 
 def _read_edits(chosen: list[int]) -> list[Edit]:
-    """Return the edits that choices make."""
+    """Return the edits that result from choices."""
     edits: list[Edit] = []
     start, inside = 0, False
     written: list[int] = []

@@ -1,7 +1,7 @@
 """Compact file of an n-gram model of token ids, which an export has for each class.
 
-Words of three that were seen once are left out, and numbers have 16 bits; that leaves four bytes a trigram. The file is
-a numpy archive, which holds arrays and no code.
+Trigrams that occur once are omitted, and numbers have 16 bits: four bytes per trigram. The file is a numpy archive,
+which holds arrays and no code.
 """
 
 from __future__ import annotations
@@ -113,9 +113,9 @@ class CompactLanguageModel:
         self._model = NgramLanguageModel({}, orders, [], id_count=size)
 
     def has_word(self, pieces: Sequence[int], ends_word: Callable[[int], bool]) -> bool:
-        """Return whether the training text has a word of these tokens, more than about once.
+        """Return whether the training text has a word of these tokens more than about once.
 
-        Every two and three pieces that follow each other must follow each other there, and so must the last two and
+        Every two and three consecutive tokens must be consecutive in the training text, and so must the last two and
         the beginning of another word.
 
         Args:
@@ -137,11 +137,11 @@ class CompactLanguageModel:
         return any(ends_word(each) for each in (order[first:last] % size + _SHIFT).tolist())
 
     def words(self, begins_word: Sequence[bool], most: int) -> Iterator[list[int]]:
-        """Yield the pieces of each word of which ``has_word`` says that the training text has it.
+        """Yield the tokens of each word for which ``has_word`` is true.
 
         Args:
-            begins_word: Whether each id begins a word; that of the end does.
-            most: The most pieces of a word.
+            begins_word: Whether each id begins a word; the end id does.
+            most: The maximum number of tokens of a word.
         """
         size = self._model.id_count
         bigrams, trigrams = self._model.orders[1].keys, self._model.orders[2].keys
@@ -190,5 +190,5 @@ def _find(keys: npt.NDArray[np.int64], key: int) -> int:
 
 
 def _names(vocabulary_size: int) -> list[str]:
-    """Return the words of the model, so that their numbers are those of the tokenizer less one."""
+    """Return the words of the model, so that their indices are the tokenizer's ids minus one."""
     return [str(token) for token in range(END_ID + 1, vocabulary_size)]

@@ -52,15 +52,15 @@ class _Model:
 class IncrementalLanguageModels:
     """Language models of one vocabulary that read the same words.
 
-    A state is a number. Steps that were taken are remembered, because a search takes the same ones again and again.
+    A state is a number. Steps are cached, because a search repeats them.
     """
 
     def __init__(self, models: Sequence[NgramLanguageModel], order: int) -> None:
         """Prepare models for incremental scoring.
 
         Args:
-            models: Models that know the same words in the same order.
-            order: The longest n-gram that is used of them.
+            models: Models with the same words in the same order.
+            order: The maximum length of the n-grams that are used.
         """
         self._models = [_Model(model, order) for model in models]
         self._size = models[0].id_count

@@ -157,8 +157,8 @@ class NgramLanguageModel:
         Args:
             sentences: The words of each sentence, without marks for begin and end.
             order: The length of the longest n-gram, at least 1.
-            vocabulary: The words that the model shall know, so that models of different texts can be compared; any
-                other is the unknown word. None: the words of the sentences.
+            vocabulary: The words of the model, so that models of different texts can be compared; any other word is
+                unknown. None: the words of the sentences.
 
         Raises:
             ValueError: There are no sentences, or the order is below 1.

@@ -1,4 +1,4 @@
-"""A candidate rewrite as input of the quality estimator: its tokens, and which of them are new."""
+"""A rewrite as input of the quality estimator: its tokens, and which of them are new."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_candidate(source: Sequence[int], edits: Sequence[Edit], most: int) -> C
     Args:
         source: Token ids without the end id.
         edits: In order, without overlap.
-        most: The tokens that are read at most, the end id included: a rewrite may be longer than any sentence.
+        most: The maximum number of tokens that are read, with the end id: a rewrite may be longer than any sentence.
     """
     tokens: list[int] = []
     kinds: list[int] = []

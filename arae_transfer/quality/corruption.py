@@ -24,7 +24,7 @@ def corrupt(
     Args:
         source: Token ids without the end id.
         edits: The edits that make a good rewrite.
-        words: What the edits of other examples of the same target class write, to draw from.
+        words: The tokens that edits of other examples insert for the same target class, to draw from.
         begins_word: (vocabulary,) whether a token begins a word.
         generator: The source of randomness.
     """
@@ -36,9 +36,9 @@ def corrupt(
 
 
 class _Example(NamedTuple):
-    """A good rewrite and what mistakes are drawn by; the fields are the arguments of ``corrupt``.
+    """A good rewrite, and the material for mistakes; the fields are the arguments of ``corrupt``.
 
-    Each method below makes one kind of mistake, or returns None where it cannot be made.
+    Each method below makes one kind of mistake, or returns None if it is not possible.
     """
 
     source: Sequence[int]

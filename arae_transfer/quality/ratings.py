@@ -18,7 +18,7 @@ class Rating:
     """A reader's rating of a rewrite.
 
     Attributes:
-        label: The class that it was to have.
+        label: The target class.
         source: The sentence.
         rewrite: The rewrite.
         overall: From 1, useless, to 5, accepted as it is; 4 and more count as accepted.
