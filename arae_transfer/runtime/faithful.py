@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from arae_transfer.runtime.preparation import PreparedSentence, one_line
@@ -78,6 +79,25 @@ class Restorer:
             return (others + copies)[:most]
         return (faithful + copies + others)[:most]
 
+    def first_rewrite(self, sentence: PreparedSentence, ranked: Iterable[RankedText]) -> str | None:
+        """Return the best finished, faithful rewrite of the target class in the typed form, or None.
+
+        Args:
+            sentence: What is rewritten.
+            ranked: Its hypotheses, the best first.
+        """
+        source = one_line(sentence.source)
+        for each in ranked:
+            # Restoring takes longest: it comes after what can do without.
+            if not each.hypothesis.finished or math.exp(each.log_style) <= LEAST_STYLE or each.text == sentence.text:
+                continue
+            if not self._keeps_words(sentence, each.text):
+                continue
+            output = self.restore(sentence, each.text)
+            if output != source and not only_appends(source, output) and self._keeps_form(sentence, output):
+                return output
+        return None
+
     def is_faithful(self, sentence: PreparedSentence, text: str, output: str) -> bool:
         """Return whether an answer keeps what must stay, and has only words of its source and of the corpus.
 
@@ -88,30 +108,20 @@ class Restorer:
         """
         if text == sentence.text:
             return True
+        return self._keeps_words(sentence, text) and self._keeps_form(sentence, output)
+
+    def _keeps_words(self, sentence: PreparedSentence, text: str) -> bool:
+        """Return whether an answer in the corpus's text format keeps the numbers, and has no strange or doubled word."""
         number = self._normalizer.form.number
         if number and text.count(number) != sentence.text.count(number):
             return False
         if not self._vocabulary.has_whole_words(sentence.text, text):
             return False
-        if self._edits and doubles_a_word(sentence.text, text):
-            return False
+        return not (self._edits and doubles_a_word(sentence.text, text))
+
+    def _keeps_form(self, sentence: PreparedSentence, output: str) -> bool:
+        """Return whether an answer in the typed form of the sentence keeps what must stay."""
         if sentence.truncated:  # what was not read cannot be kept
             return True
-        return keeps_form(one_line(sentence.source), output, self._normalizer.protector, number)
-
-
-def is_rewrite(hypothesis: ScoredHypothesis, source: str) -> bool:
-    """Return whether a hypothesis may replace a greedy copy: a finished, faithful rewrite in the target class.
-
-    Args:
-        hypothesis: The hypothesis.
-        source: The sentence, in the form of the hypothesis's output.
-    """
-    if (
-        hypothesis.unfinished
-        or not hypothesis.faithful
-        or hypothesis.output == source
-        or only_appends(source, hypothesis.output)
-    ):
-        return False
-    return hypothesis.style > LEAST_STYLE
+        normalizer = self._normalizer
+        return keeps_form(one_line(sentence.source), output, normalizer.protector, normalizer.form.number)

@@ -86,10 +86,12 @@ class Preparer:
     def prepare(self, sentences: Sequence[str]) -> list[PreparedSentence]:
         """Normalize and encode sentences; a blank one has no ids."""
         normalizer, most = self._normalizer, self._maximum_tokens
+        number = normalizer.form.number
         texts: list[str] = []
         surfaces: list[SurfaceForm] = []
         cuts: list[bool] = []
         special: list[int] = []
+        counted: list[int] = []
         for place, sentence in enumerate(sentences):
             text, cut = bound(one_line(sentence), most * CHARACTERS_PER_TOKEN)
             surface = NOTHING
@@ -99,6 +101,8 @@ class Preparer:
                 text, surface = normalizer.normalize(text, self._tokenizer.characters)
                 special.append(place)
             else:
+                if number and number in text:
+                    counted.append(place)
                 text, surface = normalizer.normalize(text)
             texts.append(text)
             surfaces.append(surface)
@@ -111,11 +115,11 @@ class Preparer:
                 texts[place], surfaces[place] = normalizer.normalize(text, self._tokenizer.characters)
                 encoded[place] = self._tokenizer.encode(texts[place])
                 special.append(place)
-        for place in special:
+        for place in special + counted:
             ids = encoded[place]
             if len(ids) >= most:
                 surfaces[place] = normalizer.forget_after(surfaces[place], self._tokenizer.decode(ids[: most - 1]))
-            elif not _has_word(texts[place], normalizer.form.number):
+            elif not _has_word(texts[place], number):
                 texts[place], encoded[place] = "", []
         return [
             PreparedSentence(source, text, [*ids[: most - 1], END_ID] if ids else [], surface, cut or len(ids) >= most)

@@ -29,11 +29,12 @@ from arae_transfer.runtime.decoding import (
     rows_at_once,
 )
 from arae_transfer.runtime.device import Device
-from arae_transfer.runtime.faithful import Restorer, is_rewrite
+from arae_transfer.runtime.faithful import Restorer
 from arae_transfer.runtime.model_folder import ModelFolder
 from arae_transfer.runtime.options import LONG
 from arae_transfer.runtime.preparation import PreparedSentence, Preparer, load_tokenizer, make_normalizer, one_line
 from arae_transfer.runtime.reranking import (
+    RankedText,
     ScoredHypothesis,
     place_copies,
     rerank,
@@ -350,29 +351,42 @@ class Rewriter:
         self._find_classes([sentences[number] for number in copied])
         wanted = [*broken, *(number for number in copied if sentences[number].source_class != to)]
         options = DecodingOptions(beam=SECOND_BEAM)
-        work = partial(self._best_hypotheses, to=to, restorer=restorer, options=options)
+        work = partial(self._first_rewrites, to=to, restorer=restorer, options=options)
         size, at_once = self._rows_at_once(SECOND_BEAM), self._sessions.batches_at_once
-        for number, hypotheses in map_batches(work, sentences, sorted(wanted), size, at_once):
+        for number, output in map_batches(work, sentences, sorted(wanted), size, at_once):
             left = rewrites[number]
             assert left is not None
-            best = next((each for each in hypotheses if is_rewrite(each, left.output)), None)
-            if best is not None:
+            if output is not None:
                 truncated = sentences[number].truncated
-                rewrites[number] = replace(left, output=best.output, status=Status.REWRITTEN, truncated=truncated)
+                rewrites[number] = replace(left, output=output, status=Status.REWRITTEN, truncated=truncated)
+
+    def _first_rewrites(
+        self, sentences: Sequence[PreparedSentence], to: str, restorer: Restorer, options: DecodingOptions
+    ) -> list[str | None]:
+        """Return for each sentence the best hypothesis that may replace a greedy copy, or None."""
+        ranked = self._ranked(sentences, to, options)
+        return [restorer.first_rewrite(sentence, texts) for sentence, texts in zip(sentences, ranked, strict=True)]
 
     def _best_hypotheses(
         self, sentences: Sequence[PreparedSentence], to: str, restorer: Restorer, options: DecodingOptions
     ) -> list[list[ScoredHypothesis]]:
         """Decode, rerank and restore: return the ``n_best`` hypotheses for each sentence, the best first."""
+        ranked = self._ranked(sentences, to, options)
+        return [
+            restorer.restore_ranked(sentence, texts, options) for sentence, texts in zip(sentences, ranked, strict=True)
+        ]
+
+    def _ranked(
+        self, sentences: Sequence[PreparedSentence], to: str, options: DecodingOptions
+    ) -> list[list[RankedText]]:
+        """Decode and rerank: return the hypotheses for each sentence in the form of the corpus, the best first."""
         found = decode_hypotheses(self._sessions, [sentence.ids for sentence in sentences], to, options)
         sources = [(sentence.text, sentence.ids) for sentence in sentences]
         ranked = rerank(self._sessions, self._tokenizer, sources, found, to, options.ranking or self.folder.ranking)
         if self.folder.edits:
             least = self.folder.copy_above if options.copy_above is None else options.copy_above
             ranked = place_copies(ranked, [sentence.text for sentence in sentences], least)
-        return [
-            restorer.restore_ranked(sentence, texts, options) for sentence, texts in zip(sentences, ranked, strict=True)
-        ]
+        return ranked
 
     def _rows_at_once(self, width: int) -> int:
         return rows_at_once(self.device.kind == "cpu", width)

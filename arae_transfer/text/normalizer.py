@@ -68,7 +68,7 @@ class Normalizer:
 
     def may_protect(self, line: str) -> bool:
         """Return whether a line may have protected spans; a fast test without false negatives."""
-        return self.choice != "corpus" and self.protector.may_hold(line)
+        return self.choice != "corpus" and self.protector.may_hold(line, self.form.number)
 
     def _protected(self, line: str, known: Collection[str]) -> tuple[str, SurfaceForm]:
         """Write a line in known characters; remember none if most of its words have others, or if none has."""

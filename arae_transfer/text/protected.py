@@ -135,9 +135,14 @@ class Protector:
             own.append(re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in self.words)))
         self._own = tuple(own)
 
-    def may_hold(self, line: str) -> bool:
-        """Return whether a line may have carried spans; a fast test without false negatives."""
-        return _MAY_BE_CARRIED.search(line) is not None or any(own.search(line) for own in self._own)
+    def may_hold(self, line: str, number: str = "") -> bool:
+        """Return whether a line may have carried spans; a fast test without false negatives.
+
+        Args:
+            line: The line.
+            number: The corpus's placeholder of numbers, which is none of it.
+        """
+        return _may_be_carried(line, number) or any(own.search(line) for own in self._own)
 
     def find(self, line: str, number: str = "") -> list[Span]:
         """Return the carried spans, in order and without overlaps.
@@ -150,7 +155,7 @@ class Protector:
             Span(*found.span()) for own in self._own for found in own.finditer(line) if found.end() > found.start()
         ]
         free = _without_overlaps(spans)
-        if _MAY_BE_CARRIED.search(line) is not None:
+        if _may_be_carried(line, number):
             found = _built_in(line, number)
             free = _without_overlaps([*free, *found], len(free)) if free else found
         return free
@@ -173,6 +178,12 @@ class Protector:
         for span in reversed(self.find(line, number)):
             line = f"{line[: span.start]} {line[span.stop :]}"
         return line
+
+
+def _may_be_carried(line: str, number: str) -> bool:
+    if number and number in line:
+        line = line.replace(number, "n")
+    return _MAY_BE_CARRIED.search(line) is not None
 
 
 def _built_in(line: str, number: str) -> list[Span]:

@@ -187,11 +187,23 @@ def test_what_alone_is_carried_in_a_line_is_found(line: str, carried: str) -> No
     assert Protector().may_hold(line)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
-@given(st.text("ab1 >-_*#.:;()[]{}'\"<%$/\\~|^=@&+•–—`oOTxXD3,\t", min_size=1, max_size=6))
-def test_what_is_found_does_not_depend_on_the_rest_of_the_line(text: str) -> None:
-    line = f"{text} a"
-    assert Protector().find(line) == Protector().find(f"{line} ☃")[:-1]
+PARTS = ["_num_", *"ab1 >-_*#.:;()[]{}'\"<%$/\\~|^=@&+•–—`oOTxXD3,\t"]
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(PARTS), min_size=1, max_size=6), st.sampled_from(["", "_num_"]))
+def test_what_is_found_does_not_depend_on_the_rest_of_the_line(parts: list[str], number: str) -> None:
+    line = f"{''.join(parts)} a"
+    assert Protector().find(line, number) == Protector().find(f"{line} ☃", number)[:-1]
+
+
+def test_a_line_of_placeholders_alone_stays() -> None:
+    assert not Protector().may_hold("about _num_ dollars", "_num_")
+    assert Protector().may_hold("_num_ *dollars*", "_num_")
+    rewriter = Rewriter.load("yelp-sentiment", device="cpu", threads=1)
+    for line in ("_num_", "_num_ _num_ .", "_num_ am !"):
+        (kept,) = rewriter.rewrites([line], "positive")
+        assert (kept.output, kept.status) == (line, Status.NOT_PROSE)
 
 
 def test_of_two_terms_the_longer_one_stays_whole() -> None:
