@@ -111,7 +111,7 @@ class Restorer:
         return self._keeps_words(sentence, text) and self._keeps_form(sentence, output)
 
     def _keeps_words(self, sentence: PreparedSentence, text: str) -> bool:
-        """Return whether an answer in the corpus's text format keeps the numbers, and has no strange or doubled word."""
+        """Return whether an answer in the corpus's text format keeps numbers, and has no strange or doubled word."""
         number = self._normalizer.form.number
         if number and text.count(number) != sentence.text.count(number):
             return False
