@@ -79,34 +79,34 @@ class ExportConfig:
         name: The model's name.
         classes: Its classes, in order.
         task: ``rewriting``, ``editing``, ``generation``, ``classification`` or ``image``.
-        variants: The graphs in each precision, by its name; ``fp32`` is always there, but for models that edit, which
-            may be stored in int8 alone.
-        files: What each file must be.
+        variants: The graphs in each precision, by its name; ``fp32`` always exists, except that models that edit may be
+            stored in int8 alone.
+        files: The size and checksum of each file.
         maximum_tokens: The longest input that it was trained for, in tokens, the end id included; 0: it reads images.
         form: The settings of the corpus's text format.
         tokenizer: The file name of the SentencePiece model; empty: it reads images.
         scorer: The file name of the style scorer's graph; None: the export has none.
-        language_models: The file name of each class's language model, by which candidates are ranked, too; None: the
+        language_models: The file name of each class's language model, one of the scores that rank hypotheses; None: the
             export has none.
         words: The file name of the word list of the corpus; None: the export has none.
         quality: The file name of the quality estimator's graph; None: the export has none.
-        ranking: By what candidates are ranked where nobody says otherwise: the weight of each score, by its name; None:
-            as ``runtime.reranking.Ranking`` says.
-        beam: The candidates that are searched for a line where nobody says how many; 1: it is rewritten greedily.
-        copy_above: The probability that nothing is to change above which a model that edits leaves a line as it is,
-            where nobody says another.
+        ranking: The default weights of the scores that rank hypotheses, by name; None: those of
+            ``runtime.options.Ranking``.
+        beam: The default beam width; 1: greedy decoding.
+        copy_above: The default probability that nothing is to change above which a model that edits leaves a line
+            unchanged.
         generator: The graph from noise to codes; None: the export has none.
-        classifier: The graph from codes to classes, which classifications have in the place of decoders.
-        image: What its images are like; None: a model of text.
-        shortlist: The part of the vocabulary that decoders choose among beside the source's tokens, and what that
-            changes; None: they choose among all.
-        arae_version: The version that wrote it.
+        classifier: The graph from codes to classes, which classifications have instead of decoders.
+        image: The size and levels of its images; None: a model of text.
+        shortlist: The vocabulary shortlist of decoders, and the changes that it causes; None: they choose among all
+            tokens.
+        arae_version: The version of arae that wrote it.
         special_ids: The ids of tokens without text.
         onnx: The versions of ONNX that the graphs need.
         sizes: The sizes of the networks.
-        parity: How the answers of the graphs were compared with the trained model's.
+        parity: The comparison of the graphs' answers with the trained model's.
         scores: The validation scores of the training.
-        training: What the training took, all runs together.
+        training: The cost of the training over all runs.
         recipe: The resolved recipe of the last run.
     """
 
@@ -194,8 +194,7 @@ class ExportConfig:
         """Validate and convert a parsed ``config.json``; informational entries may be missing.
 
         Raises:
-            KeyError: A key is missing.
-            TypeError, ValueError, AttributeError: A value makes no sense.
+            KeyError: A key is missing. TypeError, ValueError, AttributeError: A value is invalid.
         """
         task = _task(config)
         classes = tuple(as_text(name) for name in config["classes"])

@@ -32,13 +32,13 @@ class Variant:
     Attributes:
         encoder: The file name of the encoder's graph.
         decoders: The file name of each class's decoder.
-        weights: The file name of the weights that all graphs read, or None: there are none outside of the graphs.
-        class_weights: The file name of the weights that each class's graphs read besides; empty: there are none.
-        accepted: Whether its answers were found close enough to the trained model's to be used unasked.
+        weights: The file name of the weights that all graphs read; None: the graphs hold all weights.
+        class_weights: The file name of the weights that only each class's graphs read; empty: there are none.
+        accepted: Whether its answers are close enough to the trained model's to run by default.
         candidates: The file name of each class's graph that writes several hypotheses; None: the export has none.
-        source: The variant in whose graphs the weights of these lie, as they did in format 1; None: in its own.
-        storage: How weights are stored: ``fp16``, ``fp32`` or ``int8``.
-        agreement: How its answers agree with the trained model's, as it was measured; None: it was not.
+        source: The variant whose graphs hold the weights of these, as in format 1; None: its own.
+        storage: The precision of stored weights: ``fp16``, ``fp32`` or ``int8``.
+        agreement: The measured agreement of its answers with the trained model's; None: not measured.
     """
 
     encoder: str
@@ -105,13 +105,13 @@ class Variant:
         """Validate and convert a variant.
 
         Args:
-            table: Where its files stand.
+            table: The table with its files.
             classes: The classes that have decoders.
             fp32: The variant in fp32, whose weights this one may read.
-            described: What else is said of it; None: the same table.
+            described: The table with its other entries; None: the same table.
 
         Raises:
-            KeyError, TypeError, ValueError: A key is missing, or a value makes no sense.
+            KeyError, TypeError, ValueError: A key is missing, or a value is invalid.
         """
         about = table if described is None else described
         accepted, candidates = about.get("accepted", True), table.get("candidates")
@@ -142,8 +142,8 @@ class Generator:
     Attributes:
         file: Its file.
         noise_size: The dimensions of its noise.
-        maximum_vectors: The most vectors of a code; 1 for a single one.
-        lengths: How many of the corpus's held-out sentences have 1, 2, ... tokens, the end id included.
+        maximum_vectors: The maximum number of vectors of a code; 1 for a single code.
+        lengths: How many of the corpus's held-out sentences have 1, 2, ... tokens, with the end id.
     """
 
     file: str
@@ -156,7 +156,7 @@ class Generator:
         """Validate and convert a generator.
 
         Raises:
-            KeyError, TypeError, ValueError: A key is missing, or a value makes no sense.
+            KeyError, TypeError, ValueError: A key is missing, or a value is invalid.
         """
         table = as_table(value)
         lengths = tuple(int(count) for count in table["lengths"])
@@ -207,7 +207,7 @@ class ImageShape:
         """Validate and convert an image shape.
 
         Raises:
-            KeyError, TypeError, ValueError: A key is missing, or a value makes no sense.
+            KeyError, TypeError, ValueError: A key is missing, or a value is invalid.
         """
         table = as_table(value)
         image = cls(int(table["height"]), int(table["width"]), int(table["levels"]))

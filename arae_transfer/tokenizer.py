@@ -22,7 +22,7 @@ BEGIN_ID = 2
 END_ID = 3
 SPECIAL_IDS = {"pad": PAD_ID, "unknown": UNKNOWN_ID, "begin": BEGIN_ID, "end": END_ID}
 
-# 4 special ids and 256 byte pieces come before the first learned piece.
+# 4 special ids and 256 bytes come before the first learned token.
 MINIMUM_VOCABULARY = 4 + 256 + 1
 
 # So many lines are encoded before threads have begun.
@@ -41,9 +41,9 @@ _WITHOUT_TEXT = frozenset((PAD_ID, UNKNOWN_ID, BEGIN_ID))
 class Tokenizer:
     """A SentencePiece tokenizer with the special ids of all models.
 
-    Policy for unknown text: a character outside the vocabulary becomes its UTF-8 bytes, one piece each, so the
-    unknown id is never produced and every valid string without NUL survives ``decode(encode(line))``, up to blanks at
-    its ends and runs of blanks, which the tokenizer trims and joins, and U+2581, which stands for a blank inside it.
+    Policy for unknown text: a character outside the vocabulary becomes its UTF-8 bytes, one token each, so the unknown
+    id is never produced and every valid string without NUL survives ``decode(encode(line))``, up to blanks at its ends
+    and runs of blanks, which the tokenizer trims and joins, and U+2581, which stands for a blank inside it.
     """
 
     def __init__(self, serialized: bytes) -> None:
@@ -66,7 +66,7 @@ class Tokenizer:
         # The ids of words, where those of a line are the ids of its words; and how many lines were read so far.
         self._words: dict[str, list[int]] = {}
         self._lines = 0
-        # Words that are always one piece, such as a placeholder of numbers, come before the bytes.
+        # Words that are always one token, such as a placeholder of numbers, come before the bytes.
         first = self._processor.piece_to_id("<0x00>")
         self._bytes = frozenset(range(first, first + 256))
         if not self._processor.is_byte(first):
@@ -100,16 +100,16 @@ class Tokenizer:
     ) -> Tokenizer:
         """Train a byte-pair-encoding model with byte fallback on lines.
 
-        A corpus too small for the wished vocabulary gets the largest that it can fill.
+        A corpus too small for the requested vocabulary gets the largest that it can fill.
 
         Args:
             lines: Text in the corpus's text format, one sentence each.
-            vocabulary_size: The wished number of pieces, special and byte pieces included.
-            whole: Words that always are one piece, such as a placeholder for numbers.
+            vocabulary_size: The requested number of tokens, including special tokens and bytes.
+            whole: Words that are always one token, such as a placeholder for numbers.
             threads: The number of threads of the trainer.
 
         Raises:
-            AraeError: ``vocabulary_size`` is too small for the special and byte pieces and the characters of the lines.
+            AraeError: ``vocabulary_size`` is too small for special tokens, bytes and the characters of the lines.
         """
         if vocabulary_size < MINIMUM_VOCABULARY:
             raise AraeError(
@@ -185,8 +185,8 @@ class Tokenizer:
     def reads_words(self) -> bool:
         """Whether lines can be encoded word by word and decoded token by token.
 
-        So it is with byte-pair encoding that neither changes characters nor makes pieces across blanks, as ``train``
-        makes it. Pieces chosen by likelihood may part where a line's sums are rounded.
+        This holds for byte-pair encoding without normalization and without tokens across spaces, as ``train`` makes it.
+        Tokens chosen by likelihood may differ where a line's sums are rounded.
         """
         # Here, because its import takes 20 milliseconds. It needs protobuf, which comes with onnxruntime, perhaps in a
         # version that it does not go with.
@@ -223,9 +223,9 @@ class Tokenizer:
     def encode_lines(self, lines: Sequence[str], threads: int | None = None) -> list[list[int]]:
         """Return the token ids of lines, with several threads for many lines; None: one per CPU.
 
-        SentencePiece's threads begin and end with the call, one thread too: a few lines wait longer for them than they
-        take, and very much longer where the processors have other work. Of very many lines the words are remembered, a
-        thousandth of which are new after a while.
+        SentencePiece starts and ends its threads with each call, even a single one: for a few lines this takes longer
+        than encoding, and much longer on busy processors. With very many lines, the ids of words are cached; after a
+        while a thousandth of the words are new.
         """
         number = threads or os.cpu_count() or 1
         self._lines += len(lines)

@@ -1,7 +1,7 @@
 """Adapt a recipe for any corpus to the corpus that it is given.
 
-The recipe's own values are the most of each: they were found on a corpus of 440,000 short sentences. A smaller corpus
-has fewer words to learn, and is seen too often before they are reached.
+The recipe's own values are maxima: they were tuned on a corpus of 440,000 short sentences. A smaller corpus has fewer
+words, and would be repeated too often before they are reached.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _JUDGED_LINES = 5_000
 _MEASURED_LINES = 200_000
 # Of a corpus that is in a form, nearly all lines are the same once they are brought to it (0.99 and more of Yelp's).
 _SHARE_IN_FORM = 0.9
-# A word must be met so often to be worth a piece of its own.
+# A word must occur this often to be worth a token of its own.
 _OCCURRENCES = 3
 _FEWEST_PIECES = 1_000
 # How often each line is seen, unless that is more than the recipe asks for, or too little to learn anything.
@@ -62,9 +62,9 @@ def adapt(recipe: Recipe, lines: LabelledLines, name: str, given: Collection[str
     """Size a recipe by a corpus, and name it after its run.
 
     Args:
-        recipe: The recipe; its values are the most of each.
+        recipe: The recipe; its values are maxima.
         lines: The training lines by class, as they are trained on.
-        name: The name of the run, which the model gets.
+        name: The name of the run, which becomes that of the model.
         given: The keys (``section.key``) that the user has set, which stay.
 
     Returns:

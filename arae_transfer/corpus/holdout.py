@@ -27,7 +27,7 @@ class HeldOutSize:
     """Number of distinct texts of a class that are held out for each part.
 
     Attributes:
-        share: The wished share of the class.
+        share: The target share of the class.
         minimum: At least so many, but never more than a tenth of the class (or one text).
         maximum: At most so many.
     """

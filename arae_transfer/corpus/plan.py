@@ -48,7 +48,7 @@ class ReadingOptions:
         minimum_lines: A class with fewer lines in ``train`` is refused (in other splits: with none).
         minimum_classes: Data with fewer classes is refused.
         held_out: How much of ``train`` is held out for a part that the data does not have.
-        form: The form of writing that lines are brought to; None leaves them as they are.
+        form: The text format to which lines are normalized; None leaves them unchanged.
         encoding: How the characters of text files are encoded.
         labels: The class of each label of a table; rows with other labels are skipped and counted. Empty: each label is
             a class.

@@ -231,8 +231,8 @@ def read_corpus(
         data: What ``--data`` names (see the head of this module).
         split: ``train``, ``valid`` (or ``dev``, ``validation``), ``test``, another split's name, or ``all``.
         options: How to read.
-        classes: The classes in the wished order; each must be in the data, others are left out and counted.
-            None takes all classes, sorted by name.
+        classes: The classes in order; each must be in the data, others are left out and counted. None takes all
+            classes, sorted by name.
         progress: Called with the bytes done and in all, about every 1 MiB.
 
     Raises:

@@ -37,7 +37,7 @@ class StyleTokens:
 
         Args:
             sentences: The training sentences of each class, in the order of the classes.
-            vocabulary_size: The number of pieces.
+            vocabulary_size: The number of tokens.
         """
         counts = np.stack([corpus.token_counts(vocabulary_size) for corpus in sentences]).astype(
             np.float64

@@ -43,7 +43,7 @@ class Survey:
         Args:
             plan: Reads the files.
             pool: What is read.
-            classes: The wished classes in order, or None.
+            classes: The classes to read, in order, or None.
             progress: Called with the bytes done and in all.
             keep: Given the class and the texts of all lines, before parts are held out.
         """

@@ -50,7 +50,7 @@ class EvaluationOptions:
         order: The order of the language model.
         resamples: The number of resamplings of the bootstrap.
         seed: What the neural judge and the bootstrap draw from.
-        form: The form of writing that all text was brought to; None where it stands as it was written.
+        form: The text format to which all text was normalized; None: it was not normalized.
     """
 
     tokenization: Tokenization = "none"

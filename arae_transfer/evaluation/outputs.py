@@ -54,7 +54,7 @@ class Alignment:
         lines: The number of lines of each class of it.
         limit: How many lines of each class are evaluated, or None for all.
         remark: What to say of lines that were skipped when the split was read; empty when there were none.
-        form: The form of writing that the split was brought to, and that lines of files are brought to; or None.
+        form: The text format of the split, to which lines of files are normalized; or None.
     """
 
     split: str

@@ -116,8 +116,8 @@ def run_evaluation(
 
     Args:
         request: What is measured, and on what.
-        progress: Is told what is being done.
-        warn: Is told what makes the numbers less sure.
+        progress: Receives messages on the progress.
+        warn: Receives warnings about the reliability of the numbers.
 
     Returns:
         The results as ``report.to_data`` makes them, and samples of rewrites.

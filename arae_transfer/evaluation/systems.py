@@ -103,7 +103,7 @@ def reading_options(
         label_column: The column of the class that the user names, or None.
 
     Raises:
-        AraeError: The model's form of writing makes no sense.
+        AraeError: The model's text format is invalid.
     """
     model = next((system for system in systems if not isinstance(system, Path)), None)
     keys = {} if model is None else _data_keys(model)

@@ -34,9 +34,9 @@ class Autoencoder:
     Attributes:
         encoder: Sentences (or images) to codes.
         decoders: Codes back, one for each class that the task writes.
-        superposition: What binds the vectors of a code, where it superposes them.
-        initialized: Whether the weights are as they should start, so that ``training.initialization`` is not applied.
-        quality: What tells good rewrites from bad ones, where the recipe has such.
+        superposition: The binding of the vectors of a superposed code; None: another code.
+        initialized: Whether the weights are initialized already, so that ``training.initialization`` is not applied.
+        quality: The quality estimator; None: the recipe has none.
     """
 
     encoder: Encoder
@@ -70,8 +70,9 @@ class ARAE(nn.Module):
         generator: Noise to codes.
         critic: Codes to scores.
         classifier: Codes to classes; the encoder learns to fool it, or in a classification to help it.
-        scorer: Sentences to classes; weighs pairs in the cycle and judges rewrites in validation, teaches no other.
-        quality: Source and rewrite to how likely a reader accepts it; None: the recipe has no quality estimator.
+        scorer: Sentences to classes; it weighs pairs in the cycle and scores rewrites in validation, but trains no
+            other network.
+        quality: Source and rewrite to the log-odds that a reader accepts it; None: the recipe has no quality estimator.
     """
 
     def __init__(self, recipe: Recipe, classes: tuple[str, ...], vocabulary_size: int) -> None:
@@ -135,7 +136,7 @@ class ARAE(nn.Module):
             tokens: (batch, time) ids with end ids.
             lengths: (batch,).
             target: The index of the class.
-            maximum_length: The greatest number of tokens of a rewrite, the end id included.
+            maximum_length: The length limit of a rewrite in tokens, with the end id.
 
         Returns:
             (batch, steps) ids, padded after the end id.

@@ -42,7 +42,7 @@ class Generator(nn.Module):
     """Generator from noise to codes on the encoder's unit sphere (paper, Section 3: g_theta).
 
     The reference code leaves the generated code unbounded and the paper bounds it by tanh; normalising matches the
-    space that the encoder really uses, so the critic cannot tell the two apart by their norm alone.
+    space that the encoder uses, so the critic cannot separate the two by their norm.
     """
 
     def __init__(self, model: Model, adversary: Adversary, maximum_vectors: int) -> None:
@@ -59,10 +59,10 @@ class Generator(nn.Module):
 
         Args:
             noise: (batch, noise_size) standard normal.
-            mask: (batch, vectors), true where a vector is wanted.
+            mask: (batch, vectors), true where a vector is generated.
 
         Returns:
-            (batch, vectors, code_size), unit norm at the wanted vectors, zero elsewhere.
+            (batch, vectors, code_size), unit norm where a vector is generated, zero elsewhere.
         """
         batch, vectors = mask.shape
         read = noise[:, None, :].expand(-1, vectors, -1)  # (batch, vectors, noise)
@@ -76,9 +76,9 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     """Critic from codes to one score per sentence (paper, Section 3: f_w).
 
-    There is no batch normalisation here, because it couples the samples of a batch and a gradient penalty is a
-    statement about single samples; and the score is not averaged over the batch, so that the penalty sees each
-    sample's own gradient. (The reference code does both.)
+    It has no batch normalization, which would couple the samples of a batch, while the gradient penalty is about single
+    samples; and its scores are not averaged over the batch, so that the penalty uses each sample's own gradient. (The
+    reference code does both.)
     """
 
     def __init__(self, model: Model, adversary: Adversary, maximum_vectors: int) -> None:
@@ -115,8 +115,8 @@ class AttributeClassifier(nn.Module):
 class CodeClassifier(nn.Module):
     """Classifier from the code of a sentence or of a sentence pair to class logits (paper, semi-supervision).
 
-    A pair is read as both codes, their distance and their product, dimension by dimension (Mou et al. 2016; InferSent),
-    because inference is about what two sentences share.
+    The input of a pair is both codes, their distance and their product, dimension by dimension (Mou et al. 2016;
+    InferSent), because inference is about what two sentences share.
     """
 
     def __init__(self, model: Model, attribute: Attribute, labels: Labels, classes: int) -> None:

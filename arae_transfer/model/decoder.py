@@ -35,9 +35,9 @@ class Decoder(nn.Module):
     """An LSTM language model that reads the code at each step (paper, Section 4: p_psi(x | c, y), one psi per y).
 
     The first layer reads the preceding token and the mean of the code. With a code of several vectors, the states of
-    the first layer then attend to them, and further layers and the output read what they found; attention does not
-    feed back into the first layer, so that training runs over whole sentences at once. With a single code vector
-    there is nothing to choose, and further layers read that vector; one that superposes others is read at each place.
+    the first layer then attend to them, and further layers and the output read the context; attention does not feed
+    back into the first layer, so that training runs over whole sentences at once. With a single code vector there is no
+    attention, and further layers read that vector; a superposed code is unbound at each position.
     """
 
     first: nn.LSTM
@@ -61,7 +61,7 @@ class Decoder(nn.Module):
             vocabulary_size: The number of ids.
             model: The sizes.
             embedding: The table that it shares with the encoder; None: one of its own.
-            superposition: What the encoder laid the vectors of a code over each other with, if it did.
+            superposition: The encoder's binding of a superposed code; None: another code.
             other: Another class's decoder, whose output layer is this one's, too.
         """
         super().__init__()
@@ -101,14 +101,15 @@ class Decoder(nn.Module):
             self.bridge.weight[:, -size:] = RESIDUAL_SCALE * torch.eye(size)
 
     def read_code(self, code: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what the layers read of a code.
+        """Return the inputs of the layers from a code.
 
         Args:
             code: (batch, vectors, code_size).
             mask: (batch, vectors), true at real vectors.
 
         Returns:
-            (batch, size) a summary, and what is attended to: (batch, places, size) with its mask (batch, places).
+            (batch, size) a summary, and the vectors for attention: (batch, positions, size) with their mask (batch,
+            positions).
         """
         if self.superposition is None:
             return mean_of_code(code, mask), code, mask
@@ -123,7 +124,7 @@ class Decoder(nn.Module):
             states: (batch, time, hidden) of the first layer.
             code: (batch, vectors, size).
             mask: (batch, vectors).
-            start: The place in the sentence of the first of the states.
+            start: The position of the first state in the sentence.
 
         Returns:
             (batch, time, size); for a single code vector, that vector.
@@ -231,17 +232,16 @@ class Decoder(nn.Module):
         Args:
             code: (batch, vectors, size).
             mask: (batch, vectors).
-            maximum_length: The greatest number of tokens, the end id included.
-            token_subset: (subset,) the ids to choose among, the end id and no other special id with them. None:
-                all ids that have text.
-            temperature: What the logits are divided by; 0: the most probable token, without chance.
-            generator: The source of randomness; None: the device's default one.
-            against: The decoder of another class, from whose choices this one moves away; None: no such.
-            amplification: How far: the weight of the difference of their log-probabilities.
+            maximum_length: The length limit in tokens, with the end id.
+            token_subset: (subset,) the ids to choose among, with the end id and no other special id. None: all ids with
+                text.
+            temperature: The divisor of the logits; 0: the most probable token.
+            generator: The random generator; None: the device's default one.
+            against: The decoder of another class, for contrastive decoding; None: none.
+            amplification: The weight of the difference of their log-probabilities.
 
         Returns:
-            (batch, steps) ids; each row is filled with the pad id after its end id, and ``steps`` ends with the
-            longest row.
+            (batch, steps) ids; each row is padded after its end id, and ``steps`` is the length of the longest row.
         """
         batch = code.size(0)
         token = torch.full((batch,), BEGIN_ID, dtype=torch.long, device=code.device)
@@ -302,8 +302,8 @@ class _Steps:
 def _filled_up(rows: Tensor) -> Tensor:
     """Pad rows with zeros to a multiple of ``ROWS``: (rows, size) to (padded, size).
 
-    Real positions are another number in each batch, and the processor's library writes a program for each size of a
-    product that was not there before, which takes longer than the product.
+    The number of real positions differs in each batch, and the processor's library compiles a kernel for each new size
+    of a matmul, which takes longer than the matmul.
     """
     return functional.pad(rows, (0, 0, 0, -len(rows) % ROWS))
 
@@ -311,7 +311,8 @@ def _filled_up(rows: Tensor) -> Tensor:
 def _amplify(own: Tensor, other: Tensor, amplification: float) -> Tensor:
     """Contrast a decoder's logits with another's (contrastive decoding, Li et al. 2023).
 
-    Only tokens that the decoder itself finds plausible stay: at least ``PLAUSIBLE`` times as likely as its likeliest.
+    Only tokens that are plausible to the decoder itself stay: at least ``PLAUSIBLE`` times as probable as the most
+    probable one.
     """
     # Differences of logits are those of log-probabilities but for one number a row, which changes no choice.
     plausible = own >= own.amax(1, keepdim=True) + math.log(PLAUSIBLE)

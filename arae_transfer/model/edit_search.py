@@ -1,4 +1,4 @@
-"""Edits as a trained model searches them, for training and for comparison; exported models use ``runtime.editing``."""
+"""Search of edits with a trained model, for training and for comparison; exported models use ``runtime.editing``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def find_edits_of(
 def edit_greedily(
     decoder: EditDecoder, tokens: Tensor, code: Tensor, mask: Tensor, allowed: Tensor, copy_above: float = COPY_ABOVE
 ) -> list[list[int]]:
-    """Return sources as the decoder edits them, choosing what is most probable at each step.
+    """Return sources with greedy edits.
 
     Args:
         decoder: The decoder of the target class.
@@ -44,7 +44,7 @@ def edit_greedily(
         code: (batch, time, size).
         mask: (batch, time).
         allowed: (batch, time).
-        copy_above: The probability that nothing is to change above which a source is left as it is.
+        copy_above: The probability that nothing is to change above which a source stays unchanged.
 
     Returns:
         The ids of each rewrite, without its end id.
@@ -59,7 +59,7 @@ def edit_greedily(
 
 
 def torch_scorer(decoder: EditDecoder, code: Tensor, mask: Tensor, allowed: Tensor) -> Callable[[Rows], Scores]:
-    """Return what scores the choices of a search by a decoder; tensors are as ``find_edits_of`` takes them."""
+    """Return a scorer of the choices of a search by a decoder; arguments are those of ``find_edits_of``."""
     states: list[States] = []
 
     def score(rows: Rows) -> Scores:

@@ -40,7 +40,7 @@ class FoundOffset:
         return {"word": self.name, "with": self.having, "without": self.lacking, **found}
 
     def move(self, lines: Sequence[Line], normalizer: Normalizer) -> list[dict[str, Any]]:
-        """Move lines towards the property; return what is told of each."""
+        """Move lines towards the property; return a record of each."""
         typed = [normalizer.normalize(line.text) for line in lines]
         answers = self.offset.apply([text for text, _ in typed])
         records = []
@@ -68,7 +68,7 @@ class OffsetFinder:
         normalizer: Brings sentences to the corpus's text format.
         strengths: The strengths that are tried.
         read: Returns the sentences of a file.
-        say: Tells the user something.
+        say: Reports a message to the user.
     """
 
     space: CodeSpace

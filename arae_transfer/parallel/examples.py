@@ -1,4 +1,4 @@
-"""Parallel examples: a sentence and its rewrite, and the file that a run keeps them in."""
+"""Parallel examples: sentences with rewrites, and their file in a run."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class ParallelExample:
 
     Attributes:
         label: The class of the sentence.
-        sentence: A sentence that somebody wrote.
+        sentence: A real sentence.
         rewrite_label: The class of the rewrite.
-        rewrite: The rewrite, which a person, a model or the search for phrases wrote.
+        rewrite: The rewrite, by a person, a model or phrase search.
         kind: What the example shows; see ``KINDS``.
     """
 
@@ -55,12 +55,12 @@ def write_parallel(path: Path, pairs: Sequence[ParallelExample]) -> None:
 def read_given_examples(values: Iterable[str], classes: Sequence[str]) -> list[ParallelExample]:
     """Read the user's parallel examples: ``FILE`` in a run's format, or ``CLASS-to-CLASS=FILE``.
 
-    The latter has a line for each pair, the sentence and its rewrite parted by a tab, as `arae transfer --tsv` writes
-    them. Pairs of the same text twice, or of none, are left out: they would teach to copy.
+    The latter has a line for each pair, the sentence, a tab and its rewrite, as `arae transfer --tsv` writes them.
+    Pairs of equal texts, or without text, are ignored: they would teach copying.
 
     Raises:
-        AraeError: A value has another form or names an unknown class, a file cannot be read or is no such file, or no
-            pair is left.
+        AraeError: A value is malformed or names an unknown class, a file cannot be read or is malformed, or no pair is
+            left.
     """
     directions = {f"{one}-to-{other}": (one, other) for one in classes for other in classes if one != other}
     pairs: list[ParallelExample] = []

@@ -1,7 +1,7 @@
 """Linear classifier of lines by words and word pairs.
 
-Two users that must not share what it learnt: evaluation's linear judge learns from text that no model saw, and the
-search for pairs from the training text.
+Its two users must not share a trained classifier: the linear classifier of evaluation learns from text that no model
+has seen, and that of mining from the training text.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Floats = npt.NDArray[np.float64]
 class LinearClassifier:
     """Logistic regression on tf-idf of words and word pairs.
 
-    Classes weigh equally, whatever their number of lines, and nothing is drawn at random.
+    Classes have equal weight, whatever their number of lines, and training uses no random numbers.
 
     Attributes:
         classes: The classes in the order of their numbers.
-        description: What the classifier is, exactly enough to make it again.
+        description: A description with all settings, enough to reproduce it.
     """
 
     def __init__(self, lines: Mapping[str, Sequence[str]]) -> None:

@@ -50,10 +50,10 @@ class MiningOptions:
     """Recipe sections that control mining.
 
     Attributes:
-        parallel: What language models and phrase tables learn from.
-        phrase_table: Which phrases can stand for which.
+        parallel: The data of language models and phrase tables.
+        phrase_table: Which phrases can replace which.
         phrase_search: How rewrites are searched.
-        scores: What makes a rewrite good.
+        scores: How rewrites are scored.
     """
 
     parallel: ParallelData = field(default_factory=ParallelData)
@@ -89,16 +89,16 @@ def mine_parallel(
     """Search rewrites of random sentences, the same number of each class.
 
     Args:
-        lines: The training sentences of each class, words parted by spaces.
+        lines: The training sentences of each class, words separated by spaces.
         sentences: How many to search, classes together; each at most once.
         seed: The seed of the draw.
-        progress: Told now and then how far the search is.
+        progress: Called from time to time with the progress of the search.
         workers: The number of processes; None: one per core that this process may use.
         candidate_model: A trained model that generates further candidates and rates all of them.
         options: The constants of the search; None: the default recipe's.
 
     Returns:
-        The pairs whose rewrite is surely of its class, fluent and not far from the sentence, in the order of the draw.
+        The pairs whose rewrite is certainly in its class, fluent and close to the sentence, in the order of the draw.
     """
     options = options or MiningOptions()
     names = list(lines)
@@ -134,8 +134,8 @@ class _Knowledge:
 
     Attributes:
         models: For each part of the sentences, each class's language model that has not seen them.
-        tables: What can stand for what, by classes.
-        choice: What weighs candidates.
+        tables: The phrase tables, by source and target class.
+        choice: Scores candidates.
         options: The constants of the search.
     """
 

@@ -1,8 +1,8 @@
 """Rewrite a sentence by exchanging phrases: a monotone phrase-based translation with a beam.
 
-A sentence is read from left to right; at each place a phrase is kept, or replaced by one that the phrase table offers.
-What is sought is the sentence that the target class's language model likes, that it likes more than the source class's
-does, and that took few and fitting replacements (a noisy channel; Koehn, Och & Marcu 2003 for the search).
+A sentence is read from left to right; at each position a phrase is kept, or replaced by one of the phrase table. The
+best sentence is probable under the target class's language model, more probable than under the source class's, and
+results from few and fitting replacements (a noisy channel; Koehn, Och & Marcu 2003 for the search).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class PhraseSearcher:
             models: The classes' language models, in the order of the classes.
             tables: A phrase table for each pair of source and target class.
             words: The word of each id.
-            options: How wide the search is, and what replacements cost.
+            options: The width of the search, and the cost of replacements.
         """
         self._models = models
         self._words = words
@@ -60,7 +60,7 @@ class PhraseSearcher:
         """Return rewrites of a sentence, from the most conservative to the boldest.
 
         Args:
-            words: The words of the sentence; of those that are kept, words without an id survive.
+            words: The words of the sentence; kept words without an id stay.
             ids: Their ids.
             source: The index of its class.
             target: The index of the target class.

@@ -1,9 +1,9 @@
 """Build phrase tables: which phrases of one class replace phrases of another.
 
-Two phrases can stand for each other when the corpus uses them between the same words: "the waiter was _ and" holds
-"rude" in one class and "friendly" in the other. Nothing is aligned and nothing is known about the words; the classes'
-texts are unpaired. (Phrase tables from unpaired text: Lample et al., "Phrase-Based & Neural Unsupervised Machine
-Translation", 2018; for style, Zhang et al., "Style Transfer as Unsupervised Machine Translation", 2018.)
+Two phrases can replace each other if the corpus uses them between the same words: "the waiter was _ and" has "rude" in
+one class and "friendly" in the other. Nothing is aligned and nothing is known about the words; the classes' texts are
+unpaired. (Phrase tables from unpaired text: Lample et al., "Phrase-Based & Neural Unsupervised Machine Translation",
+2018; for style, Zhang et al., "Style Transfer as Unsupervised Machine Translation", 2018.)
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Replacement:
 
     Attributes:
         words: The ids of its words.
-        fit: How well it fits the same places: the logarithm of the probability of the replaced phrase at the places
-            of this one, less what it loses and invents.
+        fit: How well it fits the same contexts: the logarithm of the probability of the replaced phrase in the contexts
+            of this one, minus the cost of dropped and added content.
     """
 
     words: Phrase
@@ -87,7 +87,7 @@ def build_phrase_tables(
     Args:
         sentences: For each class its sentences as word ids, the more frequent words with the smaller ids.
         size: The number of ids.
-        options: What counts as a phrase, and what a replacement costs.
+        options: The definition of phrases, and the cost of replacements.
     """
     texts = [_flatten(own) for own in sentences]
     phrases = _count_phrases(texts, size, options.minimum_counts)
@@ -173,7 +173,7 @@ def _compare(
     """Compute the expected count of each source phrase in the contexts of each target phrase.
 
     Returns:
-        (phrases, phrases) the expected occurrences of the first at the places of the second, summed over the kinds of
+        (phrases, phrases) the expected occurrences of the first in the contexts of the second, summed over the kinds of
         context, and (phrases,) the occurrences of the second in shared contexts.
     """
     count = phrases.offsets[-1]

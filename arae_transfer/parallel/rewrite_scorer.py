@@ -1,11 +1,11 @@
 """Score rewrites of a sentence by target style, fluency and closeness.
 
-The three are weighed in nats. What a rewrite gains in fluency over its sentence counts nothing: language models like
-what is said often, and a choice that follows them turns every sentence into a popular one.
+The three are weighted in nats. A gain in fluency over the sentence counts nothing: language models prefer frequent
+phrases, and would turn every sentence into a frequent one.
 
-Where a trained model is at hand, it has a say as well: how likely it finds the rewrite, and how likely it would come
-back from there to the sentence (a noisy channel). It has seen all pairs, so what few of them do it finds unlikely: to
-drop a word, or to praise at random.
+A trained model adds its own scores: the probability of the rewrite, and the probability of the sentence given the
+rewrite (a noisy channel). It was trained on all pairs, so rare changes are improbable under it, such as dropped words
+or arbitrary praise.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class ScoredRewrite:
 
     Attributes:
         words: Its words.
-        score: How good it is, in nats; only to compare with others of the same sentence.
-        likelihood: A trained model's log-probability of it, given the sentence, in nats; 0 where none was asked.
+        score: Its score in nats, comparable only with rewrites of the same sentence.
+        likelihood: A trained model's log-probability of it, given the sentence, in nats; 0 without a model.
     """
 
     words: list[str]
@@ -52,9 +52,9 @@ class RewriteScorer:
         """Count the words.
 
         Args:
-            lines: The training lines of each class, words separated by blanks.
+            lines: The training lines of each class, words separated by spaces.
             classifier: A classifier of the same classes.
-            options: What counts how much.
+            options: The weights of the scores.
         """
         self.options = options
         self._classifier = classifier
@@ -140,7 +140,7 @@ class RewriteScorer:
             target: The index of the rewrites' class.
 
         Returns:
-            The best one with its new score; None where there is none that the model can read.
+            The best one with its new score; None if the model can read none.
         """
         best, options = None, self.options
         for rewrite, there, home in zip(rated, forward, back, strict=True):

@@ -1,4 +1,4 @@
-"""Self-training: an earlier model generates rewrites, and scores those of others."""
+"""Self-training: an earlier model generates rewrites, and scores rewrites of other origin."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ DEFAULTS = SelfTraining()
 class SelfTrainingGenerator:
     """Generates several rewrites per sentence, from greedy to bold.
 
-    Bolder means that the difference between the two classes' decoders is amplified, or that what bears style is missing
-    from the sentence; after these, samples are drawn.
+    Bolder means that the difference between the two classes' decoders is amplified, or that style-bearing tokens are
+    removed from the sentence; after these, samples are drawn.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class SelfTrainingGenerator:
             style: The style-bearing tokens; None: sentences are not damaged.
             count: The number of rewrites of each sentence; some may be equal.
             seed: The seed of everything random.
-            progress: Told the sentences done and all sentences of a direction.
-            precision: ``bf16``: products are rounded, for speed; ``fp32``: they are not.
+            progress: Called with the finished and all sentences of a direction.
+            precision: ``bf16``: matmuls are rounded, for speed; ``fp32``: they are not.
             options: How bold the rewrites are.
         """
         self._options = options
@@ -126,14 +126,14 @@ class SelfTrainingGenerator:
         """Return the model's log-probabilities of rewrites.
 
         Args:
-            sentences: Sentences of a class; one may stand there several times.
+            sentences: Sentences of a class; one may occur several times.
             rewrites: A rewrite of each.
             source: The index of the sentences' class.
             target: The index of the rewrites' class.
 
         Returns:
             (sentences,) the log-probability of each rewrite given its sentence, end included, in nats, and of the
-            sentence given the rewrite; minus infinity where one of the two is too long for the model or empty.
+            sentence given the rewrite; minus infinity if one of the two is too long for the model or empty.
         """
         numbers = [self._tokenizer.encode_lines(lines) for lines in (sentences, rewrites)]
         fits = [all(0 < len(own) < self._model.maximum_vectors for own in pair) for pair in zip(*numbers, strict=True)]

@@ -34,7 +34,7 @@ class RewritingTask(TextTask):
         return f"arae transfer --model {model} --to {quoted(classes[-1])}"
 
     def find_writing(self, recipe: Recipe, sources: list[str]) -> Recipe:
-        """Detect the text format from the first lines; the built-in corpus is in a corpus's form."""
+        """Detect the text format from the first lines; the built-in corpus is in a corpus's text format."""
         from arae_transfer.corpus import adaptation
 
         self.require_data(recipe, sources)

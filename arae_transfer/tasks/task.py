@@ -40,8 +40,8 @@ class Reading:
     """Receivers of progress and findings while data are read.
 
     Attributes:
-        message: Takes what is remarkable about the data, in sentences.
-        progress: Opens a display of how far the reading is; it yields a callback, or None where nobody looks.
+        message: Receives findings about the data, in sentences.
+        progress: Opens a display of the reading's progress; it yields a callback, or None without a display.
     """
 
     message: Callable[[str], None] = lambda message: None
@@ -62,7 +62,7 @@ class RunSetting:
 
     Attributes:
         layout: The files of the run.
-        reporter: Who shows the run to a person.
+        reporter: Shows the progress to the user.
         resume: Whether the run is continued.
         initial: The files of the run that this one starts from.
         processes: The processes that train the model.
@@ -80,7 +80,7 @@ class StepContext:
     """State of a run at a step.
 
     Attributes:
-        step: The number of the step, from 0.
+        step: The index of the step, from 0.
         steps: The number of all steps.
         generator: The source of randomness for the data of the step.
         device: Where the networks are.
@@ -96,8 +96,8 @@ class PreparedData(Protocol):
     """Prepared data of a run as ids or pixels, with its training step and validation.
 
     Attributes:
-        noun: What the data are, in messages.
-        classes: The classes that the data stand in.
+        noun: The word for the data in messages.
+        classes: The classes of the data.
     """
 
     noun: str
@@ -151,14 +151,14 @@ class ExportRequest:
         loaded: The run.
         folder: The folder to write.
         checkpoint: Which checkpoint was loaded: best or latest.
-        weights: How weights are stored; None: nobody said, and the task has its own way.
+        weights: The precision of stored weights; None: the task's default.
         probes: Sentences to check with; None: the run's held-out ones.
-        further: Sentences whose rewrites tell which tokens decoders write.
-        beam: The candidates that are searched for a line by default; None: the task's own number.
+        further: Sentences whose rewrites show which tokens decoders write.
+        beam: The default beam width; None: the task's default.
         evaluation: The report of an evaluation as Markdown, for the card; empty: none.
         languages: The language codes of the text, for the card.
-        notice: Takes what a person should know, and what to do about it.
-        progress: Is told what is being done.
+        notice: Receives a notice for the user, and what to do about it.
+        progress: Receives messages on the progress.
         quality: The run whose quality estimator the model gets; None: its own, if it has one.
     """
 
@@ -177,7 +177,7 @@ class ExportRequest:
     quality: LoadedRun | None = None
 
     def facts(self, noun: str = "sentences") -> ModelFacts:
-        """Return what the export tells of the model; ``noun`` says what its training saw.
+        """Return the facts of the model for its export; ``noun`` names its training examples.
 
         Raises:
             AraeError: The run cannot be read.
@@ -194,14 +194,14 @@ class ExportRequest:
 
 
 class Task(ABC):
-    """What a recipe learns.
+    """A task that a recipe learns.
 
     Attributes:
-        description: What a recipe of this task is, in messages.
-        several_devices: Whether several processes may share a training.
-        learns_style: Whether there are classes of text for the style scorer to tell apart.
-        reads_style: Whether the data bear style at all.
-        writes_from_codes: Whether decoders write from codes alone, so that it can be measured what codes are worth.
+        description: The name of a recipe of this task in messages.
+        several_devices: Whether several processes can train one model.
+        learns_style: Whether there are several classes of text, so that a style scorer can be trained.
+        reads_style: Whether the data have style-bearing tokens.
+        writes_from_codes: Whether decoders write from codes alone, so that the use of codes can be measured.
     """
 
     description: ClassVar[str]
@@ -212,10 +212,10 @@ class Task(ABC):
     # --- the recipe -------------------------------------------------------------------------------------------
 
     def check(self, recipe: Recipe, source: str) -> None:
-        """Refuse keys that this task ignores.
+        """Raise an error for keys that this task ignores.
 
         Raises:
-            AraeError: Naming the key.
+            AraeError: The message names the key.
         """
         for key, value, remedy in self.refused_keys(recipe):
             if value:
@@ -226,10 +226,10 @@ class Task(ABC):
         return ()
 
     def check_devices(self, recipe: Recipe, devices: int) -> None:
-        """Refuse several processes for a task that trains in one.
+        """Raise an error for several processes if the task trains in one.
 
         Raises:
-            AraeError: Saying so.
+            AraeError: The task cannot do it.
         """
         if devices > 1 and not self.several_devices:
             raise AraeError(
@@ -245,18 +245,18 @@ class Task(ABC):
         return True
 
     def require_rewriting(self, what: str) -> None:
-        """Refuse a run (``what``) that cannot rewrite.
+        """Raise an error for a run (``what``) that cannot rewrite.
 
         Raises:
-            AraeError: Saying so.
+            AraeError: The task cannot do it.
         """
         raise AraeError(f"{what} is {self.description} and cannot rewrite", "give a run of a recipe for rewriting.")
 
     def require_sentences(self, what: str) -> None:  # noqa: B027 -- most tasks write some
-        """Refuse a run (``what``) that writes no sentences.
+        """Raise an error for a run (``what``) that writes no sentences.
 
         Raises:
-            AraeError: Saying so.
+            AraeError: The task cannot do it.
         """
 
     @abstractmethod
@@ -265,7 +265,7 @@ class Task(ABC):
 
         Args:
             model: The folder of the model, as a shell reads it.
-            classes: The classes that it knows.
+            classes: Its classes.
         """
 
     # --- data -------------------------------------------------------------------------------------------------
@@ -275,10 +275,10 @@ class Task(ABC):
         return DEFAULT_FORMS
 
     def require_data(self, recipe: Recipe, sources: Sequence[str]) -> None:
-        """Refuse to train without data.
+        """Raise an error if there are no data.
 
         Raises:
-            AraeError: There are none, and the recipe brings none; the message says where to find some.
+            AraeError: There are none, and the recipe has none; the message says where to find some.
         """
         if not sources and not recipe.data.builtin:
             where = f" Source of the data: {recipe.data_source}" if recipe.data_source else ""
@@ -299,13 +299,13 @@ class Task(ABC):
 
         Args:
             recipe: The recipe.
-            data: What was read for it.
-            name: The name of the run, which the model gets.
-            given: The keys that the user has set, which stay.
+            data: The data of the recipe.
+            name: The name of the run, which becomes that of the model.
+            given: The keys that the user has set; they stay unchanged.
             initial: The run or the exported model that the run starts from.
 
         Returns:
-            The recipe, and a sentence that says what was found.
+            The recipe, and a sentence about the findings.
 
         Raises:
             AraeError: No recipe of this task is sized by its data.
@@ -370,7 +370,7 @@ class Task(ABC):
 
         Args:
             name: The name of the recipe.
-            beam: Whether a beam of several candidates was asked for.
+            beam: Whether a beam of several hypotheses was requested.
             sentences: Whether sentences to rewrite were given.
             scores: Whether the report of an evaluation was given.
         """
@@ -384,5 +384,5 @@ class Task(ABC):
         """Export a model, and return lines about it for the user.
 
         Raises:
-            AraeError: It cannot be written, or does not answer as the trained model does.
+            AraeError: It cannot be written, or its answers differ from the trained model's.
         """

@@ -1,8 +1,8 @@
-"""Convert ordinary text to the form of a model's corpus, and back.
+"""Convert ordinary text to the text format of a model's corpus, and back.
 
-A corpus has its own way of writing: lower case, words split from punctuation, a placeholder for numbers. A person types
-ordinary sentences and expects ordinary sentences. ``TextFormat`` says how a corpus is written and travels with the
-model; ``Normalizer`` brings a typed line to that form and the model's answer back to the way in which it was typed.
+A corpus may be in lower case, with words split from punctuation and a placeholder for numbers. A user types ordinary
+sentences and expects ordinary sentences. ``TextFormat`` describes the format of a corpus and is stored with the model;
+``Normalizer`` converts a typed line to that format, and restores the model's answer to the typed form.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from arae_transfer.text.treebank import PLAIN_CHARACTERS
 def fold(word: str, known: Collection[str], *, lower_case: bool) -> str | None:
     """Return a word in known characters, without accents; None if it has others.
 
-    Letters lose their marks, ligatures are parted, curly quotes become straight, and what is invisible is left out.
+    Letters lose their marks, ligatures are split, curly quotes become straight, and invisible characters are dropped.
 
     Args:
         word: A word, as the corpus would write it if it knew all characters.

@@ -19,12 +19,12 @@ _TWICE = frozenset(
 
 
 def agree_articles(source: str, answer: str) -> str:
-    """Return an answer whose articles suit the new words behind them: "a terrible", "an awful".
+    """Return an answer whose articles agree with the new words after them: "a terrible", "an awful".
 
-    What the source says stays, right or wrong.
+    Articles before words of the source stay, right or wrong.
 
     Args:
-        source: The source, words parted by spaces, in lower case.
+        source: The source, words separated by spaces, in lower case.
         answer: Its rewrite, in the same form.
     """
     words = answer.split(" ")
@@ -38,7 +38,7 @@ def agree_articles(source: str, answer: str) -> str:
 
 
 def doubles_a_word(source: str, answer: str) -> bool:
-    """Say whether an answer has a word twice in a row where the source has not.
+    """Return whether an answer repeats a word directly where the source does not.
 
     Args:
         source: The source, words parted by spaces.

@@ -18,7 +18,7 @@ class Escapes:
     """Escapes of one line.
 
     Attributes:
-        characters: What each private character stands for.
+        characters: The character that each private character replaces.
         typed: How each private character was typed.
     """
 
@@ -49,7 +49,7 @@ def without_escapes(line: str) -> str:
 
 
 def read_escapes(line: str) -> tuple[str, Escapes]:
-    """Return a line with a private character for each escape, and the meanings of these."""
+    """Return a line with a private character for each escape, and the escapes."""
     if "&" not in line or ";" not in line or _PRIVATE.search(line):
         return line, NO_ESCAPES
     from html import unescape

@@ -21,7 +21,7 @@ def keeps_form(source: str, answer: str, protector: Protector, number: str = "")
 
     Args:
         source: A line as it was typed.
-        answer: Its answer, written as the line was.
+        answer: Its answer, in the typed form.
         protector: What is protected.
         number: The corpus's placeholder of numbers.
     """

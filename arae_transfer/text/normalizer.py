@@ -18,10 +18,10 @@ _NO_PROTECTOR = Protector()
 
 
 class Normalizer:
-    """Converts between ordinary text and a corpus's form; thread-safe.
+    """Converts between ordinary text and a corpus's text format; thread-safe.
 
-    ``auto`` decides line by line: what is surely in the form is left alone and answered in it, all else is taken for
-    ordinary writing. ``ordinary`` and ``corpus`` decide for every line.
+    ``auto`` decides line by line: a line that is certainly in the corpus's format stays unchanged and is answered in
+    it; all other lines count as ordinary text. ``ordinary`` and ``corpus`` decide for every line.
     """
 
     def __init__(self, form: TextFormat, choice: FormatChoice = "auto", protector: Protector = _NO_PROTECTOR) -> None:
@@ -40,11 +40,11 @@ class Normalizer:
 
         Args:
             line: The line.
-            known: The characters that the model reads, for a line that has others or what is protected: accents are
-                then left out, escapes are read as characters, and words with other characters and what is protected,
-                such as emoji and addresses, are carried past the model. A line that has more words with other
-                characters than words without is written as if all characters were known, and so is one that is said
-                to be in the form. One of protected parts alone is written as nothing.
+            known: The characters that the model reads, for lines with other characters or protected spans: accents are
+                then dropped, escapes are decoded, and protected spans, such as emoji and addresses, and words with
+                other characters bypass the model. If most words have other characters, or if the line is in the
+                corpus's format, all characters count as known. A line of protected spans alone is normalized to
+                nothing.
         """
         if known is not None and self.choice != "corpus":
             text, surface = self._protected(line, known)
@@ -71,7 +71,7 @@ class Normalizer:
         return self.choice != "corpus" and self.protector.may_hold(line, self.form.number)
 
     def _protected(self, line: str, known: Collection[str]) -> tuple[str, SurfaceForm]:
-        """Write a line in known characters; remember none if most of its words have others, or if none has."""
+        """Rewrite a line in known characters; return it as it is if most of its words have others, or if none has."""
         typed, escapes = read_escapes(line)
         meant = typed.translate(escapes.characters) if escapes else typed
         spans = self.protector.find(meant, self.form.number)

@@ -1,8 +1,8 @@
 """Protected spans, which rewriting keeps as typed: numbers, addresses, tags, code, emoji and the like.
 
-``Protector.find`` finds what is carried past the model, which has no token for it: addresses, tags, code, marks of
-Markdown, emoticons and the like, and what a user adds. Numbers are read by the model, as a placeholder where its corpus
-has one. ``Protector.sequence`` lists both as they stand in a line; an answer must have the list of its source.
+``Protector.find`` finds the spans that bypass the model, because it has no token for them: addresses, tags, code, marks
+of Markdown, emoticons and the like, and those that a user adds. The model reads numbers, as a placeholder if its corpus
+has one. ``Protector.sequence`` lists both in their order; the lists of an answer and its source must be equal.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Protector:
 
         Args:
             patterns: Regular expressions.
-            words: Terms that stay, in this spelling, as whole words.
+            words: Terms that stay unchanged, in this spelling, as whole words.
 
         Raises:
             AraeError: A pattern is not a regular expression, or matches nothing at all ("x*").
@@ -140,7 +140,7 @@ class Protector:
 
         Args:
             line: The line.
-            number: The corpus's placeholder of numbers, which is none of it.
+            number: The corpus's placeholder of numbers, which is no carried span.
         """
         return _may_be_carried(line, number) or any(own.search(line) for own in self._own)
 
@@ -149,7 +149,7 @@ class Protector:
 
         Args:
             line: The line.
-            number: The corpus's placeholder of numbers, which is none of it.
+            number: The corpus's placeholder of numbers, which is no carried span.
         """
         spans = [
             Span(*found.span()) for own in self._own for found in own.finditer(line) if found.end() > found.start()

@@ -28,7 +28,7 @@ _BARE_NUMBER = re.compile(r"\d*\.?\d+")
 
 
 def recognizer(form: TextFormat) -> Callable[[str], bool]:
-    """Return a test for lines that are certainly in the form, not only compatible with it.
+    """Return a test for lines that are certainly in the corpus's text format, not only compatible with it.
 
     "the food was cold" is consistent with a lower-case treebank corpus and with a person who types so: the test says
     no. "the food was cold ." leaves no doubt: the test says yes.

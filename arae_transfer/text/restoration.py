@@ -33,11 +33,11 @@ class Restorer:
     def restore(self, answer: str, surface: SurfaceForm) -> str:
         """Return the rewrite in the typed form.
 
-        What the answer shares with the line is written as it was typed: blanks, capitals, curly quotes, "!!!". A new
-        word takes the blanks of the word in whose place it stands; the rest is written by rule. A placeholder becomes
-        the number of the line that stands among the same words; without one it becomes ``UNKNOWN_NUMBER``. The answer
-        ends in the line's own final mark, or in none. What was carried past the model stands before the word that it
-        stood before, or what is written for it, or where the next one of the line is, or at the end.
+        Words that the answer shares with the line keep their typed form: blanks, capitals, curly quotes, "!!!". A new
+        word takes the blanks of the word that it replaces; the rest follows rules. A placeholder becomes the number of
+        the line among the same words; without one it becomes ``UNKNOWN_NUMBER``. The answer ends with the line's own
+        final mark, or with none. A carried span stays before the word that followed it, or before its replacement, or
+        before the next word of the line, or at the end.
 
         Args:
             answer: The model's answer, in the corpus's text format.
@@ -95,7 +95,7 @@ class Restorer:
 
 
 def _take_final_mark(words: list[str], typed: Sequence[str], rule: list[str] | None = None) -> None:
-    """Give a rewrite the line's final marks, or none; ``rule`` is the spaces before its words."""
+    """Replace a rewrite's final marks by the line's; ``rule`` is the spaces before its words."""
     start, stop = _final_marks(words)
     typed_start, typed_stop = _final_marks(typed)
     if start == 0 or typed_start == 0 or words[start:stop] == list(typed[typed_start:typed_stop]):
@@ -174,7 +174,7 @@ def _would_join(parts: Sequence[str], written: str, previous: str, word: str) ->
 def _numbers(words: Sequence[str], positions: Sequence[int], surface: SurfaceForm, number: str) -> dict[int, str]:
     """Return which number of the line each placeholder of the rewrite stands for.
 
-    A number goes where most of the words around it are those around the placeholder.
+    A placeholder gets the number with the most equal words around it.
     """
     if not number or number not in words:
         return {}
@@ -214,10 +214,10 @@ class _WriterStyle:
     """How a line's writer types a word that the line does not have at the same position.
 
     Attributes:
-        casing: The use of capitals; None where the corpus keeps them.
-        marks: How the line types the marks that it holds.
-        apostrophe: How it types its apostrophes; empty: straight.
-        accents: Its words that the model reads without their accents, with them.
+        casing: The use of capitals; None: the corpus keeps them.
+        marks: The typed form of the line's marks.
+        apostrophe: The typed form of its apostrophes; empty: straight.
+        accents: The words that the model reads without accents, with their accents.
     """
 
     casing: Casing | None

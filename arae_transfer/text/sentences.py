@@ -29,7 +29,7 @@ class SentenceSplit:
     """A line in parts; not frozen, which would take three times as long to construct.
 
     Attributes:
-        texts: The pieces, at least one.
+        texts: The parts, at least one.
         gaps: The blanks between them, one fewer.
     """
 
@@ -46,7 +46,7 @@ class SentenceSplit:
 
 
 def split_sentences(line: str) -> SentenceSplit:
-    """Split a line after each sentence; only the spaces between sentences are left out.
+    """Split a line after each sentence; only the spaces between sentences are dropped.
 
     A period after an abbreviation, a single letter or a letter between periods ends no sentence, nor do dots before a
     small letter: "Dr. Smith", "at 5 p.m. on" and "wait ... what" are whole.

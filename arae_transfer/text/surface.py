@@ -12,9 +12,9 @@ class CarriedSpan:
     """Part of a line that bypasses the model and keeps its position, such as an emoji, an address or a tag.
 
     Attributes:
-        before: The position of the read word that it stands before.
+        before: The position of the word after it, among the words that the model reads.
         gap: The blanks before it.
-        surface: How it was typed.
+        surface: Its typed form.
     """
 
     before: int
@@ -28,10 +28,10 @@ class SurfaceForm:
 
     Attributes:
         words: The typed line's words in the corpus's text format.
-        surfaces: How each was typed.
-        gaps: The blanks before each, and those after the last.
-        carried: What is carried past the model, in order; it is not among the words.
-        escapes: What the private characters among the surfaces and gaps stand for.
+        surfaces: The typed form of each word.
+        gaps: The blanks before each word, and those after the last.
+        carried: The spans that bypass the model, in order; they are not among the words.
+        escapes: The escapes behind the private characters in surfaces and gaps.
     """
 
     words: tuple[str, ...] = ()

@@ -1,14 +1,14 @@
 """Penn Treebank tokenizer: the corpus's words, their typed forms, and the spaces between them.
 
-The rules are those of the Penn Treebank as review corpora apply them: contractions and possessives are cut
-(``was n't``, ``joe 's``, ``can not``), punctuation stands alone except inside a word (``p.m.``, ``check-in``,
-``and/or``), double quotes have a direction, and a run of sentence marks is one mark (``!!!`` is ``!``). One
-left-to-right pass keeps every position, so that a line can be put together again exactly as it was typed. The
-expressions cannot backtrack far: running time is linear in the length of the line.
+The rules are those of the Penn Treebank as review corpora apply them: contractions and possessives are cut (``was
+n't``, ``joe 's``, ``can not``), punctuation stands alone except inside a word (``p.m.``, ``check-in``, ``and/or``),
+double quotes have a direction, and a run of sentence marks is one mark (``!!!`` is ``!``). One left-to-right pass keeps
+every position, so that a line can be restored exactly as it was typed. The expressions cannot backtrack far: running
+time is linear in the length of the line.
 
-NLTK's treebank tokenizer cuts a single sentence alike, but keeps no positions, leaves "cold. The" in one piece, and its
-import takes longer than the rest of the program's start and brings scikit-learn along where that is installed;
-sacremoses's treebank mode raises an error on every line (its issue 151).
+NLTK's treebank tokenizer splits a single sentence in the same way, but keeps no positions, leaves "cold. The" in one
+token, and its import takes longer than the rest of the program's start and brings scikit-learn along where that is
+installed; sacremoses's treebank mode raises an error on every line (its issue 151).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CONTROLS = dict.fromkeys((*range(9), *range(10, 32), *range(127, 160), 8232, 82
 # What keyboards and phones type for the corpus's characters, one for one, so that positions stay.
 PLAIN_CHARACTERS = str.maketrans("‘’ʼ′“”„«»″–‐‑£€¥", '\'\'\'\'""""""---$$$')
 _SYMBOLS = "\u2190-\u2bff\ufe0f\u200d\U0001f000-\U0001faff"
-# What stands for protected spans while the pieces around them are found.
+# The placeholders of protected spans during tokenization.
 _MASKS = ("\uf8fe", "\uf8ff")
 _NUMBER_MASKS = ("\uf8fc", "\uf8fd")
 _NO_ESCAPES: Mapping[int, str] = {}
@@ -87,10 +87,10 @@ class TokenizedLine(NamedTuple):
     """A tokenized line; joining gaps and surfaces alternately gives the line.
 
     Attributes:
-        words: The corpus's words, one per piece.
-        surfaces: What was typed for each; empty for a final period that was not typed.
-        gaps: The blanks before each piece, and those after the last: one more than there are pieces.
-        protected: The positions of the pieces that are carried past the model.
+        words: The corpus's words, one per token.
+        surfaces: The typed form of each; empty for a final period that was not typed.
+        gaps: The blanks before each token, and those after the last: one more than tokens.
+        protected: The indices of the tokens that bypass the model.
     """
 
     words: list[str]
@@ -116,9 +116,9 @@ def tokenize(  # noqa: C901, PLR0912, PLR0915 -- one pass over the kinds of piec
 
     Args:
         line: Any text; control characters count as blanks.
-        form: How the corpus is written. With plain tokens only the case and the numbers of a piece change.
-        spans: What is protected in the line: each is a piece, whatever stands in it. A number is read as one.
-        escaped: What some characters stand for.
+        form: The corpus's text format. With plain tokens only case and numbers change.
+        spans: The protected spans of the line: each is one token. A number is read as a number.
+        escaped: The characters that private characters replace.
     """
     line = without_controls(line)
     meant = line.translate(escaped) if escaped else line

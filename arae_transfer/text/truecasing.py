@@ -26,7 +26,7 @@ class Casing:
         title: Every Word Begins With One.
         capitals: The line has a capital at all: its writer uses them, and "i" is "I".
         sentences: Sentences begin with one.
-        names: Words that have capitals wherever they stand, such as "joe" -> "Joe".
+        names: Words with capitals in every position, such as "joe" -> "Joe".
     """
 
     shouts: bool

@@ -20,7 +20,7 @@ _NEGATION = "n't"
 class WordList:
     """The words of a corpus in Penn Treebank tokens; thread-safe.
 
-    It is one text, which is searched: few words are asked for, and making a set of all takes longer.
+    The list is one text, which is searched: few words are looked up, and a set of all words would take longer to build.
     """
 
     def __init__(self, content: bytes) -> None:
