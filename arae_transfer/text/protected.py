@@ -16,7 +16,7 @@ from arae_transfer.errors import AraeError
 
 _ADDRESSES = r"""
   (?:https?|ftp)://[^\s<>"]*[^\s<>"'.,!?;:)\]}*_] | (?<!\w)www\.[^\s<>"]*[^\s<>"'.,!?;:)\]}*_]
-| (?<![\w.+-])[\w.+-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,8}+
+| (?<![\w.+-])[\w.+-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,8}
 """
 _PATHS = r"""
   (?<!\w)[A-Za-z]:\\[\w.\\-]*\w | (?<![\w/.~])(?:~|\.{1,2})?(?:/[\w.@+-]*\w){2,}/? | (?<![\w/.~])(?:~|\.{1,2})/[\w.-]*\w
@@ -76,7 +76,7 @@ _KINDS = (
 _CARRIED = " | ".join(f"(?: {kind} )" for kind in _KINDS)
 # The inches of a screen, the feet of a ladder, minutes of arc.
 _MEASURE = r"""\d+(?:\.\d+)?(?:'\s?\d{1,2}(?:\.\d+)?(?:"|''|″)? | ["'′″]{1,2}+(?!\w))"""
-_DIGITS = r"\.?\d+(?:[.,:/x×-]\d+)*+"
+_DIGITS = r"\.?\d+(?:[.,:/x×-]\d+)*"
 _UNIT = r"""(?:\s?%|\s?°\s?[CF]?\b|\s?[ap]\.m\.|\s?[ap]m\b
   |(?:st|nd|rd|th|s|k|m|h|g|kg|lb|lbs|oz|cm|mm|km|mi|ft|in|mph|px|gb|mb)\b)"""
 _CURRENCY = "[$£€¥]"

@@ -12,8 +12,8 @@ from arae_transfer.text.abbreviations import ABBREVIATIONS
 _END = re.compile(
     r"""
       (?P<alone> (?<=\s) (?:[.!?]|\.\.\.) (?:[ ](?:''|['")\]]))* ) (?P<gap1> \s++ ) (?=\S)
-    | (?P<marks> (?<![.!?…]) [.!?…]++ ) (?P<close> (?: ['"”’)\]] | </[A-Za-z]\w{0,15}> )*+ )
-      (?P<gap2> (?: \s | <[Bb][Rr]\s{0,3}/?> )++ ) (?=\S)
+    | (?P<marks> (?<![.!?…]) [.!?…]++ ) (?P<close> (?: ['"”’)\]] | </[A-Za-z]\w{0,15}> )* )
+      (?P<gap2> (?: \s | <[Bb][Rr]\s{0,3}/?> )+ ) (?=\S) (?! <[Bb][Rr]\s{0,3}/?> )
     """,
     re.VERBOSE,
 )

@@ -40,7 +40,7 @@ _NO_SENTENCE_BREAK = r"(?! [A-Z] (?<=[a-z]{2}\.[A-Z]) )"
 # Addresses of the web and of mail, and the tags and characters of HTML.
 _VERBATIM = r"""
   (?:https?://|www\.) [^\s<>"]* [^\s<>"'.,!?;:)\]}]
-| [\w.+-]{1,64}+ @ [\w-]{1,63}+ (?:\.[\w-]{1,63}+){1,8}+
+| [\w.+-]{1,64}+ @ [\w-]{1,63}+ (?:\.[\w-]{1,63}+){1,8}
 | < (?: /? [A-Za-z] [^<>]{0,300} | !-- [^<>]{0,300} -- ) >
 | & (?: [A-Za-z]{2,8} | \# \d{1,7} ) ;
 """
@@ -49,6 +49,7 @@ _UNITS = r"% | \$ | (?i: (?: star | min | minute | hour | hr | day | week | mont
 _HEART = rf"""
 | (?P<heart>   (?: < | &lt; ) 3+ (?! \d | [.,:/]\d | \s*+ (?:{_UNITS}) ) )
 """
+# No group is possessive: before 3.11.5 Python matches such groups wrongly (python/cpython#106052).
 # Alternatives are tried one after the other: "plain" are words of letters that end where any would, as nearly all do,
 # found before everything that they might have been.
 _SCANNER = rf"""
@@ -60,13 +61,13 @@ _SCANNER = rf"""
 | (?P<dash>    -{{2,}} | — )
 | (?P<clitic>  ' (?i: (?:{CLITICS}|em|til|till|cause|bout|burgh) (?!\w) | t (?=(?:is|was)\b|(?!\w)) ) )
 | (?P<symbol>  [{_SYMBOLS}]+ )
-| (?P<word>    (?: (?<! [^{_BREAKS}] ) (?<! ' ) \. (?=\d) )?+
+| (?P<word>    (?: (?<! [^{_BREAKS}] ) (?<! ' ) \. (?=\d) )?
                (?: {_LETTERS} | - (?!-) )
                (?: {_LETTERS}
                  | - (?!-)
                  | (?<=\w) ' (?=\w)
                  | (?<=\w) \. (?=\w) {_NO_SENTENCE_BREAK}
-                 | (?<=\d) [,:] (?=\d) )*+ )
+                 | (?<=\d) [,:] (?=\d) )* )
 | (?P<mark>    \S )
 """
 _RUNS = {"dots": "...", "dash": "--"}
@@ -77,7 +78,7 @@ MERGED_PAIRS = frozenset(
     {("'t", "is"), ("'t", "was")} | {(word[:length], word[length:]) for word, length in MERGED_WORDS.items()}
 )
 # Amounts, times, ranges, dates with a year; "1/2", "24/7", "10/10", "2nd", "80s" and "5-star" are words.
-_NUMBER = re.compile(r"\.?\d+(?:[.,:-]\d+)*+|\d+/\d+/\d+")
+_NUMBER = re.compile(r"\.?\d+(?:[.,:-]\d+)*|\d+/\d+/\d+")
 _HALF_DAY = re.compile(r"(?i)(?<=\d)[ap]\.?m\Z")
 _DOTTED = re.compile(r"(?:[a-z]\.){1,4}[a-z]")
 _NEXT = re.compile(r"(\s*+)(\S?)")
