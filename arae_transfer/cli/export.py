@@ -74,7 +74,7 @@ def export(
         typer.Option(
             metavar="FILE",
             help=(
-                "Held-out sentences in the corpus's form, to check the export with. Default: the run's own. The graphs "
+                "Held-out sentences in the corpus's text format, to check the export. Default: the run's own. Graphs "
                 "of an export are rebuilt only with this."
             ),
             rich_help_panel=MODEL,
@@ -85,7 +85,7 @@ def export(
         typer.Option(
             metavar="FILE",
             help=(
-                "More sentences in the corpus's form, whose rewrites determine the vocabulary shortlist of "
+                "More sentences in the corpus's text format, whose rewrites determine the vocabulary shortlist of "
                 "each decoder. Default: the run's training sentences; an export has none."
             ),
             rich_help_panel=MODEL,

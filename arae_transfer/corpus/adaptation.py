@@ -97,7 +97,7 @@ def adapt(recipe: Recipe, lines: LabelledLines, name: str, given: Collection[str
     }
     adapted = _with({key: value for key, value in found.items() if key not in given}, recipe)
     classes = ", ".join(f"{label} ({len(own):,} lines)" for label, own in lines.items())
-    writing = "ordinary writing" if adapted.data.writing == "ordinary" else "the form of a corpus"
+    writing = "ordinary writing" if adapted.data.writing == "ordinary" else "the text format of a corpus"
     return adapted, (
         f"found {len(lines)} classes: {classes}; {writing}. Sizes for this corpus: a vocabulary of at most "
         f"{adapted.tokenizer.vocabulary_size:,} tokens, lines of up to {adapted.data.maximum_tokens} tokens, "

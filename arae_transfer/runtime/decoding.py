@@ -90,7 +90,7 @@ class DecodingOptions:
             if number is not None and not least <= number <= MOST_CANDIDATES:
                 raise AraeError(f"{name} = {number} cannot work", f"use {least} to {MOST_CANDIDATES}.")
         if self.sample and self.beam is not None:
-            raise AraeError("candidates are either searched with a beam or drawn by chance", "choose one of the two.")
+            raise AraeError("candidates are either searched with a beam or sampled", "choose one of the two.")
         if not 0 < self.temperature < math.inf:
             raise AraeError(f"a temperature of {self.temperature} cannot work", "use a number above 0, such as 0.7.")
         if self.seed < 0:

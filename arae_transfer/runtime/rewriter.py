@@ -379,7 +379,7 @@ class Rewriter:
     def _ranked(
         self, sentences: Sequence[PreparedSentence], to: str, options: DecodingOptions
     ) -> list[list[RankedText]]:
-        """Decode and rerank: return the hypotheses for each sentence in the form of the corpus, the best first."""
+        """Decode and rerank: return the hypotheses of each sentence in the corpus's text format, the best first."""
         found = decode_hypotheses(self._sessions, [sentence.ids for sentence in sentences], to, options)
         sources = [(sentence.text, sentence.ids) for sentence in sentences]
         ranked = rerank(self._sessions, self._tokenizer, sources, found, to, options.ranking or self.folder.ranking)
