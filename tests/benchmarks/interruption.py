@@ -221,13 +221,13 @@ def train(task: str, folder: Path, disk: Path | None, kills: int, generator: ran
     whole.join()
     if whole.exitcode:
         return Outcome(problems=[(folder / SAID).read_text("utf-8")])
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - began  # of a training that nobody disturbs
     expected = end_of(runs / "small" / "whole")
-    outcome = Outcome()
-    number = 0
+    outcome, number = Outcome(), 0
     while True:
         run = runs / "small" / f"broken-{number}"
         done = outcome.killed + outcome.full >= kills
+        started, fresh = time.monotonic(), not is_run(run)
         process = start([str(run), "--resume"] if is_run(run) else [*given, "--name", run.name], folder)
         filler: Path | None = None
         if not done:
@@ -240,10 +240,8 @@ def train(task: str, folder: Path, disk: Path | None, kills: int, generator: ran
                 outcome.killed += 1
         process.join()
         said = (folder / SAID).read_text("utf-8") if (folder / SAID).is_file() else ""
-        took = time.monotonic() - began
-        sys.stderr.write(
-            f"{took:6.0f} s  {task}: {run.name}, status {process.exitcode}, after {outcome.killed} kills\n"
-        )
+        told = f"{run.name}, status {process.exitcode}, {outcome.killed + outcome.full} of {kills} kills"
+        sys.stderr.write(f"{time.monotonic() - began:6.0f} s  {task}: {told}\n")
         if filler is not None:
             filler.unlink()
             if process.exitcode != 1 or not said.startswith("arae: cannot write"):
@@ -253,6 +251,8 @@ def train(task: str, folder: Path, disk: Path | None, kills: int, generator: ran
             return outcome
         if process.exitcode == 0:
             outcome.ends += 1
+            if fresh:  # other work on the machine makes trainings slower or faster
+                seconds = time.monotonic() - started
             found = end_of(run)
             outcome.equal += found == expected
             if found != expected:
