@@ -28,7 +28,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, padding: Tensor) -> Tensor
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=padding.to(query.dtype))
     # PyTorch's own attention is meant for long texts: backwards it takes ten times as long on sentences.
     scores = (query * query.size(3) ** -0.5) @ key.transpose(2, 3) + padding
-    return scores.softmax(3).to(value.dtype) @ value
+    attended: Tensor = scores.softmax(3).to(value.dtype) @ value
+    return attended
 
 
 class TransformerLayer(nn.Module):
