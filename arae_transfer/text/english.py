@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-_ARTICLES = frozenset({"a", "an"})
+_ARTICLES = frozenset({"a", "an", "A", "An"})
 _WORD = re.compile(r"[a-z]{2,}")
 _VOWEL = re.compile(r"[aeiou]")
 # Spelled with a vowel and spoken with a consonant: "a unique", "a one-time"; not "an uninspired", "an unidentified".
@@ -24,7 +24,7 @@ def agree_articles(source: str, answer: str) -> str:
     Articles before words of the source stay, right or wrong.
 
     Args:
-        source: The source, words separated by spaces, in lower case.
+        source: The source, words separated by spaces.
         answer: Its rewrite, in the same form.
     """
     words = answer.split(" ")
@@ -33,7 +33,7 @@ def agree_articles(source: str, answer: str) -> str:
     known = set(pairwise(source.split(" ")))
     for place, (article, word) in enumerate(pairwise(words)):
         if article in _ARTICLES and (article, word) not in known and _WORD.match(word):
-            words[place] = "an" if _sounds_like_a_vowel(word) else "a"
+            words[place] = article[0] + ("n" if _sounds_like_a_vowel(word) else "")
     return " ".join(words)
 
 

@@ -35,9 +35,10 @@ class Restorer:
 
         Words that the answer shares with the line keep their typed form: blanks, capitals, curly quotes, "!!!". A new
         word takes the blanks of the word that it replaces; the rest follows rules. A placeholder becomes the number of
-        the line among the same words; without one it becomes ``UNKNOWN_NUMBER``. The answer ends with the line's own
-        final mark, or with none. A carried span stays before the word that followed it, or before its replacement, or
-        before the next word of the line, or at the end.
+        the line among the same words; without one it becomes ``UNKNOWN_NUMBER``. In a lower-case corpus the answer
+        ends with the line's own final mark, or with none; a model of a corpus with capitals writes its own. A carried
+        span stays before the word that followed it, or before its replacement, or before the next word of the line, or
+        at the end.
 
         Args:
             answer: The model's answer, in the corpus's text format.
@@ -52,11 +53,13 @@ class Restorer:
         spaced = self._treebank and _is_spaced(surface)
         if self._treebank:
             words = answer.split()
-            _take_final_mark(words, surface.words)
+            if self._form.lower_case:
+                _take_final_mark(words, surface.words)
             rule = [" "] * len(words) if spaced else spaces_before(words, self._form.number)
         else:
             words, _, rule, _ = tokenize(answer, self._form)
-            _take_final_mark(words, surface.words, rule)
+            if self._form.lower_case:
+                _take_final_mark(words, surface.words, rule)
         if not words and not surface.carried:
             return ""
         positions = align(surface.words, words)

@@ -209,7 +209,7 @@ function restore(answer, surface, form) {
   const words = answer.split(/\s+/).filter(Boolean);
   if (!surface) return words.join(" ");
   const spaced = isSpaced(surface);
-  takeFinalMark(words, surface.words);
+  if (form.lower_case) takeFinalMark(words, surface.words);
   if (!words.length) return "";
   const positions = align(surface.words, words);
   const rule = spaced ? words.map(() => " ") : spacesBefore(words, form.number);

@@ -18,6 +18,8 @@ from arae_transfer.text.english import agree_articles, doubles_a_word
         ("a great one", "an one-time thing", "a one-time thing"),
         ("we had an great time", "we had an great day", "we had an great day"),  # the writer's own
         ("a _num_ mile walk", "an _num_ mile walk", "an _num_ mile walk"),
+        ("An excellent place .", "An nice place .", "A nice place ."),
+        ("Great place .", "A excellent place with an good menu .", "An excellent place with a good menu ."),
         ("plan a", "plan a", "plan a"),
         ("a", "an", "an"),
         ("", "", ""),

@@ -263,7 +263,7 @@ def test_a_plain_corpus_with_a_placeholder() -> None:
     normalizer = Normalizer(TextFormat(number="NUM"))
     text, surface = normalizer.normalize("We paid $1,200 for 10-15 (or 3.5) in NUMBERS, 2nd class.")
     assert text == "We paid $NUM for NUM (or NUM) in NUMBERS, 2nd class."
-    assert normalizer.restore("NUM or $NUM; NUM, NUM!", surface) == "X or $1,200; 10-15, 3.5."
+    assert normalizer.restore("NUM or $NUM; NUM, NUM!", surface) == "X or $1,200; 10-15, 3.5!"
     assert normalizer.normalize("We paid $NUM.") == ("We paid $NUM.", SurfaceForm())
 
 
@@ -274,6 +274,21 @@ def test_a_treebank_corpus_with_capitals_keeps_them() -> None:
     assert (
         normalizer.restore("Jim was in Reno , he did n't pay $ 12 .", surface) == "Jim was in Reno, he didn't pay $12."
     )
+
+
+@pytest.mark.parametrize("form", [TextFormat(tokens="penn-treebank"), TextFormat(number="_num_")], ids=str)
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("gonna be late, the bus never showed", "I will be late, because the bus did not arrive."),
+        ("It is 5 minutes late.", "it's 5 minutes late"),
+        ("That is not acceptable.", "that's not ok!"),
+        ("so good!!! will go back 2 times", "It was good. I will return 2 times."),
+    ],
+)
+def test_an_answer_with_capitals_ends_as_the_model_says(form: TextFormat, line: str, answer: str) -> None:
+    normalizer = Normalizer(form, "ordinary")
+    assert normalizer.restore(normalizer.normalize(answer)[0], normalizer.normalize(line)[1]) == answer
 
 
 def test_no_character_breaks_a_line_or_raises() -> None:
