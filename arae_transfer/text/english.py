@@ -11,7 +11,7 @@ _VOWEL = re.compile(r"[aeiou]")
 # Spelled with a vowel and spoken with a consonant: "a unique", "a one-time"; not "an uninspired", "an unidentified".
 _LIKE_A_CONSONANT = re.compile(r"uni(?![dmn])|us[aeu]|eu|ubiq|util|utens|ukul|one|once")
 # Spelled with a consonant and spoken with a vowel.
-_LIKE_A_VOWEL = re.compile(r"hour|honest|hono|heir")
+_LIKE_A_VOWEL = re.compile(r"hour|hrs?(?![a-z])|honest|hono|heir")
 # Words that are said twice on purpose.
 _TWICE = frozenset(
     {"very", "really", "so", "had", "that", "no", "never", "much", "many", "far", "long", "ha", "bye", "yum"}

@@ -55,6 +55,8 @@ class Restorer:
             words = answer.split()
             if self._form.lower_case:
                 _take_final_mark(words, surface.words)
+            elif words[-2:] == ["...", "."] != list(surface.words[-2:]):
+                words.pop()  # the corpora end such a sentence in "... .", and people in "..."
             rule = [" "] * len(words) if spaced else spaces_before(words, self._form.number)
         else:
             words, _, rule, _ = tokenize(answer, self._form)
@@ -135,8 +137,11 @@ def _gaps(words: Sequence[str], positions: Sequence[int], rule: Sequence[str], s
         old, new = position - last - 1, index - begun
         if new and old:
             for offset in range(min(new, old) if new == old else 1):
-                if _kind(words[begun + offset]) == _kind(typed[last + 1 + offset]):
-                    gaps[begun + offset] = typed_gaps[last + 1 + offset]
+                place = begun + offset
+                if tuple(words[max(place - 1, 0) : place + 1]) in MERGED_PAIRS:
+                    continue  # "wan na" is one word, wherever it stands
+                if _kind(words[place]) == _kind(typed[last + 1 + offset]):
+                    gaps[place] = typed_gaps[last + 1 + offset]
         elif new and index < len(words) and typed_gaps[position] and rule[begun] and word_like(words[index]):
             gaps[begun] = typed_gaps[position]
         if index < len(words):

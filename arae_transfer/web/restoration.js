@@ -121,7 +121,7 @@ function gapsOf(words, positions, rule, surface) {
     const old = position - last - 1, fresh = index - begun;
     if (fresh && old) {
       for (let offset = 0; offset < (fresh === old ? fresh : 1); offset++)
-        if (kindOf(words[begun + offset]) === kindOf(typed[last + 1 + offset])) gaps[begun + offset] = typedGaps[last + 1 + offset];
+        if (!MERGED_PAIRS.has(`${words[begun + offset - 1]} ${words[begun + offset]}`) && kindOf(words[begun + offset]) === kindOf(typed[last + 1 + offset])) gaps[begun + offset] = typedGaps[last + 1 + offset];
     } else if (fresh && index < words.length && typedGaps[position] && rule[begun] && wordLike(words[index])) gaps[begun] = typedGaps[position];
     if (index < words.length) {
       const mine = typedGaps[position];
@@ -210,6 +210,7 @@ function restore(answer, surface, form) {
   if (!surface) return words.join(" ");
   const spaced = isSpaced(surface);
   if (form.lower_case) takeFinalMark(words, surface.words);
+  else if (words.slice(-2).join(" ") === "... ." && surface.words.slice(-2).join(" ") !== "... .") words.pop();
   if (!words.length) return "";
   const positions = align(surface.words, words);
   const rule = spaced ? words.map(() => " ") : spacesBefore(words, form.number);

@@ -12,6 +12,7 @@ from arae_transfer.text.english import agree_articles, doubles_a_word
     [
         ("it is an excellent place .", "it is an terrible place .", "it is a terrible place ."),
         ("it is a great place .", "it is a awful place .", "it is an awful place ."),
+        ("over an hour now", "over an hr now", "over an hr now"),
         ("a good hour", "a honest hour", "an honest hour"),
         ("an odd thing", "an unique thing", "a unique thing"),
         ("a lively film", "a uninspired film", "an uninspired film"),

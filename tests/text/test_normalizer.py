@@ -284,6 +284,8 @@ def test_a_treebank_corpus_with_capitals_keeps_them() -> None:
         ("It is 5 minutes late.", "it's 5 minutes late"),
         ("That is not acceptable.", "that's not ok!"),
         ("so good!!! will go back 2 times", "It was good. I will return 2 times."),
+        ("In fact, I am not going to be kind.", "Yeah, I'm not gonna be nice..."),
+        ("more than I care to mention", "more than I wanna say"),
     ],
 )
 def test_an_answer_with_capitals_ends_as_the_model_says(form: TextFormat, line: str, answer: str) -> None:
