@@ -53,15 +53,11 @@ class Restorer:
         spaced = self._treebank and _is_spaced(surface)
         if self._treebank:
             words = answer.split()
-            if self._form.lower_case:
-                _take_final_mark(words, surface.words)
-            elif words[-2:] == ["...", "."] != list(surface.words[-2:]):
-                words.pop()  # the corpora end such a sentence in "... .", and people in "..."
+            self._end(words, surface.words)
             rule = [" "] * len(words) if spaced else spaces_before(words, self._form.number)
         else:
             words, _, rule, _ = tokenize(answer, self._form)
-            if self._form.lower_case:
-                _take_final_mark(words, surface.words, rule)
+            self._end(words, surface.words, rule)
         if not words and not surface.carried:
             return ""
         positions = align(surface.words, words)
@@ -97,6 +93,13 @@ class Restorer:
             parts += (left.gap, left.surface)
         parts.append(surface.gaps[-1])
         return surface.escapes.restore("".join(parts))
+
+    def _end(self, words: list[str], typed: Sequence[str], rule: list[str] | None = None) -> None:
+        """Give a rewrite its final marks: the line's own, or the model's where the corpus has capitals."""
+        if self._form.lower_case:
+            _take_final_mark(words, typed, rule)
+        elif self._treebank and words[-2:] == ["...", "."] != list(typed[-2:]):
+            words.pop()  # a treebank corpus writes "..." at the end of a line as "... ."
 
 
 def _take_final_mark(words: list[str], typed: Sequence[str], rule: list[str] | None = None) -> None:
