@@ -55,11 +55,12 @@ from arae_transfer.text.words import pack_words
 from arae_transfer.tokenizer import SPECIAL_IDS, Tokenizer
 from arae_transfer.training.checkpoint import LoadedRun
 
-RANKING_BY_QUALITY = {"quality": 1.0, "fluency": 1.5}
+RANKING_BY_QUALITY = {"quality": 1.0, "fluency": 2.0}
 """By what candidates are ranked where there is a quality estimator; see ``recipes/LOG.md``."""
 
-# A token that one example alone writes is mostly a name.
+# A token that fewer examples write is mostly a name: two, and one in so many.
 _LEAST_WRITTEN = 2
+_EXAMPLES_PER_WRITTEN = 30_000
 _FEWEST_WRITTEN = 1000
 
 DEFAULT_BEAM = 4
@@ -151,7 +152,8 @@ def written_tokens(examples: Sequence[ParallelExample], tokenizer: Tokenizer) ->
         pairs = [(sentence, rewrite)] + ([(rewrite, sentence)] if example.kind == "rewrite" else [])
         for before, after in pairs:
             counts.update(token for edit in find_edits(before, after, tokenizer.begins_word) for token in edit.tokens)
-    return sorted(token for token, count in counts.items() if count >= _LEAST_WRITTEN)
+    least = max(_LEAST_WRITTEN, len(examples) // _EXAMPLES_PER_WRITTEN)
+    return sorted(token for token, count in counts.items() if count >= least)
 
 
 @torch.no_grad()

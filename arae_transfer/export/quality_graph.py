@@ -1,9 +1,9 @@
-"""The graph of the quality estimator: sources and rewrites to the log-odds that a reader accepts each rewrite.
+"""The graph of the quality estimator: sources and rewrites of them to the log-odds that a reader accepts each.
 
-``source.tokens`` int64 (lines, time), ``source.lengths`` int64 (lines,), ``tokens`` int64 (rows, time'), ``lengths``
-int64 (rows,) and ``kinds`` int64 (rows, time') of rewrites, see ``quality.candidates``, 0 at padding; ``line`` int64
-(rows,), the source of each rewrite; ``target`` int64, the number of the class. All times are multiples of ``TIMES``. It
-returns ``log_odds`` float32 (rows,).
+``source.tokens`` int64 (lines, time), ``source.lengths`` int64 (lines,); ``tokens``, ``kinds`` and ``places`` int64
+(rows, time') of candidates, see ``quality.candidates``, 0 at padding; ``line`` int64 (rows,), the source of each
+candidate; ``target`` int64, the number of the class. All times are multiples of ``TIMES``. It gives ``log_odds``
+float32 (rows,).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import onnx
 from onnx import TensorProto
 
 from arae_transfer.export.edit_builder import Builder
-from arae_transfer.export.edit_encoder_graph import Embedded, append_layer, append_padding, embed
+from arae_transfer.export.edit_encoder_graph import append_layer, append_padding, embed
 from arae_transfer.export.graph import Graph, make_model, value
 from arae_transfer.export.weights import array
 from arae_transfer.model.quality import QualityEstimator
 from arae_transfer.model.transformer import TransformerEncoder, TransformerLayer
-from arae_transfer.quality.candidates import NEW, SOURCE
+from arae_transfer.quality.candidates import DELETED, NEW
 
 
 def build_quality_estimator(
@@ -31,40 +31,39 @@ def build_quality_estimator(
     Args:
         estimator: The estimator, in evaluation mode.
         encoder: The encoder whose frozen layers it reads.
-        metadata: The metadata of the file.
-        graph: An empty graph, whose class decides the precision.
+        metadata: What the file says about itself.
+        graph: An empty graph, which decides the arithmetic.
     """
     build = Builder(graph)
     size = encoder.embedding.embedding_dim
-    source, rewrite = (_frozen_states(build, encoder, prefix) for prefix in ("source.", ""))
-    table = array(estimator.kind.weight)
-    line = graph.constant("kind.source", table[SOURCE], np.float32)
-    lines = build.reshape(source.states, [*source.shape, size], "source.vectors")
-    marked = graph.node("Add", [lines, line], "source.marked")
-    of_rows = graph.node("Gather", [marked, "line"], "source.rows", axis=0)  # (rows, time, size)
-    kinds = graph.node("Gather", [graph.constant("kind", table, np.float32), "kinds"], "kinds.vectors")
-    rows = graph.node("Add", [build.reshape(rewrite.states, [*rewrite.shape, size], "vectors"), kinds], "marked")
-    graph.node("Concat", [of_rows, rows], "both", axis=1)  # (rows, time + time', size)
-    zero = build.number(0)
-    real = graph.node("Cast", [graph.node("Greater", ["kinds", zero], "told")], "told.mask", to=TensorProto.FLOAT)
-    source_mask = graph.node("Gather", ["source.code_mask", "line"], "source.mask.rows", axis=0)
-    mask = graph.node("Concat", [source_mask, real], "both.mask", axis=1)
-    padding = append_padding(build, mask, "both.")
-    time = graph.node("Shape", ["both"], "both.time", start=1, end=2)
-    shape = (rewrite.shape[0], time)
-    states = build.reshape("both", [-1, size], "quality.layer.0.in")
+    source, source_time = _frozen_states(build, encoder)
+    rows, time = (
+        graph.node("Shape", ["kinds"], f"candidate.{name}", start=axis, end=axis + 1)
+        for axis, name in enumerate(("rows", "time"))
+    )
+    new = graph.node("Equal", ["kinds", build.number(NEW)], "new")
+    first = build.column(graph.node("Mul", ["line", source_time], "line.first"), "line.first.column")
+    of_source = graph.node("Gather", [source, graph.node("Add", ["places", first], "candidate.places")], "kept", axis=0)
+    embedded = graph.lookup("embedding", array(encoder.embedding.weight), "tokens", "embedded")
+    positions = graph.node("Gather", ["positions", "places"], "embedded.positions", axis=0)
+    summed = graph.node("Add", [embedded, positions], "embedded.summed")
+    written = build.normalize(summed, "embedding_norm", encoder.embedding_norm, "embedded.normal")
+    merged = graph.node("Where", [build.column(new, "new.column"), written, of_source], "merged")
+    table = graph.constant("kind", array(estimator.kind.weight), np.float32)
+    marked = graph.node("Add", [merged, graph.node("Gather", [table, "kinds"], "kinds.vectors")], "marked")
+    real = graph.node("Greater", ["kinds", build.number(0)], "real.kinds")
+    padding = append_padding(build, _as_float(build, real, "real.mask"), "candidate.")
+    states = build.reshape(marked, [-1, size], "quality.layer.0.in")
     for number, layer in enumerate(estimator.layers):
         assert isinstance(layer, TransformerLayer)
         name = f"quality.layer.{number}"
-        states = append_layer(build, layer, name, states, padding, shape, f"{name}.out")
-    whole = build.reshape(states, [*shape, size], "read.both")
-    end = graph.constant("greatest", [np.iinfo(np.int64).max])
-    axis = graph.constant("axis.1", [1])
-    graph.node("Slice", [whole, source.shape[1], end, axis], "read")  # (rows, time', size)
-    new = graph.node(
-        "Cast", [graph.node("Equal", ["kinds", build.number(NEW)], "new")], "new.mask", to=TensorProto.FLOAT
-    )
-    features = [_mean(build, "read", real, "all"), _mean(build, "read", new, "new"), _greatest(build, "read", real)]
+        states = append_layer(build, layer, name, states, padding, (rows, time), f"{name}.out")
+    read = build.reshape(states, [rows, time, size], "read")  # (rows, time', size)
+    deleted = graph.node("Equal", ["kinds", build.number(DELETED)], "deleted")
+    rewrite = graph.node("And", [real, graph.node("Not", [deleted], "undeleted")], "rewrite")
+    masks = {"rewrite": rewrite, "deleted": deleted, "new": new}
+    features = [_mean(build, read, _as_float(build, mask, f"{name}.chosen"), name) for name, mask in masks.items()]
+    features.append(_greatest(build, read, real))
     inner = build.linear(dict.fromkeys(features, size), "quality.inner", estimator.inner, "quality.inner")
     hidden = build.gelu(inner, "quality.hidden")
     outer = estimator.outer
@@ -75,9 +74,7 @@ def build_quality_estimator(
     inputs = [
         value("source.tokens", TensorProto.INT64, ["lines", "source_time"]),
         value("source.lengths", TensorProto.INT64, ["lines"]),
-        value("tokens", TensorProto.INT64, ["rows", "time"]),
-        value("lengths", TensorProto.INT64, ["rows"]),
-        value("kinds", TensorProto.INT64, ["rows", "time"]),
+        *(value(name, TensorProto.INT64, ["rows", "time"]) for name in ("tokens", "kinds", "places")),
         value("line", TensorProto.INT64, ["rows"]),
         value("target", TensorProto.INT64, []),
     ]
@@ -85,8 +82,9 @@ def build_quality_estimator(
     return make_model(graph.build("quality", inputs, outputs), metadata, "Sources and rewrites to log-odds.")
 
 
-def _frozen_states(build: Builder, encoder: TransformerEncoder, prefix: str) -> Embedded:
-    """Append the embedding and the frozen layers."""
+def _frozen_states(build: Builder, encoder: TransformerEncoder) -> tuple[str, str]:
+    """Append the embedding and the frozen layers of the sources: (lines x time, size), and the time, [1]."""
+    prefix = "source."
     found = embed(build, encoder, prefix)
     states = found.states
     for number in range(encoder.frozen_layers):
@@ -94,7 +92,11 @@ def _frozen_states(build: Builder, encoder: TransformerEncoder, prefix: str) -> 
         assert isinstance(layer, TransformerLayer)
         out = f"{prefix}layer.{number + 1}"
         states = append_layer(build, layer, f"layer.{number}", states, found.padding, found.shape, out, prefix)
-    return found._replace(states=states)
+    return states, found.shape[1]
+
+
+def _as_float(build: Builder, mask: str, out: str) -> str:
+    return build.graph.node("Cast", [mask], out, to=TensorProto.FLOAT)
 
 
 def _mean(build: Builder, states: str, mask: str, name: str) -> str:
@@ -110,10 +112,9 @@ def _mean(build: Builder, states: str, mask: str, name: str) -> str:
 
 
 def _greatest(build: Builder, states: str, mask: str) -> str:
-    """Append the maximum over the real positions: (rows, time, size) and (rows, time) to (rows, size)."""
+    """Append the greatest of the real positions: (rows, time, size) and (rows, time) to (rows, size)."""
     graph = build.graph
-    half = graph.constant("half", 0.5, np.float32)
-    real = build.column(graph.node("Greater", [mask, half], "greatest.real"), "greatest.column")
+    real = build.column(mask, "greatest.column")
     low = graph.constant("low", -1e4, np.float32)
     return graph.node(
         "ReduceMax", [graph.node("Where", [real, states, low], "greatest.read")], "greatest.found", axes=[1], keepdims=0

@@ -1,7 +1,8 @@
 """The quality estimator: from a source and a rewrite to the probability that a reader accepts the rewrite.
 
-It is a classifier of sentence pairs over the frozen layers of a model's encoder. These read source and rewrite apart,
-so that a source is read once for all of its rewrites (MacAvaney et al. 2020); layers of its own read them together.
+It is a classifier over the frozen layers of a model's encoder. These read the source once for all of its rewrites
+(MacAvaney et al. 2020); layers of its own read the source with the edits of one rewrite in place: what is kept, what is
+deleted and what is new.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from arae_transfer.model.transformer import TransformerEncoder
-from arae_transfer.quality.candidates import KINDS, NEW
+from arae_transfer.quality.candidates import DELETED, KINDS, NEW
 from arae_transfer.recipe import Quality
 
 
@@ -26,7 +27,7 @@ class QualityEstimator(nn.Module):
         nn.init.normal_(self.kind.weight, 0.0, 0.05)
         above = list(encoder.layers)[encoder.frozen_layers :][: quality.layers]
         self.layers = nn.ModuleList(copy.deepcopy(layer) for layer in above)
-        self.inner = nn.Linear(3 * size, size)
+        self.inner = nn.Linear(4 * size, size)
         self.dropout = nn.Dropout(dropout)
         self.outer = nn.Linear(size, classes)
 
@@ -36,26 +37,28 @@ class QualityEstimator(nn.Module):
         for own, layer in zip(self.layers, list(encoder.layers)[encoder.frozen_layers :], strict=False):
             own.load_state_dict(layer.state_dict())
 
-    def forward(self, source: Tensor, source_mask: Tensor, rewrite: Tensor, kinds: Tensor, target: Tensor) -> Tensor:
+    def forward(self, source: Tensor, embedded: Tensor, kinds: Tensor, places: Tensor, target: Tensor) -> Tensor:
         """Return the logit of acceptance of each rewrite.
 
         Args:
             source: (batch, time, size) the frozen states of each source.
-            source_mask: (batch, time), true at real positions.
-            rewrite: (batch, time', size) the frozen states of each rewrite.
-            kinds: (batch, time') the kind of each token of a rewrite, see ``quality.candidates``; 0 at padding.
+            embedded: (batch, time', size) the embeddings of the tokens of each candidate, see ``quality.candidates``;
+                only those of new tokens are read.
+            kinds: (batch, time') the kind of each token; 0 at padding.
+            places: (batch, time') its position in the source.
             target: (batch,) the number of the class that is asked for.
         """
         real = kinds > 0
-        states = torch.cat([source + self.kind.weight[0], rewrite + self.kind(kinds)], dim=1)
-        mask = torch.cat([source_mask, real], dim=1)
-        padding = torch.zeros_like(mask, dtype=states.dtype).masked_fill(~mask, -1e9)[:, None, None, :]
+        size = source.size(2)
+        of_source = source.gather(1, places[:, :, None].expand(-1, -1, size))
+        states = torch.where((kinds == NEW)[:, :, None], embedded, of_source) + self.kind(kinds)
+        padding = torch.zeros_like(real, dtype=states.dtype).masked_fill(~real, -1e9)[:, None, None, :]
         for layer in self.layers:
             states = layer(states, padding)
-        read = states[:, source.size(1) :]  # (batch, time', size)
-        greatest = read.masked_fill(~real[:, :, None], -1e4).amax(1)
-        features = torch.cat([_mean(read, real), _mean(read, kinds == NEW), greatest], dim=1)
-        hidden = nn.functional.gelu(self.inner(features))
+        deleted, new = kinds == DELETED, kinds == NEW
+        greatest = states.masked_fill(~real[:, :, None], -1e4).amax(1)
+        means = [_mean(states, chosen) for chosen in (real & ~deleted, deleted, new)]
+        hidden = nn.functional.gelu(self.inner(torch.cat([*means, greatest], dim=1)))
         logits: Tensor = self.outer(self.dropout(hidden))  # (batch, classes)
         return logits.gather(1, target[:, None])[:, 0]
 

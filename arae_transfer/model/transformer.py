@@ -119,6 +119,19 @@ class TransformerEncoder(nn.Module):
         self.train(learning)
         return states, mask
 
+    def embed(self, tokens: Tensor, places: Tensor) -> Tensor:
+        """Return what the first layer would read of tokens at some positions, without drop-out.
+
+        Args:
+            tokens: (batch, time) ids.
+            places: (batch, time) their positions.
+
+        Returns:
+            (batch, time, size).
+        """
+        states: Tensor = self.embedding_norm(self.embedding(tokens) + self.positions[places])
+        return states
+
     def _embed(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the mask, the first layer's input and its padding."""
         places = torch.arange(tokens.size(1), device=tokens.device)

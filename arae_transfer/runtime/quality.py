@@ -35,7 +35,7 @@ def acceptance_log_odds(
         sources: The ids of each line, with the end id.
         edits: The edits that make each candidate of each line.
         target: The number of the target class.
-        most: The tokens of a candidate that are read at most.
+        most: Half of the tokens of a candidate that are read at most.
     """
     rows = [
         (line, read_candidate(source[:-1], each, most))
@@ -60,7 +60,7 @@ def _multiple(length: int) -> int:
 
 
 def _feed(sources: Sequence[Sequence[int]], rows: Sequence[tuple[int, Candidate]]) -> dict[str, Int64]:
-    """Return what the graph reads, but for the class."""
+    """Return what the graph reads, but for the class; times are filled up."""
     lines = sorted({line for line, _ in rows})
     places = {line: place for place, line in enumerate(lines)}
     if len(lines) == 1:
@@ -68,13 +68,9 @@ def _feed(sources: Sequence[Sequence[int]], rows: Sequence[tuple[int, Candidate]
     read = [sources[line] for line in lines]
     source, source_lengths = pad(read, least=_multiple(max(map(len, read))) * TIMES)
     time = _multiple(max(len(candidate.tokens) for _, candidate in rows)) * TIMES
-    tokens, lengths = pad([candidate.tokens for _, candidate in rows], least=time)
-    kinds, _ = pad([candidate.kinds for _, candidate in rows], least=time)
     return {
         "source.tokens": source,
         "source.lengths": source_lengths,
-        "tokens": tokens,
-        "lengths": lengths,
-        "kinds": kinds,
+        **{name: pad([getattr(each, name) for _, each in rows], least=time)[0] for name in Candidate._fields},
         "line": np.array([places[line] for line, _ in rows], dtype=np.int64),
     }

@@ -6,12 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from arae_transfer.atomic import explain_read_failure
 from arae_transfer.errors import AraeError, quoted
 from arae_transfer.export_config import EDITING
 from arae_transfer.layout import ExportLayout, RunLayout, WhichCheckpoint
 from arae_transfer.model.arae import ARAE
+from arae_transfer.model.transformer import TransformerEncoder
 from arae_transfer.recipe import Recipe
 from arae_transfer.training.checkpoint import load_run
 from arae_transfer.training.reporter import Reporter
@@ -81,6 +83,10 @@ def take_initial_weights(model: ARAE, recipe: Recipe, start: InitialWeights, rep
             f"the weights of {start.initial} do not fit the recipe's networks",
             "copy the sections [data], [model], [adversary] and [attribute] of its recipe.",
         ) from error
+    if model.quality is not None and loaded.model.quality is None:
+        encoder = cast("object", model.encoder)
+        assert isinstance(encoder, TransformerEncoder)
+        model.quality.start_from(encoder)
     reporter.message(f"starting from {start.initial}, step {loaded.state.step:,}")
 
 

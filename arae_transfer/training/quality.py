@@ -16,9 +16,9 @@ from arae_transfer.corpus.batches import TokenizedSentences
 from arae_transfer.editing.edits import Edit, find_edits
 from arae_transfer.model.arae import ARAE
 from arae_transfer.model.transformer import TransformerEncoder
-from arae_transfer.quality.candidates import read_candidate
+from arae_transfer.quality.candidates import Candidate, read_candidate
 from arae_transfer.quality.corruption import corrupt
-from arae_transfer.quality.ratings import Rating, acceptance
+from arae_transfer.quality.ratings import Rating
 from arae_transfer.recipe import Recipe
 from arae_transfer.runtime.batching import pad
 from arae_transfer.tokenizer import END_ID, Tokenizer
@@ -157,7 +157,7 @@ def log_odds_of(
         sources: The ids of each rewrite's source, without the end id.
         edits: The edits that make each rewrite.
         targets: The index of each rewrite's target class.
-        most: The maximum number of tokens that are read of a rewrite, with the end id.
+        most: Half of the maximum number of tokens that are read of a candidate.
         device: Where the model is.
     """
     encoder = model.encoder
@@ -166,13 +166,12 @@ def log_odds_of(
     candidates = [read_candidate(source, own, most) for source, own in zip(sources, edits, strict=True)]
     arrays = [
         *pad([[*source, END_ID] for source in sources]),
-        *pad([each.tokens for each in candidates]),
-        pad([each.kinds for each in candidates])[0],
+        *(pad([getattr(each, name) for each in candidates])[0] for name in Candidate._fields),
     ]
-    tokens, lengths, rewrites, rewrite_lengths, kinds = (torch.from_numpy(array).to(device) for array in arrays)
-    source_states, mask = encoder.frozen_states(tokens, lengths)
-    states, _ = encoder.frozen_states(rewrites, rewrite_lengths)
-    log_odds: Tensor = model.quality(source_states, mask, states, kinds, torch.tensor(targets, device=device))
+    tokens, lengths, merged, kinds, places = (torch.from_numpy(array).to(device) for array in arrays)
+    source_states, _ = encoder.frozen_states(tokens, lengths)
+    embedded = encoder.embed(merged, places)
+    log_odds: Tensor = model.quality(source_states, embedded, kinds, places, torch.tensor(targets, device=device))
     return log_odds
 
 
@@ -210,4 +209,4 @@ def _rated(
             continue
         edits = find_edits(source, rewrite, tokenizer.begins_word)
         held = zlib.crc32(rating.source.encode()) % _HELD_OUT == 0
-        yield Judged(source, edits, classes.index(rating.label), acceptance(rating.overall), weight), held
+        yield Judged(source, edits, classes.index(rating.label), rating.accepted, weight), held

@@ -54,7 +54,7 @@ def test_the_quality_estimator_comes_back_rounded(editor: Any, exported_editor: 
     wanted, found = (
         log_odds_of(each, sources, edits, targets, most, torch.device("cpu")).detach() for each in (model, again)
     )
-    assert wanted.std() > 0.01
+    assert wanted.std() > 0.005
     torch.testing.assert_close(found.sigmoid(), wanted.sigmoid(), atol=0.03, rtol=0)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from arae_transfer.editing.edits import Edit, apply_edits
 from arae_transfer.errors import AraeError
-from arae_transfer.quality.candidates import KEPT, NEW, SEAM, read_candidate
+from arae_transfer.quality.candidates import DELETED, KEPT, NEW, read_candidate
 from arae_transfer.quality.corruption import corrupt
 from arae_transfer.quality.ratings import Rating, acceptance, read_ratings, write_ratings
 from arae_transfer.tokenizer import END_ID
@@ -22,15 +22,19 @@ SOURCE = [10, 11, 20, 12, 13, 14]
 EDITS = [Edit(1, 3, (15, 21)), Edit(4, 5, ()), Edit(6, 6, (16,))]
 
 
-def test_a_candidate_tells_new_tokens_and_seams() -> None:
+def test_a_candidate_tells_new_tokens_and_deleted_ones() -> None:
     found = read_candidate(SOURCE, EDITS, 20)
-    assert found.tokens == [*apply_edits(SOURCE, EDITS), END_ID]
-    assert found.kinds == [KEPT, NEW, NEW, SEAM, KEPT, NEW, KEPT]
+    rewrite = [token for token, kind in zip(found.tokens, found.kinds, strict=True) if kind != DELETED]
+    assert rewrite == [*apply_edits(SOURCE, EDITS), END_ID]
+    source = [token for token, kind in zip(found.tokens, found.kinds, strict=True) if kind != NEW]
+    assert source == [*SOURCE, END_ID]
+    assert found.kinds == [KEPT, DELETED, DELETED, NEW, NEW, KEPT, DELETED, KEPT, NEW, KEPT]
+    assert found.places == [0, 1, 2, 1, 2, 3, 4, 5, 6, 6]
 
 
 def test_a_long_candidate_is_read_in_part() -> None:
     whole = read_candidate(SOURCE, EDITS, 20)
-    assert read_candidate(SOURCE, EDITS, 4) == (whole.tokens[:4], whole.kinds[:4])
+    assert read_candidate(SOURCE, EDITS, 2) == tuple(part[:4] for part in whole)
 
 
 def test_a_copy_is_kept_whole() -> None:
@@ -63,7 +67,7 @@ def test_without_edits_nothing_can_be_worse() -> None:
 
 
 def test_ratings_come_back_as_they_were_written(tmp_path: Path) -> None:
-    ratings = [Rating("good", "the soup is cold", "the soup is warm", 4.5), Rating("bad", "ok", "not ok", 1.0)]
+    ratings = [Rating("good", "the soup is cold", "the soup is warm", 0.95), Rating("bad", "ok", "not ok", 0.02)]
     write_ratings(tmp_path / "ratings.tsv", ratings)
     assert read_ratings(tmp_path / "ratings.tsv", ["bad", "good"]) == ratings
 
@@ -71,7 +75,7 @@ def test_ratings_come_back_as_they_were_written(tmp_path: Path) -> None:
 def test_columns_stand_in_any_order_and_others_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "ratings.tsv"
     path.write_text("overall\tfluency\trewrite\tsource\tclass\n3.5\t5\tb\ta\tgood\n", "utf-8")
-    assert read_ratings(path, ["good"]) == [Rating("good", "a", "b", 3.5)]
+    assert read_ratings(path, ["good"]) == [Rating("good", "a", "b", acceptance(3.5))]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,7 @@ def test_columns_stand_in_any_order_and_others_are_passed_over(tmp_path: Path) -
         ("class\tsource\trewrite\toverall\nfine\ta\tb\t3\n", ("line 2", "fine")),
         ("class\tsource\trewrite\toverall\ngood\ta\tb\t6\n", ("line 2", "'6'", "1 to 5")),
         ("class\tsource\trewrite\toverall\ngood\ta\tb\twell\n", ("line 2", "'well'")),
+        ("class\tsource\trewrite\taccepted\ngood\ta\tb\t5\n", ("line 2", "'5'", "0 to 1")),
         ("class\tsource\trewrite\toverall\ngood\ta\tb\tnan\n", ("line 2", "'nan'")),
     ],
 )

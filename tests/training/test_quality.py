@@ -20,10 +20,10 @@ from tests.training.editing_data import data, logged, table
 from tests.training.listener import Listener
 
 RATINGS = tuple(
-    Rating("good", f"the {thing} was {word} .", f"the {thing} was {other} .", overall)
+    Rating("good", f"the {thing} was {word} .", f"the {thing} was {other} .", accepted)
     for thing in ("food", "soup", "staff", "room", "place", "music")
     for word in ("cold", "rude")
-    for other, overall in (("warm", 5.0), ("slow", 1.0))
+    for other, accepted in (("warm", 1.0), ("slow", 0.02))
 )
 
 
