@@ -12,7 +12,7 @@ from arae_transfer.errors import AraeError
 from arae_transfer.layout import ExportLayout, WhichCheckpoint
 
 PACKAGE = Path(__file__).resolve().parent
-DEFAULT_MODEL = "yelp-sentiment"
+DEFAULT_MODEL = "reviews-sentiment"
 MODEL_VARIABLE = "ARAE_MODEL"
 HUB_PREFIX = "hf://"
 CACHE_VARIABLE = "ARAE_CACHE"

@@ -27,7 +27,7 @@ def test_the_wheel_is_small_and_complete(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "arae_transfer/py.typed" in names
     assert "arae_transfer/studies/page.html" in names
-    assert "arae_transfer/exported/yelp-sentiment/config.json" in names
+    assert "arae_transfer/exported/reviews-sentiment/config.json" in names
     assert "arae_transfer/recipes/quickstart/recipe.toml" in names
     assert not [name for name in names if name.startswith(("tests/", "runs/"))]
     model = [info for info in zipfile.ZipFile(wheel).infolist() if "/exported/" in info.filename]

@@ -99,14 +99,14 @@ def _restore_network(network: EditNetwork, stored: StoredWeights) -> None:
     stored.put_layer(network.norm, "norm")
     stored.put(network.finish.weight, stored["finish.weight"][np.newaxis])
     stored.put(network.finish.bias, "finish.bias")
-    kept, biases = stored.numbers("words.ids"), torch.from_numpy(stored["output.bias"])
+    kept, output_bias = stored.numbers("words.ids"), torch.from_numpy(stored["output.bias"])
     # Tokens that the export cannot write begin anew, and improbable: they are many.
     table = network.embedding.weight
     network.output.weight.copy_(table / (table.std() * math.sqrt(size)))
-    network.output.bias.fill_(float(biases.min()) - _RARER)
+    network.output.bias.fill_(float(output_bias.min()) - _RARER)
     network.output.bias[: END_ID + 1] = NEVER_WRITTEN
     network.output.weight[kept] = torch.from_numpy(stored["output.weight"])
-    network.output.bias[kept] = biases
+    network.output.bias[kept] = output_bias
 
 
 def _restore_lstm(
@@ -115,7 +115,7 @@ def _restore_lstm(
     stored.put(layer.weight_ih_l0, inputs)
     stored.put(layer.weight_hh_l0, recurrent)
     stored.put(layer.bias_ih_l0, bias)
-    nn.init.zeros_(layer.bias_hh_l0)
+    stored.put(layer.bias_hh_l0, np.zeros_like(bias))
 
 
 def _restore_estimator(estimator: QualityEstimator, stored: StoredWeights) -> None:
