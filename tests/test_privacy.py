@@ -201,7 +201,7 @@ def test_commands_look_up_no_host_and_write_nothing(home: Path, tmp_path: Path) 
     data = ["--data", "good=good.txt", "--data", "bad=bad.txt"]
     others = {
         "classify": _arae("classify"),
-        "sample": _arae("sample", "-n", "2", "--to", "positive"),
+        "sample": _arae("sample", "-n", "2", "--to", "positive", "--model", "yelp-sentiment"),
         "document": _arae("transfer", "--to", "positive", "page.md", "-o", "page.out.md"),
         "parts": _arae("transfer", "--to", "positive", "table.csv", "-o", "parts/", "--workers", "2", "--quiet"),
         "train": _arae("train", "tiny.toml", *data, "--name", "first", "--device", "cpu", "--quiet"),

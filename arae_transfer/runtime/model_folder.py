@@ -20,7 +20,7 @@ from arae_transfer.export_config import (
     ImageShape,
     Variant,
 )
-from arae_transfer.folders import find_model, hub_address, nearest
+from arae_transfer.folders import find_model, hub_address, list_models, nearest
 from arae_transfer.layout import ExportLayout
 
 if TYPE_CHECKING:
@@ -276,9 +276,12 @@ class ModelFolder:
             AraeError: It edits lines.
         """
         if self.edits:
+            names = _models_with_codes()
             raise AraeError(
                 f"the model {self.name} edits lines: it writes none from a code alone",
-                f"arae transfer --model {quoted(self.hub or self.root)}, or choose another model.",
+                f"choose a model with a code space: --model {' or '.join(map(quoted, names))}."
+                if names
+                else "choose a model with a code space, such as one trained with the recipe yelp-sentiment.",
             )
 
     def require_rewriting(self) -> None:
@@ -329,3 +332,16 @@ class ModelFolder:
         likely = nearest(wish, self.classes)
         question = f"did you mean {likely}? " if likely else ""
         raise AraeError(f"the model {self.name} has no class {wish!r}", f"{question}classes of {self.name}: {known}.")
+
+
+def _models_with_codes() -> list[str]:
+    """Return the names of the installed models that write text from codes."""
+    names = []
+    for name, root in list_models().items():
+        try:
+            folder = ModelFolder.find(root)
+        except AraeError:
+            continue
+        if not folder.edits and folder.classifier is None:
+            names.append(name)
+    return names

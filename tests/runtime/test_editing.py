@@ -14,6 +14,7 @@ from arae_transfer.cli import app
 from arae_transfer.editing.edits import find_edits
 from arae_transfer.errors import AraeError
 from arae_transfer.runtime.classifier import Classifier
+from arae_transfer.runtime.code_space import CodeSpace
 from arae_transfer.runtime.decoding import DecodingOptions
 from arae_transfer.runtime.editing import edit_hypotheses
 from arae_transfer.runtime.faithful import Restorer
@@ -199,3 +200,11 @@ def test_articles_agree_and_no_word_comes_twice(rewriter: Rewriter) -> None:
     )
     assert restorer.is_faithful(sentence, "it was a good soup .", "It was a good soup.")
     assert not restorer.is_faithful(sentence, "it was a good good soup .", "It was a good good soup.")
+
+
+def test_models_with_a_code_space_are_named_where_there_is_none(exported_editor: Path) -> None:
+    with pytest.raises(AraeError, match="from a code") as raised:
+        CodeSpace(Sessions(ModelFolder.find(exported_editor)))
+    hint = raised.value.hint or ""
+    assert "yelp-sentiment" in hint
+    assert "reviews-sentiment" not in hint
