@@ -29,7 +29,7 @@ from arae_transfer.runtime.reranking import (
         ({"beam": 65}, "beam = 65"),
         ({"sample": -1}, "sample = -1"),
         ({"n_best": 0}, "n_best = 0"),
-        ({"beam": 3, "sample": 3}, "searched with a beam or drawn"),
+        ({"beam": 3, "sample": 3}, "searched with a beam or sampled"),
         ({"beam": 3, "n_best": 4}, "4 candidates are wanted of 3"),
         ({"sample": 2, "n_best": 3}, "3 candidates are wanted of 2"),
         ({"sample": 2, "temperature": 0.0}, "temperature of 0"),
