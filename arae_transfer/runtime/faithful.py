@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from arae_transfer.runtime.preparation import PreparedSentence, one_line
 from arae_transfer.runtime.reranking import RankedText, ScoredHypothesis, only_appends
-from arae_transfer.text.english import agree_articles, doubles_a_word
+from arae_transfer.text.english import agree_articles, detaches_a_negation, doubles_a_word
 from arae_transfer.text.fidelity import keeps_form
 
 if TYPE_CHECKING:
@@ -124,4 +124,7 @@ class Restorer:
         if sentence.truncated:  # what was not read cannot be kept
             return True
         normalizer = self._normalizer
+        english = sentence.surface and normalizer.form.tokens == ENGLISH_TOKENS
+        if english and detaches_a_negation(sentence.source, output):
+            return False
         return keeps_form(one_line(sentence.source), output, normalizer.protector, normalizer.form.number)

@@ -1,4 +1,4 @@
-"""Two rules of English for rewrites that edit their source: "a" or "an" before a new word, and no word twice."""
+"""Rules of English for rewrites: "a" or "an" before a new word, no word twice, no "n't" without its verb."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ _VOWEL = re.compile(r"[aeiou]")
 _LIKE_A_CONSONANT = re.compile(r"uni(?![dmn])|us[aeu]|eu|ubiq|util|utens|ukul|one|once")
 # Spelled with a consonant and spoken with a vowel.
 _LIKE_A_VOWEL = re.compile(r"hour|hrs?(?![a-z])|honest|hono|heir")
+_DETACHED = re.compile(r"[^\w'’]n['’]t\b")
+# Marks and contractions behind spaces, as in "it 's bad ."
+_SPACED = re.compile(r"\s(?:[.,!?;]|'\w+)(?!\S)")
 # Words that are said twice on purpose.
 _TWICE = frozenset(
     {"very", "really", "so", "had", "that", "no", "never", "much", "many", "far", "long", "ha", "bye", "yum"}
@@ -48,6 +51,20 @@ def doubles_a_word(source: str, answer: str) -> bool:
     if not doubled - _TWICE:
         return False
     return bool(doubled - _TWICE - {word for word, following in pairwise(source.split(" ")) if word == following})
+
+
+def detaches_a_negation(source: str, answer: str) -> bool:
+    """Return whether an answer has "n't" without a word before it, in the way of a line that is typed close.
+
+    Args:
+        source: A line as it was typed.
+        answer: Its answer in the typed form.
+    """
+    found = [each[0] for each in _DETACHED.finditer(answer)]
+    if not found or _DETACHED.search(source) is not None:
+        return False
+    # Where marks stand behind spaces, so do contractions: "was n't", but not "*n't*".
+    return any(not each[0].isspace() for each in found) or _SPACED.search(source) is None
 
 
 def _sounds_like_a_vowel(word: str) -> bool:

@@ -6,6 +6,7 @@ import difflib
 import re
 
 from arae_transfer.runtime.rewriter import Rewriter
+from arae_transfer.text.english import detaches_a_negation
 from arae_transfer.text.escapes import without_escapes
 from arae_transfer.text.fidelity import is_balanced
 from arae_transfer.text.prose import is_prose
@@ -39,6 +40,8 @@ def broken_properties(rewriter: Rewriter, source: str, answer: str) -> list[str]
         broken.append("quotation marks and brackets balance")
     if not _same_blanks(source, answer):
         broken.append("blanks outside changed words are the source's")
+    if detaches_a_negation(read, written):
+        broken.append("negations stay with their verbs")
     if new := _new_words(rewriter, read, written):
         broken.append(f"no word is new to source and corpus: {new}")
     return broken
@@ -71,7 +74,7 @@ def _gaps(tokens: list[str]) -> list[str]:
 def _new_words(rewriter: Rewriter, source: str, answer: str) -> list[str]:
     own = {word.lower() for word in _WORD.findall(source)}
     own |= {part for word in own for part in re.split("['’]", word)}
-    words = {word.lower() for word in _WORD.findall(PROTECTOR.masked(answer, NUMBER))} - own
+    words = {word.lower() for word in _WORD.findall(PROTECTOR.masked(answer, NUMBER))} - own - {"n't"}
     known = rewriter._vocabulary._is_word
     return sorted(
         word

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arae_transfer.text.english import agree_articles, doubles_a_word
+from arae_transfer.text.english import agree_articles, detaches_a_negation, doubles_a_word
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,20 @@ def test_articles_agree_with_new_words(source: str, answer: str, right: str) -> 
 )
 def test_a_word_twice_in_a_row_is_found(source: str, answer: str, doubles: bool) -> None:
     assert doubles_a_word(source, answer) is doubles
+
+
+@pytest.mark.parametrize(
+    ("source", "answer", "detached"),
+    [
+        ("It was *good*.", "It was *n't*.", True),
+        ("It was (not good)", "It was n't (good)", True),
+        ("It’s good", "It n’t good", True),
+        ("It was *good* .", "It was *n't* .", True),
+        ("It was good.", "It wasn't good.", False),
+        ("it was good .", "it was n't good .", False),
+        ("it 's good", "it is n't good", False),
+        ("it was n't good", "it did n't", False),
+    ],
+)
+def test_negations_stay_with_their_verbs(source: str, answer: str, detached: bool) -> None:
+    assert detaches_a_negation(source, answer) is detached

@@ -97,6 +97,18 @@ def test_a_number_is_kept_or_the_line(model: str) -> None:
         assert (rewrite.status is Status.KEPT) == (rewrite.source == rewrite.output)
 
 
+def test_a_negation_does_not_leave_its_verb(rewriter: Rewriter) -> None:
+    lines = [
+        "The service\xa0wasn't $279 bad! <p>The pizza was  [rude](http://x.org) 23:38!",
+        "<p>The\xa0pizza was \\textbf{friendly} 97″\t3rd .",
+        "The\xa0manager  16% was  (not good)\t275-201-0511\t773-278-0230 .",
+        "# $3722\tThe place\xa0was  14-26 not good. — The\xa0food was \\textbf{great}\t8:22 pm!",
+    ]
+    for to in rewriter.classes:
+        for line, answer in zip(lines, rewriter.transfer(lines, to), strict=True):
+            assert broken_properties(rewriter, line, answer) == [], (line, answer)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_what_a_user_protects_stays(model: str) -> None:
     rewriter = Rewriter.load(
