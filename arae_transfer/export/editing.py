@@ -58,6 +58,9 @@ from arae_transfer.training.checkpoint import LoadedRun
 RANKING_BY_QUALITY = {"quality": 1.0, "fluency": 2.0}
 """By what candidates are ranked where there is a quality estimator; see ``recipes/LOG.md``."""
 
+RANKING_BY_FLUENCY = {"fluency": 1.0, "content": 0.5}
+"""By what they are ranked without one: the style scorer looks for single words, and favors half rewrites."""
+
 # A token that fewer examples write is mostly a name: two, and one in so many.
 _LEAST_WRITTEN = 2
 _EXAMPLES_PER_WRITTEN = 30_000
@@ -267,7 +270,7 @@ def export_edits(
     listed = bool(lines) and recipe.form.tokens == ENGLISH_TOKENS
     if listed:
         contents[layout.words.name] = pack_words(lines)
-    ranking, quality = None, {}
+    ranking, quality = RANKING_BY_FLUENCY, {}
     if int8.quality is not None:
         progress("comparing the quality estimator with the model's")
         quality = {"quality": compare_quality(trained, int8.quality[1], int8.weights, rows, unrounded)}

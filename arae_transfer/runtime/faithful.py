@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from arae_transfer.runtime.preparation import PreparedSentence, one_line
 from arae_transfer.runtime.reranking import RankedText, ScoredHypothesis, only_appends
-from arae_transfer.text.english import agree_articles, detaches_a_negation, doubles_a_word
+from arae_transfer.text.english import (
+    agree_articles,
+    detaches_a_negation,
+    doubles_a_mark,
+    doubles_a_word,
+    keeps_names,
+)
 from arae_transfer.text.fidelity import keeps_form
 
 if TYPE_CHECKING:
@@ -111,13 +117,19 @@ class Restorer:
         return self._keeps_words(sentence, text) and self._keeps_form(sentence, output)
 
     def _keeps_words(self, sentence: PreparedSentence, text: str) -> bool:
-        """Return whether an answer in the corpus's text format keeps numbers, and has no strange or doubled word."""
-        number = self._normalizer.form.number
+        """Return whether an answer in the corpus's text format keeps numbers and names, and has no wrong word."""
+        form, number = self._normalizer.form, self._normalizer.form.number
         if number and text.count(number) != sentence.text.count(number):
             return False
         if not self._vocabulary.has_whole_words(sentence.text, text):
             return False
-        return not (self._edits and doubles_a_word(sentence.text, text))
+        if not self._edits:
+            return True
+        if doubles_a_word(sentence.text, text):
+            return False
+        if form.lower_case or form.tokens != ENGLISH_TOKENS:
+            return True
+        return keeps_names(sentence.text, text) and not doubles_a_mark(sentence.text, text)
 
     def _keeps_form(self, sentence: PreparedSentence, output: str) -> bool:
         """Return whether an answer in the typed form of the sentence keeps what must stay."""

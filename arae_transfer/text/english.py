@@ -1,4 +1,4 @@
-"""Rules of English for rewrites: "a" or "an" before a new word, no word twice, no "n't" without its verb."""
+"""Rules of English for rewrites: articles agree, no word or mark twice, no "n't" without its verb, names stay."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ _LIKE_A_VOWEL = re.compile(r"hour|hrs?(?![a-z])|honest|hono|heir")
 _DETACHED = re.compile(r"[^\w'’]n['’]t\b")
 # Marks and contractions behind spaces, as in "it 's bad ."
 _SPACED = re.compile(r"\s(?:[.,!?;]|'\w+)(?!\S)")
+_NAME = re.compile(r"[A-Z][\w'-]*[a-z][\w'-]*")
+# A word behind one of these has a capital in any case.
+_BEFORE_CAPITALS = frozenset({".", "!", "?", "...", ":", ";", "--", "-", "(", "``", "''", "'"})
+_MARKS = frozenset({".", "!", "?", ",", ";", "..."})
 # Words that are said twice on purpose.
 _TWICE = frozenset(
     {"very", "really", "so", "had", "that", "no", "never", "much", "many", "far", "long", "ha", "bye", "yum"}
@@ -65,6 +69,31 @@ def detaches_a_negation(source: str, answer: str) -> bool:
         return False
     # Where marks stand behind spaces, so do contractions: "was n't", but not "*n't*".
     return any(not each[0].isspace() for each in found) or _SPACED.search(source) is None
+
+
+def doubles_a_mark(source: str, answer: str) -> bool:
+    """Return whether an answer puts a mark directly after another, such as ". ." or "! .", where the source does not.
+
+    Args:
+        source: The source, words and punctuation separated by spaces.
+        answer: Its rewrite, in the same form.
+    """
+    doubled = {pair for pair in pairwise(answer.split(" ")) if pair[0] in _MARKS and pair[1] in _MARKS}
+    return bool(doubled - {("...", ".")} - set(pairwise(source.split(" "))))
+
+
+def keeps_names(source: str, answer: str) -> bool:
+    """Return whether an answer has the names of its source: words with a capital inside of a sentence.
+
+    Words that are in capitals throughout may be shouted, and count as none.
+
+    Args:
+        source: The source with its capitals, words and punctuation separated by spaces.
+        answer: Its rewrite, in the same form.
+    """
+    words = source.split(" ")
+    names = {word for before, word in pairwise(words) if before not in _BEFORE_CAPITALS and _NAME.fullmatch(word)}
+    return not names or all(name.lower() in answer.lower() for name in names)
 
 
 def _sounds_like_a_vowel(word: str) -> bool:

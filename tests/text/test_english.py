@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from arae_transfer.text.english import agree_articles, detaches_a_negation, doubles_a_word
+from arae_transfer.text.english import (
+    agree_articles,
+    detaches_a_negation,
+    doubles_a_mark,
+    doubles_a_word,
+    keeps_names,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,3 +66,32 @@ def test_a_word_twice_in_a_row_is_found(source: str, answer: str, doubles: bool)
 )
 def test_negations_stay_with_their_verbs(source: str, answer: str, detached: bool) -> None:
     assert detaches_a_negation(source, answer) is detached
+
+
+@pytest.mark.parametrize(
+    ("source", "answer", "keeps"),
+    [
+        ("gon na ask Dana Kowalski", "I will ask I Kowalski", False),
+        ("Ask Dana , she knows .", "She knows .", False),
+        ("it 's on Amazon", "It is available on Amazon.com .", True),
+        ("I am DONE . Great job !", "I am finished . Well done .", True),
+        ("Yeah , Dana knows .", "Dana knows .", True),
+        ("", "", True),
+    ],
+)
+def test_names_stay(source: str, answer: str, keeps: bool) -> None:
+    assert keeps_names(source, answer) is keeps
+
+
+@pytest.mark.parametrize(
+    ("source", "answer", "doubles"),
+    [
+        ("thanks !", "Thank you . .", True),
+        ("It is a mess .", "It 's a mess ! .", True),
+        ("nice , , really .", "It is nice , , really .", False),
+        ("We waited .", "We waited ... .", False),
+        ("It is fine .", "It 's fine !", False),
+    ],
+)
+def test_two_marks_in_a_row_are_found(source: str, answer: str, doubles: bool) -> None:
+    assert doubles_a_mark(source, answer) is doubles
