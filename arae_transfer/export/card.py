@@ -235,6 +235,14 @@ def _sizes(card: Card) -> str:
     return f"## Sizes\n\n{paragraph(' '.join(text))}\n{size_table(config)}"
 
 
+def _ranked_by(config: ExportConfig) -> str:
+    """Return by what the candidates of a model that edits are ranked."""
+    if config.ranking is None:
+        return "by `scorer.onnx` among others, the training's own style classifier"
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in config.ranking.items())
+    return f"by these scores and weights: {weights}"
+
+
 def _editing_sizes(config: ExportConfig) -> str:
     sizes = config.sizes
     text = (
@@ -253,9 +261,9 @@ def _editing_sizes(config: ExportConfig) -> str:
                 f"{_agreed(agreement, judged=True)}."
             )
     text += (
-        f" {_number(config.beam, 'rewrite')} of a line are searched and ranked by default, by `scorer.onnx` among "
-        "others, the training's own style classifier. A line stays as it is if the decoder finds with a probability "
-        f"above {config.copy_above:g} that nothing is to change."
+        f" {_number(config.beam, 'rewrite')} of a line are searched and ranked by default, {_ranked_by(config)}. A "
+        f"line stays as it is if the decoder finds with a probability above {config.copy_above:g} that nothing is to "
+        "change."
     )
     if config.words:
         text += f" Rewrites with a word that neither the line nor the corpus has, by `{config.words}`, are rejected."
