@@ -195,7 +195,7 @@ def _sizes(card: Card) -> str:
     config = card.config
     sizes = config.sizes
     text = [
-        f"{sizes['parameters']:,} parameters in encoder and decoders; {sizes['vocabulary']:,} pieces; embeddings of "
+        f"{sizes['parameters']:,} parameters in encoder and decoders; {sizes['vocabulary']:,} tokens; embeddings of "
         f"{sizes['embedding']}, LSTM states of {sizes['hidden']}; {_number(sizes['encoder_layers'], 'encoder layer')}, "
         f"reading in {'both directions' if sizes['bidirectional'] else 'one direction'}; "
         f"{_number(sizes['decoder_layers'], 'layer')} in each decoder. The code is {_CODES[sizes['code']]}, of "
@@ -246,7 +246,7 @@ def _ranked_by(config: ExportConfig) -> str:
 def _editing_sizes(config: ExportConfig) -> str:
     sizes = config.sizes
     text = (
-        f"{sizes['parameters']:,} parameters in encoder and decoder; {sizes['vocabulary']:,} pieces; "
+        f"{sizes['parameters']:,} parameters in encoder and decoder; {sizes['vocabulary']:,} tokens; "
         f"{_number(sizes['encoder_layers'], 'layer')} of {sizes['code_size']} dimensions with "
         f"{sizes['attention_heads']} attention heads; LSTM states of {sizes['hidden']}. One decoder serves all classes."
     )
