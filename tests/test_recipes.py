@@ -19,6 +19,7 @@ from arae_transfer.folders import list_recipes, recipes_directory
 from arae_transfer.layout import RunLayout
 from arae_transfer.paper.images.image_data import ImageData
 from arae_transfer.paper.images.image_files import Images
+from arae_transfer.parallel.examples import ParallelExample
 from arae_transfer.recipe import Recipe, load_recipe, recipe_keys
 from arae_transfer.training.checkpoint import load_run
 from arae_transfer.training.data import TrainingData
@@ -77,7 +78,15 @@ def corpus(recipe: Recipe) -> TrainingData | ImageData:
         * 5  # often enough for a phrase to count
         for index, label in enumerate(classes)
     }
-    return TrainingData(lines, {label: texts[::7] for label, texts in lines.items()})
+    found = TrainingData(lines, {label: texts[::7] for label, texts in lines.items()})
+    if not recipe.quality.layers:
+        return found
+    first, second = classes[:2]
+    rewrites = [line.replace("w0", "w1").replace("v0", "v1") for line in lines[first]]
+    pairs = (
+        ParallelExample(first, line, second, rewrite) for line, rewrite in zip(lines[first], rewrites, strict=True)
+    )
+    return replace(found, pairs=tuple(pairs))
 
 
 def make_trainer(recipe: Recipe, run: Path) -> Trainer:
