@@ -1,4 +1,4 @@
-"""Check that a rewrite keeps protected spans, and balanced quotation marks and brackets."""
+"""Check that a rewrite keeps protected spans, balances quotation marks and brackets, and invents no symbol."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from arae_transfer.text.protected import Protector
 # Lines without any of these have nothing to lose but words.
 _SPECIAL = re.compile(r"""[^A-Za-z ,.!?'-]|'{2}|\.\w|---|\A\s*-\s|-_-|[DO]-?:|\b[xX]D""")
 _PAIRED = re.compile(r"""``|''|["“”„«»‹›()\[\]{}]""")
+# Symbols that mean something: a price, a share, an address, a product.
+_SYMBOLS = re.compile(r"[$€£¥%#@&*+=<>^~|\\/©®™°§]")
 _IRREGULAR_BLANKS = re.compile(r"\s\s|[^\S ]")
 _TOKEN = re.compile(r"\s+|\w+(?:['’]\w+)*|[^\w\s]")
 _CLOSES = {")": "(", "]": "[", "}": "{"}
@@ -17,7 +19,7 @@ _OPENS = frozenset(_CLOSES.values())
 
 
 def keeps_form(source: str, answer: str, protector: Protector, number: str = "") -> bool:
-    """Return whether a rewrite has its source's protected spans, and balanced quotation marks and brackets.
+    """Return whether a rewrite has its source's protected spans, balanced marks, and no symbol that the source lacks.
 
     Args:
         source: A line as it was typed.
@@ -28,7 +30,8 @@ def keeps_form(source: str, answer: str, protector: Protector, number: str = "")
     source, answer = without_escapes(source), without_escapes(answer)
     if _SPECIAL.search(source) is None and _SPECIAL.search(answer) is None and not protector.words:
         return not protector.patterns or protector.sequence(source) == protector.sequence(answer)
-    if protector.sequence(source, number) != protector.sequence(answer, number):
+    invented = set(_SYMBOLS.findall(answer)) - set(source)
+    if invented or protector.sequence(source, number) != protector.sequence(answer, number):
         return False
     if _IRREGULAR_BLANKS.search(source) is not None and not keeps_blanks(source, answer):
         return False

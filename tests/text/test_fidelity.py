@@ -160,6 +160,9 @@ def test_the_command_says_what_it_kept_and_refuses_what_it_cannot_read(tmp_path:
         ("so \tbad ", "so \tgood", False),
         ("\tso bad", "so good", False),
         ("so \tvery bad", "so very good", False),
+        ("so cheap .", "so $ .", False),
+        ("a bad deal", "a great & good deal", False),
+        ("soup & bread were cold", "soup & bread were warm", True),
     ],
 )
 def test_what_must_stay_is_told(source: str, answer: str, keeps: bool) -> None:
