@@ -67,7 +67,7 @@ class Sessions:
         self.wishes = (device, threads, variant)
         self._wish = variant
         check_variant(folder, variant, device)
-        if variant == INT8 or set(folder.variants) == {INT8}:
+        if device == "auto" and (variant == INT8 or set(folder.variants) == {INT8}):
             device = CPU.kind
         self.threads = threads or default_threads()
         chosen, fallback = choose_device(device)
