@@ -676,7 +676,7 @@ def test_examples_and_ratings_are_kept_in_the_text_format_of_the_corpus(place: P
         "bad\tit 's cold !\tgood\tit 's lovely !",
     }
     assert run.ratings.read_text("utf-8").splitlines() == [
-        "class\tsource\trewrite\toverall",
-        "good\tit 's cold .\tit 's warm .\t4.5",
-        "bad\twarm !\tcold !\t2",
+        "class\tsource\trewrite\taccepted",
+        "good\tit 's cold .\tit 's warm .\t1",
+        "bad\twarm !\tcold !\t0.02",
     ]
