@@ -98,10 +98,14 @@ def test_progress_outlives_the_page_and_comes_back_as_ratings(
             value = values[button.get_attribute("data-scale") or ""]
             button.find_element("css selector", f'input[value="{value}"]').click()
         if number == 0:
-            opened.refresh()
-            assert len(opened.find_elements("css selector", "input:checked")) == 4 * len(
-                opened.find_elements("css selector", ".card")
-            )
+            cards = len(opened.find_elements("css selector", ".card"))
+            for _ in range(20):
+                opened.refresh()
+                checked = opened.find_elements("css selector", "input:checked")
+                if checked:
+                    break
+                time.sleep(0.1)  # a browser stores what a page keeps a moment later
+            assert len(checked) == 4 * cards
         if number + 1 < len(study.sheet(1)):
             element(opened, "#open").click()
     assert not element(opened, "#open").is_enabled()
