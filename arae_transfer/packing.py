@@ -7,6 +7,8 @@ import numpy as np
 SUFFIX = ".7bit"
 """Suffix of the names of packed files."""
 
+_BLOCK = 1 << 14
+
 
 def pack(weights: bytes) -> bytes:
     """Pack integers from -64 to 63, one per byte, into seven eighths of their size.
@@ -38,11 +40,13 @@ def unpack(packed: bytes) -> bytes:
         raise ValueError("packed weights are incomplete")
     planes = planes.reshape(7, -1)
     found = np.empty((8, planes.shape[1]), dtype=np.uint8)
-    found[7] = 0
-    for place, plane in enumerate(planes):
-        found[place] = plane << 1
-        found[7] |= (plane >> 7) << (place + 1)
-    # Shifted to the left and back as numbers with a sign.
-    numbers = found.view(np.int8)
-    numbers >>= 1
-    return numbers.tobytes()
+    places = np.arange(1, 8, dtype=np.uint8)[:, np.newaxis]
+    # In blocks that stay in a processor's cache.
+    for start in range(0, planes.shape[1], _BLOCK):
+        block, own = planes[:, start : start + _BLOCK], found[:, start : start + _BLOCK]
+        np.left_shift(block, 1, out=own[:7])
+        np.bitwise_or.reduce((block >> 7) << places, axis=0, out=own[7])
+        # Shifted to the left and back as numbers with a sign.
+        numbers = own.view(np.int8)
+        np.right_shift(numbers, 1, out=numbers)
+    return found.tobytes()
