@@ -71,7 +71,7 @@ def interpolate(
     FILE:NUMBER (an IDX file) or noise:SEED, and the output is a PNG.
 
     \b
-      arae interpolate "the food was cold ." "we had a great time here ." --steps 5 --to positive
+      arae interpolate "the food was cold ." "great service !" --to positive --model yelp-sentiment
       arae interpolate --model mnist t10k-images-idx3-ubyte.gz:0 noise:7 -o path.png
     """
     folder = ModelFolder.find(model, "any")

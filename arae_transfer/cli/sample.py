@@ -66,7 +66,7 @@ def sample(
     the corpus's sentences.
 
     \b
-      arae sample -n 5 --to positive --seed 7
+      arae sample --model yelp-sentiment -n 5 --to positive --seed 7
       arae sample --model snli-generation -n 100000 -o sentences.txt
       arae sample --model mnist -n 64 -o grid.png
     """
