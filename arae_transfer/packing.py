@@ -29,6 +29,11 @@ def pack(weights: bytes) -> bytes:
     return packed
 
 
+def read_weights(name: str, content: bytes) -> bytes:
+    """Return the weights in the content of a file, unpacked if its name ends with ``SUFFIX``."""
+    return unpack(content) if name.endswith(SUFFIX) else content
+
+
 def unpack(packed: bytes) -> bytes:
     """Unpack the output of ``pack``.
 

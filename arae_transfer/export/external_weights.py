@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import onnx
 
-from arae_transfer.packing import SUFFIX, unpack
+from arae_transfer.packing import read_weights
 from arae_transfer.runtime.model_folder import ModelFolder
 
 # Bytes that a weight must have to leave its graph.
@@ -151,8 +151,7 @@ def load_whole_graph(folder: ModelFolder, file: str) -> onnx.ModelProto:
             where = {entry.key: entry.value for entry in tensor.external_data}
             location = where["location"]
             if location not in contents:
-                content = folder.read_file(location)
-                contents[location] = unpack(content) if location.endswith(SUFFIX) else content
+                contents[location] = read_weights(location, folder.read_file(location))
             start = int(where["offset"])
             tensor.raw_data = contents[location][start : start + int(where["length"])]
             tensor.data_location = onnx.TensorProto.DEFAULT

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from arae_transfer.export.edit_parity import edit_decoder
 from arae_transfer.export.restore import NEVER_WRITTEN, StoredWeights, restore_scorer
 from arae_transfer.model.arae import ARAE
-from arae_transfer.model.edit_decoder import EditDecoder, EditNetwork
+from arae_transfer.model.edit_decoder import EditNetwork
 from arae_transfer.model.quality import QualityEstimator
 from arae_transfer.model.transformer import TransformerEncoder, TransformerLayer
 from arae_transfer.runtime.model_folder import ModelFolder
@@ -38,13 +39,13 @@ def restore_editor(model: ARAE, root: Path) -> None:
     """
     folder = ModelFolder.find(root)
     variant = next(iter(folder.variants.values()))
-    encoder, network = model.encoder, _decoder(model, 0).network
+    encoder, network = model.encoder, edit_decoder(model, 0).network
     assert isinstance(encoder, TransformerEncoder)
     _restore_encoder(encoder, StoredWeights(folder, variant.encoder))
     stored = StoredWeights(folder, variant.decoders[model.classes[0]])
     _restore_network(network, stored)
     for number in range(len(model.classes)):
-        decoder = _decoder(model, number)
+        decoder = edit_decoder(model, number)
         # The export holds what each class adds to the gates, not by which vector: each gets a place of its own.
         decoder.style.zero_()
         decoder.style[number] = 1.0
@@ -52,12 +53,6 @@ def restore_editor(model: ARAE, root: Path) -> None:
     restore_scorer(model, folder)
     if model.quality is not None and folder.quality is not None:
         _restore_estimator(model.quality, StoredWeights(folder, folder.quality))
-
-
-def _decoder(model: ARAE, number: int) -> EditDecoder:
-    decoder = model.decoders[number]
-    assert isinstance(decoder, EditDecoder)
-    return decoder
 
 
 def _restore_encoder(encoder: TransformerEncoder, stored: StoredWeights) -> None:

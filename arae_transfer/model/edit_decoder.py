@@ -198,11 +198,11 @@ def predict_edits(
         real: (batch, steps) which of them are there.
     """
     network = decoders[0].network
-    writers = [decoder for decoder, number in zip(decoders, numbers, strict=True) for _ in range(number)]
-    style = torch.stack([decoder.style for decoder in writers])[:, None]  # (batch, 1, size)
-    initial = torch.stack([decoder.initial for decoder in writers], dim=1)  # (4, batch, hidden)
-    first, cell, second, upper_cell = initial.unsqueeze(1).unbind(0)
-    states = (first.contiguous(), cell.contiguous(), second.contiguous(), upper_cell.contiguous())
+    writers = list(zip(decoders, numbers, strict=True))
+    style = torch.cat([decoder.style.expand(number, 1, -1) for decoder, number in writers])  # (batch, 1, size)
+    initial = zip(*(decoder.initial_states(number) for decoder, number in writers), strict=True)
+    first, cell, second, upper_cell = (torch.cat(parts, dim=1) for parts in initial)  # each (1, batch, hidden)
+    states = (first, cell, second, upper_cell)
     found: EditScores = network(code, mask, allowed, style, inputs, states, real.sum(1).cpu())
     outside, inside = real & ~inputs.inside, real & inputs.inside
     words = network.output(found.features[inside])  # (actions', vocabulary)

@@ -101,7 +101,7 @@ class TransformerEncoder(nn.Module):
             module.requires_grad_(False)
 
     @torch.no_grad()
-    def frozen_states(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def frozen_states(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Return the states above the layers that do not learn, without drop-out.
 
         Args:
@@ -109,22 +109,22 @@ class TransformerEncoder(nn.Module):
             lengths: (batch,) numbers of real ids, each at least 1.
 
         Returns:
-            The states (batch, time, size) and their mask (batch, time), true at real positions.
+            (batch, time, size).
         """
         learning = self.training
         self.eval()
-        mask, states, padding = self._embed(tokens, lengths)
+        _, states, padding = self._embed(tokens, lengths)
         for layer in self.layers[: self.frozen_layers]:
             states = layer(states, padding)
         self.train(learning)
-        return states, mask
+        return states
 
     def embed(self, tokens: Tensor, places: Tensor) -> Tensor:
         """Return what the first layer would read of tokens at some positions, without drop-out.
 
         Args:
             tokens: (batch, time) ids.
-            places: (batch, time) their positions.
+            places: (batch, time) their positions, or (time,) those of all rows.
 
         Returns:
             (batch, time, size).
@@ -136,7 +136,7 @@ class TransformerEncoder(nn.Module):
         """Return the mask, the first layer's input and its padding."""
         places = torch.arange(tokens.size(1), device=tokens.device)
         mask = places < lengths[:, None]  # (batch, time)
-        states = self.embedding_norm(self.embedding(tokens) + self.positions[: tokens.size(1)])
+        states = self.embed(tokens, places)
         padding = torch.zeros_like(mask, dtype=states.dtype).masked_fill(~mask, -1e9)[:, None, None, :]
         return mask, self.dropout(states), padding  # states: (batch, time, size)
 

@@ -7,7 +7,7 @@ from typing import Any
 import onnxruntime
 
 from arae_transfer.errors import AraeError
-from arae_transfer.packing import SUFFIX, unpack
+from arae_transfer.packing import read_weights
 from arae_transfer.runtime.device import CPU, Device
 from arae_transfer.runtime.model_folder import ModelFolder
 
@@ -59,8 +59,7 @@ class GraphOpener:
         """Return the names and contents of weight files; each file is read once, even if several graphs share it."""
         for name in names:
             if name is not None and name not in self._contents:
-                content = self._folder.read_file(name)
-                self._contents[name] = unpack(content) if name.endswith(SUFFIX) else content
+                self._contents[name] = read_weights(name, self._folder.read_file(name))
         return [(name, self._contents[name]) for name in names if name is not None]
 
     def open(self, name: str, weights: Files, *, alone: bool = False) -> onnxruntime.InferenceSession:

@@ -169,7 +169,7 @@ def log_odds_of(
         *(pad([getattr(each, name) for each in candidates])[0] for name in Candidate._fields),
     ]
     tokens, lengths, merged, kinds, places = (torch.from_numpy(array).to(device) for array in arrays)
-    source_states, _ = encoder.frozen_states(tokens, lengths)
+    source_states = encoder.frozen_states(tokens, lengths)
     embedded = encoder.embed(merged, places)
     log_odds: Tensor = model.quality(source_states, embedded, kinds, places, torch.tensor(targets, device=device))
     return log_odds
